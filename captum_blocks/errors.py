@@ -1,0 +1,62 @@
+"""The errors this package raises on purpose.
+
+Each one says what was given, what is near, and what to do. Each also inherits the built-in error
+it refines, so that callers who catch ``ValueError`` or ``KeyError`` keep working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BlocksError(Exception):
+    """Base of every error raised on purpose by ``captum_blocks``."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its message: quotes and escapes nobody wants to read.
+        return " ".join(str(part) for part in self.args)
+
+
+class InvalidArgument(BlocksError, ValueError):
+    """A value of the right type that cannot be used."""
+
+
+class WrongType(BlocksError, TypeError):
+    """A value of a type that cannot be used."""
+
+
+class UnknownName(BlocksError, KeyError):
+    """A name (of a class, network, method, quality, ...) that nothing is registered under."""
+
+
+class LayerNotFound(UnknownName):
+    """A layer name that the network does not have."""
+
+
+class MissingDependency(BlocksError, ImportError):
+    """An optional package that is needed for what was asked and is not installed."""
+
+
+class UnreadableImage(BlocksError, ValueError):
+    """A file that cannot be read as a picture."""
+
+
+class UnsupportedMethod(BlocksError, ValueError):
+    """An attribution method that cannot answer the question asked of it."""
+
+
+class UnusableLayer(BlocksError, ValueError):
+    """A layer whose output cannot be looked at: never called, no tensor, no gradient."""
+
+
+def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
+    """``"; did you mean 'a' or 'b'?"``, or nothing where no known name is near.
+
+    >>> did_you_mean("conv11", ["conv1", "conv2", "head"])
+    "; did you mean 'conv1' or 'conv2'?"
+    """
+    near = get_close_matches(name, list(known), n=limit, cutoff=0.5)
+    if not near:
+        return ""
+    return "; did you mean " + " or ".join(repr(match) for match in near) + "?"

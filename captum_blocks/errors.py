@@ -42,6 +42,10 @@ class UnreadableImage(BlocksError, ValueError):
     """A file that cannot be read as a picture."""
 
 
+class WeightsUnavailable(BlocksError, OSError):
+    """Weights that are not on this machine and cannot be fetched."""
+
+
 class UnsupportedMethod(BlocksError, ValueError):
     """An attribution method that cannot answer the question asked of it."""
 

@@ -68,7 +68,7 @@ def _with_first_tensor(output: Any, tensor: Tensor) -> Any:
 
 
 @contextmanager
-def capture(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def capture(layers: Mapping[str, nn.Module], lenient: bool = False) -> Iterator[dict[str, Tensor]]:
     """Record what each layer returns while the context is open.
 
     The rest of the network receives a copy, so that an in-place operation behind the layer cannot
@@ -77,6 +77,7 @@ def capture(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
     Args:
         layers: the modules to watch, by the name they are recorded under.
+        lenient: pass over a layer that returns no tensor, instead of raising.
 
     Yields:
         A dict that fills with ``name -> output`` as the network runs.
@@ -92,7 +93,12 @@ def capture(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
 
     def record(name: str) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-            seen[name] = first_tensor(output, name)
+            try:
+                seen[name] = first_tensor(output, name)
+            except UnusableLayer:
+                if lenient:
+                    return None
+                raise
             return _with_first_tensor(output, seen[name].clone())
 
         return hook

@@ -1,0 +1,95 @@
+"""Opening whatever a person calls a picture, as upright RGB."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from captum_blocks.errors import BlocksError, InvalidArgument, UnreadableImage, WrongType
+
+Source = str | PathLike[str] | Image.Image | np.ndarray
+
+
+def open_picture(source: Source) -> Image.Image:
+    """A file, a PIL image or a uint8 array as an upright RGB image.
+
+    The first frame of an animation; transparency on white; 16-bit scaled to 8; EXIF applied.
+
+    Raises:
+        UnreadableImage: the file is missing, empty, no image, damaged or unreasonably large.
+        InvalidArgument: an array that is not (height, width[, channels]) uint8.
+    """
+    if isinstance(source, np.ndarray):
+        return to_rgb(_from_array(source))
+    if isinstance(source, Image.Image):
+        return to_rgb(source)
+    if isinstance(source, (str, PathLike)):
+        return _from_file(Path(source))
+    raise WrongType(
+        f"a picture is a path, a PIL image or a uint8 array, not {type(source).__name__}"
+    )
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.dtype != np.uint8:
+        raise InvalidArgument(f"a picture as an array is uint8, not {array.dtype}")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise InvalidArgument(
+            f"a picture as an array is (height, width, 1, 3 or 4), not {array.shape}"
+        )
+    if not array.size:
+        raise InvalidArgument(f"a picture of shape {array.shape} has no pixel")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _from_file(path: Path) -> Image.Image:
+    if not path.exists():
+        raise UnreadableImage(f"no such picture: {path}")
+    if path.is_dir():
+        raise UnreadableImage(f"{path} is a folder, not a picture")
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableImage(f"{path} is empty (0 bytes)")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return to_rgb(image)
+    except BlocksError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(f"{path} is not an image that Pillow can read") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage(f"{path} would unpack to far too many pixels: {error}") from error
+    except PermissionError as error:
+        raise UnreadableImage(f"{path} may not be read: permission denied") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UnreadableImage(f"{path} is damaged or cut short: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any PIL image as 8-bit RGB, upright, transparency on white."""
+    image.seek(0)
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        image = _to_eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float greyscale to 8 bits, by the range the mode stands for."""
+    values = np.asarray(image, dtype=np.float64)
+    if image.mode == "F":
+        top = 1.0 if values.max(initial=0) <= 1 else 255.0
+    else:
+        top = 255.0 if values.max(initial=0) <= 255 and image.mode == "I" else 65535.0
+    return Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8))

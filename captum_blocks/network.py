@@ -1,0 +1,393 @@
+"""A network and what it needs to be spoken about: preprocessing, labels, its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from captum_blocks._pictures import Source, open_picture
+from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType, did_you_mean
+from captum_blocks.hooks import capture, evaluation_mode, find_layer, first_tensor
+from captum_blocks.layouts import Layout, detect
+
+Extent = tuple[float, float, float, float]
+WHOLE: Extent = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From a photograph to what a network takes, explicit and reversible.
+
+    Attributes:
+        size: side of the network's input in pixels, or (height, width).
+        mean, std: of the normalisation, one number a channel, for pixels in [0, 1].
+        fit: ``"stretch"`` shows the network the whole photograph, ``"crop"`` resizes its shorter
+            side to ``resize`` and takes the centre.
+        resize: shorter side before the crop; ``size`` unless given.
+
+    >>> Preprocess(size=8).extent((100, 50))
+    (0.0, 0.0, 1.0, 1.0)
+    """
+
+    size: int | tuple[int, int] = 224
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    fit: Literal["stretch", "crop"] = "stretch"
+    resize: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.shape) < 1:
+            raise InvalidArgument(f"an input of {self.size} pixels cannot be made")
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise InvalidArgument(f"{len(self.mean)} means and {len(self.std)} deviations")
+        if self.fit not in ("stretch", "crop"):
+            raise InvalidArgument(f"fit={self.fit!r} is neither 'stretch' nor 'crop'")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def __call__(self, picture: Image.Image) -> Tensor:
+        """An RGB picture -> (1, channel, height, width)."""
+        height, width = self.shape
+        top, left, bottom, right = self.extent(picture.size)
+        across, down = picture.size
+        box = (left * across, top * down, right * across, bottom * down)
+        picture = picture.convert("L" if len(self.mean) == 1 else "RGB").resize(
+            (width, height), Image.Resampling.BICUBIC, box=box
+        )
+        pixels = torch.from_numpy(np.array(picture, dtype=np.float32) / 255)
+        pixels = pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]
+        return self.normalise(pixels).contiguous()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pixels in [0, 1], (..., channel, height, width), as the network takes them."""
+        mean, std = (pixels.new_tensor(stat)[:, None, None] for stat in (self.mean, self.std))
+        return (pixels - mean) / std
+
+    def extent(self, size: tuple[int, int]) -> Extent:
+        """What part of a (width, height) photograph the network sees: top, left, bottom, right."""
+        if self.fit == "stretch":
+            return WHOLE
+        width, height = size
+        rows, columns = self.shape
+        scale = (self.resize or min(self.shape)) / min(width, height)
+        tall, wide = rows / (height * scale), columns / (width * scale)
+        shrink = max(tall, wide, 1.0)  # a crop larger than the photograph is cut down to it
+        tall, wide = tall / shrink, wide / shrink
+        return ((1 - tall) / 2, (1 - wide) / 2, (1 + tall) / 2, (1 + wide) / 2)
+
+
+class FromTransforms:
+    """Any torchvision-like transform (picture -> tensor) as preprocessing.
+
+    Its normalisation is read off by sending a black and a white picture through it. What part of a
+    photograph it sees is known for torchvision's own classification presets (resize, centre crop).
+    """
+
+    def __init__(self, transforms: Callable[[Any], Tensor]) -> None:
+        self.transforms = transforms
+        black, white = (self(Image.new("RGB", (256, 256), shade)) for shade in ("black", "white"))
+        self.shape: tuple[int, int] = (black.shape[-2], black.shape[-1])
+        self._offset = black.mean((0, 2, 3))
+        self._gain = white.mean((0, 2, 3)) - self._offset
+
+    def __call__(self, picture: Image.Image) -> Tensor:
+        """A PIL picture -> (1, channel, height, width)."""
+        tensor = self.transforms(picture)
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+            raise WrongType(
+                f"the preprocessing gives {type(tensor).__name__}, not a float tensor; "
+                "does it end in ToTensor or ToDtype(scale=True)?"
+            )
+        return tensor if tensor.ndim == 4 else tensor[None]
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pixels in [0, 1], (..., channel, height, width), as the network takes them."""
+        gain, offset = (stat.to(pixels)[:, None, None] for stat in (self._gain, self._offset))
+        return pixels * gain + offset
+
+    def extent(self, size: tuple[int, int]) -> Extent:
+        """What part of a (width, height) photograph the network sees."""
+        resize = getattr(self.transforms, "resize_size", None)
+        if not resize:
+            return WHOLE
+        crop = Preprocess(self.shape, fit="crop", resize=min(resize))
+        return crop.extent(size)
+
+
+class Prediction(NamedTuple):
+    """One class a network considers: (index, label, probability)."""
+
+    index: int  # type: ignore[assignment]
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """What can be looked at in a layer.
+
+    Attributes:
+        name: dotted name.
+        shape: of its output, without the batch axis.
+        layout: where the output keeps its channels and positions.
+        sign: ">= 0" or "signed", as seen in the dry run.
+        kind: class of the module.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layout: Layout
+    sign: str
+    kind: str
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of positions."""
+        if self.layout.kind == "tokens":
+            assert self.layout.grid is not None
+            return self.layout.grid
+        if len(self.shape) == 1:
+            return (1, 1)
+        return self.shape[:2] if self.layout.kind == "NHWC" else self.shape[1:]  # type: ignore[return-value]
+
+    @property
+    def channels(self) -> int:
+        """How many channels."""
+        return self.shape[0 if self.layout.kind == "NCHW" else -1]
+
+
+class LayerTable(tuple[LayerInfo, ...]):
+    """The layers of a network; prints as a table."""
+
+    def __repr__(self) -> str:
+        rows = [("layer", "shape", "layout", "sign", "module")]
+        rows += [
+            (info.name, "x".join(map(str, info.shape)), info.layout.kind, info.sign, info.kind)
+            for info in self
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return "\n".join(lines)
+
+
+class Network:
+    """A vision module with its preprocessing, labels and name.
+
+    Args:
+        module: the network; never modified.
+        preprocess: a ``Preprocess``, a torchvision transform (``weights.transforms()``), or None
+            for a module that is only given ready tensors.
+        labels: class names by index; None shows "class 207".
+        name: what to call it.
+        layouts: layouts of layers that cannot be guessed, by dotted name.
+        source: where the weights come from, for the page's footer.
+
+    >>> net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), Preprocess(size=8))
+    >>> net.layers()
+    layer  shape  layout  sign    module
+    0      4x6x6  NCHW    signed  Conv2d
+    1      4x6x6  NCHW    >= 0    ReLU
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        preprocess: Preprocess | Callable[[Any], Tensor] | None = None,
+        labels: Sequence[str] | None = None,
+        name: str | None = None,
+        layouts: dict[str, Layout] | None = None,
+        source: str = "",
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise WrongType(f"a network is an nn.Module, not {type(module).__name__}")
+        self.module = module
+        if preprocess is None or isinstance(preprocess, Preprocess):
+            self.preprocess: Preprocess | FromTransforms | None = preprocess
+        else:
+            self.preprocess = FromTransforms(preprocess)
+        self.labels = None if labels is None else tuple(labels)
+        self.name = name or type(module).__name__
+        self.layouts = dict(layouts or {})
+        self.source = source
+
+    def picture(self, source: Source) -> Image.Image:
+        """The photograph, upright RGB, as the reader gave it."""
+        return open_picture(source)
+
+    def read(self, source: Source | Tensor) -> Tensor:
+        """A photograph, or a ready float tensor -> (image, channel, y, x) for the module.
+
+        Raises:
+            UnreadableImage: the file cannot be read as a picture.
+            InvalidArgument: a tensor that is not ready, or no preprocessing to make one with.
+        """
+        if isinstance(source, Tensor):
+            return _ready(source).to(self._device)
+        if self.preprocess is None:
+            raise InvalidArgument(
+                f"{self.name} has no preprocessing, so it cannot read a photograph; give it a "
+                "ready tensor, or Network(module, preprocess=Preprocess(size, mean, std))"
+            )
+        return self.preprocess(open_picture(source)).to(self._device)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(image, class) in evaluation mode, without gradient."""
+        with torch.no_grad(), evaluation_mode(self.module):
+            return self.as_logits(self.module(x))
+
+    def as_logits(self, output: Any) -> Tensor:
+        """What the module returned as (image, class)."""
+        logits = first_tensor(output, "the network itself")
+        if logits.ndim != 2:
+            raise UnusableLayer(
+                f"{self.name} returns a tensor of shape {tuple(logits.shape)}, not (image, class)"
+            )
+        return logits
+
+    def predict(self, x: Tensor, top: int = 5) -> list[Prediction]:
+        """The most probable classes of one ready image: [(index, label, probability), ...]."""
+        if len(x) != 1:
+            raise InvalidArgument(f"predict takes one image, not a batch of {len(x)}")
+        return self.ranked(self.logits(x)[0], top)
+
+    def ranked(self, logits: Tensor, top: int) -> list[Prediction]:
+        """The most probable of (class,) logits."""
+        probabilities = logits.float().softmax(-1)
+        values, indices = probabilities.topk(min(top, len(logits)))
+        return [
+            Prediction(index, self.label(index), value)
+            for index, value in zip(indices.tolist(), values.tolist(), strict=True)
+        ]
+
+    def label(self, index: int) -> str:
+        """The name of a class; "class 207" where no name is known."""
+        if self.labels is not None and index < len(self.labels):
+            return self.labels[index]
+        return f"class {index}"
+
+    def class_index(self, wanted: int | str, n_classes: int) -> int:
+        """The index of a class given by index or name.
+
+        Raises:
+            InvalidArgument: out of range, unknown (with the nearest names), or ambiguous.
+        """
+        if isinstance(wanted, str) and not wanted.lstrip("-").isdigit():
+            return self._index_of_label(wanted)
+        index = int(wanted)
+        if not 0 <= index < n_classes:
+            raise InvalidArgument(f"no class {index}: {self.name} has classes 0 to {n_classes - 1}")
+        return index
+
+    def _index_of_label(self, wanted: str) -> int:
+        labels = self.labels or ()
+        found = [i for i, label in enumerate(labels) if label.casefold() == wanted.casefold()]
+        if len(found) > 1:
+            raise InvalidArgument(f"class {wanted!r} is ambiguous: it names {found}; use an index")
+        if not found:
+            near = did_you_mean(wanted, labels) if labels else "; it has no labels, use an index"
+            raise InvalidArgument(f"no class {wanted!r} in {self.name}{near}")
+        return found[0]
+
+    def name_of(self, layer: nn.Module | str) -> str:
+        """The dotted name of a submodule."""
+        return find_layer(self.module, layer)[0]
+
+    def layout_of(self, name: str, output: Tensor) -> Layout:
+        """The layout of a layer: as declared, or as its output suggests."""
+        return self.layouts.get(name) or detect(tuple(output.shape))
+
+    def layers(self, x: Tensor | None = None) -> LayerTable:
+        """What can be looked at, from one dry run on two noise images.
+
+        Args:
+            x: a ready tensor whose size to use; the preprocessing's size unless given.
+        """
+        noise = self._noise(x)
+        modules = {name: module for name, module in self.module.named_modules() if name}
+        table = []
+        with torch.no_grad(), evaluation_mode(self.module), capture(modules, lenient=True) as seen:
+            self.module(noise)
+        for name, output in seen.items():
+            info = self._describe(name, modules[name], output, len(noise))
+            if info is not None:
+                table.append(info)
+        return LayerTable(table)
+
+    def activations(
+        self, layer: str | nn.Module, photos: Iterable[Source | Tensor], batch_size: int = 32
+    ) -> Iterator[Tensor]:
+        """Activations of many photographs, (batch, channel, y, x) at a time, tokens left out."""
+        name, module = find_layer(self.module, layer)
+        batch: list[Tensor] = []
+        for photo in photos:
+            batch.append(self.read(photo))
+            if len(batch) == batch_size:
+                yield self._maps(name, module, torch.cat(batch))
+                batch = []
+        if batch:
+            yield self._maps(name, module, torch.cat(batch))
+
+    def _maps(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
+        with torch.no_grad(), evaluation_mode(self.module), capture({name: module}) as seen:
+            self.module(x)
+        return self.layout_of(name, seen[name]).to_maps(seen[name])
+
+    def _describe(
+        self, name: str, module: nn.Module, output: Tensor, batch: int
+    ) -> LayerInfo | None:
+        """None for what nobody looks at: no batch axis, no channels, attention heads."""
+        if isinstance(module, (nn.Identity, nn.modules.dropout._DropoutNd)):
+            return None
+        if output.shape[:1] != (batch,) or not output.is_floating_point():
+            return None
+        heads = output.ndim == 4 and isinstance(module, nn.LayerNorm)
+        if heads and output.shape[1] != output.shape[2]:
+            return None
+        try:
+            layout = self.layout_of(name, output)
+        except InvalidArgument:
+            return None
+        sign = ">= 0" if bool((output >= 0).all()) else "signed"
+        return LayerInfo(name, tuple(output.shape[1:]), layout, sign, type(module).__name__)
+
+    def _noise(self, x: Tensor | None) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        if x is not None:
+            shape = tuple(x.shape[1:])
+        elif self.preprocess is not None:
+            channels = self.preprocess.normalise(torch.zeros(3, 1, 1)).shape[0]
+            shape = (channels, *self.preprocess.shape)
+        else:
+            raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
+        dtype = next((p.dtype for p in self.module.parameters()), torch.float32)
+        return torch.randn(2, *shape, generator=generator).to(self._device, dtype)
+
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.module.parameters()), torch.device("cpu"))
+
+    def __repr__(self) -> str:
+        return f"Network({self.name})"
+
+
+def _ready(tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        raise InvalidArgument(
+            f"a {tensor.dtype} tensor is not ready for a network; give a float tensor as the "
+            "module takes it, or the picture itself as a path, PIL image or uint8 array"
+        )
+    if tensor.ndim != 4:
+        raise InvalidArgument(
+            f"a ready tensor is (image, channel, y, x), not {tuple(tensor.shape)}; "
+            "a single image needs its batch axis: x[None]"
+        )
+    return tensor

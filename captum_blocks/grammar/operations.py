@@ -1,0 +1,76 @@
+"""Content, and what turns content into other content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.spec import WORDS, word
+from captum_blocks.grammar.substrates import Selection
+
+Where = int | tuple[int, ...] | Selection
+
+
+class Content:
+    """What has numbers: an activation, an attribution, or something made of them."""
+
+    def filter(
+        self,
+        *,
+        at: Where | list[int] | None = None,
+        to: Where | None = None,
+        top: int | None = None,
+        bottom: int | None = None,
+        strongest: int | None = None,
+        above: float | None = None,
+    ) -> Filter:
+        """Some of the atoms; what is left out is said wherever the content is shown.
+
+        Args:
+            at: source atoms: an index, a (y, x) position, or a selection.
+            to: target atoms: an index into the classes, or a selection.
+            top: as many atoms with the largest values. With several classes, an atom's largest
+                value over the classes decides.
+            bottom: as many atoms with the smallest values.
+            strongest: as many atoms with the largest magnitudes.
+            above: atoms whose value is larger.
+        """
+        place = tuple(at) if isinstance(at, list) else at
+        return Filter(self, place, to, top, bottom, strongest, above)
+
+
+@word
+@dataclass(frozen=True)
+class Filter(Content):
+    """Some of a content's atoms; see ``Content.filter``."""
+
+    content: Content
+    at: Where | None = None
+    to: Where | None = None
+    top: int | None = None
+    bottom: int | None = None
+    strongest: int | None = None
+    above: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, Content):
+            raise WrongType(f"a filter needs a content, not {self.content!r}")
+        for name in ("top", "bottom", "strongest"):
+            count = getattr(self, name)
+            if count is not None and (isinstance(count, bool) or count < 1):
+                raise InvalidArgument(f"{name}={count}: at least one atom is needed")
+        if all(getattr(self, item.name) is None for item in fields(self)[1:]):
+            raise InvalidArgument("a filter needs one of at, to, top, bottom, strongest, above")
+
+
+def parts_of(spec: Any) -> Iterator[Any]:
+    """A word and every word inside it, outermost first."""
+    if isinstance(spec, tuple):
+        for item in spec:
+            yield from parts_of(item)
+    elif type(spec).__name__ in WORDS:
+        yield spec
+        for item in fields(spec):
+            yield from parts_of(getattr(spec, item.name))

@@ -1,0 +1,150 @@
+"""How content is shown, and how shown things stand together.
+
+Element   = InfoVis Content | FeatureVis Content
+Interface = [Element]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.content import Activation
+from captum_blocks.grammar.operations import Content
+from captum_blocks.grammar.spec import from_json, to_json, word
+from captum_blocks.grammar.substrates import Hidden, Input, Out, Selection, Substrate
+
+Mark = Literal["overlay", "bars"]
+Arrangement = Literal["one", "beside", "below"]
+
+
+class _Composable:
+    """``|`` puts beside, ``&`` puts below and binds tighter."""
+
+    def __or__(self, other: Element | Interface) -> Interface:
+        return _join(self, other, "beside")
+
+    def __and__(self, other: Element | Interface) -> Interface:
+        return _join(self, other, "below")
+
+
+@word
+@dataclass(frozen=True)
+class InfoVis(_Composable):
+    """Numbers drawn as numbers.
+
+    Attributes:
+        content: what is drawn.
+        mark: "overlay" (maps on the photograph) or "bars".
+        sets: the selection that pointing at it changes.
+        highlights: the selection whose state is marked in it.
+        title, caption: short name, and one sentence on how to read it.
+    """
+
+    content: Content
+    mark: Mark = "bars"
+    sets: Selection | None = None
+    highlights: Selection | None = None
+    title: str = ""
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, Content):
+            raise WrongType(
+                f"InfoVis draws a content such as Activation(...), not {self.content!r}"
+            )
+        if self.mark not in get_args(Mark):
+            raise InvalidArgument(f"no mark {self.mark!r}; there are {', '.join(get_args(Mark))}")
+
+
+@word
+@dataclass(frozen=True)
+class FeatureVis(_Composable):
+    """Atoms drawn as icons: optimized pictures of what they look for.
+
+    Attributes:
+        content: what is drawn; a bare substrate means its activation.
+        title, caption: short name, and one sentence on how to read it.
+    """
+
+    content: Content
+    sets: Selection | None = None
+    highlights: Selection | None = None
+    title: str = ""
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.content, (Substrate, Hidden, Input, Out)):
+            object.__setattr__(self, "content", Activation(self.content))  # type: ignore[arg-type]
+        if not isinstance(self.content, Content):
+            raise WrongType(f"FeatureVis draws a content or substrate, not {self.content!r}")
+
+
+Element = InfoVis | FeatureVis
+
+
+@word
+@dataclass(frozen=True)
+class Interface(_Composable):
+    """Elements and how they stand together; with a title, a chapter of the page.
+
+    Attributes:
+        parts: elements and interfaces, in reading order.
+        arrangement: "beside" or "below" one another; "one" for a single part.
+        title: the question it answers.
+        reading: one sentence on how to read it.
+    """
+
+    parts: tuple[Element | Interface, ...]
+    arrangement: Arrangement = "one"
+    title: str = ""
+    reading: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise InvalidArgument("an interface needs at least one element")
+        for part in self.parts:
+            if not isinstance(part, (InfoVis, FeatureVis, Interface)):
+                raise WrongType(f"an interface is made of InfoVis and FeatureVis, not {part!r}")
+
+    def titled(self, title: str, reading: str = "") -> Interface:
+        """The same under a question, with a sentence on how to read it."""
+        return replace(self, title=title, reading=reading)
+
+    def to_json(self) -> str:
+        """Versioned JSON; ``Interface.from_json`` gives an equal interface back."""
+        return to_json(self)
+
+    @staticmethod
+    def from_json(text: str) -> Interface:
+        """The interface in a JSON text; nothing is imported or executed.
+
+        Raises:
+            InvalidArgument, UnknownName: the text holds no interface of this version.
+        """
+        made = from_json(text)
+        if not isinstance(made, Interface):
+            raise WrongType(f"this JSON holds a {type(made).__name__}, not an Interface")
+        return made
+
+
+def as_interface(given: Element | Interface | Content) -> Interface:
+    """A single element as an interface of one part."""
+    if isinstance(given, Interface):
+        return given
+    if isinstance(given, (InfoVis, FeatureVis)):
+        return Interface((given,))
+    raise WrongType(
+        f"{given!r} is not an interface; show a content with InfoVis(...) or FeatureVis(...)"
+    )
+
+
+def _join(left: object, right: object, arrangement: Literal["beside", "below"]) -> Interface:
+    parts: list[Element | Interface] = []
+    for side in (left, right):
+        if not isinstance(side, (InfoVis, FeatureVis, Interface)):
+            raise WrongType(f"only interfaces and elements stand together, not {side!r}")
+        same = isinstance(side, Interface) and side.arrangement == arrangement and not side.title
+        parts.extend(side.parts if same and isinstance(side, Interface) else (side,))
+    return Interface(tuple(parts), arrangement)

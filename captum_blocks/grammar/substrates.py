@@ -1,0 +1,259 @@
+"""What can be looked at: the atoms of a layer.
+
+    Atom  = Neuron | Spatial | Channel | Group | Whole
+    Layer = Input | Hidden name | Out
+
+("The Building Blocks of Interpretability", section "The Space of Interpretability Interfaces".)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.spec import word
+
+Atom = Literal["neuron", "spatial", "channel", "group", "whole", "token", "class"]
+Gesture = Literal["hover"]
+SELECTABLE = ("spatial", "channel", "group", "class")
+
+
+@word
+@dataclass(frozen=True)
+class Given:
+    """An object that is handed over at ``explain(given={name: object})``.
+
+    >>> Given("ig")
+    Given(name='ig')
+    """
+
+    name: str
+
+
+@word
+@dataclass(frozen=True)
+class Selection:
+    """A state that the reader of a page changes; it stands where a filter takes a constant.
+
+    Two equal selections are the same selection: panels that use it move together.
+    """
+
+    gesture: Gesture
+    atom: str
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.atom not in SELECTABLE:
+            raise InvalidArgument(
+                f"a selection is one of {', '.join(SELECTABLE)}, not {self.atom!r}"
+            )
+
+
+def hover(atom: str, name: str | None = None) -> Selection:
+    """What the reader points at: a place of the photograph, a group, a channel or a class.
+
+    Args:
+        atom: "spatial", "channel", "group" or "class".
+        name: tells two selections of one atom apart.
+
+    >>> hover("spatial")
+    Selection(gesture='hover', atom='spatial', name=None)
+    """
+    return Selection("hover", atom, name)
+
+
+@word
+@dataclass(frozen=True)
+class Grouping:
+    """How a layer's channels are grouped.
+
+    Attributes:
+        n: how many groups, fitted jointly on the photographs of one explain, or a ``Given``
+            reducer that was fitted elsewhere.
+        algorithm: of ``ChannelReducer``; None takes "nmf" where the layer is non-negative and
+            "semi_nmf" where it is signed.
+        seed: of the reducer.
+    """
+
+    n: int | Given
+    algorithm: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n, bool) or not isinstance(self.n, (int, Given)):
+            raise WrongType(f"groups() takes a number or a Given reducer, not {self.n!r}")
+        if isinstance(self.n, int) and self.n < 1:
+            raise InvalidArgument(f"{self.n} groups: at least one is needed")
+
+
+@word
+@dataclass(frozen=True)
+class Substrate:
+    """The atoms of one layer, all or some of them.
+
+    Attributes:
+        layer: where.
+        atom: which kind.
+        grouping: how groups are made, for the atom "group".
+        only: indices of the atoms looked at, for channels and groups; None means all.
+    """
+
+    layer: Input | Hidden | Out
+    atom: Atom
+    grouping: Grouping | None = None
+    only: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.atom not in get_args(Atom):
+            raise InvalidArgument(f"no atom {self.atom!r}; there are {', '.join(get_args(Atom))}")
+        if (self.atom == "group") != (self.grouping is not None):
+            raise InvalidArgument("groups, and groups alone, need a grouping")
+
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Substrate:
+        """Some of the channels or groups: ``channels[:16]``, ``channels[[3, 5]]``."""
+        if self.atom not in ("channel", "group"):
+            raise InvalidArgument(
+                f"{self.atom} atoms are not picked by number; use .filter(at=...)"
+            )
+        if isinstance(index, slice):
+            if index.stop is None or min(index.start or 0, index.stop) < 0:
+                raise InvalidArgument("a slice of atoms needs an end, counted from the first atom")
+            chosen = tuple(range(index.stop)[index])
+        else:
+            chosen = (index,) if isinstance(index, int) else tuple(int(i) for i in index)
+        if not chosen:
+            raise InvalidArgument("no atom is picked")
+        return Substrate(self.layer, self.atom, self.grouping, chosen)
+
+    def __repr__(self) -> str:
+        if self.atom == "class":
+            return repr(self.layer)
+        groups = self.grouping
+        name = f"groups({groups.n!r})" if groups else _PLURAL[self.atom]
+        return f"{self.layer!r}.{name}" + (f"[{list(self.only)}]" if self.only else "")
+
+
+_PLURAL = {
+    "neuron": "neurons",
+    "spatial": "spatial",
+    "channel": "channels",
+    "group": "groups",
+    "whole": "whole",
+    "token": "tokens",
+}
+
+
+class _Atoms:
+    """The atoms every layer with positions has."""
+
+    @property
+    def neurons(self) -> Substrate:
+        """Every channel at every position."""
+        return Substrate(self, "neuron")  # type: ignore[arg-type]
+
+    @property
+    def spatial(self) -> Substrate:
+        """Every position, all channels together."""
+        return Substrate(self, "spatial")  # type: ignore[arg-type]
+
+    @property
+    def channels(self) -> Substrate:
+        """Every channel, all positions together."""
+        return Substrate(self, "channel")  # type: ignore[arg-type]
+
+    @property
+    def whole(self) -> Substrate:
+        """The layer as one."""
+        return Substrate(self, "whole")  # type: ignore[arg-type]
+
+
+@word
+@dataclass(frozen=True)
+class Input(_Atoms):
+    """The picture as the network takes it."""
+
+
+@word
+@dataclass(frozen=True)
+class Hidden(_Atoms):
+    """A layer by its dotted name; alone it means its neurons.
+
+    >>> Hidden("layer3").groups(6)
+    Hidden('layer3').groups(6)
+    >>> Hidden("layer3").channels[:2]
+    Hidden('layer3').channels[[0, 1]]
+    """
+
+    layer: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, str):
+            raise WrongType(f"a layer is named, as in 'layer3.1', not {type(self.layer).__name__}")
+
+    def groups(self, n: int | Given, *, algorithm: str | None = None, seed: int = 0) -> Substrate:
+        """Groups of channels that fire together (non-negative matrix factorization).
+
+        Args:
+            n: how many, or a ``Given`` fitted reducer.
+            algorithm: of ``ChannelReducer``; None chooses by the layer's sign.
+            seed: of the reducer.
+        """
+        return Substrate(self, "group", Grouping(n, algorithm, seed))
+
+    @property
+    def tokens(self) -> Substrate:
+        """Class and register tokens of a transformer: they have no position."""
+        return Substrate(self, "token")
+
+    def __repr__(self) -> str:
+        return f"Hidden({self.layer!r})"
+
+
+@word
+@dataclass(frozen=True, init=False)
+class Out:
+    """Classes of the output, by index or name, or the most probable ones.
+
+    >>> Out(207, "tiger cat")
+    Out(207, 'tiger cat')
+    >>> Out(top=2)
+    Out(top=2)
+    """
+
+    classes: tuple[int | str, ...] = field(default=())
+    top: int | None = None
+
+    def __init__(self, *classes: int | str, top: int | None = None) -> None:
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "top", top)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        for wanted in self.classes:
+            if isinstance(wanted, bool) or not isinstance(wanted, (int, str)):
+                raise WrongType(f"a class is an index or a name, not {wanted!r}")
+        if self.classes and self.top is not None:
+            raise InvalidArgument("Out takes classes, or top=, not both")
+        if self.top is not None and self.top < 1:
+            raise InvalidArgument(f"top={self.top}: at least one class is needed")
+        if len(set(self.classes)) < len(self.classes):
+            raise InvalidArgument(f"a class is named twice in {self.classes}")
+
+    def __repr__(self) -> str:
+        named = ", ".join(repr(wanted) for wanted in self.classes)
+        return f"Out({named or (f'top={self.top}' if self.top else '')})"
+
+
+def as_substrate(given: Substrate | Hidden | Input | Out) -> Substrate:
+    """A bare hidden or input layer means its neurons, the output its classes."""
+    if isinstance(given, Substrate):
+        return given
+    if isinstance(given, (Hidden, Input)):
+        return given.neurons
+    if isinstance(given, Out):
+        return Substrate(given, "class")
+    raise WrongType(
+        f"{given!r} is no substrate; take e.g. Hidden('layer3').channels, Input().spatial, Out(207)"
+    )

@@ -29,7 +29,7 @@ def predictions(top: int = 5) -> Interface:
     >>> predictions().title
     'What did it answer?'
     """
-    answer = InfoVis(Activation(Out(top=top)), title="Most probable classes")  # type: ignore[arg-type]
+    answer = InfoVis(Activation(Out(top=top)), title="Most probable classes")
     return Interface((answer,)).titled(
         "What did it answer?",
         "A logit is the score a class has before scores are turned into probabilities.",

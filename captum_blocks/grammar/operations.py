@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
-from captum_blocks.grammar.spec import WORDS, word
+from captum_blocks.grammar.spec import is_word, word
 from captum_blocks.grammar.substrates import Selection
 
 Where = int | tuple[int, ...] | Selection
@@ -70,7 +70,7 @@ def parts_of(spec: Any) -> Iterator[Any]:
     if isinstance(spec, tuple):
         for item in spec:
             yield from parts_of(item)
-    elif type(spec).__name__ in WORDS:
+    elif is_word(spec):
         yield spec
         for item in fields(spec):
             yield from parts_of(getattr(spec, item.name))

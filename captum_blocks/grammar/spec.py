@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
 
 VERSION = 1
-WORDS: dict[str, type] = {}
+WORDS: dict[str, Any] = {}
 
 T = TypeVar("T", bound=type)
 
@@ -25,9 +25,14 @@ def word(cls: T) -> T:
     return cls
 
 
+def is_word(value: Any) -> bool:
+    """Whether a value is a word of the grammar."""
+    return WORDS.get(type(value).__name__) is type(value)
+
+
 def encode(value: Any) -> Any:
     """A word, a tuple or a scalar as JSON data; fields at their default are left out."""
-    if type(value).__name__ in WORDS and isinstance(value, WORDS[type(value).__name__]):
+    if is_word(value):
         data = {"word": type(value).__name__}
         for item in fields(value):
             held = getattr(value, item.name)
@@ -60,7 +65,7 @@ def decode(data: Any) -> Any:
         raise InvalidArgument(
             f"{name} has no field {unknown[0]!r}{did_you_mean(unknown[0], known)}"
         )
-    made = object.__new__(cls)
+    made: Any = object.__new__(cls)
     for item in fields(cls):
         object.__setattr__(made, item.name, parts.get(item.name, item.default))
         if getattr(made, item.name) is MISSING:

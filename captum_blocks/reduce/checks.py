@@ -1,0 +1,95 @@
+"""What a reducer refuses, said before any work starts."""
+
+from __future__ import annotations
+
+import torch
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from captum_blocks.errors import BlocksError, InvalidArgument
+
+RANK_ROWS = 4096
+
+
+class NotFitted(BlocksError, NotFittedError):
+    """A reducer that was asked to transform before it was fitted."""
+
+
+def check_finite(table: Tensor) -> None:
+    """Refuse NaN and infinity, saying how many and where the first one is."""
+    # One pass without a mask as large as the table: a sum is finite iff all its terms are, save
+    # for overflow, which the slow path then clears up.
+    if bool(torch.isfinite(table.detach().sum())):
+        return
+    bad = ~torch.isfinite(table.detach())
+    count = int(bad.sum())
+    if count:
+        row, channel = (int(i) for i in bad.nonzero()[0])
+        raise InvalidArgument(
+            f"the activations contain NaN or inf in {count} of {bad.numel()} entries, first at "
+            f"position {row}, channel {channel}; find the layer that made them, or mask them out"
+        )
+
+
+def check_non_negative(table: Tensor, algorithm: str) -> None:
+    """Refuse negative values for algorithms that need none, naming those that take them."""
+    lowest = float(table.detach().min()) if table.numel() else 0.0
+    if lowest < 0:
+        raise InvalidArgument(
+            f"Negative values in data: algorithm={algorithm!r} needs activations >= 0, the lowest "
+            f"is {lowest:.4g}; take the output after a ReLU, or algorithm='posneg', 'semi_nmf', "
+            "'pca' or 'ica', which take any sign"
+        )
+
+
+def check_not_silent(table: Tensor) -> None:
+    """Refuse activations that are zero everywhere."""
+    if not bool(table.detach().any()):
+        raise InvalidArgument(
+            f"all {table.shape[0]} x {table.shape[1]} activations are zero: there is nothing to "
+            "group; is the layer dead on this image, or the image blank?"
+        )
+
+
+def check_size(table: Tensor, n_components: int) -> None:
+    """Refuse more groups than there are positions or channels."""
+    rows, channels = table.shape
+    if not isinstance(n_components, int) or isinstance(n_components, bool) or n_components < 1:
+        raise InvalidArgument(f"n_components={n_components!r} is not a whole number of at least 1")
+    for limit, word, name in ((rows, "positions", "samples"), (channels, "channels", "features")):
+        if n_components > limit:
+            raise InvalidArgument(
+                f"n_components={n_components} is more than the {limit} {word} "
+                f"(n_{name}={limit}); ask for at most {min(rows, channels)}"
+            )
+
+
+def check_rank(table: Tensor, n_components: int) -> None:
+    """Refuse more groups than the activations have independent directions."""
+    step = max(1, table.shape[0] // RANK_ROWS)
+    rank = 0
+    for part in (table[::step], table)[: 1 + (step > 1)]:
+        rank = int(torch.linalg.matrix_rank(_sketch(part.detach(), n_components)))
+        if rank >= n_components:
+            return
+    raise InvalidArgument(
+        f"n_components={n_components} is more than the activations have independent directions "
+        f"(rank {rank}); ask for at most {rank}"
+    )
+
+
+def check_width(table: Tensor, n_channels: int) -> None:
+    """Refuse a table with another number of channels than the fitted one."""
+    if table.shape[1] != n_channels:
+        raise InvalidArgument(
+            f"X has {table.shape[1]} features, but ChannelReducer is expecting {n_channels} "
+            "features as input: the channels of the layer it was fitted on"
+        )
+
+
+def _sketch(table: Tensor, n_components: int) -> Tensor:
+    """A few random mixtures of the channels: their rank is min(rank, number of mixtures)."""
+    generator = torch.Generator().manual_seed(0)
+    width = min(n_components + 4, table.shape[1])
+    mixture = torch.randn(table.shape[1], width, generator=generator, dtype=torch.float64)
+    return table @ mixture.to(table)

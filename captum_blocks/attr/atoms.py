@@ -1,0 +1,107 @@
+"""One place that turns an attribution tensor into numbers per atom, with the remainder stated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+
+ATOMS: Mapping[str, tuple[str, ...]] = {
+    "neuron": ("channel", "y", "x"),
+    "spatial": ("y", "x"),
+    "channel": ("channel",),
+    "group": ("group",),
+    "whole": (),
+    "tokens": ("token",),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class AtomValues:
+    """One number per atom, and what belongs to none of them.
+
+    Attributes:
+        data: (..., *axes): the leading axes are those of the attribution.
+        axes: the names of the trailing axes.
+        remainder: by name ("residual", "tokens", "positions"), a number per leading index. The sum
+            of ``data`` over ``axes`` plus all remainders is the total of the attribution.
+    """
+
+    data: Tensor
+    axes: tuple[str, ...]
+    remainder: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Tensor:
+        """Everything, of the shape of the leading axes."""
+        own = self.data.flatten(self.data.ndim - len(self.axes)).sum(-1) if self.axes else self.data
+        return own + sum(self.remainder.values(), own.new_zeros(()))
+
+
+def to_atoms(
+    atom: str,
+    maps: Tensor,
+    tokens: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> AtomValues:
+    """Sum an attribution up to one number per atom.
+
+    Args:
+        atom: neuron, spatial, channel, group, whole or tokens.
+        maps: (..., channel, y, x); for ``group`` (..., group, y, x).
+        tokens: (..., token, channel), or (..., token) when already summed over channels: class
+            and register tokens. They are no position and stay a remainder.
+        residual: (..., y, x), what the groups leave; only with ``group``.
+
+    Returns:
+        The numbers, with axes and remainder.
+
+    Raises:
+        UnknownName: there is no such atom.
+        InvalidArgument: the tensors do not have the shapes the atom needs.
+
+    >>> import torch
+    >>> to_atoms("spatial", torch.ones(1, 3, 2, 2)).data.sum().item()
+    12.0
+    """
+    if atom not in ATOMS:
+        raise UnknownName(f"no atom {atom!r}{did_you_mean(atom, ATOMS)}; known: {', '.join(ATOMS)}")
+    if maps.ndim < 3:
+        raise InvalidArgument(f"maps of shape {tuple(maps.shape)}; expected (..., channel, y, x)")
+    if residual is not None and atom != "group":
+        raise InvalidArgument(f"a residual belongs to the atom 'group', not to {atom!r}")
+    held = None if tokens is None else _per_token(tokens, maps.ndim - 3)
+    if atom == "tokens":
+        if held is None:
+            raise InvalidArgument("this attribution has no tokens")
+        return AtomValues(held, ATOMS[atom], {"positions": maps.sum((-3, -2, -1))})
+    remainder = {}
+    if residual is not None:
+        remainder["residual"] = residual.sum((-2, -1))
+    if held is not None and held.shape[-1]:
+        remainder["tokens"] = held.sum(-1)
+    return AtomValues(_summed(atom, maps), ATOMS[atom], remainder)
+
+
+def _per_token(tokens: Tensor, leading: int) -> Tensor:
+    if tokens.ndim == leading + 2:
+        return tokens.sum(-1)
+    if tokens.ndim == leading + 1:
+        return tokens
+    raise InvalidArgument(
+        f"tokens of shape {tuple(tokens.shape)}; expected {leading} leading axes, then token "
+        "and possibly channel"
+    )
+
+
+def _summed(atom: str, maps: Tensor) -> Tensor:
+    if atom == "neuron":
+        return maps
+    if atom == "spatial":
+        return maps.sum(-3)
+    if atom == "whole":
+        return maps.sum((-3, -2, -1))
+    return maps.sum((-2, -1))

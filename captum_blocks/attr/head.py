@@ -1,0 +1,176 @@
+"""The network as functions: image to scores, and layer activation to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_blocks import hooks
+from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
+
+
+def class_scores(output: Any) -> Tensor:
+    """The (image, class) scores in what a network returned.
+
+    Raises:
+        InvalidArgument: the output is no table of images and classes.
+
+    >>> class_scores(torch.zeros(2)).shape
+    torch.Size([2, 1])
+    """
+    scores = hooks.first_tensor(output, "the network")
+    if scores.ndim == 1:
+        return scores[:, None]
+    if scores.ndim != 2:
+        raise InvalidArgument(
+            f"the network returns shape {tuple(scores.shape)}, not (image, class); "
+            "wrap it so that it returns one number per image and class"
+        )
+    return scores
+
+
+class Head(nn.Module):
+    """The rest of a network, as a function of one layer's activation.
+
+    The images are an argument of the call, so that Captum repeats them in the order it repeats the
+    activation in, whatever that order is.
+
+    Args:
+        forward: the network, or any function of the image that runs it.
+        layer: the layer whose activation is put in.
+
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1, bias=False))
+    >>> Head(net, net[0])(torch.zeros(4, 3), torch.ones(4, 2)).shape
+    torch.Size([4, 1])
+    """
+
+    def __init__(self, forward: Callable[..., Any], layer: nn.Module) -> None:
+        super().__init__()
+        # Registered when it is a module, so that Captum's DeepLift finds the layers inside.
+        self.network = forward
+        self._layer = (layer,)
+
+    def forward(self, activation: Tensor, x: Tensor) -> Tensor:
+        """Layer activation (row, ...) and the image of each row -> scores (row, class)."""
+        with hooks.replace(self._layer[0], lambda _: activation.clone()):
+            return class_scores(self.network(x))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One plain forward pass: what the layer and the network answered.
+
+    Attributes:
+        activation: the layer's output in its own layout.
+        scores: (image, class).
+    """
+
+    activation: Tensor
+    scores: Tensor
+
+
+def probe(forward: Callable[..., Any], layer: nn.Module, name: str, x: Tensor) -> Probe:
+    """Run the network once and check that the layer can be attributed to.
+
+    Raises:
+        UnusableLayer: the layer never ran, or returned nothing to attribute to.
+        InvalidArgument: an activation is not a number.
+    """
+    with torch.no_grad(), hooks.capture({name: layer}) as seen:
+        scores = class_scores(forward(x))
+    if name not in seen:
+        raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
+    activation = seen[name]
+    if not activation.is_floating_point():
+        raise UnusableLayer(f"layer {name!r} returns {activation.dtype}: it has no gradient")
+    if activation.shape[0] != x.shape[0]:
+        raise UnusableLayer(
+            f"layer {name!r} returns shape {tuple(activation.shape)} for {x.shape[0]} images: "
+            "its first axis does not count them"
+        )
+    if not bool(torch.isfinite(activation).all()):
+        raise InvalidArgument(f"layer {name!r} has activations that are NaN or infinite")
+    return Probe(activation, scores)
+
+
+def check_input(x: Tensor) -> Tensor:
+    """A private copy of the images that Captum may set flags on."""
+    if not isinstance(x, Tensor):
+        raise WrongType(f"the images are a {type(x).__name__}; give a float tensor (image, ...)")
+    if not x.is_floating_point():
+        raise InvalidArgument(f"the images are {x.dtype}; preprocess them to a float tensor first")
+    if x.ndim < 2 or x.shape[0] < 1:
+        raise InvalidArgument(f"the images have shape {tuple(x.shape)}; at least one is needed")
+    return x.detach().clone()
+
+
+def check_targets(targets: Sequence[int], n_classes: int) -> list[int]:
+    """The classes asked for, each within what the network has.
+
+    Raises:
+        InvalidArgument: there is none, or one is out of range.
+        WrongType: one is not an integer.
+
+    >>> check_targets([1, 0], 2)
+    [1, 0]
+    """
+    wanted = list(targets)
+    if not wanted:
+        raise InvalidArgument("no target class was given; give at least one, e.g. targets=[207]")
+    for target in wanted:
+        if isinstance(target, bool) or not isinstance(target, int):
+            raise WrongType(f"target {target!r} is not a class index")
+        if not 0 <= target < n_classes:
+            raise InvalidArgument(
+                f"class {target} does not exist: this network has classes 0 to {n_classes - 1}"
+            )
+    return wanted
+
+
+def gradients(
+    forward: Callable[..., Any], layer: nn.Module, x: Tensor, targets: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """A layer's activation, and the gradient of each class score with respect to it.
+
+    One forward pass, one backward pass of the head per class.
+
+    Args:
+        forward: the network.
+        layer: where to look.
+        x: (image, ...).
+        targets: class indices.
+
+    Returns:
+        The activation (image, ...) and the gradients (class, image, ...), both detached.
+
+    Raises:
+        UnusableLayer: no class score depends on the layer, or the path has no gradient.
+
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    >>> gradients(net, net[0], torch.zeros(1, 2), [0, 1])[1].shape
+    torch.Size([2, 1, 3])
+    """
+    leaves: list[Tensor] = []
+
+    def cut(activation: Tensor) -> Tensor:
+        leaves.append(activation.detach().requires_grad_())
+        # The copy keeps an in-place operation behind the layer away from the leaf.
+        return leaves[-1].clone()
+
+    with torch.enable_grad(), hooks.replace(layer, cut):
+        scores = class_scores(forward(x))
+    if not scores.requires_grad:
+        raise UnusableLayer("the class scores do not depend on this layer through any gradient")
+    found = []
+    for position, target in enumerate(targets):
+        keep = position + 1 < len(targets)
+        column = scores[:, target].sum()
+        (gradient,) = torch.autograd.grad(column, leaves[-1], retain_graph=keep, allow_unused=True)
+        if gradient is None:
+            raise UnusableLayer("the class scores do not depend on this layer's last call")
+        found.append(gradient)
+    return leaves[-1].detach(), torch.stack(found)

@@ -1,0 +1,171 @@
+"""What happens to an image before the network sees it, so that it must work in many positions.
+
+A transform is frozen data, called as ``transform(images, generators)`` with one generator per
+image. Geometric transforms that stand next to each other become one warp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from captum_blocks.errors import InvalidArgument, WrongType
+
+Generators = Sequence[torch.Generator]
+
+
+class Transform:
+    """(n, channel, y, x) -> (n, channel, y, x); subclasses are frozen dataclasses."""
+
+    def __call__(self, images: Tensor, generators: Generators) -> Tensor:
+        """The transformed images; random numbers come from each image's own generator."""
+        raise NotImplementedError
+
+
+class Geometric(Transform):
+    """A transform that moves pixels: an affine map from places in its output to its input.
+
+    Places are (x, y) in pixels, counted from the middle of the picture.
+    """
+
+    draws: ClassVar[int] = 0
+    grow: int = 0
+
+    def matrix(self, uniform: Tensor) -> Tensor:
+        """Random numbers (n, draws) in [0, 1) -> matrices (n, 3, 3)."""
+        raise NotImplementedError
+
+    def __call__(self, images: Tensor, generators: Generators) -> Tensor:
+        """The moved images."""
+        return warp([self], images, generators)
+
+
+@dataclass(frozen=True)
+class Jitter(Geometric):
+    """Shift by up to ``pixels`` in any direction."""
+
+    pixels: float
+    draws: ClassVar[int] = 2
+
+    def matrix(self, uniform: Tensor) -> Tensor:
+        """A translation."""
+        shift = (uniform * 2 - 1) * self.pixels
+        matrices = torch.eye(3).repeat(len(uniform), 1, 1)
+        matrices[:, :2, 2] = shift
+        return matrices
+
+
+@dataclass(frozen=True)
+class Scale(Geometric):
+    """Enlarge by a factor between ``smallest`` and ``largest``."""
+
+    smallest: float = 0.9
+    largest: float = 1.1
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.smallest <= self.largest:
+            raise InvalidArgument(
+                f"Scale({self.smallest:g}, {self.largest:g}): "
+                "give two positive factors, the smaller one first"
+            )
+
+    def matrix(self, uniform: Tensor) -> Tensor:
+        """The inverse of the enlargement: output places -> input places."""
+        factor = self.smallest + uniform[:, 0] * (self.largest - self.smallest)
+        return torch.diag_embed(torch.stack([1 / factor, 1 / factor, torch.ones_like(factor)], 1))
+
+
+@dataclass(frozen=True)
+class Rotate(Geometric):
+    """Turn by up to ``degrees`` either way."""
+
+    degrees: float = 10.0
+    draws: ClassVar[int] = 1
+
+    def matrix(self, uniform: Tensor) -> Tensor:
+        """A rotation."""
+        angle = torch.deg2rad((uniform[:, 0] * 2 - 1) * self.degrees)
+        matrices = torch.eye(3).repeat(len(uniform), 1, 1)
+        matrices[:, 0, 0] = matrices[:, 1, 1] = angle.cos()
+        matrices[:, 1, 0] = angle.sin()
+        matrices[:, 0, 1] = -angle.sin()
+        return matrices
+
+
+@dataclass(frozen=True)
+class Pad(Geometric):
+    """Show the picture with ``pixels`` of grey around it."""
+
+    pixels: int
+
+    @property
+    def grow(self) -> int:  # type: ignore[override]
+        """How much larger the picture becomes."""
+        return 2 * self.pixels
+
+    def matrix(self, uniform: Tensor) -> Tensor:
+        """Nothing moves."""
+        return torch.eye(3).repeat(len(uniform), 1, 1)
+
+
+GREY = 0.5
+
+
+def warp(transforms: Sequence[Geometric], images: Tensor, generators: Generators) -> Tensor:
+    """Apply geometric transforms in order, resampling once; what comes from outside is grey."""
+    draws = [transform.draws for transform in transforms]
+    uniform = torch.stack([torch.rand(sum(draws), generator=g) for g in generators])
+    matrix = torch.eye(3)
+    for transform, part in zip(transforms, uniform.split(draws, 1), strict=True):
+        matrix = matrix @ transform.matrix(part)
+    grow = sum(transform.grow for transform in transforms)
+    n, channels, height, width = images.shape
+    out_height, out_width = height + grow, width + grow
+    # affine_grid counts in half-sizes: output places are stretched to pixels, input places back.
+    theta = matrix[:, :2] * torch.tensor([[2 / width], [2 / height]])
+    theta = theta * torch.tensor([out_width / 2, out_height / 2, 1.0])
+    grid = F.affine_grid(
+        theta.to(images), [n, channels, out_height, out_width], align_corners=False
+    )
+    return F.grid_sample(images - GREY, grid, align_corners=False) + GREY
+
+
+ROBUST = (Jitter(8), Scale(0.9, 1.1), Rotate(10.0), Jitter(4))
+TRANSFORMS: dict[str, tuple[Transform, ...]] = {"robust": ROBUST, "none": ()}
+
+
+def resolve(given: str | Transform | Sequence[Transform]) -> tuple[Transform, ...]:
+    """Transforms by the name of a set, one transform, or a sequence of them.
+
+    Raises:
+        InvalidArgument: no set has that name.
+        WrongType: something in the sequence is not a transform.
+    """
+    if isinstance(given, str):
+        if given not in TRANSFORMS:
+            raise InvalidArgument(f"transforms {given!r} is none of {', '.join(TRANSFORMS)}")
+        return TRANSFORMS[given]
+    members = (given,) if isinstance(given, Transform) else tuple(given)
+    for member in members:
+        if not isinstance(member, Transform):
+            raise WrongType(f"a transform is a Transform, not {type(member).__name__}")
+    return members
+
+
+def apply(transforms: Sequence[Transform], images: Tensor, generators: Generators) -> Tensor:
+    """All transforms in order, neighbouring geometric ones as one warp."""
+    for geometric, group in groupby(transforms, lambda t: isinstance(t, Geometric)):
+        members = list(group)
+        if geometric:
+            images = warp(members, images, generators)  # type: ignore[arg-type]
+        else:
+            for member in members:
+                images = member(images, generators)
+    return images

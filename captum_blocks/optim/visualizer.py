@@ -1,0 +1,195 @@
+"""The loop: pictures that make a network's parts respond."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.hooks import find_layer
+from captum_blocks.layouts import Kind, Layout
+from captum_blocks.optim import images, transforms
+from captum_blocks.optim._loop import Callback, Run, Visualization
+from captum_blocks.optim.objectives import INPUT, Objective
+from captum_blocks.optim.recipe import Optimizer, Recipe, describe
+from captum_blocks.optim.trunk import Preprocess, Trunk, fingerprint
+
+DEFAULT_MEMORY_BUDGET = 2**30
+
+
+class FeatureVisualizer:
+    """Makes images that maximise objectives of a network's layers.
+
+    The network is copied up to the layer when the first picture is asked for, and never changed.
+
+    Args:
+        module: the network; any ``nn.Module`` that takes images.
+        layer: the layer that objectives mean where they name none; a module or its dotted name.
+        preprocess: images in [0, 1] -> what the module takes, differentiable; None: the module
+            takes images in [0, 1].
+        layout: how the layer's output is laid out; found from its shape unless given.
+        memory_budget: bytes the activations of one pass may take; larger batches are split, which
+            changes no picture.
+
+    Raises:
+        LayerNotFound: the module has no such layer.
+
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    >>> from captum_blocks.optim.objectives import Channel
+    >>> out = FeatureVisualizer(net, "1").visualize([Channel(0), Channel(1)], size=16, n_steps=2)
+    >>> out.images.shape, out.labels
+    (torch.Size([2, 3, 16, 16]), ['channel 0', 'channel 1'])
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        layer: str | nn.Module,
+        preprocess: Preprocess | None = None,
+        layout: Layout | Kind | None = None,
+        *,
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
+    ) -> None:
+        self.module = module
+        self.layer = find_layer(module, layer)[0]
+        self.preprocess = preprocess
+        self.layout = layout
+        self.memory_budget = memory_budget
+        self._trunks: dict[tuple[Any, ...], Trunk] = {}
+        self._fingerprint: tuple[Any, str] | None = None
+
+    def visualize(
+        self,
+        objectives: Objective | Sequence[Objective],
+        *,
+        size: int | tuple[int, int] = 128,
+        n_steps: int = 256,
+        seed: int = 0,
+        parameterization: str | images.Parameterization = "fourier",
+        transforms: str | transforms.Transform | Sequence[transforms.Transform] = "robust",
+        optimizer: str | Optimizer | None = None,
+        learning_rate: float | None = None,
+        channels: int = 3,
+        callback: Callback | None = None,
+        progress: bool = False,
+    ) -> Visualization:
+        """Optimize one image per objective (several where an objective is for several).
+
+        Args:
+            objectives: what each image is to maximise; they do not disturb each other.
+            size: pixels, or (height, width).
+            n_steps: how often each image is improved.
+            seed: equal seeds give equal pictures, whatever else is in the batch.
+            parameterization: how images are held, by name or as data.
+            transforms: what happens to an image before the network sees it, by name or as data.
+            optimizer: a name, or parameters, lr -> torch optimizer; NAdam unless told.
+            learning_rate: the parameterization's own unless told.
+            channels: colour channels the network takes.
+            callback: called as ``callback(step, scores)`` after each step.
+            progress: show a progress bar.
+
+        Returns:
+            Images in [0, 1] with their history, scores and labels.
+
+        Raises:
+            InvalidArgument: an objective that the layer cannot have, or a recipe that cannot be.
+            UnusableLayer: the network cannot take the size, never calls the layer, or gives no
+                gradient.
+        """
+        recipe = Recipe(
+            size, n_steps, seed, parameterization, transforms, optimizer, learning_rate, channels
+        )
+        wanted = _as_list(objectives)
+        with torch.inference_mode(False), torch.enable_grad():
+            trunk = self._trunk(wanted, recipe)
+            _check(wanted, trunk, recipe, self.layer)
+            run = Run(trunk, wanted, recipe, self.layer, self._device(), self.memory_budget)
+            return run.until_done(callback, progress)
+
+    def key(self, objective: Objective, **recipe: Any) -> str | None:
+        """Canonical JSON of all that determines a picture.
+
+        Args:
+            objective: what the picture maximises.
+            recipe: the same recipe arguments as for ``visualize``.
+
+        Returns:
+            The key, or None where a Python callable decides part of the picture.
+        """
+        made = Recipe(**recipe).to_data()
+        wanted = objective.to_data()
+        if made is None or wanted is None:
+            return None
+        data = {
+            "network": self._network_fingerprint(),
+            "preprocess": self._preprocess_fingerprint(made["channels"]),
+            "layer": self.layer,
+            "layout": describe(self.layout) if isinstance(self.layout, Layout) else self.layout,
+            "objective": wanted,
+            "recipe": made,
+        }
+        return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+    def _trunk(self, objectives: Sequence[Objective], recipe: Recipe) -> Trunk:
+        names = sorted(
+            frozenset().union(*(o.layers(self.layer) for o in objectives)) or {self.layer}
+        )
+        key = (*names, recipe.height_width, recipe.channels)
+        state = self._state()
+        if self._fingerprint is None or self._fingerprint[0] != state:
+            self._trunks.clear()
+            self._fingerprint = (state, fingerprint(self.module))
+        if key not in self._trunks:
+            example = torch.full((1, recipe.channels, *recipe.height_width), 0.5).to(self._device())
+            layouts = {} if self.layout is None else {self.layer: self.layout}
+            self._trunks[key] = Trunk(self.module, names, example, self.preprocess, layouts)
+        return self._trunks[key]
+
+    def _state(self) -> tuple[tuple[int, int], ...]:
+        """Changes whenever the user trains, loads or moves the module."""
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+
+    def _network_fingerprint(self) -> str:
+        state = self._state()
+        if self._fingerprint is None or self._fingerprint[0] != state:
+            self._trunks.clear()
+            self._fingerprint = (state, fingerprint(self.module))
+        return self._fingerprint[1]
+
+    def _preprocess_fingerprint(self, channels: int) -> list[float] | None:
+        """Preprocessing is code; it is known by what it does to a picture."""
+        if self.preprocess is None:
+            return None
+        ramp = torch.linspace(0, 1, channels * 16).reshape(1, channels, 4, 4)
+        with torch.no_grad():
+            done = self.preprocess(ramp.to(self._device()))
+        return [round(value, 4) for value in done.flatten().tolist()]
+
+    def _device(self) -> torch.device:
+        for tensor in (*self.module.parameters(), *self.module.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+
+def _as_list(objectives: Objective | Sequence[Objective]) -> list[Objective]:
+    wanted = [objectives] if isinstance(objectives, Objective) else list(objectives)
+    if not wanted:
+        raise InvalidArgument("no objectives given; give at least one, e.g. [Channel(0)]")
+    for one in wanted:
+        if not isinstance(one, Objective):
+            raise WrongType(
+                f"an objective is an Objective, not {type(one).__name__}; "
+                "wrap a function of activations with objective(function, name=...)"
+            )
+    return wanted
+
+
+def _check(objectives: Sequence[Objective], trunk: Trunk, recipe: Recipe, layer: str) -> None:
+    shapes = {**trunk.shapes, INPUT: (recipe.channels, *recipe.height_width)}
+    for one in objectives:
+        one.check(shapes, layer)

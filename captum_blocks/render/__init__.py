@@ -1,0 +1,1 @@
+"""Renderers: each draws the same ``Scene`` and knows nothing of networks or tensors."""

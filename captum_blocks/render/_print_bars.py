@@ -1,0 +1,222 @@
+"""Bars on paper: rows that share columns, and tiles side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from captum_blocks.render import inks, palette
+from captum_blocks.render._blocks import Block, below
+from captum_blocks.render.paper import QUIET, Paper, line_height, wrap
+from captum_blocks.render.wording import number
+from captum_blocks.scene import Bars, Field, Mark, Scene
+
+SMALL = 7.5
+ICON, TILE = 0.56, 0.98
+SPACE, VALUE_WIDTH = 0.1, 0.42
+BAR = 0.1
+
+
+@dataclass(frozen=True)
+class _Scale:
+    low: float
+    high: float
+
+    @property
+    def signed(self) -> bool:
+        return self.low < 0
+
+    def at(self, value: float) -> float:
+        clipped = min(self.high, max(self.low, value))
+        return (clipped - self.low) / ((self.high - self.low) or 1.0)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Where the parts of a row stand, in inches from its left edge."""
+
+    scene: Scene
+    panel: Bars
+    scale: _Scale
+    icon: float
+    map: float
+    name: float
+    bars: float
+    column: float
+
+    @property
+    def track(self) -> float:
+        return self.column - VALUE_WIDTH - SPACE
+
+    def lefts(self) -> list[float]:
+        return [self.bars + i * self.column for i in range(len(self.panel.columns))]
+
+
+def print_rows(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> Block:
+    """A line a mark: icon, map, name, one bar a column, under a printed scale."""
+    plan = _plan(panel, frame, scene, width)
+    return below([_axis(plan), *(_row(mark, plan) for mark in frame)])
+
+
+def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> Block:
+    """Icons side by side, name and bar below each."""
+    scale = _scale(panel)
+    count = max(1, int((width + SPACE) / (TILE + SPACE)))
+    lines = [frame[i : i + count] for i in range(0, len(frame), count)]
+    unit = f" {panel.unit}" if panel.unit else ""
+    words = (
+        f"bars from {number(scale.low, scale.signed)} to {number(scale.high, scale.signed)}{unit}"
+    )
+
+    def note(paper: Paper, x: float, y: float) -> None:
+        paper.text(x, y, words, SMALL, color=QUIET)
+
+    blocks = [_tile_line(line, panel, scene, scale) for line in lines]
+    return below([*blocks, Block(line_height(SMALL), note)], SPACE)
+
+
+def _scale(panel: Bars) -> _Scale:
+    low, high = panel.domain
+    return _Scale(min(low, 0.0), max(high, 0.0))
+
+
+def _plan(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> _Rows:
+    icon = ICON + SPACE if any(mark.sprite for mark in frame) else 0.0
+    mapped = panel.maps and scene.photo is not None and any(mark.field for mark in frame)
+    aspect = scene.photo.pixels.shape[1] / scene.photo.pixels.shape[0] if scene.photo else 1.0
+    map_ = min(ICON * aspect, 0.9) + SPACE if mapped else 0.0
+    name = icon + map_
+    bars = name + min(1.6, 0.3 * width)
+    column = (width - bars) / len(panel.columns)
+    return _Rows(scene, panel, _scale(panel), icon, map_, name, bars, column)
+
+
+def _axis(plan: _Rows) -> Block:
+    titled = any(plan.panel.columns)
+
+    def draw(paper: Paper, x: float, y: float) -> None:
+        ticks = y + (line_height(SMALL) if titled else 0)
+        paper.text(x, ticks, plan.panel.unit, SMALL, color=QUIET)
+        for left, title in zip(plan.lefts(), plan.panel.columns, strict=True):
+            shown = wrap(title, plan.column - SPACE, SMALL, most=1, weight="bold")[0]
+            paper.text(x + left, y, shown, SMALL, weight="bold")
+            _ticks(paper, x + left, ticks, plan)
+
+    return Block(line_height(SMALL) * (2 if titled else 1) + 0.03, draw)
+
+
+def _ticks(paper: Paper, left: float, top: float, plan: _Rows) -> None:
+    scale = plan.scale
+    values = [scale.low, 0.0, scale.high]
+    # A bound too near to zero would be printed over it.
+    shown = {v for v in values if v == 0 or abs(scale.at(v) - scale.at(0)) > 0.24}
+    for value in sorted(shown):
+        x = left + plan.track * scale.at(value)
+        paper.text(x, top, number(value, scale.signed), SMALL, color=QUIET, ha="center")
+
+
+def _row(mark: Mark, plan: _Rows) -> Block:
+    lines = wrap(mark.label, plan.bars - plan.name - SPACE, SMALL, most=3)
+    pictured = mark.sprite is not None or (mark.field is not None and plan.map > 0)
+    height = max(ICON + 0.07 if pictured else 0.2, line_height(SMALL) * len(lines) + 0.06)
+
+    def draw(paper: Paper, x: float, y: float) -> None:
+        middle = y + height / 2
+        if mark.role == "total":
+            paper.rule(x, y, plan.bars + plan.column * len(plan.panel.columns), color=QUIET)
+        _icon(paper, mark, plan.scene, x, middle - ICON / 2, ICON)
+        _map(paper, mark, plan, x + plan.icon, middle)
+        _name(paper, mark, lines, x + plan.name, middle)
+        for left, value in zip(plan.lefts(), mark.values, strict=True):
+            _bar(paper, mark, value, plan.scale, (x + left, middle, plan.track))
+            style = {"weight": "bold"} if mark.role == "total" else {"color": QUIET}
+            text = number(value, plan.scale.signed)
+            edge = x + left + plan.column - SPACE
+            paper.text(edge, middle, text, SMALL, ha="right", va="center", **style)
+
+    return Block(height, draw)
+
+
+def _icon(paper: Paper, mark: Mark, scene: Scene, x: float, y: float, side: float) -> None:
+    if mark.sprite is not None:
+        paper.picture(scene.sprites[mark.sprite].pixels, x, y, side, side)
+
+
+def _map(paper: Paper, mark: Mark, plan: _Rows, x: float, middle: float) -> None:
+    if mark.field is None or not plan.map or plan.scene.photo is None:
+        return
+    pixels = plan.scene.photo.pixels
+    width = plan.map - SPACE
+    height = width * pixels.shape[0] / pixels.shape[1]
+    print_picture(
+        paper, pixels, [plan.scene.fields[mark.field]], (x, middle - height / 2, width, height)
+    )
+
+
+def print_picture(
+    paper: Paper,
+    pixels: Any,
+    fields: Sequence[Field],
+    box: tuple[float, float, float, float],
+) -> None:
+    """The photograph, grey below fields, in a box (x, y, width, height)."""
+    x, y, width, height = box
+    paper.picture(inks.ground(pixels) if fields else pixels, *box)
+    for cells, (top, left, bottom, right) in inks.layers(fields):
+        part = (x + left * width, y + top * height, (right - left) * width, (bottom - top) * height)
+        paper.picture(cells, *part)
+
+
+def _name(paper: Paper, mark: Mark, lines: Sequence[str], x: float, middle: float) -> None:
+    top = middle - line_height(SMALL) * len(lines) / 2 + 0.015
+    if mark.hue is not None:
+        paper.box(x, top + 0.015, 0.08, 0.08, facecolor=palette.group_colour(mark.hue))
+        x += 0.13
+    weight = "bold" if mark.role == "total" else "normal"
+    for i, line in enumerate(lines):
+        paper.text(x, top + i * line_height(SMALL), line, SMALL, weight=weight)
+
+
+def _bar(
+    paper: Paper,
+    mark: Mark,
+    value: float | None,
+    scale: _Scale,
+    place: tuple[float, float, float],
+) -> None:
+    left, middle, track = place
+    zero = left + track * scale.at(0)
+    if value is not None:
+        length = track * scale.at(value) - track * scale.at(0)
+        paper.box(zero, middle - BAR / 2, length, BAR, **_fill(mark, value, scale))
+    paper.rule(zero, middle - BAR / 2 - 0.03, 0, BAR + 0.06, color=QUIET)
+
+
+def _fill(mark: Mark, value: float, scale: _Scale) -> dict[str, Any]:
+    if mark.role == "remainder":
+        return {"facecolor": "white", "edgecolor": QUIET, "hatch": "//////", "linewidth": 0.5}
+    if not scale.signed:
+        return {"facecolor": palette.NEUTRAL}
+    return {"facecolor": palette.OPPOSES if value < 0 else palette.SUPPORTS}
+
+
+def _tile_line(marks: Sequence[Mark], panel: Bars, scene: Scene, scale: _Scale) -> Block:
+    labels = [wrap(mark.label, TILE, SMALL, most=2) for mark in marks]
+    named = line_height(SMALL) * max(len(lines) for lines in labels)
+    side = TILE if any(mark.sprite for mark in marks) else 0.0
+    pitch = 0.15
+
+    def draw(paper: Paper, x: float, y: float) -> None:
+        for mark, lines in zip(marks, labels, strict=True):
+            _icon(paper, mark, scene, x, y, side)
+            for i, line in enumerate(lines):
+                paper.text(x, y + side + 0.04 + i * line_height(SMALL), line, SMALL)
+            for i, value in enumerate(mark.values):
+                middle = y + side + 0.04 + named + pitch * (i + 0.5)
+                _bar(paper, mark, value, scale, (x, middle, TILE - VALUE_WIDTH))
+                text = number(value, scale.signed)
+                paper.text(x + TILE, middle, text, SMALL, color=QUIET, ha="right", va="center")
+            x += TILE + SPACE
+
+    return Block(side + 0.04 + named + pitch * len(panel.columns), draw)

@@ -1,0 +1,139 @@
+"""One self-contained page: no request leaves it, and no label can break out of its data."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from itertools import count
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+
+from captum_blocks.render import palette
+from captum_blocks.render.payload import payload
+from captum_blocks.render.pictures import photo_uri
+from captum_blocks.scene import Bars, Below, Beside, Layout, Overlay, Panel, Scene
+
+TEMPLATES = ("page.html.j2", "article.html.j2")
+SCRIPTS = ("draw.js", "panels.js", "stage.js", "blocks.js")
+
+
+def page(scene: Scene) -> str:
+    """The scene as one HTML file that opens from disk.
+
+    Equal scenes give equal pages. A Content-Security-Policy admits the page's own script and style
+    by their hash and pictures from the page itself, and nothing else.
+
+    >>> from captum_blocks.scene import Scene
+    >>> "<h1" in page(Scene("Why?", "Because.", None, ()))
+    True
+    """
+    script = _script("page.js")
+    style = stylesheet()
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            **article_context(scene),
+            data=script_json(payload(scene)),
+            script=script,
+            style=style,
+            policy=_policy(script, style),
+        )
+    )
+
+
+def article(scene: Scene) -> str:
+    """The scene's words and empty panels, which the script fills: what page and widget share."""
+    return _environment().get_template("article.html.j2").render(**article_context(scene))
+
+
+def article_context(scene: Scene) -> dict[str, Any]:
+    """What the templates need of a scene."""
+    numbers = count()
+    return {
+        "scene": scene,
+        "photo_uri": photo_uri(scene.photo.pixels) if scene.photo else None,
+        "chapters": [(chapter, _arranged(chapter.body, numbers)) for chapter in scene.chapters],
+        "views": [
+            (number, panel)
+            for number, panel in enumerate(scene.panels())
+            if isinstance(panel, Overlay) and panel.stage
+        ],
+        "signed": _first_signed(scene),
+    }
+
+
+def script_json(data: object) -> str:
+    """JSON that cannot close the ``<script>`` element that carries it.
+
+    >>> script_json({"label": "</script>"})
+    '{"label":"\\\\u003c/script>"}'
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+@cache
+def stylesheet() -> str:
+    """The style of page and widget, with the palette that all renderers share."""
+    colours = f"--supports: {palette.SUPPORTS}; --opposes: {palette.OPPOSES};"
+    colours += f" --neutral: {palette.NEUTRAL};"
+    return f".blocks {{ {colours} }}\n{_read('blocks.css')}"
+
+
+@cache
+def _script(start: str) -> str:
+    """The shared script, followed by what starts it in its place."""
+    return "\n".join(_read(name) for name in (*SCRIPTS, start))
+
+
+def _read(name: str) -> str:
+    return (files("captum_blocks.render") / "static" / name).read_text("utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=DictLoader({name: _read(name) for name in TEMPLATES}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _policy(script: str, style: str) -> str:
+    rules = (
+        "default-src 'none'",
+        "img-src data: blob:",
+        f"script-src {_source(script)}",
+        f"style-src {_source(style)}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+    return "; ".join(rules)
+
+
+def _source(text: str) -> str:
+    return "'sha256-" + b64encode(sha256(text.encode()).digest()).decode("ascii") + "'"
+
+
+def _arranged(layout: Layout, numbers: Iterator[int]) -> dict[str, Any]:
+    if isinstance(layout, Panel):
+        return {"kind": "panel", "panel": layout, "number": next(numbers)}
+    kind = {Beside: "beside", Below: "below"}[type(layout)]
+    return {"kind": kind, "parts": [_arranged(part, numbers) for part in layout.parts]}
+
+
+def _first_signed(scene: Scene) -> int | None:
+    for number, panel in enumerate(scene.panels()):
+        if isinstance(panel, Bars) and panel.domain[0] < 0:
+            return number
+    return None

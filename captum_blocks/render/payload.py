@@ -1,0 +1,125 @@
+"""A scene as plain data that a script can read: every repeated thing is stored once."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+from captum_blocks.errors import WrongType
+from captum_blocks.render import palette
+from captum_blocks.render.pictures import pack_field, sheets
+from captum_blocks.scene import Bars, Mark, Overlay, Panel, Scene, Selection
+
+VERSION = 1
+DIGITS = 5
+
+
+class _Pool:
+    """Distinct things in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._places: dict[Any, int] = {}
+
+    def place(self, key: Any, item: Any) -> int:
+        if key not in self._places:
+            self._places[key] = len(self.items)
+            self.items.append(item)
+        return self._places[key]
+
+
+class _Marks:
+    """Atoms (what a mark is) and marks (an atom with values), each pooled."""
+
+    def __init__(self) -> None:
+        self.atoms, self.marks = _Pool(), _Pool()
+
+    def place(self, mark: Mark) -> int:
+        identity = (mark.key, mark.label, mark.sprite, mark.field, mark.hue, mark.role)
+        atom = self.atoms.place(identity, list(identity))
+        values = [_rounded(value) for value in mark.values]
+        return self.marks.place((atom, mark.values, mark.detail), [atom, values, mark.detail])
+
+
+def payload(scene: Scene) -> dict[str, Any]:
+    """Everything the page's script needs, as JSON scalars, lists and dicts.
+
+    Raises:
+        WrongType: a panel of a kind that has no form on a page.
+    """
+    marks = _Marks()
+    panels = [pack_panel(panel, marks) for panel in scene.panels()]
+    made, places = sheets(scene.sprites)
+    return {
+        "version": VERSION,
+        "panels": panels,
+        "atoms": marks.atoms.items,
+        "marks": marks.marks.items,
+        "sheets": made,
+        "sprites": {
+            name: [*places[name], sprite.label, [list(pair) for pair in sprite.details]]
+            for name, sprite in scene.sprites.items()
+        },
+        "fields": {name: pack_field(field) for name, field in scene.fields.items()},
+        "selections": [_pack_selection(selection) for selection in scene.selections],
+        "palette": {
+            "groups": [list(palette.rgb(colour)) for colour in palette.GROUPS],
+            "supports": list(palette.rgb(palette.SUPPORTS)),
+            "opposes": list(palette.rgb(palette.OPPOSES)),
+        },
+    }
+
+
+@singledispatch
+def pack_panel(panel: Panel, marks: Any) -> dict[str, Any]:
+    """A panel as data; a new kind registers itself with ``@pack_panel.register``."""
+    raise WrongType(
+        f"no page form for a panel of type {type(panel).__name__}; "
+        "add one with @pack_panel.register and a kind in static/blocks.js"
+    )
+
+
+@pack_panel.register
+def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
+    return _common("bars", panel) | {
+        "columns": list(panel.columns),
+        "domain": [float(edge) for edge in panel.domain],
+        "arrangement": panel.arrangement,
+        "maps": panel.maps,
+        "frames": [[marks.place(mark) for mark in frame] for frame in panel.frames],
+    }
+
+
+@pack_panel.register
+def _overlay(panel: Overlay, marks: Any) -> dict[str, Any]:
+    frames = [list(frame) for frame in panel.frames]
+    return _common("overlay", panel) | {"stage": panel.stage, "frames": frames}
+
+
+def _common(kind: str, panel: Panel) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "title": panel.title,
+        "unit": panel.unit,
+        "follows": list(panel.follows),
+        "sets": panel.sets,
+        "highlights": panel.highlights,
+    }
+
+
+def _pack_selection(selection: Selection) -> dict[str, Any]:
+    spatial = selection.grid is not None
+    return {
+        "name": selection.name,
+        "gesture": selection.gesture,
+        "atom": selection.atom,
+        # The cells of a grid are its rows in order: their keys need not be written out.
+        "keys": None if spatial else list(selection.keys),
+        "default": selection.default,
+        "grid": list(selection.grid) if selection.grid else None,
+        "extent": [float(edge) for edge in selection.extent],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{float(value):.{DIGITS}g}")

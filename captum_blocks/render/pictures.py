@@ -1,0 +1,90 @@
+"""Photographs, icons and fields in the compact form that a page carries."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Mapping
+from io import BytesIO
+from math import ceil, sqrt
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from captum_blocks.scene import Field, Sprite
+
+PHOTO_SIDE = 760
+PHOTO_QUALITY, ICON_QUALITY = 86, 84
+GUTTER = 8
+MOST_LEVELS = 65535
+
+
+def photo_uri(pixels: np.ndarray, side: int = PHOTO_SIDE) -> str:
+    """A photograph as a ``data:`` address, shrunk where its longer side exceeds ``side`` pixels."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _data_uri(image, PHOTO_QUALITY)
+
+
+def sheets(sprites: Mapping[str, Sprite]) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
+    """Icons of equal size laid out on one picture each.
+
+    Returns:
+        The sheets (address, side of a cell, columns, rows, gutter) and, for each name, the number
+        of its sheet and of its cell.
+    """
+    by_shape: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for name, sprite in sprites.items():
+        by_shape[sprite.pixels.shape].append(name)
+    made, places = [], {}
+    for number, names in enumerate(by_shape.values()):
+        made.append(_sheet([sprites[name].pixels for name in names]))
+        places.update({name: [number, cell] for cell, name in enumerate(names)})
+    return made, places
+
+
+def pack_field(field: Field) -> dict[str, Any]:
+    """A field with its values as 16-bit levels between its own lowest and highest value."""
+    values = field.values.astype(float)
+    low, high = float(values.min()), float(values.max())
+    span = (high - low) or 1.0
+    levels = np.round((values - low) / span * MOST_LEVELS).astype("<u2")
+    return {
+        "label": field.label,
+        "unit": field.unit,
+        "hue": field.hue,
+        "domain": [float(edge) for edge in field.domain],
+        "extent": [float(edge) for edge in field.extent],
+        "rows": values.shape[0],
+        "columns": values.shape[1],
+        "low": low,
+        "step": span / MOST_LEVELS,
+        "levels": b64encode(levels.tobytes()).decode("ascii"),
+    }
+
+
+def _sheet(pictures: list[np.ndarray]) -> dict[str, Any]:
+    height, width = pictures[0].shape[:2]
+    columns = ceil(sqrt(len(pictures)))
+    rows = ceil(len(pictures) / columns)
+    # A gutter of repeated edges keeps neighbours from bleeding in when the browser scales.
+    edges = ((GUTTER, GUTTER), (GUTTER, GUTTER), (0, 0))
+    cells = [np.pad(picture, edges, mode="edge") for picture in pictures]
+    cells += [np.zeros_like(cells[0])] * (columns * rows - len(cells))
+    lines = [np.concatenate(cells[i : i + columns], 1) for i in range(0, len(cells), columns)]
+    image = Image.fromarray(np.concatenate(lines, 0))
+    return {
+        "src": _data_uri(image, ICON_QUALITY),
+        "width": width,
+        "height": height,
+        "columns": columns,
+        "rows": rows,
+        "gutter": GUTTER,
+    }
+
+
+def _data_uri(image: Image.Image, quality: int) -> str:
+    buffer = BytesIO()
+    image.save(buffer, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from io import BytesIO, StringIO
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from captum_blocks.errors import WrongType
+from captum_blocks.render.mpl import figure
+from captum_blocks.scene import Bars, Beside, Chapter, Mark, Panel, Scene
+from tests.render.sample import sample_scene
+
+
+def words(made) -> str:
+    return " ".join(text.get_text() for text in made.axes[0].texts)
+
+
+@pytest.fixture(scope="module")
+def sample_figure():
+    return figure(sample_scene())
+
+
+def test_seven_inches_wide_with_every_word(sample_figure):
+    shown = words(sample_figure)
+    assert sample_figure.get_figwidth() == 7
+    for chapter in sample_scene().chapters:
+        assert chapter.heading in shown
+    for panel in sample_scene().panels():
+        assert panel.title in shown
+    assert "667 other channels" in shown
+    assert "showing 12 of 672 channels, 61 % of the attribution; residual -0.31" in shown
+
+
+def test_default_states_are_drawn(sample_figure):
+    scene = sample_scene()
+    dictionary = next(panel for panel in scene.panels() if panel.title == "Strongest channels here")
+    frame = dictionary.frames[scene.default_frame(dictionary)]
+    shown = words(sample_figure)
+    assert all(f"{mark.values[0]:.2f}" in shown for mark in frame)
+
+
+def test_nothing_leaves_the_sheet(sample_figure):
+    renderer = FigureCanvasAgg(sample_figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in sample_figure.axes[0].texts]
+    assert min(min(box.x0, box.y0) for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= renderer.width
+
+
+def test_text_is_vector(sample_figure):
+    from matplotlib import rc_context
+
+    target = StringIO()
+    with rc_context({"svg.fonttype": "none"}):
+        sample_figure.savefig(target, format="svg")
+    assert "Which single channels mattered?" in target.getvalue()
+
+
+def test_labels_are_never_read_as_formulas():
+    mark = Mark("k", "costs $5 or $6_x$ \\frac", (1.0,))
+    scene = Scene("$t$", "a", None, (Chapter("h", "r", Bars("p", frames=((mark,),))),))
+    made = figure(scene)
+    made.savefig(BytesIO(), format="png")
+    assert "costs $5 or $6_x$ \\frac" in words(made)
+
+
+def test_endless_labels_are_cut():
+    mark = Mark("k", "x" * 10_000, (1.0,))
+    scene = Scene("t", "a", None, (Chapter("h", "r", Bars("p", frames=((mark,),))),))
+    made = figure(scene)
+    assert made.get_figheight() < 4
+    assert "…" in words(made)
+
+
+def test_parts_stand_beside_each_other():
+    one, two = (Bars(title, frames=((Mark(title, title, (1.0,)),),)) for title in ("one", "two"))
+    made = figure(Scene("t", "a", None, (Chapter("h", "r", Beside((one, two))),)))
+    first, second = (
+        text
+        for text in made.axes[0].texts
+        if text.get_weight() == "bold" and text.get_text() in ("one", "two")
+    )
+    assert first.get_position()[1] == second.get_position()[1]
+    assert first.get_position()[0] < second.get_position()[0]
+
+
+def test_an_unknown_kind_of_panel_is_refused():
+    scene = Scene("t", "a", None, (Chapter("h", "r", Panel("odd")),))
+    with pytest.raises(WrongType, match="no printed form for a panel of type Panel; add one with"):
+        figure(scene)

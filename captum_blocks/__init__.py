@@ -1,0 +1,108 @@
+"""The Building Blocks of Interpretability on PyTorch, as plugins for Captum.
+
+Engines that need nothing but PyTorch and Captum: ``optim`` (feature visualization), ``reduce``
+(neuron groups) and ``attr`` (attribution to groups and between layers). Above them a grammar that
+composes them into interfaces: ``explain(neuron_groups("layer4"), model, x).save("page.html")``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from captum_blocks import optim as optim
+    from captum_blocks.attr import LayerGroupAttribution as LayerGroupAttribution
+    from captum_blocks.compose import Quality as Quality
+    from captum_blocks.compose import Value as Value
+    from captum_blocks.compose import evaluate as evaluate
+    from captum_blocks.errors import BlocksError as BlocksError
+    from captum_blocks.explanation import Explanation as Explanation
+    from captum_blocks.explanation import explain as explain
+    from captum_blocks.grammar import Activation as Activation
+    from captum_blocks.grammar import Attribution as Attribution
+    from captum_blocks.grammar import FeatureVis as FeatureVis
+    from captum_blocks.grammar import Given as Given
+    from captum_blocks.grammar import Hidden as Hidden
+    from captum_blocks.grammar import InfoVis as InfoVis
+    from captum_blocks.grammar import Input as Input
+    from captum_blocks.grammar import Interface as Interface
+    from captum_blocks.grammar import Method as Method
+    from captum_blocks.grammar import Out as Out
+    from captum_blocks.grammar import hover as hover
+    from captum_blocks.layouts import Layout as Layout
+    from captum_blocks.network import Network as Network
+    from captum_blocks.network import Preprocess as Preprocess
+    from captum_blocks.optim import FeatureVisualizer as FeatureVisualizer
+    from captum_blocks.optim import objective as objective
+    from captum_blocks.presets import channel_attribution as channel_attribution
+    from captum_blocks.presets import neuron_groups as neuron_groups
+    from captum_blocks.presets import predictions as predictions
+    from captum_blocks.presets import report as report
+    from captum_blocks.presets import semantic_dictionary as semantic_dictionary
+    from captum_blocks.reduce import ChannelReducer as ChannelReducer
+    from captum_blocks.zoo import load_network as load_network
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported on first use: torch, Captum and scikit-learn take
+# seconds, and whoever needs one engine should not wait for all of them.
+_HOMES = {
+    "attr": ("LayerGroupAttribution",),
+    "compose": (
+        "Quality",
+        "Value",
+        "evaluate",
+    ),
+    "errors": ("BlocksError",),
+    "explanation": (
+        "Explanation",
+        "explain",
+    ),
+    "grammar": (
+        "Activation",
+        "Attribution",
+        "FeatureVis",
+        "Given",
+        "Hidden",
+        "InfoVis",
+        "Input",
+        "Interface",
+        "Method",
+        "Out",
+        "hover",
+    ),
+    "layouts": ("Layout",),
+    "network": (
+        "Network",
+        "Preprocess",
+    ),
+    "optim": (
+        "FeatureVisualizer",
+        "objective",
+    ),
+    "presets": (
+        "channel_attribution",
+        "neuron_groups",
+        "predictions",
+        "report",
+        "semantic_dictionary",
+    ),
+    "reduce": ("ChannelReducer",),
+    "zoo": ("load_network",),
+}
+_ROOMS = {name: room for room, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_ROOMS, "optim"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    if name == "optim":
+        return import_module(f"{__name__}.optim")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

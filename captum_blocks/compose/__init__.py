@@ -1,0 +1,21 @@
+"""Composition: from words of the grammar and a network to numbers, icons and a scene."""
+
+from captum_blocks.compose.evaluation import evaluate, evaluate_content
+from captum_blocks.compose.icons import QUALITIES, Icon, IconRequest, Quality, quality_named
+from captum_blocks.compose.pipeline import Composition, compose
+from captum_blocks.compose.progress import Progress
+from captum_blocks.compose.values import Value
+
+__all__ = [
+    "QUALITIES",
+    "Composition",
+    "Icon",
+    "IconRequest",
+    "Progress",
+    "Quality",
+    "Value",
+    "compose",
+    "evaluate",
+    "evaluate_content",
+    "quality_named",
+]

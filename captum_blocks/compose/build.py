@@ -1,0 +1,291 @@
+"""Elements and their values -> panels, chapters, a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_blocks.compose import sentences
+from captum_blocks.compose.icons import Quality, Wanted
+from captum_blocks.compose.pools import Pools, bounds, only_image
+from captum_blocks.compose.states import Frames
+from captum_blocks.compose.values import Value
+from captum_blocks.errors import InvalidArgument, UnknownName
+from captum_blocks.grammar import Element, FeatureVis, InfoVis, Interface
+from captum_blocks.scene import (
+    Bars,
+    Below,
+    Beside,
+    Chapter,
+    Layout,
+    Mark,
+    Overlay,
+    Pairs,
+    Panel,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What a mark is drawn from.
+
+    Attributes:
+        element: the element of the interface.
+        frames: its content's values.
+        pools: icons, fields and selections shared by all panels.
+        quality: of the icons.
+        follows: names of the selections it follows.
+        sets: name of the selection it sets.
+        coverage: share of the icons this element wanted that were made.
+    """
+
+    element: Element
+    frames: Frames
+    pools: Pools
+    quality: Quality
+    follows: tuple[str, ...] = ()
+    sets: str | None = None
+    coverage: float = 1.0
+
+    @property
+    def base(self) -> Value:
+        """The value of the first frame: its axes and units are those of all."""
+        return self.frames.values[0]
+
+
+MARKS: dict[str, Callable[[Drawing], Panel]] = {}
+
+
+def mark(name: str) -> Callable[[Callable[[Drawing], Panel]], Callable[[Drawing], Panel]]:
+    """Register a function that draws a mark: a ``Drawing`` -> a scene panel."""
+
+    def register(function: Callable[[Drawing], Panel]) -> Callable[[Drawing], Panel]:
+        MARKS[name] = function
+        return function
+
+    return register
+
+
+def wanted_icons(element: Element, frames: Frames, default: int, pools: Pools) -> Wanted:
+    """The icons an element would show, weighted by how much they are seen."""
+    wanted = Wanted()
+    if not isinstance(element, FeatureVis):
+        return wanted
+    for index, value in enumerate(frames.values):
+        axis = _mark_axis(value)
+        largest = value.data.abs().reshape(-1, len(value.coords[axis])).amax(0)
+        for place, size in zip(value.coords[axis], largest.tolist(), strict=True):
+            request = pools.request(value.source, place)
+            if request is not None and size > 0:
+                wanted.add(request, size, at_once=index == default)
+    return wanted
+
+
+def telling_frame(frames: Frames) -> int:
+    """The frame that holds the most: shown before the reader acts."""
+    sums = torch.stack([value.data.abs().sum() for value in frames.values])
+    return int(sums.argmax())
+
+
+def draw(drawing: Drawing) -> Panel:
+    """One element as a panel.
+
+    Raises:
+        UnknownName: no mark of that name is registered.
+    """
+    name = drawing.element.mark if isinstance(drawing.element, InfoVis) else "icons"
+    if name not in MARKS:
+        raise UnknownName(f"nothing draws the mark {name!r}; add a function with @mark({name!r})")
+    return MARKS[name](drawing)
+
+
+@mark("overlay")
+def _overlay(drawing: Drawing) -> Panel:
+    element, frames = drawing.element, drawing.frames
+    named = [_overlay_fields(drawing, index, value) for index, value in enumerate(frames.values)]
+    return Overlay(
+        title=element.title or "Map",
+        caption=element.caption,
+        unit=drawing.base.unit,
+        follows=drawing.follows,
+        sets=drawing.sets,
+        frames=tuple(named),
+        stage=not drawing.follows,
+    )
+
+
+def _overlay_fields(drawing: Drawing, frame: int, value: Value) -> tuple[str, ...]:
+    pools, source = drawing.pools, value.source
+    if value.maps is None or source.atom in ("neuron", "token", "whole", "class"):
+        raise InvalidArgument(
+            f"{source!r} has no map to lay over a photograph; show its .spatial, .channels or "
+            ".groups, or take the mark 'bars'"
+        )
+    if value.target is not None and len(value.coords["class"]) > 1:
+        raise InvalidArgument("a map shows one class: add .filter(to=0)")
+    if source.atom in ("channel", "group") and value.target is None:
+        fields = (pools.activation_field(source, i) for i in value.coords[source.atom])
+        return tuple(name for name in fields if name is not None)
+    grids = only_image(value.maps)
+    grids = grids[0] if value.target is not None else grids
+    grids = grids[None] if source.atom == "spatial" else grids
+    domain = bounds([grids])
+    name = f"{drawing.element!r}/{frame}"
+    label = drawing.element.title or repr(source)
+    return tuple(
+        pools.field(f"{name}/{i}", grid, domain, label, unit=value.unit)
+        for i, grid in enumerate(grids)
+    )
+
+
+@mark("bars")
+def _bars(drawing: Drawing) -> Panel:
+    return _marks_panel(drawing, icons=False)
+
+
+@mark("icons")
+def _icons(drawing: Drawing) -> Panel:
+    return _marks_panel(drawing, icons=True)
+
+
+def _marks_panel(drawing: Drawing, icons: bool) -> Panel:
+    values = drawing.frames.values
+    domain = bounds([_columns(value) for value in values] + _remainders(values))
+    fixed = not drawing.follows
+    return Bars(
+        title=drawing.element.title or repr(drawing.base.source),
+        caption=drawing.element.caption,
+        unit=drawing.base.unit,
+        follows=drawing.follows,
+        sets=drawing.sets,
+        left_out=sentences.left_out(drawing.base, drawing.coverage, icons),
+        columns=_column_names(drawing.base, drawing.pools),
+        frames=tuple(_marks(value, drawing, icons) for value in values),
+        domain=domain,
+        arrangement="rows" if fixed or not icons else "tiles",
+        maps=icons and fixed and drawing.base.maps is not None,
+    )
+
+
+def _mark_axis(value: Value) -> str:
+    if len(value.source_axes) != 1 and value.source.atom != "class":
+        raise InvalidArgument(
+            f"{value.source!r} has axes {', '.join(value.source_axes)}: bars and icons need one; "
+            "name a place with .filter(at=...)"
+        )
+    return "class" if value.source.atom == "class" else value.source_axes[0]
+
+
+def _columns(value: Value) -> Tensor:
+    """(atom, column) numbers of the one photograph."""
+    _mark_axis(value)
+    data = only_image(value.data)
+    return data[:, None] if value.target is None else data.T
+
+
+def _remainders(values: tuple[Value, ...]) -> list[Tensor]:
+    """Remainders are drawn, so the scale holds them; totals of activations are not drawn."""
+    drawn = [value for value in values if value.target is not None and _is_whole(value)]
+    return [held for value in drawn for held in (*value.remainder.values(), value.total)]
+
+
+def _is_whole(value: Value) -> bool:
+    """Whether the shown atoms and remainders add up to something worth a total."""
+    return value.target is not None and "elsewhere" not in value.remainder
+
+
+def _column_names(value: Value, pools: Pools) -> tuple[str, ...]:
+    if value.target is None:
+        return (value.unit,)
+    return tuple(pools.label(value.target, index) for index in value.coords["class"])
+
+
+def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
+    pools, source = drawing.pools, value.source
+    atoms = value.coords[_mark_axis(value)]
+    names = _column_names(value, pools)
+    made = [
+        Mark(
+            key=pools.key(source, atom),
+            label=pools.label(source, atom),
+            values=tuple(row),
+            sprite=pools.sprite(source, atom, drawing.quality) if icons else None,
+            field=pools.activation_field(source, atom),
+            hue=atom if source.atom == "group" else None,
+            detail=sentences.detail(pools.context, value, atom, tuple(row), names),
+        )
+        for atom, row in zip(atoms, _columns(value).tolist(), strict=True)
+    ]
+    if _is_whole(value):
+        made += _rest(value, drawing, names)
+    return tuple(made)
+
+
+def _rest(value: Value, drawing: Drawing, names: tuple[str, ...]) -> list[Mark]:
+    """What the atoms leave out, and the sum of everything."""
+    rest = [
+        (name, "remainder", only_image(held), _remainder_field(value, name, drawing))
+        for name, held in value.remainder.items()
+    ]
+    rest.append(("total", "total", only_image(value.total), None))
+    marks = []
+    for name, role, held, field in rest:
+        numbers, label = tuple(held.tolist()), sentences.remainder_label(value, name)
+        key = f"{drawing.pools.key(value.source, 0).rsplit('/', 1)[0]}/{name}"
+        detail = sentences.effects(label, numbers, names, value.unit)
+        marks.append(Mark(key, label, numbers, field=field, role=role, detail=detail))  # type: ignore[arg-type]
+    return marks
+
+
+def _remainder_field(value: Value, name: str, drawing: Drawing) -> str | None:
+    if name not in value.remainder_maps:
+        return None
+    grid = only_image(value.remainder_maps[name])[0]
+    low, high = bounds([grid])
+    assert value.target is not None
+    towards = drawing.pools.label(value.target, value.coords["class"][0])
+    label = f"{sentences.remainder_label(value, name)}: {towards}"
+    key = f"{value.source!r}/{name}/{towards}"
+    span = (min(low, -high), high)
+    return drawing.pools.field(key, grid, span, label, unit=value.unit)
+
+
+def arrange(interface: Interface, panels: Mapping[int, Panel]) -> Layout:
+    """The panels of an interface (by position of their element in reading order), arranged."""
+    numbered = iter(sorted(panels))
+
+    def place(part: Element | Interface) -> Layout:
+        if not isinstance(part, Interface):
+            return panels[next(numbered)]
+        parts = tuple(place(inner) for inner in part.parts)
+        if len(parts) == 1:
+            return parts[0]
+        return Beside(parts) if part.arrangement == "beside" else Below(parts)
+
+    return place(interface)
+
+
+def chapters_of(interface: Interface) -> list[Interface]:
+    """A titled interface is a chapter; so are the titled parts of an untitled one below another."""
+    if interface.title or interface.arrangement != "below":
+        return [interface]
+    if not any(isinstance(part, Interface) and part.title for part in interface.parts):
+        return [interface]
+    return [part if isinstance(part, Interface) else Interface((part,)) for part in interface.parts]
+
+
+def elements_of(interface: Interface) -> list[Element]:
+    """The elements of an interface in reading order."""
+    found: list[Element] = []
+    for part in interface.parts:
+        found += elements_of(part) if isinstance(part, Interface) else [part]
+    return found
+
+
+def chapter(interface: Interface, panels: list[Panel], method: Pairs) -> Chapter:
+    """An interface and its panels as a chapter."""
+    body = arrange(interface, dict(enumerate(panels)))
+    return Chapter(interface.title, interface.reading, body, method)

@@ -1,0 +1,179 @@
+"""What one explanation knows: the network, the picture, and everything computed from them once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_blocks.attr import GroupResult, LayerMethod, LayerResult
+from captum_blocks.compose.values import finite
+from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
+from captum_blocks.grammar import Given, Grouping, Hidden, Method, Out, Substrate, parts_of
+from captum_blocks.hooks import capture, evaluation_mode, find_layer
+from captum_blocks.layouts import Layout
+from captum_blocks.network import Network
+from captum_blocks.reduce import ChannelReducer
+
+How = Method | Given
+
+
+class Context:
+    """A network looking at a batch of pictures.
+
+    Args:
+        net: the network.
+        x: (image, ...) as the module takes it.
+        given: the objects that ``Given`` words name.
+        words: what will be evaluated: decides which layers the one forward pass records.
+    """
+
+    def __init__(
+        self, net: Network, x: Tensor, given: Mapping[str, Any], words: Iterable[Any]
+    ) -> None:
+        self.net, self.x, self.given = net, x, given
+        self._memo: dict[Any, Any] = {}
+        self._look(sorted(layers_in(words)))
+
+    def _look(self, names: list[str]) -> None:
+        """The one forward pass for all layers wanted."""
+        modules = {name: find_layer(self.net.module, name)[1] for name in names}
+        with torch.no_grad(), evaluation_mode(self.net.module), capture(modules) as seen:
+            output = self.net.module(self.x)
+        self.logits = finite(self.net.as_logits(output).float().cpu(), "the network's output")
+        self._outputs = {name: finite(seen[name], f"layer {name!r}") for name in names}
+
+    def layout(self, layer: str) -> Layout:
+        """Where the layer keeps its channels and positions."""
+        return self.net.layout_of(layer, self._outputs[layer])
+
+    def maps(self, layer: str) -> Tensor:
+        """The layer's activation, (image, channel, y, x)."""
+        return self.layout(layer).to_maps(self._outputs[layer]).float().cpu()
+
+    def tokens(self, layer: str) -> Tensor:
+        """The layer's class and register tokens, (image, token, channel)."""
+        return self.layout(layer).tokens(self._outputs[layer]).float().cpu()
+
+    def classes(self, out: Out) -> tuple[int, ...]:
+        """The class indices meant, in the given order; most probable of the first image by top=."""
+        n_classes = self.logits.shape[1]
+        if out.classes:
+            return tuple(self.net.class_index(wanted, n_classes) for wanted in out.classes)
+        count = n_classes if out.top is None else min(out.top, n_classes)
+        ranked = self.logits[0].topk(count).indices.tolist()
+        return tuple(range(n_classes)) if out.top is None else tuple(ranked)
+
+    def reducer(self, substrate: Substrate) -> Any:
+        """The fitted reducer of a layer's groups; equal substrates share one fit."""
+        layer, grouping = _hidden(substrate), substrate.grouping
+        assert grouping is not None
+        if isinstance(grouping.n, Given):
+            return self.object(grouping.n)
+        return self._once(("reducer", layer, grouping), lambda: self._fit(layer, grouping))
+
+    def _fit(self, layer: str, grouping: Grouping) -> ChannelReducer:
+        assert isinstance(grouping.n, int)
+        outputs = self._outputs[layer]
+        return ChannelReducer(
+            grouping.n,
+            grouping.algorithm or default_algorithm(outputs),
+            layout=self.layout(layer),
+            random_state=grouping.seed,
+        ).fit(outputs)
+
+    def scores(self, substrate: Substrate) -> Tensor:
+        """How much of each group is at each position, (image, group, y, x)."""
+        layer, reducer = _hidden(substrate), self.reducer(substrate)
+
+        def transform() -> Tensor:
+            scores = reducer.transform(self._outputs[layer])
+            layout = self.layout(layer)
+            if layout.kind == "tokens" and scores.shape[1] != self._outputs[layer].shape[1]:
+                layout = Layout("tokens", 0, layout.grid)
+            return layout.to_maps(torch.as_tensor(scores)).float().cpu()
+
+        return self._once(("scores", substrate.layer, substrate.grouping), transform)  # type: ignore[no-any-return]
+
+    def directions(self, substrate: Substrate) -> Tensor:
+        """The groups' directions in channel space, (group, channel)."""
+        return torch.as_tensor(self.reducer(substrate).components_).float().cpu()
+
+    def attributed(self, layer: str, out: Out, how: How) -> LayerResult:
+        """The attribution of classes to a layer, by the method named."""
+        key = ("attributed", layer, out, how)
+        method = self.method(layer, how)
+        return self._once(key, lambda: method.attribute(self.x, self.classes(out)))  # type: ignore[no-any-return]
+
+    def attributed_groups(self, substrate: Substrate, out: Out, how: How) -> GroupResult:
+        """The attribution of classes to a layer's groups."""
+        key = ("groups", substrate.layer, substrate.grouping, out, how)
+        method = self.method(_hidden(substrate), how)
+        reducer = self.reducer(substrate)
+        return self._once(  # type: ignore[no-any-return]
+            key, lambda: method.attribute_groups(self.x, self.classes(out), reducer)
+        )
+
+    def method(self, layer: str, how: How) -> LayerMethod:
+        """The attribution method named, on a layer."""
+
+        def build() -> LayerMethod:
+            named, options = self._named(how)
+            return LayerMethod(
+                self.net.module, layer, named, self.net.layouts.get(layer), **options
+            )
+
+        return self._once(("method", layer, how), build)  # type: ignore[no-any-return]
+
+    def _named(self, how: How) -> tuple[Any, dict[str, Any]]:
+        if isinstance(how, Given):
+            return self.object(how), {}
+        options = {
+            name: self.object(option) if isinstance(option, Given) else option
+            for name, option in how.options
+        }
+        return how.name, options
+
+    def object(self, word: Given) -> Any:
+        """The object a ``Given`` names."""
+        return self.given[word.name]
+
+    def _once(self, key: Any, compute: Any) -> Any:
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return self._memo[key]
+
+
+def layers_in(words: Iterable[Any]) -> set[str]:
+    """The names of all hidden layers in some words of the grammar."""
+    return {part.layer for word in words for part in parts_of(word) if isinstance(part, Hidden)}
+
+
+def default_algorithm(activations: Tensor) -> str:
+    """ "nmf" for a non-negative layer, "semi_nmf" for a signed one."""
+    return "nmf" if bool((activations >= 0).all()) else "semi_nmf"
+
+
+def check_given(words: Iterable[Any], given: Mapping[str, Any]) -> None:
+    """Every ``Given`` is bound and everything bound is used.
+
+    Raises:
+        UnknownName: a name without an object, or an object without a name.
+    """
+    named = {part.name for word in words for part in parts_of(word) if isinstance(part, Given)}
+    for name in sorted(named - set(given)):
+        hint = did_you_mean(name, given) or f"; pass given={{{name!r}: ...}}"
+        raise UnknownName(f"nothing is given for {name!r}{hint}")
+    for name in sorted(set(given) - named):
+        raise UnknownName(f"given {name!r} is not used by the interface{did_you_mean(name, named)}")
+    for name, value in given.items():
+        if value is None:
+            raise WrongType(f"given {name!r} is None")
+
+
+def _hidden(substrate: Substrate) -> str:
+    if not isinstance(substrate.layer, Hidden):
+        raise InvalidArgument(f"{substrate!r}: only hidden layers have groups")
+    return substrate.layer.layer

@@ -1,0 +1,276 @@
+"""Which feature visualizations a scene needs, and where they come from.
+
+Everything the elements ask for is collected first; what the store has is taken, the rest is
+rendered in batches, the most wanted first, and every finished batch is kept at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from captum_blocks.compose.progress import Advance, Progress
+from captum_blocks.errors import UnknownName, did_you_mean
+from captum_blocks.network import Network
+from captum_blocks.optim import Channel, Direction, FeatureVisualizer, Objective, Visualization
+from captum_blocks.store import Store
+
+BATCH = 12
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How icons are made, and how many at most.
+
+    Attributes:
+        size: side in pixels.
+        n_steps: of optimization.
+        budget: how many icons a page may need; the most wanted are made.
+        seed: of the optimization.
+    """
+
+    size: int
+    n_steps: int
+    budget: int
+    seed: int = 0
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The arguments of ``FeatureVisualizer.visualize``."""
+        return {"size": self.size, "n_steps": self.n_steps, "seed": self.seed}
+
+
+QUALITIES: Mapping[str, Quality] = {
+    "draft": Quality(size=96, n_steps=48, budget=32),
+    "standard": Quality(size=128, n_steps=128, budget=72),
+    "high": Quality(size=192, n_steps=256, budget=400),
+}
+
+
+def quality_named(name: str | Quality) -> Quality:
+    """A quality by name.
+
+    Raises:
+        UnknownName: with the names there are.
+
+    >>> quality_named("draft").size
+    96
+    """
+    if isinstance(name, Quality):
+        return name
+    if name not in QUALITIES:
+        hint = did_you_mean(name, QUALITIES) or f"; there are {', '.join(QUALITIES)}"
+        raise UnknownName(f"no quality {name!r}{hint}")
+    return QUALITIES[name]
+
+
+@dataclass(frozen=True)
+class IconRequest:
+    """An icon that some element would like to show.
+
+    Attributes:
+        key: the atom's identity on the page, e.g. "bn2/group/2".
+        layer: dotted name.
+        objective: what the icon maximises.
+        label: its name as printed.
+    """
+
+    key: str
+    layer: str
+    objective: Objective
+    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class Icon:
+    """A finished icon.
+
+    Attributes:
+        pixels: (side, side, 3) uint8.
+        request: what it is for.
+        score: the objective on the final image.
+        cached: whether it came from the store.
+    """
+
+    pixels: np.ndarray
+    request: IconRequest
+    score: float
+    cached: bool
+
+
+class Wanted:
+    """Icon requests with how much each would be seen."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, IconRequest] = {}
+        self.weight: dict[str, float] = defaultdict(float)
+        self.at_once: set[str] = set()
+
+    def add(self, request: IconRequest, weight: float, at_once: bool = False) -> None:
+        """Ask for an icon once more, or for the first time.
+
+        Args:
+            request: the icon.
+            weight: how much it is seen.
+            at_once: it is seen before the reader acts, so it is made before others.
+        """
+        self.requests[request.key] = request
+        self.weight[request.key] += weight
+        if at_once:
+            self.at_once.add(request.key)
+
+    def join(self, other: Wanted) -> None:
+        """Take over what another element wants; each element counts the same."""
+        total = sum(other.weight.values()) or 1.0
+        for key, request in other.requests.items():
+            self.add(request, other.weight[key] / total, key in other.at_once)
+
+    def chosen(self, budget: int) -> list[IconRequest]:
+        """The most wanted requests, as many as the budget allows."""
+        ranked = sorted(
+            self.requests, key=lambda key: (key not in self.at_once, -self.weight[key], key)
+        )
+        return [self.requests[key] for key in ranked[:budget]]
+
+    def coverage(self, keys: Iterable[str]) -> float:
+        """The share of all weight that these icons carry."""
+        total = sum(self.weight.values())
+        return sum(self.weight[key] for key in keys) / total if total else 1.0
+
+
+def channel_request(layer: str, channel: int) -> IconRequest:
+    """The icon of one channel."""
+    return IconRequest(
+        f"{layer}/channel/{channel}", layer, Channel(channel), f"{layer} : {channel}"
+    )
+
+
+def group_request(layer: str, group: int, direction: Tensor) -> IconRequest:
+    """The icon of a group: its direction in channel space.
+
+    Rounded, so that another number of threads does not make another icon of it.
+    """
+    unit = direction / direction.abs().max().clamp_min(1e-12)
+    vector = tuple(round(value, 4) for value in unit.tolist())
+    return IconRequest(
+        f"{layer}/group/{group}", layer, Direction(vector), f"{layer} / group {group + 1}"
+    )
+
+
+def render_icons(
+    requests: list[IconRequest],
+    net: Network,
+    quality: Quality,
+    store: Store | None,
+    progress: Progress,
+) -> dict[str, Icon]:
+    """Icons by key: from the store where it has them, else rendered and stored.
+
+    Ctrl-C passes through; every batch finished before it is in the store.
+    """
+    makers = {
+        layer: FeatureVisualizer(
+            net.module,
+            layer,
+            net.preprocess.normalise if net.preprocess else None,
+            net.layouts.get(layer),
+        )
+        for layer in {request.layer for request in requests}
+    }
+    icons: dict[str, Icon] = {}
+    for request in requests:
+        found = _stored(request, makers[request.layer], quality, store)
+        if found is not None:
+            icons[request.key] = found
+    missing = [request for request in requests if request.key not in icons]
+    if missing:
+        label = f"drawing {len(missing)} icons"
+        with progress.stage(label, len(missing) * quality.n_steps, "steps") as advance:
+            for batch in _batches(missing):
+                maker = makers[batch[0].layer]
+                shown = _visualized(batch, maker, quality, advance)
+                icons.update(_kept(batch, shown, maker, quality, store))
+    return icons
+
+
+def _visualized(
+    batch: list[IconRequest], maker: FeatureVisualizer, quality: Quality, advance: Advance
+) -> Visualization:
+    def step_done(step: int, scores: Tensor) -> None:
+        advance(len(batch))
+
+    objectives = [request.objective for request in batch]
+    shown = maker.visualize(objectives, callback=step_done, **quality.recipe)
+    if shown.interrupted:
+        raise KeyboardInterrupt
+    return shown
+
+
+def _batches(requests: list[IconRequest]) -> list[list[IconRequest]]:
+    """Batches of one layer each, in the order asked for."""
+    by_layer: dict[str, list[IconRequest]] = defaultdict(list)
+    for request in requests:
+        by_layer[request.layer].append(request)
+    return [
+        group[start : start + BATCH]
+        for group in by_layer.values()
+        for start in range(0, len(group), BATCH)
+    ]
+
+
+def _stored(
+    request: IconRequest, maker: FeatureVisualizer, quality: Quality, store: Store | None
+) -> Icon | None:
+    key = maker.key(request.objective, **quality.recipe) if store else None
+    if key is None or store is None:
+        return None
+    label = _file_label(request)
+    picture, about = (store.read(key, suffix, label) for suffix in (".png", ".json"))
+    if picture is None or about is None:
+        return None
+    try:
+        pixels = np.array(Image.open(BytesIO(picture)).convert("RGB"))
+        score = float(json.loads(about)["score"])
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+        store.discard(key, label)
+        return None
+    return Icon(pixels, request, score, cached=True)
+
+
+def _kept(
+    batch: list[IconRequest],
+    shown: Visualization,
+    maker: FeatureVisualizer,
+    quality: Quality,
+    store: Store | None,
+) -> dict[str, Icon]:
+    """The batch's icons, written to the store."""
+    pictures = (shown.images.detach().cpu().clamp(0, 1) * 255).round().byte()
+    icons = {}
+    for request, picture, score in zip(batch, pictures, shown.scores.tolist(), strict=True):
+        pixels = picture.permute(1, 2, 0).contiguous().numpy()
+        icons[request.key] = Icon(pixels, request, score, cached=False)
+        key = maker.key(request.objective, **quality.recipe)
+        if store is not None and key is not None:
+            about = {"label": request.label, "score": score, **asdict(quality)}
+            files = {".png": _png(pixels), ".json": json.dumps(about, indent=1).encode()}
+            store.write(key, files, _file_label(request))
+    return icons
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _file_label(request: IconRequest) -> str:
+    return request.key.replace("/", "-")

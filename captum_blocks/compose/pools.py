@@ -1,0 +1,156 @@
+"""What many panels share: icons, maps on the photograph and selections, each made once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from captum_blocks.compose.context import Context
+from captum_blocks.compose.icons import Icon, IconRequest, Quality, channel_request, group_request
+from captum_blocks.compose.states import states_of
+from captum_blocks.compose.values import Value
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import Hidden, Out, Selection, Substrate
+from captum_blocks.scene import Field, Sprite
+from captum_blocks.scene import Selection as SceneSelection
+
+Extent = tuple[float, float, float, float]
+NAMES = {"channel": "channel", "group": "group", "neuron": "channel", "token": "token"}
+
+
+class Pools:
+    """Sprites, fields and selections by name.
+
+    Args:
+        context: what everything is made from.
+        extent: what part of the photograph the network saw.
+    """
+
+    def __init__(self, context: Context, extent: Extent) -> None:
+        self.context, self.extent = context, extent
+        self.icons: dict[str, Icon] = {}
+        self.sprites: dict[str, Sprite] = {}
+        self.fields: dict[str, Field] = {}
+        self.selections: dict[str, SceneSelection] = {}
+
+    def key(self, source: Substrate, index: int) -> str:
+        """The identity of an atom, the same wherever it appears."""
+        return f"{place_name(source)}/{NAMES.get(source.atom, source.atom)}/{index}"
+
+    def label(self, source: Substrate, index: int) -> str:
+        """An atom's name as printed."""
+        if source.atom == "class":
+            return self.context.net.label(index)
+        if source.atom == "group":
+            return f"{place_name(source)} / group {index + 1}"
+        return f"{place_name(source)} : {index}"
+
+    def request(self, source: Substrate, index: int) -> IconRequest | None:
+        """The icon of an atom; None for atoms that have none."""
+        if not isinstance(source.layer, Hidden):
+            return None
+        if source.atom in ("channel", "neuron"):
+            return channel_request(source.layer.layer, index)
+        if source.atom == "group":
+            direction = self.context.directions(source)[index]
+            return group_request(source.layer.layer, index, direction)
+        return None
+
+    def sprite(self, source: Substrate, index: int, quality: Quality) -> str | None:
+        """The name of an atom's icon, where it was made."""
+        icon = self.icons.get(self.key(source, index))
+        if icon is None:
+            return None
+        name = icon.request.key
+        self.sprites.setdefault(name, _sprite(icon, quality))
+        return name
+
+    def activation_field(self, source: Substrate, index: int) -> str | None:
+        """The name of the map of where an atom fires."""
+        if not isinstance(source.layer, Hidden) or source.atom not in NAMES:
+            return None
+        key = self.key(source, index)
+        if key in self.fields:
+            return key
+        layer = source.layer.layer
+        if source.atom == "group":
+            sizes = self.context.directions(source).norm(dim=1)
+            maps = self.context.scores(source)[0] * sizes[:, None, None]
+            top = float(maps.max())  # one scale for all groups: they are compared
+            return self.field(key, maps[index], (0.0, top), self.label(source, index), index)
+        grid = self.context.maps(layer)[0, index]
+        domain = (min(0.0, float(grid.min())), float(grid.max()))
+        return self.field(key, grid, domain, self.label(source, index))
+
+    def field(
+        self,
+        name: str,
+        grid: Tensor,
+        domain: tuple[float, float],
+        label: str,
+        hue: int | None = None,
+        unit: str = "activation",
+    ) -> str:
+        """Keep a map under a name."""
+        low, high = domain
+        if low < 0:
+            low, high = -max(-low, high), max(-low, high)
+        span = (low, high if high > low else low + 1.0)
+        self.fields[name] = Field(grid.numpy(), span, unit, label, hue, self.extent)
+        return name
+
+    def selection(self, selection: Selection, value: Value, default: int = 0) -> str:
+        """The name of a selection over a value's atoms.
+
+        Spatial selections of one grid are one; the others belong to a layer.
+        """
+        states = states_of(selection, value)
+        given = f"{selection.name}-" if selection.name else ""
+        if selection.atom == "spatial":
+            grid = (value.data.shape[value.axis("y")], value.data.shape[value.axis("x")])
+            name = f"{given}{selection.gesture}-spatial-{grid[0]}x{grid[1]}"
+            keys = tuple(f"{y},{x}" for y, x in states)  # type: ignore[misc]
+            made = SceneSelection(
+                name, selection.gesture, "spatial", keys, default, grid, self.extent
+            )
+        else:
+            name = f"{given}{selection.gesture}-{selection.atom}-{place_name(value.source)}"
+            axis = value.coords[selection.atom]
+            keys = tuple(self.key(value.source, axis[int(i)]) for i in states)  # type: ignore[arg-type]
+            made = SceneSelection(name, selection.gesture, selection.atom, keys, default)
+        if name not in self.selections or default:
+            self.selections[name] = made
+        return name
+
+
+def place_name(source: Substrate) -> str:
+    """The layer's name, "input" or "out"."""
+    if isinstance(source.layer, Hidden):
+        return source.layer.layer
+    return "out" if isinstance(source.layer, Out) else "input"
+
+
+def only_image(tensor: Tensor) -> Tensor:
+    """The numbers of the one photograph."""
+    if tensor.shape[0] != 1:
+        raise InvalidArgument(
+            f"a page shows one photograph, not {tensor.shape[0]}; explain them one by one"
+        )
+    return tensor[0]
+
+
+def bounds(tensors: list[Tensor]) -> tuple[float, float]:
+    """The range of some numbers, zero included."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors] or [torch.zeros(1)])
+    return (min(0.0, float(flat.min())), max(0.0, float(flat.max())))
+
+
+def _sprite(icon: Icon, quality: Quality) -> Sprite:
+    details = (
+        ("objective", icon.request.objective.label),
+        ("layer", icon.request.layer),
+        ("score", f"{icon.score:.3g}"),
+        ("steps", str(quality.n_steps)),
+        ("seed", str(quality.seed)),
+    )
+    return Sprite(icon.pixels, icon.request.label, details)

@@ -1,0 +1,253 @@
+"""Sentences made from the numbers: never written by hand, never more than the numbers say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+from captum_blocks.compose.context import Context
+from captum_blocks.compose.icons import Icon, Quality, Wanted
+from captum_blocks.compose.values import Value
+from captum_blocks.grammar import (
+    Activation,
+    Attribution,
+    Filter,
+    Given,
+    Hidden,
+    Interface,
+    Method,
+    parts_of,
+)
+from captum_blocks.scene import Pairs
+
+PLURALS = {
+    "channel": "channels",
+    "group": "groups",
+    "neuron": "channels",
+    "spatial": "positions",
+    "class": "classes",
+    "token": "tokens",
+}
+WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DISTILL = "The Building Blocks of Interpretability, Distill 2018"
+
+
+def number(value: float) -> str:
+    """A number with its sign and as many digits as a reader needs.
+
+    >>> number(1.234), number(-0.0004), number(123.4)
+    ('+1.23', '−0.0004', '+123')
+    """
+    size = abs(value)
+    digits = f"{size:.0f}" if size >= 100 else f"{size:.2f}" if size >= 0.01 else f"{size:.1g}"
+    return ("−" if value < 0 else "+") + digits if size else "0"
+
+
+def quoted(label: str) -> str:
+    """A class name in quotation marks.
+
+    >>> quoted("tabby")
+    '“tabby”'
+    """
+    return f"“{label}”"
+
+
+def count(amount: int, noun: str) -> str:
+    """
+    >>> count(4, "group"), count(1, "group")
+    ('four groups', 'one group')
+    """
+    word = WORDS[amount] if amount < len(WORDS) else str(amount)
+    return f"{word} {noun if amount == 1 else PLURALS.get(noun, noun + 's')}"
+
+
+def left_out(value: Value, coverage: float, icons: bool) -> str:
+    """What a panel does not show."""
+    parts = []
+    for axis, size in value.counts.items():
+        shown = len(value.coords[axis])
+        parts.append(f"showing {shown} of {size} {PLURALS.get(axis, axis)}{_share(value)}")
+    residual = value.remainder.get("residual")
+    if residual is not None and value.target is not None:
+        held = ", ".join(number(part) for part in residual[0].tolist())
+        whole = ", ".join(number(part) for part in value.total[0].tolist())
+        parts.append(f"left over by the groups: {held} of {whole}")
+    tokens = value.remainder.get("tokens")
+    if tokens is not None:
+        held = ", ".join(number(part) for part in tokens[0].tolist())
+        parts.append(f"class and register tokens, which have no position, hold {held}")
+    if icons and coverage < 0.9995:
+        parts.append(
+            f"icons were drawn for the channels that carry {coverage:.0%} of what this shows; "
+            "a higher quality draws more"
+        )
+    return "; ".join(parts)
+
+
+def _share(value: Value) -> str:
+    """The share of the whole attribution that is shown, by magnitude of the sums."""
+    if value.target is None or "elsewhere" in value.remainder:
+        return ""
+    total = value.total[0]
+    shown = total - value.remainder["not shown"][0]
+    shares = [
+        f"{number(part)} of {number(whole)}" for part, whole in zip(shown, total, strict=True)
+    ]
+    return ", " + " and ".join(shares) + f" {value.unit}"
+
+
+def remainder_label(value: Value, name: str) -> str:
+    """What a remainder is called on the page."""
+    if name == "not shown":
+        axis = value.source_axes[0]
+        others = value.counts[axis] - len(value.coords[axis])
+        return f"{others} other {PLURALS.get(axis, axis)}"
+    return {
+        "residual": "not explained by the groups",
+        "tokens": "class and register tokens",
+        "positions": "all positions",
+        "elsewhere": "other positions",
+        "total": "the whole layer",
+    }.get(name, name)
+
+
+def effects(label: str, numbers: tuple[float, ...], names: tuple[str, ...], unit: str) -> str:
+    """One line on an atom: "bn2 / group 2: +1.80 to “golden retriever”, ..."."""
+    each = [
+        f"{number(value)} {unit} to {quoted(name)}"
+        for value, name in zip(numbers, names, strict=True)
+    ]
+    return f"{label}: {', '.join(each)}"
+
+
+def detail(
+    context: Context, value: Value, atom: int, numbers: tuple[float, ...], names: tuple[str, ...]
+) -> str:
+    """One line told when an atom is pointed at."""
+    if value.source.atom == "class":
+        probability = context.logits[0].softmax(-1)[atom].item()
+        return f"{context.net.label(atom)}: probability {probability:.1%}, logit {numbers[0]:.2f}"
+    label = f"group {atom + 1}" if value.source.atom == "group" else f"channel {atom}"
+    if value.target is not None:
+        return effects(label, numbers, names, value.unit)
+    return f"{label}: {value.unit} {numbers[0]:.3g}"
+
+
+def title(context: Context, picture: str) -> str:
+    """The question the page answers, with names in it."""
+    top = int(context.logits[0].argmax())
+    seen = f"What {context.net.name} saw in {picture}" if picture else context.net.name
+    return f"Why {quoted(context.net.label(top))}? {seen}"
+
+
+def answer(context: Context, values: Iterable[Value]) -> str:
+    """One sentence made from the first attribution to groups, or from the prediction alone."""
+    best = context.net.ranked(context.logits[0], 1)[0]
+    for value in values:
+        if value.source.atom == "group" and value.target is not None:
+            return _group_answer(context, value)
+    return f"{context.net.name} is {best.probability:.0%} sure of {quoted(best.label)}."
+
+
+def _group_answer(context: Context, value: Value) -> str:
+    label = context.net.label(value.coords["class"][0])
+    effect, total = value.data[0, 0], float(value.total[0, 0])
+    supporting = effect[effect > 0.1 * abs(total)]
+    residual = float(value.remainder["residual"][0, 0])
+    groups = count(len(supporting), "group").capitalize()
+    verb = "adds" if len(supporting) == 1 else "add"
+    return (
+        f"{groups} of channels at {value.source.layer.layer} {verb} "  # type: ignore[union-attr]
+        f"{number(float(supporting.sum()))} to the score of {quoted(label)}, where the whole layer "
+        f"adds {number(total)}; {number(residual)} is left unexplained by the groups."
+    )
+
+
+def method_notes(interface: Interface, values: Iterable[Value]) -> Pairs:
+    """How a chapter was computed: formulas, methods, layers, sources."""
+    pairs: dict[str, str] = {}
+    for part in parts_of(interface):
+        if isinstance(part, Hidden):
+            pairs["layer"] = _joined(pairs.get("layer"), part.layer)
+        elif isinstance(part, Attribution):
+            pairs["attribution"] = _attribution_formula(part)
+        elif isinstance(part, Activation):
+            pairs["activation"] = _joined(pairs.get("activation"), ACTIVATIONS[part.source.atom])
+        elif isinstance(part, Filter) and (part.top or part.bottom or part.strongest):
+            pairs["shown"] = _filter_words(part)
+    if "group" in {value.source.atom for value in values}:
+        pairs["groups"] = (
+            "factorization of the layer's channels over the photograph's positions: activation = "
+            "scores × directions + residual"
+        )
+    notes = dict.fromkeys(note for value in values for note in value.notes)
+    if notes:
+        pairs["notes"] = "; ".join(notes)
+    pairs["source"] = DISTILL
+    return tuple(pairs.items())
+
+
+ACTIVATIONS = {
+    "neuron": "each channel's activation at one position",
+    "spatial": "length (L2 norm) of the activation vector at each position",
+    "channel": "mean over positions",
+    "group": "score × length of the group's direction, mean over positions",
+    "whole": "length (L2 norm) of the whole layer's activation",
+    "token": "length (L2 norm) of each token",
+    "class": "the class's logit",
+}
+
+
+def _joined(old: str | None, new: str) -> str:
+    return new if not old else old if new in old.split(", ") else f"{old}, {new}"
+
+
+def _attribution_formula(part: Attribution) -> str:
+    if isinstance(part.method, Given):
+        return f"given from outside as {part.method.name!r}"
+    options = ", ".join(f"{key}={value!r}" for key, value in part.method.options)
+    named = f"Captum's {part.method.name}" + (f"({options})" if options else "")
+    over = {"group": "of each group's part of the activation", "channel": "over positions"}
+    return f"{named} to the logit before softmax, summed {over.get(part.source.atom, '')}".rstrip()
+
+
+def _filter_words(part: Filter) -> str:
+    chosen = {"top": part.top, "bottom": part.bottom, "strongest": part.strongest}
+    return ", ".join(f"{name} {amount}" for name, amount in chosen.items() if amount)
+
+
+def footer(
+    context: Context,
+    interface: Interface,
+    quality: Quality,
+    drawn: Mapping[str, Icon],
+    wanted: Wanted,
+) -> Pairs:
+    """Where everything on the page comes from."""
+    layers = {part.layer for part in parts_of(interface) if isinstance(part, Hidden)}
+    methods = {part.name for part in parts_of(interface) if isinstance(part, Method)}
+    pairs = {
+        "network": context.net.name,
+        "weights": context.net.source,
+        "layers": ", ".join(sorted(layers)),
+        "attribution": ", ".join(sorted(methods)),
+        "icons": (
+            f"{len(drawn)} of {len(wanted.requests)} wanted, optimized from noise at "
+            f"{quality.size} pixels in {quality.n_steps} steps, seed {quality.seed}"
+            if wanted.requests
+            else ""
+        ),
+        "versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "approximations": "none: gradients are the network's own",
+    }
+    return tuple((term, text) for term, text in pairs.items() if text)
+
+
+PACKAGES = ("captum-blocks", "captum", "torch", "scikit-learn")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "?"

@@ -1,0 +1,190 @@
+"""``explain``: an interface, a network, a picture -> a page, a figure, numbers."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+
+from captum_blocks._pictures import Source
+from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
+from captum_blocks.compose.pipeline import Picture
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import Content, Element, Interface, as_interface
+from captum_blocks.network import Network
+from captum_blocks.render import html as html_page
+from captum_blocks.render import mpl
+from captum_blocks.scene import Scene
+from captum_blocks.store import Store
+
+PAGES = (".html", ".htm")
+FIGURES = (".png", ".svg", ".pdf")
+NUMBERS = (".npz",)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A finished explanation.
+
+    Attributes:
+        scene: what is drawn.
+        values: the numbers behind it, keyed by content.
+    """
+
+    scene: Scene
+    values: Mapping[Content, Value]
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write it as a page, a figure or numbers, by the file's ending.
+
+        Args:
+            path: ``.html`` (one file, no network needed), ``.png``, ``.svg``, ``.pdf`` or
+                ``.npz`` (the numbers). The file appears whole or not at all.
+
+        Raises:
+            InvalidArgument: another ending, or a folder that cannot be written to.
+        """
+        target = writable(path)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".captum-blocks-") as folder:
+            unfinished = Path(folder) / target.name
+            self._write(unfinished)
+            os.replace(unfinished, target)
+        return target
+
+    def figure(self) -> Figure:
+        """The same scene as a matplotlib figure, every selection in its default state."""
+        return mpl.figure(self.scene)
+
+    def html(self) -> str:
+        """The page as text."""
+        return html_page.page(self.scene)
+
+    def _write(self, path: Path) -> None:
+        ending = path.suffix.lower()
+        if ending in PAGES:
+            path.write_text(self.html(), encoding="utf-8")
+        elif ending in NUMBERS:
+            np.savez_compressed(path, **self._arrays())
+        else:
+            self.figure().savefig(path, dpi=200)
+
+    def _arrays(self) -> dict[str, Any]:
+        """Every value by the words of its content, remainders beside it."""
+        arrays: dict[str, Any] = {}
+        for content, value in self.values.items():
+            arrays[repr(content)] = value.data.numpy()
+            for name, held in value.remainder.items():
+                arrays[f"{content!r} remainder: {name}"] = held.numpy()
+        return arrays
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own: what a notebook shows."""
+        page = base64.b64encode(self.html().encode()).decode()
+        return (
+            f'<iframe src="data:text/html;base64,{page}" style="width:100%;height:720px;border:0" '
+            'sandbox="allow-scripts" title="explanation"></iframe>'
+        )
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.scene.title!r}; save('page.html') writes it)"
+
+
+def explain(
+    interface: Interface | Element,
+    network: Network | nn.Module,
+    image: Source | Tensor,
+    *,
+    given: Mapping[str, Any] | None = None,
+    quality: str | Quality = "standard",
+    progress: bool = True,
+    store: Store | None = None,
+) -> Explanation:
+    """Show what a network saw in a picture, and why it decided.
+
+    Args:
+        interface: what to show: a preset such as ``neuron_groups("layer4")``, or words of your own.
+        network: a ``Network``, or any ``nn.Module`` together with a ready tensor.
+        image: a path, PIL image or uint8 array; or a float tensor (1, channel, y, x) as the module
+            takes it, which is rescaled for display.
+        given: the objects that ``Given`` words name.
+        quality: of the icons: "draft", "standard" or "high".
+        progress: show what is being done, and how far it is.
+        store: where finished icons are kept; the user's cache folder unless given.
+
+    Returns:
+        The explanation; ``.save("page.html")`` writes the page.
+
+    Raises:
+        BlocksError: anything that cannot be done, before long work starts.
+    """
+    chosen = quality_named(quality)
+    words = as_interface(interface)
+    net = network if isinstance(network, Network) else Network(network)
+    x, picture = _read(net, image)
+    composition = compose(
+        words, net, x, picture, dict(given or {}), chosen, store or Store(), Progress(progress)
+    )
+    return Explanation(composition.scene, composition.values)
+
+
+def writable(path: str | PathLike[str]) -> Path:
+    """A path that an explanation can be written to.
+
+    Raises:
+        InvalidArgument: an unknown ending, a missing or read-only folder.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (*PAGES, *FIGURES, *NUMBERS):
+        endings = ", ".join((*PAGES, *FIGURES, *NUMBERS))
+        raise InvalidArgument(f"cannot write {target.name!r}: its ending is none of {endings}")
+    if not target.parent.is_dir():
+        raise InvalidArgument(f"cannot write {target}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise InvalidArgument(f"cannot write {target}: it is a folder")
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            return target
+    except OSError as error:
+        raise InvalidArgument(
+            f"cannot write {target}: {target.parent} is not writable ({error.strerror})"
+        ) from error
+
+
+def _read(net: Network, image: Source | Tensor) -> tuple[Tensor, Picture]:
+    """The picture as the network takes it, and as it is shown."""
+    x = net.read(image)
+    if isinstance(image, Tensor):
+        note = "given as a tensor; its colours were rescaled for display"
+        return x, Picture(_displayed(x), "the picture given", note=note)
+    picture = net.picture(image)
+    name = Path(image).name if isinstance(image, (str, PathLike)) else "the picture given"
+    assert net.preprocess is not None
+    extent = net.preprocess.extent(picture.size)
+    seen = extent != (0.0, 0.0, 1.0, 1.0)
+    note = "the network saw the part inside the frame" if seen else ""
+    return x, Picture(picture, name, extent, note)
+
+
+def _displayed(x: Tensor) -> Image.Image:
+    """A ready tensor's first image with its values stretched to what a screen shows."""
+    if len(x) != 1:
+        raise InvalidArgument(f"a page shows one photograph, not {len(x)}; explain them one by one")
+    pixels = x[0].detach().float().cpu()
+    if pixels.shape[0] not in (1, 3):
+        pixels = pixels.mean(0, keepdim=True)
+    if not pixels.isfinite().all():
+        raise InvalidArgument("the picture holds NaN or infinite values")
+    low, high = pixels.min(), pixels.max()
+    pixels = (pixels - low) / (high - low).clamp_min(1e-12)
+    array = (pixels * 255).round().byte().permute(1, 2, 0).expand(-1, -1, 3)
+    return Image.fromarray(np.ascontiguousarray(array.numpy()))

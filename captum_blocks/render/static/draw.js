@@ -50,6 +50,11 @@ function inkOf(field, palette) {
   };
 }
 
+function weightAt(field, place) {
+  const reach = Math.max(...field.domain.map(Math.abs)) || 1;
+  return Math.min(1, Math.abs(valueAt(field, place)) / reach);
+}
+
 // Fields of one grid mixed cell by cell: the strongest gives most of the colour and the opacity.
 function mixCells(fields, palette) {
   const inks = fields.map((field) => inkOf(field, palette));

@@ -1,17 +1,30 @@
 // Starts the saved page: data from its inert element, memory in the address.
 
-const addressMemory = {
-  read: () => Object.fromEntries(new URLSearchParams(location.hash.slice(1))),
+// Browsers refuse an address that changes many times a second.
+const QUIET_TIME = 150;
+
+class AddressMemory {
+  read() {
+    return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  }
+
   write(pins) {
-    const hash = new URLSearchParams(pins).toString();
-    const address = hash ? `#${hash}` : location.pathname + location.search;
-    if (hash !== location.hash.slice(1)) history.replaceState(null, "", address);
-  },
-  listen: (changed) => addEventListener("hashchange", changed),
-};
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.store(new URLSearchParams(pins).toString()), QUIET_TIME);
+  }
+
+  store(hash) {
+    if (hash === location.hash.slice(1)) return;
+    history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+  }
+
+  listen(changed) {
+    addEventListener("hashchange", changed);
+  }
+}
 
 mountBlocks(
   document.querySelector(".blocks"),
   JSON.parse(document.getElementById("blocks-data").textContent),
-  addressMemory,
+  new AddressMemory(),
 );

@@ -53,7 +53,9 @@ class Bars {
     const [atom, values, detail] = data.marks[number];
     const [key, label, sprite, field, hue, role] = data.atoms[atom];
     const node = make("li", `mark ${role}`);
-    Object.assign(node, { tabIndex: -1, atom, title: detail || label });
+    Object.assign(node, { tabIndex: -1, atom, detail, label });
+    // Beside a photograph the readout tells the detail; elsewhere the browser's own hint does.
+    node.title = this.page.stage ? label : detail || label;
     node.dataset.key = key;
     const lead = make("div", "lead");
     if (this.hasIcons) lead.append(sprite === null ? make("span", "no-icon") : this.icon(sprite, label));
@@ -67,7 +69,6 @@ class Bars {
     const node = make("button", "icon");
     Object.assign(node, { type: "button", tabIndex: -1 });
     node.setAttribute("aria-label", `Enlarge ${label}`);
-    node.dataset.sprite = sprite;
     this.page.dress(node, sprite);
     return node;
   }
@@ -86,32 +87,36 @@ class Bars {
       swatch.style.background = `rgb(${this.page.groupColour(hue)})`;
       name.append(swatch);
     }
-    name.append(make("span", "label", label));
+    name.append(labelNode(label));
     return name;
   }
 
   bars(values, role) {
-    const bars = make("div", "bars");
+    const bars = make("div", `bars ${role === "remainder" ? "patterned" : ""}`);
     values.forEach((value, i) => {
       const cell = make("div", "bar");
-      const column = make("span", "column", this.panel.columns[i]);
-      cell.append(column, this.track(value), make("span", "value", formatNumber(value, this.scale.signed)));
+      cell.append(make("span", "column", this.panel.columns[i]), this.track(value));
       bars.append(cell);
     });
-    bars.classList.toggle("patterned", role === "remainder");
     return bars;
   }
 
   track(value) {
     const track = make("div", "track");
-    track.append(this.zero());
-    if (value === null) return track;
+    const text = make("span", "value", formatNumber(value, this.scale.signed));
+    text.style.left = `${this.scale.at(Math.max(value ?? 0, 0))}%`;
+    if (value !== null) track.append(this.fillOf(value));
+    track.append(this.zero(), text);
+    return track;
+  }
+
+  fillOf(value) {
     const fill = make("span", `fill ${!this.scale.signed ? "plain" : value < 0 ? "opposes" : "supports"}`);
     const [from, to] = [this.scale.at(Math.min(value, 0)), this.scale.at(Math.max(value, 0))];
     fill.style.left = `${from}%`;
     fill.style.width = `${to - from}%`;
-    track.append(fill);
-    return track;
+    fill.classList.toggle("clipped", value < this.scale.low || value > this.scale.high);
+    return fill;
   }
 
   zero() {
@@ -128,36 +133,73 @@ class Bars {
       cell.append(make("span", "title", title), this.ticks());
       columns.append(cell);
     }
-    axis.append(make("div", "lead", this.panel.unit), columns);
+    axis.append(make("div", "lead", this.apart(this.scale.low) ? this.panel.unit : this.range()), columns);
     return axis;
   }
 
   ticks() {
     const ticks = make("span", "ticks");
     for (const value of new Set([this.scale.low, 0, this.scale.high])) {
-      const tick = make("span", "tick", formatNumber(value, this.scale.signed));
-      tick.style.left = `${this.scale.at(value)}%`;
+      if (!this.apart(value)) continue;
+      const place = this.scale.at(value);
+      const tick = make("span", `tick ${place < 5 ? "first" : place > 95 ? "last" : ""}`, formatNumber(value, this.scale.signed));
+      tick.style.left = `${place}%`;
       ticks.append(tick);
     }
     return ticks;
   }
 
-  note() {
-    const { low, high, signed } = this.scale;
-    const unit = this.panel.unit ? ` ${this.panel.unit}` : "";
-    const words = `bars from ${formatNumber(low, signed)} to ${formatNumber(high, signed)}${unit}`;
-    return make("p", "scale-note", words);
+  // A bound too near to zero would be printed over it: then the axis tells the range in words.
+  apart(value) {
+    return value === 0 || Math.abs(this.scale.at(value) - this.scale.at(0)) > 22;
   }
+
+  note() {
+    return make("p", "scale-note", this.range());
+  }
+
+  range() {
+    const { low, high, signed } = this.scale;
+    return `bars from ${formatNumber(low, signed)} to ${formatNumber(high, signed)} ${this.panel.unit}`.trim();
+  }
+
+  // Groups that are silent at the place pointed at step back.
+  fade(place) {
+    for (const mark of this.marks) {
+      const [, , , field, hue] = this.page.data.atoms[mark.atom];
+      const told = place && field !== null && hue !== null;
+      mark.style.opacity = told ? 0.3 + 0.7 * weightAt(this.page.field(field), place) : "";
+    }
+  }
+}
+
+// Layer and channel names are set as code and may break behind their separators.
+function labelNode(label) {
+  const node = make("span", /^\S+ : \S+$/.test(label) ? "label code" : "label");
+  node.dir = "auto";
+  label.split(/(?<=[._/:])/).forEach((part, i) => node.append(...(i ? [make("wbr"), part] : [part])));
+  return node;
 }
 
 // Fields on a photograph of the chapter's own.
 class PhotoOverlay {
   constructor(body, panel, page) {
     Object.assign(this, { panel, page });
-    this.picture = new Picture(page.copyPhoto(), page);
-    body.append(this.picture.node);
-    if (page.sensesPlaces()) page.sensePlaces(this.picture.node);
+    this.picture = new Picture(this.ground(), page);
     this.spot = page.selections.get(panel.sets || panel.highlights) || null;
+    body.append(this.picture.node);
+  }
+
+  // The photograph again, or an empty sheet of the field's shape where the page has none.
+  ground() {
+    const node = make("div", "picture");
+    if (this.page.photo) node.append(this.page.photo.cloneNode());
+    else {
+      const { rows, columns } = this.page.field(this.panel.frames[0][0]);
+      node.classList.add("blank");
+      node.style.aspectRatio = `${columns} / ${rows}`;
+    }
+    return node;
   }
 
   show(frame) {
@@ -165,7 +207,7 @@ class PhotoOverlay {
   }
 
   follow() {
-    this.picture.outline(this.spot ? [this.spot] : []);
+    this.picture.outline(this.spot?.grid ? this.spot : null);
   }
 }
 
@@ -183,6 +225,6 @@ class StageView {
 }
 
 const PANEL_KINDS = {
-  bars: Bars,
+  bars: (...given) => new Bars(...given),
   overlay: (body, panel, page) => new (panel.stage && page.photo ? StageView : PhotoOverlay)(body, panel, page),
 };

@@ -15,15 +15,13 @@ class Picture {
     this.node.classList.toggle("covered", fields.length > 0);
   }
 
-  // The cell that each of these spatial selections is in.
-  outline(selections) {
-    this.cells.forEach((cell) => cell.remove());
-    this.cells = selections.map((selection) => {
-      const cell = make("span", "cell");
-      placeAt(cell, cellBox(selection, this.page.state(selection)));
-      return cell;
-    });
-    this.node.append(...this.cells);
+  // The cell that this spatial selection is in.
+  outline(selection) {
+    this.cell?.remove();
+    if (!selection) return;
+    this.cell = make("span", "cell");
+    placeAt(this.cell, cellBox(selection, this.page.state(selection)));
+    this.node.append(this.cell);
   }
 }
 
@@ -46,17 +44,20 @@ function middleOf(selection, index) {
   return [(top + bottom) / 2, (left + right) / 2];
 }
 
+function valueAt(field, place) {
+  return field.values[cellAt({ grid: [field.rows, field.columns], extent: field.extent }, place)];
+}
+
 class Stage {
   constructor(aside, page) {
-    Object.assign(this, { page, node: aside.querySelector("[data-stage]") });
-    this.picture = new Picture(this.node, page);
+    Object.assign(this, { page, aside, shown: null });
+    this.picture = new Picture(aside.querySelector("[data-stage]"), page);
     this.legend = aside.querySelector(".legend");
     this.readout = aside.querySelector(".readout");
-    this.views = page.data.panels
-      .map((panel, number) => ({ panel, number }))
-      .filter(({ panel }) => panel.kind === "overlay" && panel.stage);
-    if (page.sensesPlaces()) page.sensePlaces(this.node);
-    this.node.classList.toggle("senses", page.sensesPlaces());
+  }
+
+  has(view) {
+    return Boolean(this.aside.querySelector(`button[data-view="${CSS.escape(view || "")}"]`));
   }
 
   // What lies on the photograph: the field of the mark pointed at, else the chosen view.
@@ -70,30 +71,24 @@ class Stage {
 
   update() {
     const fields = this.fields();
-    const shown = fields.map((field) => field.label).join("\n");
-    if (shown !== this.shown) {
+    const same = this.shown && this.shown.length === fields.length && fields.every((field, i) => field === this.shown[i]);
+    if (!same) {
       this.picture.show(fields);
       this.explain(fields);
-      this.shown = shown;
+      this.shown = fields;
     }
-    const spot = this.spot();
-    this.picture.outline(spot ? [spot] : []);
-    this.read(spot, fields);
+    this.picture.outline(this.page.spot());
+    this.read(fields);
   }
 
-  // The spatial selection that the view is about; without one, the finest of the page.
-  spot() {
-    const panel = this.page.viewPanel();
-    const own = panel && this.page.selections.get(panel.sets || panel.highlights);
-    if (own && own.grid) return own;
-    const cells = ({ grid: [rows, columns] }) => rows * columns;
-    return this.page.spatial.reduce((best, next) => (best && cells(best) >= cells(next) ? best : next), null);
+  smooth() {
+    const smooth = this.page.root.classList.toggle("smooth");
+    this.aside.querySelector(".smoother").setAttribute("aria-pressed", String(smooth));
   }
 
   explain(fields) {
-    this.legend.replaceChildren();
-    if (fields.length === 1) this.legend.append(...this.ramp(fields[0]));
-    else this.legend.append(...fields.map((field) => this.entry(field)));
+    if (fields.length === 1) this.legend.replaceChildren(...this.ramp(fields[0]));
+    else this.legend.replaceChildren(...fields.map((field) => this.entry(field)));
   }
 
   entry(field) {
@@ -106,36 +101,36 @@ class Stage {
 
   ramp(field) {
     const [low, high] = field.domain;
-    const ends = low < 0 ? [this.page.data.palette.opposes, this.page.data.palette.supports] : [];
-    const colour = this.page.fieldColour(field);
+    const signed = low < 0;
     const ramp = make("span", "ramp");
-    ramp.style.background = ends.length
-      ? `linear-gradient(to right, rgb(${ends[0]}), transparent, rgb(${ends[1]}))`
-      : `linear-gradient(to right, transparent, rgb(${colour}))`;
+    const start = signed ? `rgb(${this.page.data.palette.opposes}), ` : "";
+    const colour = this.page.fieldColour(field);
+    ramp.style.backgroundImage = `linear-gradient(to right, ${start}transparent, rgb(${colour}))`;
     const scale = make("span", "ramp-scale");
-    scale.append(make("span", "", formatNumber(low, low < 0)), ramp, make("span", "", formatNumber(high, low < 0)));
-    scale.append(make("span", "unit", field.unit));
+    scale.append(make("span", "", formatNumber(low, signed)), ramp);
+    scale.append(make("span", "", formatNumber(high, signed)), make("span", "unit", field.unit));
     return [make("span", "field-label", field.label), scale];
   }
 
-  read(spot, fields) {
-    const parts = [];
-    if (spot) {
-      const [rows, columns] = spot.grid;
-      const index = this.page.state(spot);
-      parts.push(`row ${Math.floor(index / columns) + 1}, column ${(index % columns) + 1} of ${rows} × ${columns}`);
-    }
-    const strongest = spot && fields.length ? this.strongestAt(fields, middleOf(spot, this.page.state(spot))) : "";
-    this.readout.textContent = [...parts, strongest].filter(Boolean).join(" · ");
+  read(fields) {
+    const spot = this.page.spot();
+    const atom = this.page.atom.over;
+    if (atom !== null) this.readout.textContent = this.page.overMark.detail || this.page.overMark.label;
+    else this.readout.textContent = spot ? this.tellCell(spot, fields) : "";
+  }
+
+  tellCell(spot, fields) {
+    const [rows, columns] = spot.grid;
+    const index = this.page.state(spot);
+    const [row, column] = [Math.floor(index / columns) + 1, (index % columns) + 1];
+    const where = `row ${row}, column ${column} of ${rows} × ${columns}`;
+    return fields.length ? `${where} · ${this.strongestAt(fields, middleOf(spot, index))}` : where;
   }
 
   strongestAt(fields, place) {
-    const there = fields.map((field) => ({
-      field,
-      value: field.values[cellAt({ grid: [field.rows, field.columns], extent: field.extent }, place)],
-    }));
-    const { field, value } = there.reduce((best, next) => (Math.abs(next.value) > Math.abs(best.value) ? next : best));
+    const size = (field) => Math.abs(valueAt(field, place));
+    const field = fields.reduce((best, next) => (size(next) > size(best) ? next : best));
     const name = fields.length > 1 ? `${field.label} ` : "";
-    return `${name}${formatNumber(value, field.domain[0] < 0)} ${field.unit}`.trim();
+    return `${name}${formatNumber(valueAt(field, place), field.domain[0] < 0)} ${field.unit}`.trim();
   }
 }

@@ -1,0 +1,145 @@
+// What the reader does, turned into changes of the page's state.
+
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
+// A chapter is being read when it reaches into this strip of the window.
+const READING_STRIP = "-38% 0px -60% 0px";
+
+class Gestures {
+  constructor(page) {
+    Object.assign(this, { page, root: page.root, touch: false, previewed: null, previewedPlace: null });
+  }
+
+  listen() {
+    const { root } = this;
+    root.addEventListener("pointerdown", (event) => this.noteTouch(event), true);
+    root.addEventListener("pointerover", (event) => this.enter(event));
+    root.addEventListener("pointerout", (event) => this.leave(event));
+    root.addEventListener("focusin", (event) => this.focus(event));
+    root.addEventListener("focusout", (event) => event.target.matches(".mark") && this.page.pointAtNothing());
+    root.addEventListener("click", (event) => this.click(event));
+    root.addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.letGo());
+    if (this.page.spatial.length) root.querySelectorAll(".picture").forEach((node) => this.sensePlaces(node));
+    addEventListener("beforeprint", () => this.page.letGo());
+    this.followReading();
+  }
+
+  // The photograph shows the view of the chapter that is read, until the reader chooses another.
+  followReading() {
+    const watch = new IntersectionObserver((entries) => entries.forEach((entry) => this.read(entry)), {
+      rootMargin: READING_STRIP,
+    });
+    this.reading = undefined;
+    for (const chapter of this.root.querySelectorAll(".chapter")) watch.observe(chapter);
+  }
+
+  read({ isIntersecting, target }) {
+    if (!isIntersecting || target === this.reading) return;
+    const first = this.reading === undefined;
+    this.reading = target;
+    const own = target.querySelector(".call[data-view]");
+    if (!first && own && own.dataset.view !== this.page.view) this.page.showView(own.dataset.view, false);
+  }
+
+  // A finger has no hover: its first tap previews, and only a tap on what is previewed pins.
+  noteTouch(event) {
+    this.touch = event.pointerType === "touch";
+    this.previewed = this.page.atom.over;
+    this.previewedPlace = this.page.place.over;
+  }
+
+  enter(event) {
+    const mark = event.target.closest?.(".mark");
+    if (mark && mark.atom !== this.page.atom.over) this.page.pointAtMark(mark);
+  }
+
+  leave(event) {
+    const mark = event.target.closest?.(".mark");
+    if (!mark || event.pointerType === "touch" || mark.contains(event.relatedTarget)) return;
+    this.page.pointAtNothing();
+  }
+
+  focus(event) {
+    const mark = event.target.closest?.(".mark");
+    if (mark && !this.touch) this.page.pointAtMark(mark);
+  }
+
+  sensePlaces(node) {
+    const placeOf = (event) => {
+      const box = node.getBoundingClientRect();
+      return [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
+    };
+    const mouse = (event) => event.pointerType !== "touch";
+    node.classList.add("senses");
+    node.addEventListener("pointermove", (event) => mouse(event) && this.page.pointAtPlace(placeOf(event)));
+    node.addEventListener("pointerleave", (event) => mouse(event) && this.page.pointAtPlace(null));
+    node.addEventListener("click", (event) => this.clickPlace(placeOf(event)));
+  }
+
+  click(event) {
+    const viewed = event.target.closest("[data-view]");
+    const mark = event.target.closest(".mark");
+    if (viewed) this.page.showView(viewed.dataset.view, true);
+    else if (event.target.closest(".smoother")) this.page.stage.smooth();
+    else if (mark) this.clickMark(mark, event.target.closest(".icon"));
+    else if (this.touch && !event.target.closest(".picture")) this.forgetPreview();
+  }
+
+  clickMark(mark, icon) {
+    if (this.touch && this.previewed !== mark.atom) this.page.pointAtMark(mark);
+    else if (icon) enlarge(this.page, mark);
+    else this.page.pinMark(mark);
+  }
+
+  clickPlace(place) {
+    const spot = this.page.spot();
+    const same = (other) => other && cellAt(spot, other) === cellAt(spot, place);
+    if (this.touch && !same(this.previewedPlace)) this.page.pointAtPlace(place);
+    else this.page.pinPlace(same(this.page.place.pinned) ? null : place);
+  }
+
+  forgetPreview() {
+    this.page.place.over = null;
+    this.page.pointAtNothing();
+  }
+
+  letGo() {
+    if (this.root.querySelector("dialog[open]")) return;
+    this.root.querySelector(".mark:focus")?.closest("[data-panel]").focus();
+    this.page.letGo();
+  }
+
+  key(event) {
+    const mark = event.target.closest(".mark");
+    const panel = event.target.closest("[data-panel]");
+    let done = false;
+    if (event.target.closest("[data-stage]")) done = this.keyOnStage(event.key);
+    else if (mark) done = this.keyOnMark(event.key, mark);
+    else if (panel === event.target && event.key === "ArrowDown") done = this.step(panel, null, 0);
+    if (done) event.preventDefault();
+  }
+
+  keyOnStage(key) {
+    if (!this.page.spatial.length) return false;
+    if (ARROWS[key]) this.page.moveCell(ARROWS[key]);
+    else if (key === "Enter") this.clickPlace(middleOf(this.page.spot(), this.page.state(this.page.spot())));
+    else return false;
+    return true;
+  }
+
+  keyOnMark(key, mark) {
+    if (STEPS[key]) return this.step(mark.closest("[data-panel]"), mark, STEPS[key]);
+    if (key === "Enter") this.page.pinMark(mark);
+    else if (key === " " && mark.querySelector(".icon")) enlarge(this.page, mark);
+    else return false;
+    return true;
+  }
+
+  step(section, mark, by) {
+    const marks = [...section.querySelectorAll(".mark")];
+    const next = marks[mark ? marks.indexOf(mark) + by : 0];
+    next?.focus();
+    return Boolean(next);
+  }
+}

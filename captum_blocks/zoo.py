@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import nn
 
 from captum_blocks.errors import (
@@ -42,12 +43,14 @@ def load_network(name: str) -> Network:
     return FAMILIES[family](rest)
 
 
-def demo_photo() -> Any:
-    """The photograph shipped with scikit-image for demonstrations: a cat, (300, 451, 3) uint8."""
+def demo_photo() -> Image.Image:
+    """The photograph of a cat that scikit-image ships (``data.chelsea()``, CC0)."""
     _require("skimage", "scikit-image")
     from skimage import data
 
-    return data.chelsea()
+    photo = Image.fromarray(data.chelsea())
+    photo.filename = "chelsea.png"  # type: ignore[attr-defined]
+    return photo
 
 
 def _demo(_: str) -> Network:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from captum_blocks.compose.validation import validate
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Content, Element, Interface
-from captum_blocks.network import Network
+from captum_blocks.network import Network, Prediction
 from captum_blocks.scene import Chapter, Panel, Photo, Scene
 from captum_blocks.store import Store
 
@@ -46,10 +46,11 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """A scene and the numbers behind it, keyed by content."""
+    """A scene, the numbers behind it, keyed by content, and the most probable classes."""
 
     scene: Scene
     values: Mapping[Content, Value]
+    predictions: Sequence[Prediction]
 
 
 def compose(
@@ -115,7 +116,7 @@ def compose(
             footer=sentences.footer(context, interface, quality, pools.icons, everything)
             + ((("photograph", picture.note),) if picture.note else ()),
         )
-    return Composition(made, values)
+    return Composition(made, values, net.ranked(context.logits[0], 5))
 
 
 def _shown(image: Image.Image) -> np.ndarray:

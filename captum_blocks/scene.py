@@ -27,10 +27,12 @@ class Photo:
     Attributes:
         pixels: (height, width, 3) uint8.
         name: what to call it, e.g. its file name.
+        seen: (top, left, bottom, right) of what the network saw of it, as fractions.
     """
 
     pixels: np.ndarray
     name: str
+    seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels, self.name)

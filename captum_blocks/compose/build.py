@@ -261,11 +261,18 @@ def arrange(interface: Interface, panels: Mapping[int, Panel]) -> Layout:
         if not isinstance(part, Interface):
             return panels[next(numbered)]
         parts = tuple(place(inner) for inner in part.parts)
-        if len(parts) == 1:
-            return parts[0]
-        return Beside(parts) if part.arrangement == "beside" else Below(parts)
+        return _joined(parts, Beside if part.arrangement == "beside" else Below)
 
     return place(interface)
+
+
+def _joined(parts: tuple[Layout, ...], kind: type[Beside] | type[Below]) -> Layout:
+    """What is drawn on the stage takes no room in the chapter, so nothing stands beside it."""
+    staged = tuple(part for part in parts if isinstance(part, Overlay) and part.stage)
+    if kind is Beside and staged and len(staged) < len(parts):
+        rest = tuple(part for part in parts if part not in staged)
+        return Below((*staged, _joined(rest, Beside)))
+    return parts[0] if len(parts) == 1 else kind(parts)
 
 
 def chapters_of(interface: Interface) -> list[Interface]:

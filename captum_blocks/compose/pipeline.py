@@ -108,7 +108,7 @@ def compose(
         made = Scene(
             title=sentences.title(context, picture.name),
             answer=sentences.answer(context, values.values()),
-            photo=Photo(_shown(picture.image), picture.name),
+            photo=Photo(_shown(picture.image), picture.name, picture.extent),
             chapters=tuple(chapters),
             sprites=pools.sprites,
             fields=pools.fields,

@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captum_blocks.render.html import page
+from captum_blocks.scene import (
+    Bars,
+    Below,
+    Chapter,
+    Field,
+    Mark,
+    Overlay,
+    Scene,
+    Selection,
+)
+from tests.render.sample import GRID, sample_scene
+
+DICTIONARY = '.panel[aria-label="Strongest channels here"]'
+GROUPS = '.panel[aria-label="Six groups of neurons"]'
+STAGE = "[data-stage]"
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "sample.html"
+    path.write_text(page(sample_scene()), "utf-8")
+    return path
+
+
+def save(scene, folder):
+    path = folder / "page.html"
+    path.write_text(page(scene), "utf-8")
+    return path
+
+
+def tiles(tab):
+    return tab.locator(f"{DICTIONARY} .mark").evaluate_all("marks => marks.map(m => m.dataset.key)")
+
+
+def hover_at(tab, y, x):
+    box = tab.locator(STAGE).bounding_box()
+    tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def frame_at(y, x):
+    dictionary = next(p for p in sample_scene().panels() if p.title == "Strongest channels here")
+    marks = dictionary.frames[int(y * GRID) * GRID + int(x * GRID)]
+    return [mark.key for mark in marks]
+
+
+def legend(tab):
+    return tab.locator(".legend").inner_text()
+
+
+def readout(tab):
+    return tab.locator(".readout").inner_text()
+
+
+def pixels(tab, selector):
+    shot = tab.locator(selector).first.screenshot()
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+
+
+def difference(shown, sprite):
+    icon = Image.fromarray(sample_scene().sprites[sprite].pixels).resize(shown.shape[1::-1])
+    return np.abs(shown - np.asarray(icon)).mean()
+
+
+def wait_until(tab, expression):
+    # The page's own policy forbids the string evaluation that wait_for_function relies on.
+    for _ in range(60):
+        if tab.evaluate(expression):
+            return
+        tab.wait_for_timeout(50)
+    pytest.fail(f"never true: {expression}")
+
+
+def wait_for_fragment(tab, wanted):
+    wait_until(tab, f"location.hash.slice(1) === {wanted!r}")
+
+
+def test_default_cell_and_view_are_shown(open_page, sample):
+    tab = open_page(sample)
+    assert tiles(tab) == frame_at(5.5 / GRID, 6.5 / GRID)
+    assert "group 6 at bn2" in legend(tab)
+    assert readout(tab).startswith("row 6, column 7 of 14 × 14 · group 2 at bn2")
+
+
+def test_two_places_of_the_photo_show_two_dictionaries(open_page, sample):
+    tab = open_page(sample)
+    hover_at(tab, 0.2, 0.2)
+    assert tiles(tab) == frame_at(0.2, 0.2)
+    hover_at(tab, 0.8, 0.9)
+    assert tiles(tab) == frame_at(0.8, 0.9)
+    assert frame_at(0.2, 0.2) != frame_at(0.8, 0.9)
+    assert readout(tab).startswith("row 12, column 13 of 14 × 14")
+
+
+def test_leaving_the_photo_brings_the_default_back(open_page, sample):
+    tab = open_page(sample)
+    before = tiles(tab)
+    hover_at(tab, 0.9, 0.9)
+    tab.mouse.move(700, 20)
+    assert tiles(tab) == before
+
+
+def test_a_group_row_isolates_its_field_on_the_stage(open_page, sample):
+    tab = open_page(sample)
+    everything = pixels(tab, STAGE)
+    tab.locator(f"{GROUPS} .mark").nth(3).hover()
+    assert legend(tab).split("\n")[0] == "group 4 at bn2"
+    assert "activation" in legend(tab)
+    assert readout(tab) == "group 4: +2.20 and +1.10 logit"
+    tab.wait_for_timeout(200)
+    assert np.abs(pixels(tab, STAGE) - everything).mean() > 3
+    tab.mouse.move(700, 20)
+    assert "group 1 at bn2" in legend(tab)
+
+
+def test_a_mark_lights_its_likes_and_dims_its_siblings(open_page, sample):
+    tab = open_page(sample)
+    rows = tab.locator(f"{GROUPS} .mark")
+    rows.nth(1).hover()
+    tab.wait_for_timeout(200)
+    assert rows.nth(1).evaluate("row => getComputedStyle(row).opacity") == "1"
+    assert float(rows.nth(0).evaluate("row => getComputedStyle(row).opacity")) < 0.5
+
+
+def test_a_click_pins_a_cell_and_escape_lets_go(open_page, sample):
+    tab = open_page(sample)
+    before = tiles(tab)
+    hover_at(tab, 0.8, 0.9)
+    tab.mouse.down()
+    tab.mouse.up()
+    tab.mouse.move(700, 20)
+    assert tiles(tab) == frame_at(0.8, 0.9)
+    wait_until(tab, "location.hash.startsWith('#at=0.')")
+    tab.keyboard.press("Escape")
+    assert tiles(tab) == before
+    wait_for_fragment(tab, "")
+
+
+def test_a_click_pins_a_row_and_a_second_click_lets_go(open_page, sample):
+    tab = open_page(sample)
+    row = tab.locator(f"{GROUPS} .mark").nth(2)
+    row.locator(".name").click()
+    tab.mouse.move(700, 20)
+    assert legend(tab).split("\n")[0] == "group 3 at bn2"
+    wait_for_fragment(tab, "mark=bn2%2Fgroup%2F2")
+    row.locator(".name").click()
+    tab.mouse.move(700, 20)
+    assert "group 6 at bn2" in legend(tab)
+
+
+def test_arrow_keys_move_the_cell(open_page, sample):
+    tab = open_page(sample)
+    tab.locator(STAGE).focus()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowDown")
+    assert readout(tab).startswith("row 7, column 8 of 14 × 14")
+    assert tiles(tab) == frame_at(6.5 / GRID, 7.5 / GRID)
+    for _ in range(20):
+        tab.keyboard.press("ArrowLeft")
+    assert readout(tab).startswith("row 7, column 1 of 14 × 14")
+
+
+def test_the_keyboard_walks_the_marks_of_a_panel(open_page, sample):
+    tab = open_page(sample)
+    tab.locator(GROUPS).focus()
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("ArrowDown")
+    assert legend(tab).split("\n")[0] == "group 2 at bn2"
+    tab.keyboard.press("Enter")
+    wait_for_fragment(tab, "mark=bn2%2Fgroup%2F1")
+    tab.keyboard.press("Space")
+    assert tab.locator("dialog[open] h3").inner_text() == "group 2"
+    tab.keyboard.press("Escape")
+    assert tab.locator("dialog[open]").count() == 0
+    wait_for_fragment(tab, "mark=bn2%2Fgroup%2F1")
+
+
+def test_tab_reaches_stage_and_every_panel(open_page, sample):
+    tab = open_page(sample)
+    reached = set()
+    for _ in range(20):
+        tab.keyboard.press("Tab")
+        reached.add(
+            tab.evaluate(
+                "document.activeElement.dataset.panel ?? document.activeElement.dataset.stage"
+            )
+        )
+    assert reached >= {"", "0", "1", "2", "3", "4", "5"}
+
+
+def test_what_is_pinned_is_restored_from_the_address(open_page, sample):
+    tab = open_page(sample, "at=0.8214%2C0.9643&mark=bn2%2Fgroup%2F4&view=photo")
+    assert tiles(tab) == frame_at(0.8214, 0.9643)
+    assert legend(tab).split("\n")[0] == "group 5 at bn2"
+    assert tab.locator('[data-view="photo"]').get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("fragment", ["at=7,7", "at=x", "mark=nobody", "view=99", "is.here=3", "%"])
+def test_a_fragment_that_means_nothing_does_nothing(open_page, sample, fragment):
+    tab = open_page(sample, fragment)
+    assert tiles(tab) == frame_at(5.5 / GRID, 6.5 / GRID)
+    assert "group 6 at bn2" in legend(tab)
+
+
+def test_views_are_chosen_by_button(open_page, sample):
+    tab = open_page(sample)
+    tab.get_by_role("button", name="photo only").click()
+    assert tab.locator(f"{STAGE} canvas").count() == 0
+    tab.get_by_role("button", name="Strength at blocks.4.2.bn1").click()
+    assert "how strongly the layer fires" in legend(tab)
+    wait_for_fragment(tab, "view=3")
+
+
+def test_scrolling_to_a_chapter_calls_its_view(open_page, sample):
+    tab = open_page(sample)
+    assert "group 6 at bn2" in legend(tab)
+    tab.get_by_role("heading", name="What did it see there?").evaluate(
+        "heading => scrollTo(0, heading.getBoundingClientRect().top - 100)"
+    )
+    wait_until(
+        tab,
+        "document.querySelector('.legend').textContent.includes('how strongly the layer fires')",
+    )
+
+
+def test_cells_can_be_smoothed(open_page, sample):
+    tab = open_page(sample)
+    rendering = "canvas => getComputedStyle(canvas).imageRendering"
+    canvas = tab.locator(f"{STAGE} canvas").first
+    assert canvas.evaluate(rendering) == "pixelated"
+    tab.get_by_role("button", name="smooth").click()
+    assert canvas.evaluate(rendering) == "auto"
+
+
+def test_an_icon_is_enlarged_with_its_details(open_page, sample):
+    tab = open_page(sample)
+    tab.locator(f"{DICTIONARY} .icon").first.click()
+    dialog = tab.locator("dialog[open]")
+    assert "objective" in dialog.inner_text()
+    assert dialog.locator(".icon").bounding_box()["width"] == 256
+    dialog.get_by_role("button", name="Close").click()
+    assert tab.locator("dialog[open]").count() == 0
+
+
+def test_icons_are_drawn_from_their_own_cell_of_the_sheet(open_page, sample):
+    tab = open_page(sample)
+    names = [f"bn2/group/{k}" for k in range(6)]
+    for k, name in enumerate(names):
+        shown = pixels(tab, f"{GROUPS} .mark >> nth={k} >> .icon")
+        assert min(names, key=lambda other: difference(shown, other)) == name
+        assert difference(shown, name) < 25
+
+
+def test_bars_are_as_long_as_their_values(open_page, sample):
+    tab = open_page(sample)
+    lengths = tab.locator(f"{GROUPS} .fill").evaluate_all(
+        "fills => fills.map(f => f.getBoundingClientRect().width)"
+    )
+    panel = next(p for p in sample_scene().panels() if p.title == "Six groups of neurons")
+    values = [abs(value) for mark in panel.frames[0] for value in mark.values]
+    scale = lengths[0] / values[0]
+    drawn = np.array(lengths)[np.array(values) > 0.05]
+    assert drawn == pytest.approx(scale * np.array([v for v in values if v > 0.05]), rel=0.02)
+
+
+def test_a_finger_previews_first_and_pins_second(open_page, sample):
+    tab = open_page(sample, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    box = tab.locator(STAGE).bounding_box()
+    spot = (box["x"] + 0.9 * box["width"], box["y"] + 0.8 * box["height"])
+    tab.touchscreen.tap(*spot)
+    assert tiles(tab) == frame_at(0.8, 0.9)
+    tab.wait_for_timeout(300)
+    assert tab.evaluate("location.hash") == ""
+    tab.touchscreen.tap(*spot)
+    wait_until(tab, "location.hash.startsWith('#at=0.')")
+
+
+def test_nothing_is_wider_than_a_phone(open_page, sample):
+    tab = open_page(sample, viewport={"width": 360, "height": 700})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_paper_shows_the_default_state(open_page, sample):
+    tab = open_page(sample, "at=0.9,0.9&mark=bn2%2Fgroup%2F2")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tiles(tab) == frame_at(5.5 / GRID, 6.5 / GRID)
+    assert "group 6 at bn2" in legend(tab)
+
+
+def test_hostile_labels_do_nothing(open_page, tmp_path):
+    name = "</script><img src=x onerror=alert(1)>\"'&שלום🐈" + "x" * 10_000
+    marks = tuple(Mark(f"{name}{k}", name, (1.0,), field=name, detail=name) for k in range(3))
+    panel = Bars(name, name, name, columns=(name,), frames=(marks,), maps=True)
+    field = Field(np.ones((2, 2)), (0.0, 1.0), name, name)
+    view = Overlay(name, name, name, frames=((name,),), stage=True)
+    chapter = Chapter(name, name, Below((view, panel)), ((name, name),))
+    photo = sample_scene().photo
+    scene = Scene(name, name, photo, (chapter,), {}, {name: field}, footer=((name, name),))
+    tab = open_page(save(scene, tmp_path))
+    tab.locator(".rows .mark").first.hover()
+    assert tab.locator("img").count() == 1
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_marks_choices_and_sliders_set_what_other_panels_follow(open_page, tmp_path):
+    classes = Selection("class", "choose", "class", ("cat", "dog"))
+    count = Selection("groups", "slider", "number", ("2", "3", "4"), default=1)
+    picked = Selection("picked", "click", "channel", ("a", "b"))
+    source = Bars(
+        "source", sets="picked", frames=((Mark("a", "A", (1.0,)), Mark("b", "B", (0.5,))),)
+    )
+    frames = tuple(
+        (Mark(f"{c}{n}{p}", f"{c} {n} {p}", (1.0,)),)
+        for c in classes.keys
+        for n in count.keys
+        for p in picked.keys
+    )
+    follower = Bars("follower", follows=("class", "groups", "picked"), frames=frames)
+    chapter = Chapter("h", "r", Below((source, follower)))
+    scene = Scene("t", "a", None, (chapter,), selections=(classes, count, picked))
+    tab = open_page(save(scene, tmp_path))
+    shown = tab.locator('.panel[aria-label="follower"] .label')
+    assert shown.inner_text() == "cat 3 a"
+    tab.get_by_label("class").select_option(label="dog")
+    tab.get_by_label("groups").fill("2")
+    tab.locator('.panel[aria-label="source"] .mark').nth(1).hover()
+    assert shown.inner_text() == "dog 4 a"
+    tab.locator('.panel[aria-label="source"] .mark').nth(1).click()
+    assert shown.inner_text() == "dog 4 b"
+    wait_for_fragment(tab, "mark=b&is.class=dog&is.groups=4&is.picked=b")
+
+
+def test_a_scene_without_a_photo_still_shows_its_fields(open_page, tmp_path):
+    field = Field(np.eye(3), (0.0, 1.0), "activation", "diagonal")
+    panel = Overlay("alone", frames=(("f",),))
+    scene = Scene("t", "a", None, (Chapter("h", "r", panel),), {}, {"f": field})
+    tab = open_page(save(scene, tmp_path))
+    shown = pixels(tab, ".picture.blank")
+    side = shown.shape[0]
+    assert np.abs(shown[side // 6, side // 6] - shown[side // 6, side // 2]).max() > 40
+
+
+def test_dark_and_light_schemes_differ(open_page, sample):
+    ground = "getComputedStyle(document.querySelector('.blocks')).backgroundColor"
+    assert open_page(sample).evaluate(ground) == "rgb(255, 255, 255)"
+    dark = open_page(sample, color_scheme="dark").evaluate(ground)
+    assert max(map(int, re.findall(r"\d+", dark))) < 40

@@ -1,19 +1,29 @@
 """What Captum's attributions lack: any method on any layer, groups, and nothing lost on the way."""
 
-from captum_blocks.attr.adapter import GroupResult, LayerMethod, LayerResult
+from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import ATOMS, AtomValues, to_atoms
 from captum_blocks.attr.catalogue import MOST_FORWARD_PASSES, methods, resolve_method
+from captum_blocks.attr.group_attribution import GroupAttribution
+from captum_blocks.attr.groups import LayerGroupAttribution
+from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
+from captum_blocks.attr.pooling import blur, relaxed_pooling
 from captum_blocks.attr.regrouping import regroup
+from captum_blocks.attr.results import GroupResult, LayerResult
 
 __all__ = [
     "ATOMS",
     "MOST_FORWARD_PASSES",
     "AtomValues",
+    "GroupAttribution",
     "GroupResult",
+    "LayerGroupAttribution",
     "LayerMethod",
     "LayerResult",
+    "LayerToLayerAttribution",
+    "blur",
     "methods",
     "regroup",
+    "relaxed_pooling",
     "resolve_method",
     "to_atoms",
 ]

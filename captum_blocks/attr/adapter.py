@@ -2,72 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from captum.attr import (
-    Attribution,
-    LayerAttribution,
-    LayerGradientXActivation,
-    NoiseTunnel,
-)
+from captum.attr import Attribution, LayerGradientXActivation, NoiseTunnel
 from torch import Tensor, nn
 
 from captum_blocks import hooks
-from captum_blocks.attr import _captum, catalogue
-from captum_blocks.attr._guard import unchanged
-from captum_blocks.attr.head import Probe, check_input, check_targets, gradients, probe
+from captum_blocks.attr import _building, _calling, catalogue
+from captum_blocks.attr._building import Method
+from captum_blocks.attr._visit import Visit, quiet, visiting
+from captum_blocks.attr.group_attribution import GroupAttribution
+from captum_blocks.attr.head import check_input, check_targets, gradients
+from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
-from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
-from captum_blocks.layouts import Kind, Layout, resolve
-
-Method: TypeAlias = "str | type | Attribution | Callable[[nn.Module, nn.Module], Attribution]"
-
-
-@dataclass(frozen=True, eq=False)
-class LayerResult:
-    """The attribution of class scores to the neurons of a layer.
-
-    Attributes:
-        maps: (image, class, channel, y, x), detached.
-        tokens: (image, class, token, channel): class and register tokens, possibly none.
-        delta: (image, class), Captum's convergence delta, where the method has one.
-        contributes: whether the numbers add up to a change of the score; weights do not.
-        notes: what was repaired, defaulted or approximated, in words for the reader.
-        activation: (image, channel, y, x), the layer's activation itself.
-    """
-
-    maps: Tensor
-    tokens: Tensor
-    delta: Tensor | None
-    contributes: bool
-    notes: tuple[str, ...]
-    activation: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class GroupResult:
-    """The attribution of class scores to groups of a layer.
-
-    Attributes:
-        maps: (image, class, group, y, x), detached.
-        residual: (image, class, y, x): what the groups do not explain. Groups and residual add up
-            to the layer's attribution at every position.
-        tokens: (image, class, token): what class and register tokens hold, as a remainder.
-        delta: as in ``LayerResult``.
-        notes: as in ``LayerResult``.
-    """
-
-    maps: Tensor
-    residual: Tensor
-    tokens: Tensor
-    delta: Tensor | None
-    notes: tuple[str, ...]
+from captum_blocks.attr.results import GroupResult, LayerResult
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod
+from captum_blocks.layouts import Kind, Layout
 
 
 class LayerMethod:
@@ -84,11 +37,11 @@ class LayerMethod:
         options: keyword arguments of the method's ``__init__`` and ``attribute``.
 
     Raises:
-        UnknownName, LayerNotFound: with the nearest names.
+        UnknownName: there is no such layer or method; the nearest names are in the message.
         InvalidArgument: an option the method does not have, naming those it has.
         UnsupportedMethod: a method that cannot be used on a layer.
 
-    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 5))
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 5)).eval()
     >>> method = LayerMethod(net, "0", "LayerIntegratedGradients", n_steps=4)
     >>> method.attribute(torch.ones(2, 3, 6, 6), targets=[3, 1]).maps.shape
     torch.Size([2, 2, 4, 4, 4])
@@ -107,19 +60,17 @@ class LayerMethod:
         self.module = module
         self.layer_name, self.layer = hooks.find_layer(module, layer)
         self.layout = layout
-        self.notes: tuple[str, ...] = ()
-        instance, options = _instance(module, self.layer, method, options)
+        instance, options = _building.instance_of(module, self.layer, method, options)
         if noise is not None:
             if isinstance(instance, NoiseTunnel):
                 raise InvalidArgument("noise= was given and the method is a NoiseTunnel already")
             instance, options = NoiseTunnel(instance), {**noise, **options}
         self.captum = instance
-        self._forward = _captum.innermost(instance).forward_func
-        self.inner = _captum.innermost(instance)
+        self.inner = _building.innermost(instance)
         self.kind = type(self.inner)
         self.name = catalogue.fact_name(self.kind)
-        _check_place(self.inner, self.layer, self.layer_name)
-        self.options = _captum.check_options(instance, options, self.name)
+        _building.check_place(self.inner, self.layer, self.layer_name)
+        self.options = _building.check_options(instance, options, self.name)
         self.contributes = catalogue.contributes(self.inner) and self._adds_up()
 
     def _adds_up(self) -> bool:
@@ -132,39 +83,23 @@ class LayerMethod:
         return catalogue.runs_on_head(self.kind)
 
     @property
-    def _plain_gradient(self) -> bool:
-        return (
-            self.kind is LayerGradientXActivation and self.captum is self.inner and not self.options
-        )
-
-    @property
     def linear(self) -> bool:
         """Whether the attribution is W * (a - a0), with W to be had from the same class."""
-        return (
-            self.captum is self.inner
-            and self.name in _captum.LINEAR
-            and self.kind.__name__ == self.name
-            and self.contributes
-        )
+        return self.contributes and _building.is_linear(self.captum)
+
+    @property
+    def _plain_gradient(self) -> bool:
+        plain = self.kind is LayerGradientXActivation and self.captum is self.inner
+        return plain and not self.options
 
     def forward_passes(self, x: Tensor, n_targets: int) -> int:
         """How many forward passes of the batch ``x`` an attribution to ``n_targets`` classes costs.
 
         Runs the network once, as far as the layer, to see how large it is.
         """
-        with hooks.evaluation_mode(self.module), torch.no_grad():
+        with quiet(self.module), torch.no_grad():
             seen = hooks.run_until(self.module, {self.layer_name: self.layer}, check_input(x))
         return self._passes(seen[self.layer_name], n_targets)
-
-    def _passes(self, activation: Tensor, n_targets: int) -> int:
-        if self._plain_gradient:
-            return 1
-        each = catalogue.passes_per_class(
-            self.kind, _captum.cost(self.inner, self.options, activation)
-        )
-        if isinstance(self.captum, NoiseTunnel):
-            each *= int(self.options.get("nt_samples", 5))
-        return each * n_targets
 
     def attribute(self, x: Tensor, targets: Sequence[int]) -> LayerResult:
         """Attribute each target's score to the layer.
@@ -181,18 +116,17 @@ class LayerMethod:
                 ``MOST_FORWARD_PASSES`` forward passes.
             InvalidArgument: targets out of range, activations that are not finite.
         """
-        run = self._run(x, targets)
-        return LayerResult(
-            run.maps(run.attributions),
-            run.tokens(run.attributions),
-            run.delta,
-            self.contributes,
-            run.notes,
-            run.layout.to_maps(run.probe.activation),
-        )
+        with self._visiting(x) as visit:
+            answer = self._answer(visit, targets)
+        maps, tokens = answer.maps(visit.layout), answer.tokens(visit.layout)
+        notes = tuple(visit.notes)
+        return LayerResult(maps, tokens, answer.delta, self.contributes, notes, visit.maps)
 
-    def attribute_groups(self, x: Tensor, targets: Sequence[int], reducer: Any) -> GroupResult:
+    def attribute_groups(self, x: Tensor, targets: Sequence[int], reducer: Reducer) -> GroupResult:
         """Attribute each target's score to groups of the layer's channels.
+
+        A layer method is shared out among the groups by ``regroup``; a method for inputs runs on
+        the groups themselves, as ``GroupAttribution`` does.
 
         Args:
             x: (image, ...), what the network takes.
@@ -200,198 +134,114 @@ class LayerMethod:
             reducer: fitted, with ``components_`` (group, channel) and ``transform``.
 
         Returns:
-            Groups and residual; together they are what ``attribute`` gives, position by position.
+            Groups and residual. For a layer method they add up to what ``attribute`` gives, at
+            every position.
 
         Raises:
             UnsupportedMethod: the method yields weights, which cannot be shared out.
             InvalidArgument: the reducer is not fitted, or was fitted on another width.
         """
         if not self.contributes:
-            raise UnsupportedMethod(
-                f"{self.name} as configured yields weights, not contributions: their sum means "
-                "nothing, so they cannot be shared out among groups; use a method that "
-                "contributes, e.g. LayerIntegratedGradients"
+            raise _building.weights_refused(self.name)
+        if self.on_head:
+            through = GroupAttribution(
+                self.module, self.layer, reducer, self.captum, self.layout, **self.options
             )
+            return through.attribute(x, targets)
         components = fitted_components(reducer)
-        run = self._run(x, targets, with_weights=self.linear)
-        activation = run.probe.activation
-        scores = group_scores(reducer, activation, run.layout)
-        attribution = run.maps(run.attributions)
-        weights = None if run.weights is None else run.maps(run.weights)
-        maps = run.layout.to_maps(activation)
-        groups, residual = regroup(maps, attribution, weights, scores, components)
-        tokens = run.tokens(run.attributions).sum(-1)
-        return GroupResult(groups, residual, tokens, run.delta, run.notes)
+        with self._visiting(x) as visit:
+            activation, layout = visit.seen.activation, visit.layout
+            check_width(components, activation, layout)
+            scores = group_scores(reducer, activation, layout)
+            answer = self._answer(visit, targets, with_weights=self.linear)
+        maps = answer.maps(layout)
+        weights = None if answer.weights is None else answer.maps(layout, answer.weights)
+        groups, residual = regroup(visit.maps, maps, weights, scores, components)
+        tokens = answer.tokens(layout).sum(-1)
+        return GroupResult(groups, residual, tokens, answer.delta, tuple(visit.notes))
 
-    def _run(self, x: Tensor, targets: Sequence[int], with_weights: bool = False) -> _Run:
-        images = check_input(x)
-        if images.is_inference():
-            images = images.clone()
-        with torch.inference_mode(False), torch.enable_grad(), self._undisturbed() as notes:
-            seen = probe(self._forward, self.layer, self.layer_name, images)
-            layout = resolve(self.layout, seen.activation.shape)
-            layout.to_maps(seen.activation)
-            wanted = check_targets(targets, seen.scores.shape[1])
-            self._check_possible(seen, layout, images, len(wanted), with_weights)
-            if self._plain_gradient:
-                activation, grads = gradients(self._forward, self.layer, images, wanted)
-                found = grads * activation if self.contributes else grads
-                return _Run(seen, layout, found, grads, None, (*notes, *self.notes))
-            return self._run_captum(images, wanted, seen, layout, with_weights, notes)
+    def _visiting(self, x: Tensor) -> Any:
+        return visiting(
+            self.module, self.inner.forward_func, self.layer, self.layer_name, self.layout, x
+        )
 
-    def _run_captum(
-        self,
-        images: Tensor,
-        targets: list[int],
-        seen: Probe,
-        layout: Layout,
-        with_weights: bool,
-        notes: list[str],
-    ) -> _Run:
-        place = seen.activation if self.on_head else images
-        extra, told = _captum.default_baselines(self.captum, self.options, place, self.on_head)
+    def _answer(self, visit: Visit, targets: Sequence[int], with_weights: bool = False) -> _Answer:
+        wanted = check_targets(targets, visit.seen.scores.shape[1])
+        self._check_possible(visit, len(wanted), with_weights)
+        if self._plain_gradient:
+            forward = self.inner.forward_func
+            activation, grads = gradients(forward, self.layer, visit.images, wanted)
+            return _Answer(grads * activation if self.contributes else grads, grads, None)
+        place = visit.seen.activation if self.on_head else visit.images
+        extra, told = _building.default_baselines(self.captum, self.options, place, self.on_head)
+        visit.notes.extend(told)
         options = {**self.options, **extra}
-        delta = self.contributes and self.inner.has_convergence_delta()
-
-        def each(method: Attribution, with_delta: bool) -> tuple[Tensor, Tensor | None]:
-            with _captum.explained(self.name, self.layer_name):
-                answers = [
-                    _captum.call(
-                        method, self._forward, self.layer, images, seen, target, options, with_delta
-                    )
-                    for target in targets
-                ]
-            for attribution, _ in answers:
-                _check_shape(attribution, seen.activation, self.name)
-            deltas = [d for _, d in answers if d is not None]
-            return torch.stack([a for a, _ in answers]), torch.stack(deltas, 1) if deltas else None
-
-        attributions, deltas = each(self.captum, delta)
+        has_delta = self.contributes and self.inner.has_convergence_delta()
+        values, delta = self._each(self.captum, visit, wanted, options, has_delta)
         weights = None
         if with_weights:
-            twin = _captum.weights_twin(self.inner, self._forward, self.layer)
-            weights, _ = each(twin, False)
-        return _Run(seen, layout, attributions, weights, deltas, (*notes, *self.notes, *told))
+            twin = _building.weights_twin(self.inner)
+            weights, _ = self._each(twin, visit, wanted, options, False)
+        return _Answer(values, weights, delta)
 
-    @contextmanager
-    def _undisturbed(self) -> Iterator[list[str]]:
-        """The module in evaluation mode, and as it was afterwards; yields what to tell about it."""
-        notes = []
-        if any(part.training for part in self.module.modules()):
-            notes.append("the network was in training mode; it was evaluated in eval() mode")
-            warnings.warn(notes[0], stacklevel=5)
-        with unchanged(self.module), hooks.evaluation_mode(self.module):
-            yield notes
+    def _each(
+        self,
+        method: Attribution,
+        visit: Visit,
+        targets: Sequence[int],
+        options: Mapping[str, Any],
+        has_delta: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        values, deltas = [], []
+        for target in targets:
+            with _calling.explained(self.name, self.layer_name):
+                value, delta = _calling.call(
+                    method, self.layer, visit.images, visit.seen, target, options, has_delta
+                )
+            _check_shape(value, visit.seen.activation, self.name)
+            values.append(value)
+            deltas += [] if delta is None else [delta]
+        return torch.stack(values), torch.stack(deltas, 1) if deltas else None
 
-    def _check_possible(
-        self, seen: Probe, layout: Layout, images: Tensor, n_targets: int, with_weights: bool
-    ) -> None:
-        if self.name == "LayerGradCam" and layout.kind != "NCHW":
+    def _passes(self, activation: Tensor, n_targets: int) -> int:
+        if self._plain_gradient:
+            return 1
+        cost = _building.cost(self.inner, self.options, activation)
+        each = catalogue.passes_per_class(self.kind, cost)
+        if isinstance(self.captum, NoiseTunnel):
+            each *= int(self.options.get("nt_samples", 5))
+        return each * n_targets
+
+    def _check_possible(self, visit: Visit, n_targets: int, with_weights: bool) -> None:
+        if self.name == "LayerGradCam" and visit.layout.kind != "NCHW":
             raise UnsupportedMethod(
-                f"LayerGradCam averages over axes that are not positions in the layout {layout}; "
-                "use LayerGradientXActivation"
+                f"LayerGradCam averages over axes that are not positions in the layout "
+                f"{visit.layout.kind!r}; use LayerGradientXActivation"
             )
-        if "Permutation" in self.name and images.shape[0] < 2:
+        if "Permutation" in self.name and visit.images.shape[0] < 2:
             raise UnsupportedMethod(
                 f"{self.name} exchanges activations between the images of a batch, and one image "
                 "has nothing to exchange with; give several images, or use LayerFeatureAblation"
             )
-        passes = self._passes(seen.activation, n_targets)
+        passes = self._passes(visit.seen.activation, n_targets)
         passes *= 2 if with_weights and not self._plain_gradient else 1
-        if passes > catalogue.MOST_FORWARD_PASSES:
-            raise UnsupportedMethod(
-                f"{self.name} at layer {self.layer_name!r} would need {_counted(passes)} forward "
-                f"passes for {n_targets} classes; more than {catalogue.MOST_FORWARD_PASSES:,} are "
-                "not started. Ask for fewer classes or steps, or attribute to the groups of a "
-                "reducer with GroupAttribution, or use LayerGradientXActivation (one pass)"
-            )
+        catalogue.check_passes(passes, self.name, self.layer_name, n_targets)
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
-    """What a method answered, in the layer's own layout; attributions are (class, image, ...)."""
+class _Answer:
+    """Attributions (class, image, ...) in the layer's own layout, as they come out of Captum."""
 
-    probe: Probe
-    layout: Layout
-    attributions: Tensor
+    values: Tensor
     weights: Tensor | None
     delta: Tensor | None
-    notes: tuple[str, ...]
 
-    def maps(self, values: Tensor) -> Tensor:
-        return torch.stack([self.layout.to_maps(value) for value in values], 1)
+    def maps(self, layout: Layout, values: Tensor | None = None) -> Tensor:
+        values = self.values if values is None else values
+        return torch.stack([layout.to_maps(value) for value in values], 1)
 
-    def tokens(self, values: Tensor) -> Tensor:
-        return torch.stack([self.layout.tokens(value) for value in values], 1)
-
-
-def group_scores(reducer: Any, activation: Tensor, layout: Layout) -> Tensor:
-    """What a reducer makes of a layer's activation, as (image, group, y, x).
-
-    Args:
-        reducer: fitted; its ``transform`` takes a tensor of the layer's own layout. The answer of
-            a token layer may leave the prefix tokens out.
-        activation: in the layer's own layout.
-        layout: of the activation.
-    """
-    scores = torch.as_tensor(reducer.transform(activation)).to(activation)
-    if layout.kind == "tokens" and scores.shape[1] == activation.shape[1] - layout.prefix:
-        layout = Layout("tokens", 0, layout.grid)
-    return layout.to_maps(scores).detach()
-
-
-def fitted_components(reducer: Any, like: Tensor | None = None) -> Tensor:
-    """A reducer's components, (group, channel).
-
-    Raises:
-        InvalidArgument: the reducer is not fitted.
-    """
-    found = getattr(reducer, "components_", None)
-    if found is None:
-        raise InvalidArgument(
-            f"the {type(reducer).__name__} given is not fitted (it has no components_); "
-            "call fit on activations of this layer first"
-        )
-    return torch.as_tensor(found)
-
-
-def _instance(
-    module: nn.Module, layer: nn.Module, method: Method, options: dict[str, Any]
-) -> tuple[Attribution, dict[str, Any]]:
-    if isinstance(method, str):
-        method = catalogue.resolve_method(method)
-    if inspect.isclass(method):
-        if not issubclass(method, Attribution) or issubclass(method, NoiseTunnel):
-            raise UnsupportedMethod(
-                f"{method.__name__} is no attribution method of its own; give a method of "
-                "captum_blocks.attr.methods(), or a configured NoiseTunnel"
-            )
-        return _captum.build(method, module, layer, options)
-    if isinstance(method, Attribution):
-        return method, options
-    if callable(method):
-        made = method(module, layer)
-        if isinstance(made, Attribution):
-            return made, options
-        raise WrongType(f"the factory returned {type(made).__name__}, not a Captum attribution")
-    raise WrongType(
-        f"method is a {type(method).__name__}; give a name, a Captum class or instance, or a "
-        "factory (module, layer) -> LayerAttribution"
-    )
-
-
-def _check_place(inner: Attribution, layer: nn.Module, name: str) -> None:
-    if not isinstance(inner, LayerAttribution):
-        return
-    if isinstance(inner.layer, (list, tuple)):
-        raise UnsupportedMethod(
-            f"{type(inner).__name__} was made for {len(inner.layer)} layers; make one per layer"
-        )
-    if inner.layer is not layer:
-        raise InvalidArgument(
-            f"the {type(inner).__name__} given was made for another layer than {name!r}; "
-            "make it for this one"
-        )
+    def tokens(self, layout: Layout) -> Tensor:
+        return torch.stack([layout.tokens(value) for value in self.values], 1)
 
 
 def _check_shape(attribution: Tensor, activation: Tensor, name: str) -> None:
@@ -400,7 +250,3 @@ def _check_shape(attribution: Tensor, activation: Tensor, name: str) -> None:
             f"{name} answered with shape {tuple(attribution.shape)} for a layer of shape "
             f"{tuple(activation.shape)}; only a number per neuron can be taken apart"
         )
-
-
-def _counted(passes: int) -> str:
-    return f"{passes:,}" if passes < 10**9 else "more than a billion"

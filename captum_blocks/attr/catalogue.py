@@ -16,7 +16,7 @@ from typing import Any
 import captum.attr as captum_attr
 from captum.attr import Attribution, LayerAttribution
 
-from captum_blocks.errors import UnknownName, did_you_mean
+from captum_blocks.errors import UnknownName, UnsupportedMethod, did_you_mean
 
 MOST_FORWARD_PASSES = 2000
 
@@ -118,7 +118,7 @@ def resolve_method(name: str) -> type:
         return known[name]
     hint = did_you_mean(name, known)
     raise UnknownName(
-        f"no attribution method {name!r}{hint} captum_blocks.attr.methods() lists all"
+        f"no attribution method {name!r}{hint}; captum_blocks.attr.methods() lists all"
     )
 
 
@@ -216,3 +216,20 @@ def passes_per_class(kind: type, cost: Cost) -> int:
 def _windows(cost: Cost) -> int:
     shape = cost.options.get("sliding_window_shapes", (1,))
     return max(1, cost.neurons // max(1, int(prod(shape))))
+
+
+def check_passes(passes: int, name: str, layer: str, n_targets: int) -> None:
+    """Refuse what would take too long, before it starts.
+
+    Raises:
+        UnsupportedMethod: with the count and what to do instead.
+    """
+    if passes <= MOST_FORWARD_PASSES:
+        return
+    counted = f"{passes:,}" if passes < 10**9 else "more than a billion"
+    raise UnsupportedMethod(
+        f"{name} at layer {layer!r} would need {counted} forward passes for {n_targets} "
+        f"{'class' if n_targets == 1 else 'classes'}; more than {MOST_FORWARD_PASSES:,} are not "
+        "started. Ask for fewer classes or steps, or attribute to the groups of a reducer with "
+        "GroupAttribution, or use LayerGradientXActivation (one pass)"
+    )

@@ -1,0 +1,201 @@
+"""How Captum's classes are built, and which options they take."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from captum.attr import Attribution, LayerAttribution, NoiseTunnel
+from torch import Tensor, nn
+
+from captum_blocks.attr import catalogue
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
+
+Method: TypeAlias = "str | type | Attribution | Callable[[nn.Module, nn.Module], Attribution]"
+
+REQUIRED = inspect.Parameter.empty
+_LINEAR = ("LayerGradientXActivation", "LayerIntegratedGradients", "LayerDeepLift")
+_MASKS = ("layer_mask", "feature_mask")
+_OURS_AT_INIT = {"self", "forward_func", "model", "layer", "device_ids", "kwargs", "args"}
+_OURS_AT_CALL = {
+    "self",
+    "inputs",
+    "target",
+    "additional_forward_args",
+    "attribute_to_layer_input",
+    "return_convergence_delta",
+    "kwargs",
+}
+
+
+def innermost(method: Attribution) -> Attribution:
+    """The method itself, out of all the noise tunnels around it."""
+    while isinstance(method, NoiseTunnel):
+        method = method.attribution_method
+    return method
+
+
+def _parameters(function: Callable[..., Any], without: set[str]) -> dict[str, Any]:
+    signature = inspect.signature(function)
+    return {n: p.default for n, p in signature.parameters.items() if n not in without}
+
+
+def call_defaults(method: Attribution) -> dict[str, Any]:
+    """The keyword arguments of ``attribute`` that are the caller's, with their defaults."""
+    found = _parameters(type(innermost(method)).attribute, _OURS_AT_CALL)
+    if isinstance(method, NoiseTunnel):
+        found.update(_parameters(NoiseTunnel.attribute, _OURS_AT_CALL))
+    return found
+
+
+def build(
+    kind: type, forward: Callable[..., Any], layer: nn.Module, options: Mapping[str, Any]
+) -> tuple[Attribution, dict[str, Any]]:
+    """An instance of a class of Captum, and the options left for its ``attribute``."""
+    at_init = _parameters(kind.__init__, _OURS_AT_INIT)  # type: ignore[misc]
+    mine = {name: value for name, value in options.items() if name in at_init}
+    rest = {name: value for name, value in options.items() if name not in at_init}
+    place = () if catalogue.runs_on_head(kind) else (layer,)
+    return kind(forward, *place, **mine), rest
+
+
+def with_forward(method: Attribution, forward: Callable[..., Any]) -> Attribution:
+    """A copy of a method for inputs that runs on another function."""
+    copied = copy.copy(method)
+    copied.forward_func = forward
+    if hasattr(copied, "model"):
+        copied.model = forward
+    return copied
+
+
+def is_linear(method: Attribution) -> bool:
+    """Whether it is of the form W * (a - a0), with W to be had from the same class."""
+    return catalogue.fact_name(type(method)) == type(method).__name__ and (
+        type(method).__name__ in _LINEAR
+    )
+
+
+def weights_twin(method: Attribution) -> Attribution:
+    """The same method of the form W * (a - a0), set to answer with W."""
+    kind = type(method)
+    options: dict[str, Any] = {"multiply_by_inputs": False}
+    if "eps" in _parameters(kind.__init__, set()) and hasattr(method, "eps"):
+        options["eps"] = method.eps
+    return build(kind, method.forward_func, method.layer, options)[0]
+
+
+def weights_refused(name: str) -> UnsupportedMethod:
+    """What is said when weights are to be shared out."""
+    return UnsupportedMethod(
+        f"{name} as configured yields weights, not contributions: their sum means nothing, so "
+        "they cannot be shared out among groups; use a method that contributes, e.g. "
+        "LayerIntegratedGradients"
+    )
+
+
+def instance_of(
+    module: nn.Module, layer: nn.Module, method: Method, options: dict[str, Any]
+) -> tuple[Attribution, dict[str, Any]]:
+    """The method in any of the forms it may be given in, and the options left for the call.
+
+    Raises:
+        UnknownName, UnsupportedMethod, WrongType: it is nothing of Captum that fits a layer.
+    """
+    if isinstance(method, str):
+        method = catalogue.resolve_method(method)
+    if inspect.isclass(method):
+        if not issubclass(method, Attribution) or issubclass(method, NoiseTunnel):
+            raise UnsupportedMethod(
+                f"{method.__name__} is no attribution method of its own; give a method of "
+                "captum_blocks.attr.methods(), or a configured NoiseTunnel"
+            )
+        return build(method, module, layer, options)
+    if isinstance(method, Attribution):
+        return method, options
+    if callable(method):
+        made = method(module, layer)
+        if isinstance(made, Attribution):
+            return made, options
+        raise WrongType(f"the factory returned {type(made).__name__}, not a Captum attribution")
+    raise WrongType(
+        f"method is a {type(method).__name__}; give a name, a Captum class or instance, or a "
+        "factory (module, layer) -> LayerAttribution"
+    )
+
+
+def check_place(inner: Attribution, layer: nn.Module, name: str) -> None:
+    """Whether a configured instance was made for this layer.
+
+    Raises:
+        InvalidArgument: it was made for another one.
+        UnsupportedMethod: it was made for several.
+    """
+    if not isinstance(inner, LayerAttribution):
+        return
+    if isinstance(inner.layer, (list, tuple)):
+        raise UnsupportedMethod(
+            f"{type(inner).__name__} was made for {len(inner.layer)} layers; make one per layer"
+        )
+    if inner.layer is not layer:
+        raise InvalidArgument(
+            f"the {type(inner).__name__} given was made for another layer than {name!r}; "
+            "make it for this one"
+        )
+
+
+def check_options(method: Attribution, options: dict[str, Any], name: str) -> dict[str, Any]:
+    """The options, each one known to the method and harmless to the result.
+
+    Raises:
+        InvalidArgument: an option the method does not have.
+        UnsupportedMethod: an option that makes it copy or collapse its numbers.
+    """
+    valid = call_defaults(method)
+    for option in options:
+        if option not in valid:
+            at_init = _parameters(type(innermost(method)).__init__, _OURS_AT_INIT)  # type: ignore[misc]
+            names = sorted({*valid, *at_init} - {"args"})
+            raise InvalidArgument(
+                f"{name} has no option {option!r}{did_you_mean(option, names)}; "
+                f"it has: {', '.join(names) or 'none'}"
+            )
+        if option in _MASKS and options[option] is not None:
+            raise UnsupportedMethod(
+                f"{option} makes {name} copy one score to every neuron of a mask's group, so the "
+                f"numbers no longer add up; leave {option} out, or attribute to the groups of a "
+                "reducer with GroupAttribution"
+            )
+    if name == "LayerGradCam" and options.get("attr_dim_summation", True):
+        raise UnsupportedMethod(
+            "LayerGradCam sums over the channels, so nothing is left to tell them apart; "
+            "pass attr_dim_summation=False"
+        )
+    return options
+
+
+def cost(method: Attribution, options: Mapping[str, Any], activation: Tensor) -> catalogue.Cost:
+    """What the number of forward passes depends on."""
+    baselines = options.get("baselines")
+    count = baselines.shape[0] if isinstance(baselines, Tensor) else 2
+    return catalogue.Cost(activation[0].numel(), options, call_defaults(method), count)
+
+
+def default_baselines(
+    method: Attribution, options: Mapping[str, Any], place: Tensor, on_head: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Baselines where none were given, and what to tell the reader about it."""
+    valid = call_defaults(method)
+    found: dict[str, Any] = {}
+    notes = []
+    if "baselines" in valid and options.get("baselines") is None:
+        where = "the layer's activation" if on_head else "the network's own input scale"
+        notes.append(f"baseline: zeros, in {where}")
+        if valid["baselines"] is REQUIRED:
+            # A distribution of baselines: DeepLiftShap insists on more than one.
+            found["baselines"] = torch.zeros_like(place[:1]).expand(2, *place.shape[1:])
+    if "layer_baselines" in valid and options.get("layer_baselines") is None:
+        notes.append("baseline: zeros, in the layer's activation")
+    return found, notes

@@ -1,0 +1,228 @@
+"""``LayerGroupAttribution``: a layer attribution of Captum, shared out among neuron groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum.attr import Attribution, LayerAttribution
+from captum.log import log_usage
+from torch import Tensor, nn
+
+from captum_blocks import hooks
+from captum_blocks.attr import _building, _calling, catalogue
+from captum_blocks.attr._visit import quiet
+from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
+from captum_blocks.attr.regrouping import regroup
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
+from captum_blocks.layouts import Kind, Layout, resolve
+
+
+class LayerGroupAttribution(LayerAttribution):
+    """A Captum layer attribution whose channels are a reducer's groups.
+
+    Itself a ``LayerAttribution``: ``attribute`` takes the keywords of the wrapped method, and
+    ``NoiseTunnel`` composes. ``LayerGroupAttribution(NoiseTunnel(method), reducer)`` smooths the
+    attribution and then groups it (recommended); ``NoiseTunnel(LayerGroupAttribution(...))`` groups
+    each noisy activation, which gives other numbers.
+
+    Groups plus residual are the wrapped attribution summed over channels, at every position; see
+    ``regroup`` for how a channel's attribution is shared out.
+
+    Args:
+        layer_attribution: a configured layer method that yields contributions per channel, or a
+            ``NoiseTunnel`` around one.
+        reducer: fitted on the layer, with ``components_`` (group, channel) and ``transform``.
+        layout: where the layer keeps channels and positions; detected when None.
+
+    Raises:
+        WrongType: something that is not a configured layer attribution.
+        UnsupportedMethod: a method that yields weights or collapses the channels.
+        InvalidArgument: the reducer is not fitted.
+
+    >>> from captum.attr import LayerGradientXActivation
+    >>> class Halves:
+    ...     components_ = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    ...     def transform(self, acts):
+    ...         return torch.stack([acts[:, :2].mean(1), acts[:, 2]], 1)
+    >>> net = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Flatten(), nn.Linear(12, 4)).eval()
+    >>> lga = LayerGroupAttribution(LayerGradientXActivation(net, net[0]), Halves())
+    >>> attr, residual = lga.attribute(torch.ones(1, 1, 3, 3), target=2, return_residual=True)
+    >>> attr.shape, residual.shape
+    (torch.Size([1, 2, 2, 2]), torch.Size([1, 1, 2, 2]))
+    """
+
+    def __init__(
+        self,
+        layer_attribution: Attribution,
+        reducer: Reducer,
+        layout: Layout | Kind | None = None,
+    ) -> None:
+        inner = _inner_layer_method(layer_attribution)
+        LayerAttribution.__init__(
+            self, inner.forward_func, inner.layer, getattr(inner, "device_ids", None)
+        )
+        self.layer_attribution = layer_attribution
+        self.reducer = reducer
+        self.layout = layout
+        self._name = catalogue.fact_name(type(inner))
+        fitted_components(reducer)
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        return_residual: bool = False,
+        return_convergence_delta: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Attribute to the groups of the layer.
+
+        Args:
+            inputs: as for the wrapped method.
+            target: as for the wrapped method.
+            additional_forward_args: as for the wrapped method.
+            return_residual: also return what the groups do not explain.
+            return_convergence_delta: also return the wrapped method's convergence delta.
+            kwargs: further arguments of the wrapped method, e.g. ``baselines`` or ``n_steps``.
+
+        Returns:
+            ``attr[, residual][, delta]``, detached, in the layer's layout: (image, group, y, x)
+            and (image, 1, y, x) for maps, (image, token, group) and (image, token, 1) for tokens.
+            Prefix tokens belong to no group: they are all residual.
+
+        Raises:
+            InvalidArgument: an argument the wrapped method does not have.
+            UnsupportedMethod: the wrapped method cannot do this layer, or does not add up as asked.
+        """
+        kwargs = self._checked(kwargs, return_residual)
+        inner = _building.innermost(self.layer_attribution)
+        call = {**kwargs, "target": target, "additional_forward_args": additional_forward_args}
+        call = {name: value for name, value in call.items() if value is not None}
+        with _as_it_was(self.forward_func, self.layer):
+            inputs = _private(inputs)
+            activation = self._activation(inputs, additional_forward_args)
+            layout = resolve(self.layout, activation.shape)
+            components = fitted_components(self.reducer).to(activation)
+            check_width(components, activation, layout)
+            scores = group_scores(self.reducer, activation, layout)
+            value, delta = self._asked(
+                self.layer_attribution, inputs, activation, call, return_convergence_delta
+            )
+            weights = None
+            if _building.is_linear(self.layer_attribution):
+                twin = _building.weights_twin(inner)
+                weights = self._asked(twin, inputs, activation, call, False)[0]
+        groups, residual = self._shared(activation, value, weights, scores, components, layout)
+        extra = (residual,) * return_residual + (delta,) * return_convergence_delta
+        return (groups, *extra) if extra else groups
+
+    def has_convergence_delta(self) -> bool:
+        """Whether the wrapped method has one."""
+        return bool(self.layer_attribution.has_convergence_delta())
+
+    def compute_convergence_delta(self, *args: Any, **kwargs: Any) -> Any:
+        """The wrapped method's."""
+        return self.layer_attribution.compute_convergence_delta(*args, **kwargs)
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Always: groups are contributions."""
+        return True
+
+    def _checked(self, kwargs: dict[str, Any], with_residual: bool) -> dict[str, Any]:
+        valid = _building.call_defaults(self.layer_attribution)
+        for name in kwargs:
+            if name not in valid:
+                raise InvalidArgument(
+                    f"{self._name} has no argument {name!r}{did_you_mean(name, valid)}; "
+                    f"it has: {', '.join(sorted(valid)) or 'none'}"
+                )
+        if with_residual and kwargs.get("nt_type") in ("smoothgrad_sq", "vargrad"):
+            raise UnsupportedMethod(
+                f"nt_type={kwargs['nt_type']!r} squares the attributions, so nothing adds up and "
+                "there is no residual; use nt_type='smoothgrad'"
+            )
+        return _building.check_options(self.layer_attribution, kwargs, self._name)
+
+    def _activation(self, inputs: Any, additional: Any) -> Tensor:
+        arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+        if additional is not None:
+            arguments += additional if isinstance(additional, tuple) else (additional,)
+        with torch.no_grad(), hooks.capture({"layer": self.layer}) as seen:
+            self.forward_func(*arguments)
+        return seen["layer"]
+
+    def _asked(
+        self,
+        method: Attribution,
+        inputs: Any,
+        activation: Tensor,
+        call: dict[str, Any],
+        delta: bool,
+    ) -> tuple[Tensor, Any]:
+        with _calling.explained(self._name, type(self.layer).__name__):
+            arguments = {**call, "return_convergence_delta": True} if delta else call
+            answer = _calling.ask(method, self.layer, inputs, activation, arguments)
+        answer, found = answer if delta else (answer, None)
+        while isinstance(answer, (tuple, list)):
+            answer = answer[0]
+        if answer.shape != activation.shape:
+            raise UnsupportedMethod(
+                f"{self._name} answered with shape {tuple(answer.shape)} for a layer of shape "
+                f"{tuple(activation.shape)}; only a number per channel can be shared out"
+            )
+        return answer.detach(), found.detach() if isinstance(found, Tensor) else found
+
+    def _shared(
+        self,
+        activation: Tensor,
+        value: Tensor,
+        weights: Tensor | None,
+        scores: Tensor,
+        components: Tensor,
+        layout: Layout,
+    ) -> tuple[Tensor, Tensor]:
+        groups, residual = regroup(
+            layout.to_maps(activation),
+            layout.to_maps(value)[:, None],
+            None if weights is None else layout.to_maps(weights)[:, None],
+            scores,
+            components,
+        )
+        tokens = layout.tokens(value).sum(-1, keepdim=True)
+        ndim = activation.ndim
+        return layout.from_maps(groups[:, 0], ndim=ndim), layout.from_maps(residual, tokens, ndim)
+
+
+def _inner_layer_method(method: Any) -> LayerAttribution:
+    inner = _building.innermost(method)
+    if isinstance(inner, type) or not isinstance(inner, Attribution):
+        raise WrongType(
+            f"LayerGroupAttribution wraps a configured Captum layer attribution, not {method!r}; "
+            "e.g. LayerGroupAttribution(LayerIntegratedGradients(module, layer), reducer)"
+        )
+    name = catalogue.fact_name(type(inner))
+    if not isinstance(inner, LayerAttribution):
+        raise UnsupportedMethod(
+            f"{name} attributes to inputs, not to a layer; GroupAttribution runs it on the groups"
+        )
+    if isinstance(inner.layer, (list, tuple)):
+        raise UnsupportedMethod(f"{name} was made for several layers; make one per layer")
+    if not catalogue.contributes(inner):
+        raise _building.weights_refused(name)
+    return inner
+
+
+def _private(inputs: Any) -> Any:
+    """Copies that Captum may set flags on, also of tensors made under ``inference_mode``."""
+    if isinstance(inputs, tuple):
+        return tuple(_private(part) for part in inputs)
+    return inputs.detach().clone() if isinstance(inputs, Tensor) else inputs
+
+
+def _as_it_was(forward: Callable[..., Any], layer: nn.Module) -> Any:
+    return quiet(forward if isinstance(forward, nn.Module) else layer)

@@ -1,0 +1,227 @@
+"""From the atoms of one layer to the atoms of a later one, all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_blocks import hooks
+from captum_blocks.attr._building import Method
+from captum_blocks.attr._visit import quiet
+from captum_blocks.attr.adapter import LayerMethod
+from captum_blocks.attr.atoms import AtomValues, to_atoms
+from captum_blocks.attr.head import check_input
+from captum_blocks.attr.segment import Segment, check_called_once, pulled_back, pushed_forward
+from captum_blocks.attr.sources import Parts, parts_of
+from captum_blocks.attr.targets import Index, Scores, scores_of
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.layouts import Kind, Layout, resolve
+
+MEMORY_BUDGET = 256 * 2**20
+# A backward or forward pass of one row holds about this many tensors of the larger layer.
+_TENSORS_PER_ROW = 6
+
+
+class LayerToLayerAttribution:
+    """What each atom of a source layer does for each atom of a target layer.
+
+    The attribution is gradient x activation, "The Building Blocks of Interpretability" (Distill
+    2018, "What Does the Network See?"), or any layer method of Captum. Only the segment between
+    the layers is differentiated. All rows go through it together, from the side that has fewer:
+    backwards one row per target atom, or forwards one row per source atom.
+
+    Args:
+        module: the network.
+        source_layer: whose atoms receive the attribution.
+        target_layer: whose atoms are attributed; None for the class scores.
+        source_layout: where the source keeps channels and positions; detected when None.
+        target_layout: the same for the target.
+
+    Raises:
+        LayerNotFound: a layer does not exist; the nearest names are in the message.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Conv2d(2, 3, 2), nn.Flatten()).eval()
+    >>> l2l = LayerToLayerAttribution(net, "0", "1")
+    >>> l2l.attribute(torch.ones(1, 1, 4, 4), target_atom="spatial", source_atom="channel").shape
+    torch.Size([1, 2, 2, 2])
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        source_layer: str | nn.Module,
+        target_layer: str | nn.Module | None = None,
+        source_layout: Layout | Kind | None = None,
+        target_layout: Layout | Kind | None = None,
+    ) -> None:
+        self.module = module
+        self.source_name, self.source = hooks.find_layer(module, source_layer)
+        self.target_name, self.target = "the output", None
+        if target_layer is not None:
+            self.target_name, self.target = hooks.find_layer(module, target_layer)
+        if self.source is self.target:
+            raise InvalidArgument(f"layer {self.source_name!r} is both source and target")
+        self.source_layout, self.target_layout = source_layout, target_layout
+
+    def attribute(
+        self,
+        x: Tensor,
+        target_atom: Any = None,
+        source_atom: Any = "spatial",
+        *,
+        targets: Sequence[Index] | None = None,
+        method: Method | None = None,
+        return_remainder: bool = False,
+        chunk_size: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Attribute every target atom's score to every source atom.
+
+        The score of a position is the norm of its activation vector, of a channel its sum over
+        positions, of a group the projection on its unit direction, of a class its logit.
+
+        Args:
+            x: (image, ...), what the network takes.
+            target_atom: "spatial" (the default), "channel", "neuron", "whole", "tokens" or a
+                fitted reducer; "class" (the default) where there is no target layer.
+            source_atom: "spatial", "channel", "neuron", "whole", "tokens" or a fitted reducer.
+            targets: only these target atoms: integers, or (y, x) and (channel, y, x). The result
+                then has one target axis of that length.
+            method: a layer method of Captum instead of gradient x activation: one run per target
+                atom, slower, same shapes.
+            return_remainder: also return what belongs to no source atom.
+            chunk_size: rows per pass; by default what ``MEMORY_BUDGET`` bytes hold.
+            options: of ``method``.
+
+        Returns:
+            (image, *target, *source); positions are two axes, y and x. With ``return_remainder``
+            also a dict of (image, *target) by name: "residual" of groups, "tokens". Sources plus
+            remainders are the attribution of the whole source layer.
+
+        Raises:
+            InvalidArgument: the target does not depend on the source, a target is out of range, a
+                reducer does not fit, activations are not finite.
+            UnusableLayer: a layer runs more than once.
+            UnsupportedMethod: ``method`` cannot do it, or would take too long.
+        """
+        if options and method is None:
+            raise InvalidArgument(
+                f"{', '.join(sorted(options))}: options belong to a method, and none was given"
+            )
+        with quiet(self.module):
+            images = check_input(x)
+            scores, activation, layout = self._look(images, target_atom, targets)
+            parts = parts_of(source_atom, activation, layout)
+            if method is not None:
+                values = self._by_method(images, scores, source_atom, parts, method, options)
+            elif parts.count < len(scores.indices):
+                values = self._forwards(images, scores, parts, chunk_size)
+            else:
+                values = self._backwards(images, scores, parts, chunk_size)
+        data = values.data.reshape(len(x), *scores.shape, *parts.shape).detach()
+        rest = {
+            name: part.reshape(len(x), *scores.shape).detach()
+            for name, part in values.remainder.items()
+        }
+        return (data, rest) if return_remainder else data
+
+    def _look(
+        self, images: Tensor, target_atom: Any, targets: Sequence[Index] | None
+    ) -> tuple[Scores, Tensor, Layout]:
+        layers = {self.source_name: self.source}
+        if self.target is not None:
+            layers[self.target_name] = self.target
+        check_called_once(self.module, layers, images)
+        segment = Segment(self.module, self.source, self.target, images)
+        with torch.no_grad():
+            activation = hooks.run_until(self.module, {"source": self.source}, images)["source"]
+        leaf, output = segment.traced(activation)
+        if not bool(torch.isfinite(leaf).all() and torch.isfinite(output).all()):
+            raise InvalidArgument(
+                f"activations at {self.source_name!r} or {self.target_name!r} are NaN or infinite"
+            )
+        layout = resolve(self.source_layout, activation.shape)
+        layout.to_maps(activation)
+        if self.target is None:
+            atom = "class" if target_atom is None else target_atom
+            return scores_of(atom, output.detach(), None, targets), activation, layout
+        target_layout = resolve(self.target_layout, output.shape)
+        atom = "spatial" if target_atom is None else target_atom
+        return scores_of(atom, output.detach(), target_layout, targets), activation, layout
+
+    def _backwards(
+        self, images: Tensor, scores: Scores, parts: Parts, chunk_size: int | None
+    ) -> AtomValues:
+        chunk = chunk_size or _fitting(parts.activation, scores.activation)
+        segment = Segment(self.module, self.source, self.target, images)
+        leaf, output = segment.traced(parts.activation)
+
+        def seeds() -> Iterator[Tensor]:
+            for start in range(0, len(scores.indices), chunk):
+                yield scores.seeds(scores.indices[start : start + chunk])
+
+        with torch.no_grad():
+            found = [parts.received(g) for g in pulled_back(leaf, output, seeds(), chunk)]
+        return _joined(found)
+
+    def _forwards(
+        self, images: Tensor, scores: Scores, parts: Parts, chunk_size: int | None
+    ) -> AtomValues:
+        chunk = chunk_size or _fitting(parts.activation, scores.activation)
+        segment = Segment(self.module, self.source, self.target, images)
+        rows = pushed_forward(segment, parts.activation, parts.directions(), chunk)
+        moved = torch.cat([scores.change(row).flatten(2) for row in rows]).permute(1, 2, 0)
+        atoms = parts.count - len(parts.remainders)
+        rest = {name: moved[..., atoms + i] for i, name in enumerate(parts.remainders)}
+        data = moved[..., :atoms].reshape(*moved.shape[:2], *parts.shape)
+        return AtomValues(data, ("",) * len(parts.shape), rest)
+
+    def _by_method(
+        self,
+        images: Tensor,
+        scores: Scores,
+        source_atom: Any,
+        parts: Parts,
+        method: Method,
+        options: dict[str, Any],
+    ) -> AtomValues:
+        table = _ScoreTable(self.module, self.target, scores).eval()
+        run = LayerMethod(table, self.source, method, parts.layout, **options)
+        wanted = range(len(scores.indices))
+        if isinstance(source_atom, str):
+            found = run.attribute(images, wanted)
+            return to_atoms(source_atom, found.maps, found.tokens)
+        groups = run.attribute_groups(images, wanted, source_atom)
+        return to_atoms("group", groups.maps, groups.tokens, groups.residual)
+
+
+class _ScoreTable(nn.Module):
+    """The network as a table of target scores, (image, score), as Captum's methods want it."""
+
+    def __init__(self, network: nn.Module, target: nn.Module | None, scores: Scores) -> None:
+        super().__init__()
+        self.network = network
+        self._target, self._scores = (target,), scores
+
+    def forward(self, x: Tensor) -> Tensor:
+        (target,) = self._target
+        if target is None:
+            return self._scores.values(self.network(x))
+        with hooks.capture({"target": target}) as seen:
+            self.network(x)
+        return self._scores.values(seen["target"])
+
+
+def _fitting(source: Tensor, target: Tensor) -> int:
+    row = max(source.numel(), target.numel()) * source.element_size() * _TENSORS_PER_ROW
+    return max(1, MEMORY_BUDGET // row)
+
+
+def _joined(found: list[AtomValues]) -> AtomValues:
+    data = torch.cat([values.data for values in found], 1)
+    names = found[0].remainder
+    rest = {name: torch.cat([values.remainder[name] for values in found], 1) for name in names}
+    return AtomValues(data, found[0].axes, rest)

@@ -1,0 +1,174 @@
+"""The piece of a network between two layers, and its derivative in many directions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from captum_blocks import hooks
+from captum_blocks.attr.head import class_scores
+from captum_blocks.errors import InvalidArgument, UnusableLayer
+
+
+class Segment:
+    """Source activation -> target activation, everything else as the images make it.
+
+    Args:
+        forward: the network.
+        source: the layer whose activation is put in.
+        target: the layer that is read; None for the class scores.
+        x: (image, ...), the images.
+    """
+
+    def __init__(
+        self, forward: nn.Module, source: nn.Module, target: nn.Module | None, x: Tensor
+    ) -> None:
+        self.forward, self.source, self.target, self.x = forward, source, target, x
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """The target's output for another activation of the source."""
+        with hooks.replace(self.source, lambda _: activation.clone()):
+            return self._read()
+
+    def _read(self) -> Tensor:
+        if self.target is None:
+            return class_scores(self.forward(self.x))
+        return hooks.run_until(self.forward, {"target": self.target}, self.x)["target"]
+
+    def traced(self, activation: Tensor) -> tuple[Tensor, Tensor]:
+        """A leaf at the source and what the target makes of it, with the graph between them only.
+
+        Raises:
+            InvalidArgument: the target does not depend on the source.
+        """
+        leaf = activation.detach().clone().requires_grad_()
+
+        def cut(_: Any) -> Tensor:
+            # The part before the source runs without a graph; the outer context restores the mode.
+            torch.set_grad_enabled(True)
+            return leaf.clone()
+
+        with torch.no_grad(), hooks.replace(self.source, cut):
+            output = self._read()
+        if not output.requires_grad:
+            raise not_downstream()
+        return leaf, output
+
+
+def not_downstream() -> InvalidArgument:
+    """What is said when the layers are in the wrong order."""
+    return InvalidArgument(
+        "the target layer does not depend on the source layer: it runs before or beside it; "
+        "exchange source_layer and target_layer"
+    )
+
+
+def pulled_back(
+    leaf: Tensor, output: Tensor, seeds: Iterable[Tensor], chunk: int
+) -> Iterator[Tensor]:
+    """Vector-Jacobian products, many at a time.
+
+    Args:
+        leaf: the source.
+        output: what was computed from it.
+        seeds: (seed, *output), in any division.
+        chunk: how many go through one backward pass.
+
+    Yields:
+        (seed, *leaf), in the same order.
+    """
+    for rows in seeds:
+        for piece in rows.split(chunk):
+            yield _pull(leaf, output, piece)
+
+
+def _pull(leaf: Tensor, output: Tensor, seeds: Tensor) -> Tensor:
+    try:
+        (gradient,) = torch.autograd.grad(
+            output, leaf, seeds, retain_graph=True, is_grads_batched=True, allow_unused=True
+        )
+    except RuntimeError:
+        # An operation without a batching rule: one after the other gives the same numbers.
+        found = [torch.autograd.grad(output, leaf, seed, retain_graph=True) for seed in seeds]
+        gradient = torch.stack([one for (one,) in found])
+    if gradient is None:
+        raise not_downstream()
+    return gradient
+
+
+def pushed_forward(
+    function: Callable[[Tensor], Tensor],
+    activation: Tensor,
+    directions: Iterator[Tensor],
+    chunk: int,
+) -> Iterator[Tensor]:
+    """Jacobian-vector products, many at a time.
+
+    Args:
+        function: from the source to the target.
+        activation: where the derivative is taken.
+        directions: of the shape of ``activation``, one by one.
+        chunk: how many go through one pass.
+
+    Yields:
+        (direction, *output), in the same order.
+    """
+    while rows := list(islice(directions, chunk)):
+        yield _push(function, activation, torch.stack(rows))
+
+
+def _push(function: Callable[[Tensor], Tensor], activation: Tensor, directions: Tensor) -> Tensor:
+    def along(direction: Tensor) -> Tensor:
+        pushed: Tensor = torch.func.jvp(function, (activation,), (direction,))[1]
+        return pushed
+
+    try:
+        with torch.no_grad():
+            pushed: Tensor = torch.func.vmap(along)(directions)
+            return pushed
+    except RuntimeError:
+        return torch.stack([_dual(function, activation, one) for one in directions])
+
+
+def _dual(function: Callable[[Tensor], Tensor], activation: Tensor, direction: Tensor) -> Tensor:
+    with torch.no_grad(), forward_ad.dual_level():
+        output = function(forward_ad.make_dual(activation, direction))
+        tangent = forward_ad.unpack_dual(output).tangent
+    if tangent is None:
+        raise not_downstream()
+    return tangent
+
+
+def check_called_once(forward: Any, layers: dict[str, nn.Module], x: Tensor) -> None:
+    """Whether each layer runs exactly once, so that "its activation" means one thing.
+
+    Raises:
+        UnusableLayer: a layer never runs, or runs several times.
+    """
+    counts = dict.fromkeys(layers, 0)
+
+    def counter(name: str) -> Callable[[Tensor], Tensor]:
+        def count(output: Tensor) -> Tensor:
+            counts[name] += 1
+            return output
+
+        return count
+
+    with torch.no_grad(), ExitStack() as undo:
+        for name, layer in layers.items():
+            undo.enter_context(hooks.replace(layer, counter(name)))
+        forward(x)
+    for name, count in counts.items():
+        if count == 0:
+            raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
+        if count > 1:
+            raise UnusableLayer(
+                f"layer {name!r} runs {count} times in one forward pass; choose a layer that runs "
+                "once, or give each use its own module"
+            )

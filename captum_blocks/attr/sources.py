@@ -1,0 +1,205 @@
+"""What the atoms of a source layer receive: from gradients, or along directions.
+
+An attribution of the form gradient x activation is linear in the activation, so an atom's number is
+the change of the score along the atom's own part of the activation. From the target's side it is a
+sum over the gradient; from the source's side a directional derivative. Both give the same numbers;
+the side with fewer rows is the cheaper one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_blocks.attr.atoms import ATOMS, AtomValues, to_atoms
+from captum_blocks.attr.reducers import Pieces, take_apart
+from captum_blocks.attr.regrouping import regroup
+from captum_blocks.errors import UnknownName, did_you_mean
+from captum_blocks.layouts import Layout
+
+
+class Parts(ABC):
+    """The activation of a source layer, as the parts its atoms stand for.
+
+    Attributes:
+        atom: the name of the atom.
+        shape: of the source axes.
+        remainders: names of what belongs to no atom, in the order of their directions.
+    """
+
+    atom: str
+    shape: tuple[int, ...]
+    remainders: tuple[str, ...] = ()
+
+    def __init__(self, activation: Tensor, layout: Layout) -> None:
+        self.activation, self.layout = activation, layout
+        self.maps = layout.to_maps(activation)
+        if layout.prefix:
+            self.remainders = ("tokens",)
+
+    @property
+    def count(self) -> int:
+        """How many directions there are, remainders included."""
+        atoms = 1
+        for size in self.shape:
+            atoms *= size
+        return atoms + len(self.remainders)
+
+    def directions(self) -> Iterator[Tensor]:
+        """Each atom's part of the activation, in the layer's layout; then the remainders'."""
+        for part in self.parts():
+            yield self.layout.from_maps(part, ndim=self.activation.ndim)
+        yield from self.leftovers()
+
+    @abstractmethod
+    def parts(self) -> Iterator[Tensor]:
+        """Each atom's part of the activation, (image, channel, y, x)."""
+
+    def leftovers(self) -> Iterator[Tensor]:
+        """What belongs to no atom, in the layer's layout."""
+        if self.layout.prefix:
+            rest = self.activation.clone()
+            rest[:, self.layout.prefix :] = 0
+            yield rest
+
+    def received(self, gradient: Tensor) -> AtomValues:
+        """What the atoms receive, from a gradient (target, *layer output).
+
+        Returns:
+            ``data`` (image, target, *source axes), remainders (image, target).
+        """
+        values = gradient * self.activation
+        maps = torch.stack([self.layout.to_maps(one) for one in values], 1)
+        tokens = torch.stack([self.layout.tokens(one) for one in values], 1)
+        return to_atoms(self.atom, maps, tokens)
+
+
+class _Spatial(Parts):
+    atom = "spatial"
+
+    def __init__(self, activation: Tensor, layout: Layout) -> None:
+        super().__init__(activation, layout)
+        self.shape = tuple(self.maps.shape[2:])
+
+    def parts(self) -> Iterator[Tensor]:
+        for y in range(self.shape[0]):
+            for x in range(self.shape[1]):
+                part = torch.zeros_like(self.maps)
+                part[:, :, y, x] = self.maps[:, :, y, x]
+                yield part
+
+
+class _Channel(Parts):
+    atom = "channel"
+
+    def __init__(self, activation: Tensor, layout: Layout) -> None:
+        super().__init__(activation, layout)
+        self.shape = (self.maps.shape[1],)
+
+    def parts(self) -> Iterator[Tensor]:
+        for channel in range(self.shape[0]):
+            part = torch.zeros_like(self.maps)
+            part[:, channel] = self.maps[:, channel]
+            yield part
+
+
+class _Neuron(Parts):
+    atom = "neuron"
+
+    def __init__(self, activation: Tensor, layout: Layout) -> None:
+        super().__init__(activation, layout)
+        self.shape = tuple(self.maps.shape[1:])
+
+    def parts(self) -> Iterator[Tensor]:
+        for index in range(self.maps[0].numel()):
+            part = torch.zeros_like(self.maps)
+            part.flatten(1)[:, index] = self.maps.flatten(1)[:, index]
+            yield part
+
+
+class _Whole(Parts):
+    atom = "whole"
+    shape = ()
+
+    def parts(self) -> Iterator[Tensor]:
+        yield self.maps
+
+
+class _Tokens(Parts):
+    atom = "tokens"
+
+    def __init__(self, activation: Tensor, layout: Layout) -> None:
+        super().__init__(activation, layout)
+        self.shape = (layout.prefix,)
+        self.remainders = ("positions",)
+
+    def directions(self) -> Iterator[Tensor]:
+        for token in range(self.layout.prefix):
+            part = torch.zeros_like(self.activation)
+            part[:, token] = self.activation[:, token]
+            yield part
+        yield self.layout.from_maps(self.maps)
+
+    def parts(self) -> Iterator[Tensor]:
+        yield from ()
+
+
+class _Group(Parts):
+    atom = "group"
+
+    def __init__(self, activation: Tensor, layout: Layout, reducer: Any) -> None:
+        super().__init__(activation, layout)
+        self.pieces: Pieces = take_apart(reducer, activation, layout)
+        self.shape = (len(self.pieces.components),)
+        self.remainders = ("residual", *self.remainders)
+
+    def parts(self) -> Iterator[Tensor]:
+        for group, direction in enumerate(self.pieces.components):
+            yield self.pieces.scores[:, group, None] * direction[None, :, None, None]
+
+    def leftovers(self) -> Iterator[Tensor]:
+        ndim = self.activation.ndim
+        yield self.layout.from_maps(self.pieces.residual, ndim=ndim)
+        yield from super().leftovers()
+
+    def received(self, gradient: Tensor) -> AtomValues:
+        weights = torch.stack([self.layout.to_maps(one) for one in gradient], 1)
+        tokens = torch.stack([self.layout.tokens(one) for one in gradient * self.activation], 1)
+        attribution = weights * self.maps[:, None]
+        pieces = self.pieces
+        groups, rest = regroup(self.maps, attribution, weights, pieces.scores, pieces.components)
+        return to_atoms("group", groups, tokens, rest)
+
+
+_KINDS: dict[str, type[Parts]] = {
+    "spatial": _Spatial,
+    "channel": _Channel,
+    "neuron": _Neuron,
+    "whole": _Whole,
+    "tokens": _Tokens,
+}
+
+
+def parts_of(atom: Any, activation: Tensor, layout: Layout) -> Parts:
+    """The parts of a source layer's activation.
+
+    Args:
+        atom: spatial, channel, neuron, whole or tokens, or a fitted reducer.
+        activation: the layer's output.
+        layout: of the layer.
+
+    Raises:
+        UnknownName: there is no such atom.
+    """
+    if not isinstance(atom, str):
+        return _Group(activation, layout, atom)
+    if atom not in _KINDS:
+        raise UnknownName(
+            f"no source atom {atom!r}{did_you_mean(atom, ATOMS)}; known: {', '.join(_KINDS)}, or "
+            "a fitted reducer for groups"
+        )
+    return _KINDS[atom](activation, layout)

@@ -1,4 +1,4 @@
-"""The factorizations behind ``ChannelReducer``, one class each, registered by name.
+"""What a factorization is, and the registry that ``ChannelReducer`` finds them in by name.
 
 Each one turns a table ``(position, channel)`` into scores and components with
 ``table ~ offset + scores @ components``, and encodes new rows against fitted components.
@@ -15,14 +15,19 @@ from typing import Any, ClassVar
 import torch
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from captum_blocks.reduce.encoding import encode
+from captum_blocks.reduce.nmf import Penalty, factorize
+from captum_blocks.reduce.rows import wide
 
 ALGORITHMS: dict[str, type[Algorithm]] = {}
+# The size up to which the published iterate is worth more than speed.
+SMALL_TABLE = 1_000_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class Factors:
     """A fitted factorization.
 
@@ -31,28 +36,36 @@ class Factors:
         scores: ``(position, group)`` of the rows it was fitted on.
         offset: ``(channel,)`` added to every reconstruction; ``None``: nothing is.
         state: further tensors that encoding needs.
-        n_iter: iterations run.
         per_group: names in ``state`` whose first axis is the group.
+        n_iter: iterations run.
+        goal_share: ``{goal: share explained}`` of a fit to goals.
+        model: a foreign fitted estimator that does the encoding, if there is one.
     """
 
     components: Tensor
     scores: Tensor
     offset: Tensor | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
-    n_iter: int = 1
     per_group: tuple[str, ...] = ()
+    n_iter: int = 1
+    goal_share: dict[str, float] = field(default_factory=dict)
+    model: Any = None
 
     def to(self, like: Tensor) -> Factors:
         """The same numbers with the device and dtype of another tensor."""
-        offset = None if self.offset is None else self.offset.to(like)
-        state = {name: value.to(like) for name, value in self.state.items()}
         return replace(
             self,
             components=self.components.to(like),
             scores=self.scores.to(like),
-            offset=offset,
-            state=state,
+            offset=None if self.offset is None else self.offset.to(like),
+            state={name: value.to(like) for name, value in self.state.items()},
         )
+
+    def arranged(self, order: Tensor) -> Factors:
+        """The same factorization with its groups in another order."""
+        state = {k: v[order] if k in self.per_group else v for k, v in self.state.items()}
+        components, scores = self.components[order], self.scores[:, order]
+        return replace(self, components=components, scores=scores, state=state)
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Settings:
 
     n_components: int = 6
     init: str | None = "nndsvd"
-    solver: str = "cd"
+    solver: str = "auto"
     tol: float = 1e-4
     max_iter: int = 200
     random_state: Any = 0
@@ -69,12 +82,32 @@ class Settings:
     alpha_H: float | str = "same"
     l1_ratio: float = 0.0
 
+    @property
+    def seed(self) -> int:
+        """``random_state`` as the seed of a torch generator."""
+        if isinstance(self.random_state, int):
+            return self.random_state
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def penalties(self, table: Tensor) -> tuple[Penalty, Penalty]:
+        """scikit-learn's penalties on scores and components, as weights of L1 and L2 / 2."""
+        alpha_h = self.alpha_W if isinstance(self.alpha_H, str) else self.alpha_H
+        weights = (self.alpha_W * table.shape[1], alpha_h * table.shape[0])
+        pairs = [Penalty(w * self.l1_ratio, w * (1.0 - self.l1_ratio)) for w in weights]
+        return pairs[0], pairs[1]
+
 
 class Algorithm:
-    """One way to factorize. Subclasses register themselves under their ``name``."""
+    """One way to factorize. Subclasses register themselves under their ``name``.
+
+    Attributes:
+        name: what ``ChannelReducer(algorithm=...)`` calls it.
+        non_negative: it refuses negative activations.
+        by_rank: it finds no more groups than there are independent directions.
+    """
 
     name: ClassVar[str]
-    non_negative: ClassVar[bool] = False
+    non_negative: bool = False
     by_rank: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
@@ -89,45 +122,73 @@ class Algorithm:
         """Scores ``(position, group)`` of new rows."""
         raise NotImplementedError
 
+    def regress(self, table: Tensor, scores: Tensor) -> Tensor:
+        """The components ``(group, channel)`` that fit given scores best."""
+        kind = wide(table.device)
+        inverse: Tensor = torch.linalg.pinv(scores.to(kind))
+        return (inverse @ table.to(kind)).to(table)
+
 
 class NonNegative(Algorithm):
-    """Non-negative matrix factorization (Lee & Seung 1999): parts that only ever add up."""
+    """Non-negative matrix factorization (Lee & Seung, Nature 1999): parts that only add up."""
 
     name = "nmf"
     non_negative = True
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
-        """scikit-learn's coordinate descent: the published neuron groups are its iterate."""
-        model = NMF(
-            n_components=settings.n_components,
-            init=settings.init,
-            tol=settings.tol,
-            max_iter=settings.max_iter,
-            random_state=settings.random_state,
-            alpha_W=settings.alpha_W,
-            alpha_H=settings.alpha_H,
-            l1_ratio=settings.l1_ratio,
-        )
-        with quiet_about_convergence():
-            scores = model.fit_transform(table.detach().cpu().numpy())
-        components = torch.from_numpy(model.components_).to(table)
-        return Factors(components, torch.from_numpy(scores).to(table), n_iter=model.n_iter_)
+        """By the solver asked for, or the one that fits the table's size and device."""
+        solver = settings.solver
+        if solver == "auto":
+            small = table.device.type == "cpu" and table.numel() <= SMALL_TABLE
+            solver = "cd" if small else "hals"
+        return _by_sklearn(table, settings) if solver == "cd" else _by_hals(table, settings)
 
     def encode(self, table: Tensor, factors: Factors, settings: Settings) -> Tensor:
         """Exact non-negative least squares, differentiable with respect to the rows."""
-        l1, l2 = score_penalties(settings, table.shape[1])
-        return encode(table, factors.components, l1, l2)
+        on_scores, _ = settings.penalties(table)
+        return encode(table, factors.components, on_scores.l1, on_scores.l2)
+
+    def regress(self, table: Tensor, scores: Tensor) -> Tensor:
+        """The non-negative components that fit given scores best."""
+        return encode(table.T, scores.T).T
 
 
-def score_penalties(settings: Settings, n_channels: int) -> tuple[float, float]:
-    """scikit-learn's penalty on the scores (``alpha_W``, per channel) as weights of L1 and L2/2."""
-    weight = settings.alpha_W * n_channels
-    return weight * settings.l1_ratio, weight * (1.0 - settings.l1_ratio)
+def _by_sklearn(table: Tensor, settings: Settings) -> Factors:
+    """Coordinate descent: the published neuron groups are exactly its iterate."""
+    model = NMF(
+        n_components=settings.n_components,
+        init=settings.init,
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        random_state=settings.random_state,
+        alpha_W=settings.alpha_W,
+        alpha_H=settings.alpha_H,
+        l1_ratio=settings.l1_ratio,
+    )
+    with _quiet_about_convergence():
+        scores = model.fit_transform(table.cpu().numpy())
+    components = torch.from_numpy(model.components_).to(table)
+    return Factors(components, torch.from_numpy(scores).to(table), n_iter=model.n_iter_)
+
+
+def _by_hals(table: Tensor, settings: Settings) -> Factors:
+    on_scores, on_components = settings.penalties(table)
+    found = factorize(
+        table,
+        settings.n_components,
+        init=settings.init or "nndsvda",
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        seed=settings.seed,
+        on_scores=on_scores,
+        on_components=on_components,
+    )
+    return Factors(found.components, found.scores, n_iter=len(found.errors))
 
 
 @contextmanager
-def quiet_about_convergence() -> Iterator[None]:
-    """The iterate at ``max_iter`` is what was asked for; scikit-learn would warn about it."""
+def _quiet_about_convergence() -> Iterator[None]:
+    # The iterate at max_iter is what was asked for; scikit-learn would warn about it.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield

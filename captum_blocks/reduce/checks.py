@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from numbers import Integral
+
 import torch
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from captum_blocks.errors import BlocksError, InvalidArgument
+from captum_blocks.errors import BlocksError, InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.reduce.rows import Rows
 
 RANK_ROWS = 4096
 
 
 class NotFitted(BlocksError, NotFittedError):
     """A reducer that was asked to transform before it was fitted."""
+
+
+class BatchesUnsupported(BlocksError, AttributeError):
+    """``partial_fit`` of an algorithm that needs all data at once."""
 
 
 def check_finite(table: Tensor) -> None:
@@ -51,11 +59,52 @@ def check_not_silent(table: Tensor) -> None:
         )
 
 
+def check_name(what: str, given: object, known: Collection[str]) -> None:
+    """Refuse a name that is not among the known ones, saying which is near."""
+    if given not in known:
+        raise UnknownName(
+            f"{what}={given!r} is none of {', '.join(known)}{did_you_mean(str(given), known)}"
+        )
+
+
+def check_count(what: str, given: object) -> None:
+    """Refuse what is not a whole number of at least 1."""
+    if not isinstance(given, Integral) or isinstance(given, bool) or given < 1:
+        raise InvalidArgument(f"{what}={given!r} is not a whole number of at least 1")
+
+
+def check_goals(weights: Collection[str], given: Mapping[str, object]) -> None:
+    """Refuse goals that were named but not given, or given but not named."""
+    for goal, values in given.items():
+        if goal in weights and values is None:
+            raise InvalidArgument(f"of names {goal!r}: fit needs {goal}s=, shaped like X")
+        if goal not in weights and values is not None:
+            raise InvalidArgument(
+                f"{goal}s were given, but of gives them no weight; of={goal!r} would use them"
+            )
+
+
+def check_same_shape(name: str, found: Rows, expected: Rows) -> None:
+    """Refuse gradients or attributions that are not shaped like the activations."""
+    if found.table.shape != expected.table.shape or found.form.shape != expected.form.shape:
+        raise InvalidArgument(
+            f"{name} has {found.table.shape[1]} channels at {found.form.shape} positions, the "
+            f"activations have {expected.table.shape[1]} at {expected.form.shape}"
+        )
+    check_finite(found.table)
+
+
+def check_groups(table: Tensor, n_groups: int) -> None:
+    """Refuse scores of another number of groups than the fitted one."""
+    if table.shape[1] != n_groups:
+        raise InvalidArgument(
+            f"scores of {table.shape[1]} groups were given to a reducer of {n_groups}"
+        )
+
+
 def check_size(table: Tensor, n_components: int) -> None:
     """Refuse more groups than there are positions or channels."""
     rows, channels = table.shape
-    if not isinstance(n_components, int) or isinstance(n_components, bool) or n_components < 1:
-        raise InvalidArgument(f"n_components={n_components!r} is not a whole number of at least 1")
     for limit, word, name in ((rows, "positions", "samples"), (channels, "channels", "features")):
         if n_components > limit:
             raise InvalidArgument(

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_blocks.reduce.rows import wide
+
 ROWS_AT_ONCE = 4096
 FULL_EXCHANGES = 3
 MOST_PIVOTS = 500
@@ -41,9 +43,9 @@ def encode(rows: Tensor, components: Tensor, l1: float = 0.0, l2: float = 0.0) -
 
 def _gram(components: Tensor, l2: float) -> tuple[Tensor, torch.dtype]:
     # Gram matrices square the condition number: k x k in double costs nothing (where it exists).
-    dtype = torch.float32 if components.device.type == "mps" else torch.float64
-    wide = components.detach().to(dtype)
-    gram = wide @ wide.T
+    dtype = wide(components.device)
+    exact = components.detach().to(dtype)
+    gram = exact @ exact.T
     ridge = torch.finfo(dtype).eps * len(gram) * gram.diagonal().mean()
     return gram + (l2 + ridge) * torch.eye(len(gram), dtype=dtype, device=gram.device), dtype
 

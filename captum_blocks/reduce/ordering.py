@@ -6,28 +6,44 @@ The published groups ascend by the W^2-weighted mean x position, and a group's m
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from captum_blocks.reduce.algorithms import Factors
-from captum_blocks.reduce.rows import Form
+from captum_blocks.reduce.rows import Form, squared_norm, wide
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How much the groups of a fit explain.
+
+    Attributes:
+        magnitude: ``(group,)``, ``||W_i|| * ||H_i||``.
+        share: ``(group,)`` shares of the squared norm.
+        power: the squared norm they are shares of.
+    """
+
+    magnitude: Tensor
+    share: Tensor
+    power: float
 
 
 def mean_x(scores: Tensor, form: Form) -> Tensor:
     """Each group's W^2-weighted mean column on the map; infinite for a group that is nowhere."""
     width = form.shape[-1]
-    columns = torch.arange(width, dtype=torch.float64, device=scores.device)
-    weight = scores.double().square().reshape(-1, width, scores.shape[1]).sum(0)
+    columns = torch.arange(width, dtype=wide(scores.device), device=scores.device)
+    weight: Tensor = scores.to(columns).square().reshape(-1, width, scores.shape[1]).sum(0)
     total = weight.sum(0)
-    centre: Tensor = (columns[:, None] * weight).sum(0) / total
-    return torch.where(total > 0, centre, torch.inf)
+    centre = (columns[:, None] * weight).sum(0) / total
+    return centre.masked_fill(total <= 0, torch.inf)
 
 
 def magnitudes(factors: Factors) -> Tensor:
     """``||W_i|| * ||H_i||`` of every group."""
-    return factors.scores.norm(dim=0) * factors.components.norm(dim=1)
+    sizes: Tensor = factors.scores.norm(dim=0) * factors.components.norm(dim=1)
+    return sizes
 
 
 def group_shares(table: Tensor, factors: Factors) -> tuple[Tensor, float]:
@@ -41,26 +57,15 @@ def group_shares(table: Tensor, factors: Factors) -> tuple[Tensor, float]:
         ``(group,)`` shares, and the squared norm of the activations (about the offset) they are
         shares of.
     """
-    scores, components = factors.scores, factors.components
-    cross = (table @ components.T).double()
-    power = float(_squared_norm(table))
+    scores, components, kind = factors.scores, factors.components, wide(table.device)
+    cross = (table @ components.T).to(kind)
+    power = squared_norm(table)
     if factors.offset is not None:
         offset = factors.offset
-        cross = cross - (components @ offset).double()
+        cross = cross - (components @ offset).to(kind)
         power += float(len(table) * (offset @ offset) - 2 * (table.sum(0) @ offset))
-    wide = scores.double()
-    gram = components.double() @ components.double().T
-    explained = (wide * (2 * cross - wide @ gram)).sum(0)
-    return explained / max(power, torch.finfo(torch.float64).tiny), power
-
-
-def arrange(factors: Factors, order: Tensor) -> Factors:
-    """The same factorization with its groups in another order."""
-    state = {k: v[order] if k in factors.per_group else v for k, v in factors.state.items()}
-    scores = factors.scores[:, order]
-    return replace(factors, components=factors.components[order], scores=scores, state=state)
-
-
-def _squared_norm(table: Tensor) -> Tensor:
-    flat = table.detach().reshape(-1)
-    return torch.stack([part.double().square().sum() for part in flat.split(1 << 20)]).sum()
+    weights = scores.to(kind)
+    wide_components = components.to(kind)
+    gram = wide_components @ wide_components.T
+    explained = (weights * (2 * cross - weights @ gram)).sum(0)
+    return explained / max(power, torch.finfo(kind).tiny), power

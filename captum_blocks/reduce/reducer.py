@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.reduce import checks
 from captum_blocks.reduce.algorithms import ALGORITHMS, Algorithm, Factors, Settings
-from captum_blocks.reduce.ordering import arrange, group_shares, magnitudes, mean_x
+from captum_blocks.reduce.checks import BatchesUnsupported
+from captum_blocks.reduce.decompositions import Foreign
+from captum_blocks.reduce.goals import Of, Problem, build, weights_of
+from captum_blocks.reduce.nmf import INITS
+from captum_blocks.reduce.online import Online, begin
+from captum_blocks.reduce.ordering import Summary, group_shares, magnitudes, mean_x
 from captum_blocks.reduce.rows import Form, Rows, same_kind, to_rows
 
 ORDERS = ("auto", "position", "share", "none")
+SOLVERS = ("auto", "cd", "hals")
+JOINT_ALGORITHMS = ("nmf", "semi_nmf")
+
+
+def _learns_by_batches(reducer: ChannelReducer) -> bool:
+    if reducer.algorithm == "nmf" and list(weights_of(reducer.of)) == ["activation"]:
+        return True
+    raise BatchesUnsupported(
+        "partial_fit and fit_loader are for algorithm='nmf' of activations; "
+        f"algorithm={reducer.algorithm!r} of={reducer.of!r} needs all data at once: use fit"
+    )
 
 
 class ChannelReducer(TransformerMixin, BaseEstimator):
@@ -30,17 +49,22 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
 
     Args:
         n_components: how many groups.
-        algorithm: ``"nmf"`` (activations >= 0).
+        algorithm: ``"nmf"`` (activations >= 0); for any sign ``"semi_nmf"`` (scores >= 0),
+            ``"posneg"`` (NMF of positive and negative halves), ``"pca"``, ``"ica"``, ``"kmeans"``,
+            ``"dictionary"``; or a scikit-learn decomposition, e.g. ``TruncatedSVD(4)``.
         layout: where channels stand: ``"NCHW"``, ``"tokens"``, ``"NHWC"``, a ``Layout``, or
             ``None`` to tell from the shape. Two axes are always ``(position, channel)``.
         init: starting point of ``nmf``, by scikit-learn's names: ``"nndsvd"`` (with it, published
             groups are reproduced), ``"nndsvda"``, ``"nndsvdar"``, ``"random"``.
-        solver: ``"cd"`` (scikit-learn's coordinate descent) or ``"auto"``.
+        solver: of ``nmf``: ``"cd"`` (scikit-learn's coordinate descent), ``"hals"`` (torch, on the
+            device of the activations) or ``"auto"``: ``"cd"`` up to a million entries on the CPU.
         tol: when an iterative algorithm stops, as in scikit-learn.
         max_iter: after how many iterations it stops at the latest.
         order: of the groups: ``"position"`` (as published: ascending mean x, weighted by the
             squared scores), ``"share"`` (the most explaining first), ``"none"``, or ``"auto"``:
             by position for one image, by share for many and for tables.
+        of: what the groups should preserve: ``"activation"``, ``"gradient"``, ``"attribution"``, or
+            a balance, ``{"activation": 1, "attribution": 0.5}``; for ``nmf`` and ``semi_nmf``.
         alpha_W: regularization of the scores, as in scikit-learn's NMF.
         alpha_H: regularization of the components; ``"same"``: like the scores.
         l1_ratio: share of the regularization that is L1 and makes zeros.
@@ -55,6 +79,10 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         offset_: ``(channel,)`` that reconstructions add, or ``None``.
         layout_: the layout found, ``None`` for tables.
         n_iter_: iterations run.
+        goal_components_: ``{goal: (group, channel)}`` of a fit to goals, in each goal's own unit.
+        goal_share_: ``{goal: float}``, the share of each goal's squared norm the fit explains.
+        composition_: ``(group, upper group)`` of a fit with ``upper``: how each group divides among
+            the upper groups; rows sum to 1. ``None`` otherwise.
 
     >>> acts = torch.rand(1, 8, 5, 5, generator=torch.Generator().manual_seed(0))
     >>> reducer = ChannelReducer(n_components=3)
@@ -73,6 +101,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         tol: float = 1e-4,
         max_iter: int = 200,
         order: str = "auto",
+        of: Of = "activation",
         alpha_W: float = 0.0,
         alpha_H: float | str = "same",
         l1_ratio: float = 0.0,
@@ -86,34 +115,57 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
         self.order = order
+        self.of = of
         self.alpha_W = alpha_W
         self.alpha_H = alpha_H
         self.l1_ratio = l1_ratio
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> ChannelReducer:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        gradients: Any = None,
+        attributions: Any = None,
+        upper: Any = None,
+    ) -> ChannelReducer:
         """Find the groups of activations.
 
         Args:
             X: a layer's output in the reducer's layout, or a table ``(position, channel)``.
             y: ignored, for scikit-learn's conventions.
+            gradients: of a score, shaped like ``X``, where ``of`` names them.
+            attributions: of a score, shaped like ``X``, where ``of`` names them.
+            upper: attributions of ``X`` to each group of an upper layer, ``(image, upper group,
+                ...)`` with the rest shaped like one image of ``X``. The groups found are then
+                compatible with the upper ones: each belongs to as few of them as it can.
 
         Raises:
             InvalidArgument: negative values where the algorithm takes none, NaN, all zero, more
                 groups than positions, channels or independent directions.
         """
-        self._fit(X)
+        self._fit(X, gradients, attributions, upper)
         return self
 
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+    def fit_transform(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        gradients: Any = None,
+        attributions: Any = None,
+        upper: Any = None,
+    ) -> Any:
         """``fit``, then the scores found while fitting: groups where the channels were."""
-        rows, factors = self._fit(X)
+        rows, factors = self._fit(X, gradients, attributions, upper)
         return rows.form.give_back(factors.scores)
 
     def transform(self, X: Any) -> Any:
         """Activations -> the scores of the fitted groups, in the same layout.
 
-        Differentiable with respect to a tensor that requires a gradient, for ``nmf``.
+        Differentiable with respect to a tensor that requires a gradient, except for ``kmeans``,
+        ``dictionary`` and foreign estimators.
         """
         self._check_fitted()
         rows = self._rows(X, reset=False)
@@ -126,14 +178,62 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         """Scores -> the activations they stand for: ``offset_ + scores @ components_``."""
         self._check_fitted()
         rows = self._rows(X, reset=False, of_groups=True)
-        if rows.table.shape[1] != self._n_features_out:
-            raise InvalidArgument(
-                f"scores of {rows.table.shape[1]} groups were given to a reducer of "
-                f"{self._n_features_out}"
-            )
+        checks.check_groups(rows.table, self._n_features_out)
         factors = self._factors.to(rows.table)
         made = rows.table @ factors.components
         return rows.form.give_back(made if factors.offset is None else made + factors.offset)
+
+    @available_if(_learns_by_batches)
+    def partial_fit(self, X: Any, y: Any = None) -> ChannelReducer:
+        """Learn from one more batch of activations, for ``nmf`` of data larger than memory.
+
+        The first batch decides the starting groups; groups keep their places from then on.
+        ``magnitude_`` and the shares speak of all batches so far.
+        """
+        return self._learn(X, None)
+
+    def fit_loader(self, loader: Iterable[Any], n_epochs: int = 1) -> ChannelReducer:
+        """``partial_fit`` over all batches of a loader, then order the groups by share.
+
+        Args:
+            loader: batches of activations, e.g. ``net.activations(layer, photos)`` in a list or a
+                ``DataLoader``.
+            n_epochs: how often to go through it; an iterator can only be gone through once.
+
+        Raises:
+            InvalidArgument: the loader is empty, or an iterator with several epochs.
+        """
+        if n_epochs > 1 and iter(loader) is loader:
+            raise InvalidArgument(
+                f"n_epochs={n_epochs} needs a loader that can be gone through again; an iterator "
+                "cannot: give a list or a DataLoader"
+            )
+        self._online: Online | None = None
+        earlier: Online | None = None
+        for _ in range(n_epochs):
+            for batch in loader:
+                self._learn(batch, earlier)
+            if self._online is None or not self._online.n_rows:
+                raise InvalidArgument("the loader is empty: there is no batch to learn from")
+            earlier, self._online = self._online, self._online.forgotten()
+        assert earlier is not None
+        self._online = earlier
+        self._publish_online(torch.argsort(-earlier.group_shares, stable=True))
+        return self
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted reducer to one npz file of plain arrays, whole or not at all."""
+        from captum_blocks.reduce.persistence import write
+
+        self._check_fitted()
+        write(self, path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> ChannelReducer:
+        """Read what ``save`` wrote. Nothing in the file is executed."""
+        from captum_blocks.reduce.persistence import read
+
+        return read(cls, path)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
         """``["group0", "group1", ...]``."""
@@ -142,8 +242,10 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        known = ALGORITHMS.get(self.algorithm) if isinstance(self.algorithm, str) else None
-        tags.input_tags.positive_only = known is not None and known.non_negative
+        if not isinstance(self.algorithm, str):
+            tags.input_tags.positive_only = Foreign(self.algorithm).non_negative
+        elif self.algorithm in ALGORITHMS:
+            tags.input_tags.positive_only = ALGORITHMS[self.algorithm].non_negative
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -151,29 +253,38 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
     def _n_features_out(self) -> int:
         return len(self._factors.components)
 
-    def _fit(self, X: Any) -> tuple[Rows, Factors]:
-        algorithm, settings = self._chosen()
+    def _fit(self, X: Any, *others: Any) -> tuple[Rows, Factors]:
+        algorithm, settings = self._choose()
         rows = self._rows(X, reset=True)
         self._algorithm, self._settings = algorithm, settings
-        checks.check_size(rows.table, self.n_components)
-        self._check_values(rows.table)
-        checks.check_not_silent(rows.table)
-        if algorithm.by_rank:
-            checks.check_rank(rows.table, self.n_components)
+        problem = self._problem(rows, *others)
+        self._check_table(rows.table, settings.n_components)
         with torch.no_grad():
-            factors = algorithm.fit(rows.table.detach(), settings)
-            factors = self._remember(rows, factors)
+            if problem is None:
+                factors = algorithm.fit(rows.table.detach(), settings)
+            else:
+                factors = problem.solve(rows.table.detach(), algorithm, settings)
+            shares, power = group_shares(rows.table, factors)
+            order = self._ordered(rows.form, factors.scores, shares)
+            factors = factors.arranged(order)
+            summary = Summary(magnitudes(factors), shares[order], power)
+        self._publish(factors, rows.form, summary)
+        self._online = None
         return rows, factors
 
-    def _chosen(self) -> tuple[Algorithm, Settings]:
-        if self.algorithm not in ALGORITHMS:
-            raise UnknownName(
-                f"algorithm={self.algorithm!r} is none of {', '.join(ALGORITHMS)}"
-                f"{did_you_mean(str(self.algorithm), ALGORITHMS)}"
-            )
-        if self.order not in ORDERS:
-            raise UnknownName(f"order={self.order!r} is none of {', '.join(ORDERS)}")
+    def _choose(self) -> tuple[Algorithm, Settings]:
         known = {name: getattr(self, name) for name in Settings.__dataclass_fields__}
+        checks.check_name("order", self.order, ORDERS)
+        checks.check_name("solver", self.solver, SOLVERS)
+        if self.init is not None:
+            checks.check_name("init", self.init, INITS)
+        checks.check_count("max_iter", self.max_iter)
+        if not isinstance(self.algorithm, str):
+            own = getattr(self.algorithm, "n_components", None)
+            known["n_components"] = own if isinstance(own, int) else 1
+            return Foreign(self.algorithm), Settings(**known)
+        checks.check_name("algorithm", self.algorithm, ALGORITHMS)
+        checks.check_count("n_components", self.n_components)
         return ALGORITHMS[self.algorithm](), Settings(**known)
 
     def _rows(self, X: Any, reset: bool, of_groups: bool = False) -> Rows:
@@ -191,25 +302,78 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             self.n_features_in_ = rows.table.shape[1]
         return rows
 
+    def _check_table(self, table: Tensor, n_components: int) -> None:
+        checks.check_size(table, n_components)
+        self._check_values(table)
+        checks.check_not_silent(table)
+        if self._algorithm.by_rank:
+            checks.check_rank(table, n_components)
+
     def _check_values(self, table: Tensor) -> None:
         checks.check_finite(table)
         if self._algorithm.non_negative:
-            checks.check_non_negative(table, self.algorithm)
+            checks.check_non_negative(table, str(self.algorithm))
 
-    def _remember(self, rows: Rows, factors: Factors) -> Factors:
-        shares, power = group_shares(rows.table, factors)
-        order = self._ordered(rows.form, factors.scores, shares)
-        factors, form = arrange(factors, order), rows.form
+    def _problem(self, rows: Rows, gradients: Any, attributions: Any, upper: Any) -> Problem | None:
+        """The joint table of goals and copies; ``None`` for plain activations."""
+        weights = weights_of(self.of)
+        given = {"gradient": gradients, "attribution": attributions}
+        checks.check_goals(weights, given)
+        if list(weights) == ["activation"] and upper is None:
+            return None
+        if self.algorithm not in JOINT_ALGORITHMS:
+            raise InvalidArgument(
+                f"algorithm={self.algorithm!r} factorizes plain activations only; for goals and "
+                f"compatible groups take {' or '.join(map(repr, JOINT_ALGORITHMS))}"
+            )
+        given["activation"] = rows.form.give_back(rows.table)
+        tables = {goal: _beside(rows, given[goal], f"{goal}s") for goal in weights}
+        parts = [] if upper is None else [upper[:, i] for i in range(upper.shape[1])]
+        shares = [_beside(rows, part, f"upper[:, {i}]") for i, part in enumerate(parts)]
+        return build(weights, tables, shares, self._algorithm.non_negative)
+
+    def _publish(self, factors: Factors, form: Form, summary: Summary) -> None:
         self._factors = replace(factors, scores=factors.scores[:0])
+        self._form, self._summary = form, summary
+        state = {name: form.like(value) for name, value in factors.state.items()}
         self.components_ = form.like(factors.components)
         self.offset_ = None if factors.offset is None else form.like(factors.offset)
-        self.magnitude_ = form.like(magnitudes(factors))
-        self.group_share_ = form.like(shares[order])
-        self.explained_share_ = float(shares.sum())
-        self.reconstruction_err_ = float(max(0.0, power * (1.0 - self.explained_share_)) ** 0.5)
+        self.magnitude_ = form.like(summary.magnitude)
+        self.group_share_ = form.like(summary.share)
+        self.explained_share_ = float(summary.share.sum())
+        unexplained = summary.power * (1.0 - self.explained_share_)
+        self.reconstruction_err_ = float(max(0.0, unexplained) ** 0.5)
+        self.goal_components_ = {k[5:]: v for k, v in state.items() if k.startswith("goal ")}
+        self.goal_share_ = factors.goal_share
+        self.composition_ = state.get("composition")
         self.layout_ = form.layout
         self.n_iter_ = factors.n_iter
-        return factors
+
+    def _learn(self, X: Any, earlier: Online | None) -> ChannelReducer:
+        online: Online | None = getattr(self, "_online", None)
+        self._algorithm, self._settings = self._choose()
+        _learns_by_batches(self)
+        rows = self._rows(X, reset=online is None)
+        table = rows.table.detach()
+        checks.check_width(table, self.n_features_in_)
+        if online is None:
+            self._check_table(table, self.n_components)
+            online = begin(table, self.n_components, self.init or "nndsvda", self._settings.seed)
+        self._check_values(table)
+        memory = None
+        if earlier is not None:
+            memory = (earlier, max(0.0, 1.0 - (online.n_rows + len(table)) / earlier.n_rows))
+        self._online = online.after(table, *self._settings.penalties(table), memory)
+        self._form = rows.form
+        self._publish_online(torch.arange(self.n_components, device=table.device))
+        return self
+
+    def _publish_online(self, order: Tensor) -> None:
+        assert self._online is not None
+        self._online = online = self._online.arranged(order)
+        empty = online.components.new_zeros(0, len(order))
+        summary = Summary(online.magnitudes, online.group_shares, online.power)
+        self._publish(Factors(online.components, empty), self._form, summary)
 
     def _ordered(self, form: Form, scores: Tensor, shares: Tensor) -> Tensor:
         order = self.order
@@ -225,3 +389,10 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             raise checks.NotFitted(
                 "this ChannelReducer is not fitted yet; call fit(activations) first"
             )
+
+
+def _beside(rows: Rows, other: Any, name: str) -> Tensor:
+    """Another table, of the same positions and channels."""
+    found = to_rows(other, rows.form.layout)
+    checks.check_same_shape(name, found, rows)
+    return found.table.detach().to(rows.table)

@@ -100,8 +100,8 @@ def to_rows(data: Array, layout: Layout | Kind | None) -> Rows:
 def same_kind(fitted: Layout | None, shape: Sequence[int]) -> Layout | Kind | None:
     """The layout of a new tensor for a reducer that detected its layout when it was fitted.
 
-    Two channels counts can make the same shape look like another layout; the fitted one decides.
-    Only the patch grid is found anew.
+    With another number of channels the same layer may look like another layout: the fitted one
+    decides. Only the patch grid is found anew.
     """
     if fitted is None or len(shape) == 2:
         return None
@@ -118,3 +118,15 @@ def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     usable = native.flags.writeable and all(stride >= 0 for stride in native.strides)
     return native if usable else native.copy()
+
+
+def wide(device: torch.device) -> torch.dtype:
+    """The widest floating type of a device, for sums and small systems."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def squared_norm(table: Tensor) -> float:
+    """``||X||^2``, summed in the widest type without a copy as large as the table."""
+    kind = wide(table.device)
+    parts = table.detach().reshape(-1).split(1 << 20)
+    return float(sum(part.to(kind).square().sum() for part in parts))

@@ -1,0 +1,99 @@
+"""Networks that many tests look at, made once a session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import captum_blocks as cb
+from captum_blocks.compose import Quality
+from captum_blocks.store import Store
+
+# Two test processes on two cores: more threads would only wait for each other.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+FEW_STEPS = Quality(size=48, n_steps=4, budget=6)
+
+
+class SmallNet(nn.Module):
+    """Two convolutions with ReLU on 16 pixels: non-negative layers on an 8x8 and a 4x4 grid."""
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.early = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
+        self.late = nn.Sequential(nn.Conv2d(6, 10, 3, 2, 1), nn.ReLU())
+        self.head = nn.Linear(10, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.late(self.early(x)).mean((2, 3)))
+
+
+@pytest.fixture(scope="session")
+def small_module() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        return SmallNet().eval()
+
+
+@pytest.fixture(scope="session")
+def small(small_module: nn.Module) -> cb.Network:
+    preprocess = cb.Preprocess(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    return cb.Network(small_module, preprocess, ["cat", "dog", "pig"], name="SmallNet")
+
+
+@pytest.fixture(scope="session")
+def small_x() -> torch.Tensor:
+    return torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="session")
+def demo() -> cb.Network:
+    return cb.load_network("demo")
+
+
+@pytest.fixture(scope="session")
+def photo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real photograph of a cat."""
+    from skimage import data
+
+    path = tmp_path_factory.mktemp("photos") / "cat.jpg"
+    Image.fromarray(data.chelsea()).save(path, quality=90)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "icons")
+
+
+@pytest.fixture(scope="session")
+def real_explanation(
+    demo: cb.Network, photo_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> cb.Explanation:
+    """The report of a real network on a real photograph, with few and rough icons."""
+    return cb.explain(
+        cb.report("blocks.4.2.bn1", "bn2"),
+        demo,
+        photo_file,
+        quality=Quality(size=64, n_steps=6, budget=24),
+        progress=False,
+        store=Store(tmp_path_factory.mktemp("icons")),
+    )
+
+
+@pytest.fixture(scope="session")
+def real_page(
+    real_explanation: cb.Explanation, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return real_explanation.save(tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture
+def noise_picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

@@ -19,7 +19,15 @@ from captum_blocks.render.pictures import photo_uri
 from captum_blocks.scene import Bars, Below, Beside, Layout, Overlay, Panel, Scene
 
 TEMPLATES = ("page.html.j2", "article.html.j2")
-SCRIPTS = ("draw.js", "stage.js", "panels.js", "controls.js", "gestures.js", "blocks.js")
+SCRIPTS = (
+    "draw.js",
+    "stage.js",
+    "bars.js",
+    "panels.js",
+    "controls.js",
+    "gestures.js",
+    "blocks.js",
+)
 
 
 def page(scene: Scene) -> str:

@@ -127,8 +127,8 @@ def test_a_mark_lights_its_likes_and_dims_its_siblings(open_page, sample):
     rows = tab.locator(f"{GROUPS} .mark")
     rows.nth(1).hover()
     tab.wait_for_timeout(200)
-    assert rows.nth(1).evaluate("row => getComputedStyle(row).opacity") == "1"
-    assert float(rows.nth(0).evaluate("row => getComputedStyle(row).opacity")) < 0.5
+    assert rows.nth(1).evaluate("row => getComputedStyle(row.firstChild).opacity") == "1"
+    assert float(rows.nth(0).evaluate("row => getComputedStyle(row.firstChild).opacity")) < 0.5
 
 
 def test_a_click_pins_a_cell_and_escape_lets_go(open_page, sample):
@@ -282,6 +282,16 @@ def test_a_finger_previews_first_and_pins_second(open_page, sample):
     assert tab.evaluate("location.hash") == ""
     tab.touchscreen.tap(*spot)
     wait_until(tab, "location.hash.startsWith('#at=0.')")
+
+
+def test_a_finger_on_a_mark_previews_first_and_pins_second(open_page, sample):
+    tab = open_page(sample, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    row = tab.locator(f"{GROUPS} .mark").nth(4)
+    row.locator(".name").tap()
+    assert readout(tab) == "group 5: -0.30 and +0.70 logit"
+    assert "pinned" not in row.get_attribute("class")
+    row.locator(".name").tap()
+    assert "pinned" in row.get_attribute("class")
 
 
 def test_nothing_is_wider_than_a_phone(open_page, sample):

@@ -62,6 +62,11 @@ class Page {
     return name === null ? null : this.field(name);
   }
 
+  // The atom of a mark, as [key, label, sprite, field, hue, role].
+  atomAt(number) {
+    return this.data.atoms[this.data.marks[number][0]];
+  }
+
   keyOf(atom) {
     return atom === null ? null : this.data.atoms[atom][0];
   }
@@ -138,6 +143,7 @@ class Page {
   }
 
   pointAtMark(mark) {
+    mark.view.fill(mark);
     this.atom.over = mark.atom;
     this.overMark = mark;
     const selection = this.setBy(mark);
@@ -181,6 +187,12 @@ class Page {
     this.update();
   }
 
+  // Paper shows the default state, and every mark.
+  prepareForPaper() {
+    this.letGo();
+    for (const { view } of this.panels) view.fillAll?.();
+  }
+
   // The selection that pointing at this mark changes, where the mark is one of its states.
   setBy(mark) {
     const panel = this.data.panels[Number(mark.closest("[data-panel]").dataset.panel)];
@@ -212,24 +224,15 @@ class Page {
   }
 
   // A mark pointed at lights every mark of its key, and dims the others of those panels.
-  light({ section, panel, view }) {
-    if (!view.marks) return;
+  light({ panel, view }) {
     const key = this.keyOf(this.pointed()) ?? this.highlighted(panel);
-    const pinned = this.keyOf(this.atom.pinned);
-    let lit = false;
-    for (const mark of view.marks) {
-      const same = mark.dataset.key === key;
-      mark.classList.toggle("lit", same);
-      mark.classList.toggle("pinned", mark.dataset.key === pinned);
-      lit ||= same;
-    }
-    section.classList.toggle("has-lit", lit);
-    view.fade(lit ? null : this.place.over);
+    view.light?.(key, this.keyOf(this.atom.pinned));
+    view.fade?.(key === null ? this.place.over : null);
   }
 
   highlighted(panel) {
     const selection = this.selections.get(panel.highlights);
-    return selection && selection.keys ? selection.keys[this.state(selection)] : undefined;
+    return selection?.keys ? selection.keys[this.state(selection)] : null;
   }
 
   // What is pinned, as names and numbers that a page's address can hold

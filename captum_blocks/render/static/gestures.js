@@ -21,7 +21,7 @@ class Gestures {
     root.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.letGo());
     if (this.page.spatial.length) root.querySelectorAll(".picture").forEach((node) => this.sensePlaces(node));
-    addEventListener("beforeprint", () => this.page.letGo());
+    addEventListener("beforeprint", () => this.page.prepareForPaper());
     this.followReading();
   }
 
@@ -50,7 +50,7 @@ class Gestures {
   }
 
   enter(event) {
-    const mark = event.target.closest?.(".mark");
+    const mark = event.pointerType !== "touch" && event.target.closest?.(".mark");
     if (mark && mark.atom !== this.page.atom.over) this.page.pointAtMark(mark);
   }
 

@@ -1,0 +1,59 @@
+"""Groups of many layers at once, and what one dictionary says of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.reduce.reducer import ChannelReducer
+
+
+def fit_layers(
+    activations: Mapping[str, Tensor], n_components: int | Mapping[str, int] = 6, **parameters: Any
+) -> dict[str, ChannelReducer]:
+    """One fitted reducer per layer.
+
+    Args:
+        activations: ``{layer name: its output}``.
+        n_components: of every layer, or ``{layer name: groups}`` naming each layer.
+        **parameters: of ``ChannelReducer``, for all layers.
+
+    Raises:
+        InvalidArgument: no layer, or a layer without a number of groups.
+        UnknownName: a number of groups for a layer that is not there.
+
+    >>> acts = torch.rand(1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    >>> sorted(fit_layers({"low": acts, "high": acts}, {"low": 3, "high": 2}))
+    ['high', 'low']
+    """
+    if not activations:
+        raise InvalidArgument("there are no layers: give {name: activations}")
+    if isinstance(n_components, int):
+        n_components = dict.fromkeys(activations, n_components)
+    for name in n_components:
+        if name not in activations:
+            raise UnknownName(f"no activations of {name!r}{did_you_mean(name, activations)}")
+    missing = [name for name in activations if name not in n_components]
+    if missing:
+        raise InvalidArgument(f"no number of groups for {', '.join(map(repr, missing))}")
+    return {
+        name: ChannelReducer(n_components[name], **parameters).fit(acts)
+        for name, acts in activations.items()
+    }
+
+
+def image_magnitudes(reducer: ChannelReducer, activations: Tensor) -> Tensor:
+    """How strongly each image holds each group of one dictionary, ``(image, group)``.
+
+    ``||z_i|| * ||D_i||`` over the positions of one image: the published magnitude, image by image.
+    """
+    scores = reducer.transform(activations)
+    layout = reducer.layout_
+    flat = scores[:, :, None] if layout is None else layout.to_maps(scores).flatten(2)
+    lengths = torch.as_tensor(reducer.components_).to(scores).norm(dim=1)
+    strength: Tensor = flat.norm(dim=2) * lengths
+    return strength

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
 from captum_blocks.attr.head import check_input
-from captum_blocks.attr.segment import Segment, check_called_once, pulled_back, pushed_forward
+from captum_blocks.attr.segment import Segment, pulled_back, pushed_forward
 from captum_blocks.attr.sources import Parts, parts_of
 from captum_blocks.attr.targets import Index, Scores, scores_of
 from captum_blocks.errors import InvalidArgument
@@ -113,14 +114,15 @@ class LayerToLayerAttribution:
             )
         with quiet(self.module):
             images = check_input(x)
-            scores, activation, layout = self._look(images, target_atom, targets)
-            parts = parts_of(source_atom, activation, layout)
+            look = self._look(images, target_atom, targets)
+            scores = look.scores
+            parts = parts_of(source_atom, look.leaf.detach(), look.layout)
             if method is not None:
                 values = self._by_method(images, scores, source_atom, parts, method, options)
             elif parts.count < len(scores.indices):
-                values = self._forwards(images, scores, parts, chunk_size)
+                values = self._forwards(look, parts, chunk_size)
             else:
-                values = self._backwards(images, scores, parts, chunk_size)
+                values = self._backwards(look, parts, chunk_size)
         data = values.data.reshape(len(x), *scores.shape, *parts.shape).detach()
         rest = {
             name: part.reshape(len(x), *scores.shape).detach()
@@ -128,56 +130,39 @@ class LayerToLayerAttribution:
         }
         return (data, rest) if return_remainder else data
 
-    def _look(
-        self, images: Tensor, target_atom: Any, targets: Sequence[Index] | None
-    ) -> tuple[Scores, Tensor, Layout]:
-        layers = {self.source_name: self.source}
-        if self.target is not None:
-            layers[self.target_name] = self.target
-        check_called_once(self.module, layers, images)
+    def _look(self, images: Tensor, target_atom: Any, targets: Sequence[Index] | None) -> _Look:
         segment = Segment(self.module, self.source, self.target, images)
-        with torch.no_grad():
-            activation = hooks.run_until(self.module, {"source": self.source}, images)["source"]
-        leaf, output = segment.traced(activation)
-        if not bool(torch.isfinite(leaf).all() and torch.isfinite(output).all()):
-            raise InvalidArgument(
-                f"activations at {self.source_name!r} or {self.target_name!r} are NaN or infinite"
-            )
-        layout = resolve(self.source_layout, activation.shape)
-        layout.to_maps(activation)
+        leaf, output = segment.traced((self.source_name, self.target_name))
+        layout = resolve(self.source_layout, leaf.shape)
+        layout.to_maps(leaf)
         if self.target is None:
             atom = "class" if target_atom is None else target_atom
-            return scores_of(atom, output.detach(), None, targets), activation, layout
-        target_layout = resolve(self.target_layout, output.shape)
-        atom = "spatial" if target_atom is None else target_atom
-        return scores_of(atom, output.detach(), target_layout, targets), activation, layout
+            scores = scores_of(atom, output.detach(), None, targets)
+        else:
+            atom = "spatial" if target_atom is None else target_atom
+            found = resolve(self.target_layout, output.shape)
+            scores = scores_of(atom, output.detach(), found, targets)
+        return _Look(segment, leaf, output, layout, scores)
 
-    def _backwards(
-        self, images: Tensor, scores: Scores, parts: Parts, chunk_size: int | None
-    ) -> AtomValues:
-        chunk = chunk_size or _fitting(parts.activation, scores.activation)
-        segment = Segment(self.module, self.source, self.target, images)
-        leaf, output = segment.traced(parts.activation)
+    def _backwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
+        scores, chunk = look.scores, chunk_size or _fitting(look.leaf, look.output)
 
         def seeds() -> Iterator[Tensor]:
             for start in range(0, len(scores.indices), chunk):
                 yield scores.seeds(scores.indices[start : start + chunk])
 
         with torch.no_grad():
-            found = [parts.received(g) for g in pulled_back(leaf, output, seeds(), chunk)]
-        return _joined(found)
+            rows = pulled_back(look.leaf, look.output, seeds(), chunk)
+            return _joined([parts.received(gradient) for gradient in rows])
 
-    def _forwards(
-        self, images: Tensor, scores: Scores, parts: Parts, chunk_size: int | None
-    ) -> AtomValues:
-        chunk = chunk_size or _fitting(parts.activation, scores.activation)
-        segment = Segment(self.module, self.source, self.target, images)
-        rows = pushed_forward(segment, parts.activation, parts.directions(), chunk)
-        moved = torch.cat([scores.change(row).flatten(2) for row in rows]).permute(1, 2, 0)
+    def _forwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
+        chunk = chunk_size or _fitting(look.leaf, look.output)
+        rows = pushed_forward(look.segment, parts.activation, parts.directions(), chunk)
+        moved = torch.cat([look.scores.change(row).flatten(2) for row in rows]).permute(1, 2, 0)
         atoms = parts.count - len(parts.remainders)
         rest = {name: moved[..., atoms + i] for i, name in enumerate(parts.remainders)}
         data = moved[..., :atoms].reshape(*moved.shape[:2], *parts.shape)
-        return AtomValues(data, ("",) * len(parts.shape), rest)
+        return AtomValues(data, parts.axes, rest)
 
     def _by_method(
         self,
@@ -196,6 +181,17 @@ class LayerToLayerAttribution:
             return to_atoms(source_atom, found.maps, found.tokens)
         groups = run.attribute_groups(images, wanted, source_atom)
         return to_atoms("group", groups.maps, groups.tokens, groups.residual)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """The segment after one pass: a leaf at the source, the target's output, and its scores."""
+
+    segment: Segment
+    leaf: Tensor
+    output: Tensor
+    layout: Layout
+    scores: Scores
 
 
 class _ScoreTable(nn.Module):

@@ -41,24 +41,56 @@ class Segment:
             return class_scores(self.forward(self.x))
         return hooks.run_until(self.forward, {"target": self.target}, self.x)["target"]
 
-    def traced(self, activation: Tensor) -> tuple[Tensor, Tensor]:
-        """A leaf at the source and what the target makes of it, with the graph between them only.
+    def traced(self, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
+        """One pass: a leaf at the source, what the target makes of it, and the graph between them.
+
+        Args:
+            names: of source and target, for the messages.
 
         Raises:
-            InvalidArgument: the target does not depend on the source.
+            InvalidArgument: the target does not depend on the source, or is not finite.
+            UnusableLayer: a layer never runs, or runs several times.
         """
-        leaf = activation.detach().clone().requires_grad_()
+        leaves: list[Tensor] = []
+        outputs: list[Tensor] = []
 
-        def cut(_: Any) -> Tensor:
-            # The part before the source runs without a graph; the outer context restores the mode.
+        def cut(activation: Tensor) -> Tensor:
+            leaves.append(activation.detach().clone().requires_grad_())
+            # Before the source and behind the target nothing needs a graph. The surrounding
+            # no_grad restores the caller's mode.
             torch.set_grad_enabled(True)
-            return leaf.clone()
+            return leaves[-1].clone()
 
-        with torch.no_grad(), hooks.replace(self.source, cut):
-            output = self._read()
+        def read(activation: Tensor) -> Tensor:
+            outputs.append(activation)
+            torch.set_grad_enabled(False)
+            return activation.clone()
+
+        with torch.no_grad(), ExitStack() as undo:
+            undo.enter_context(hooks.replace(self.source, cut))
+            if self.target is not None:
+                undo.enter_context(hooks.replace(self.target, read))
+            answer = self.forward(self.x)
+            if self.target is None:
+                read(class_scores(answer))
+        _check_once(leaves, names[0])
+        _check_once(outputs, names[1])
+        leaf, output = leaves[0], outputs[0]
         if not output.requires_grad:
             raise not_downstream()
+        if not bool(torch.isfinite(leaf).all() and torch.isfinite(output).all()):
+            raise InvalidArgument(f"activations at {names[0]!r} or {names[1]!r} are NaN or infinite")
         return leaf, output
+
+
+def _check_once(calls: list[Tensor], name: str) -> None:
+    if not calls:
+        raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
+    if len(calls) > 1:
+        raise UnusableLayer(
+            f"layer {name!r} runs {len(calls)} times in one forward pass; choose a layer that runs "
+            "once, or give each use its own module"
+        )
 
 
 def not_downstream() -> InvalidArgument:
@@ -142,33 +174,5 @@ def _dual(function: Callable[[Tensor], Tensor], activation: Tensor, direction: T
         tangent = forward_ad.unpack_dual(output).tangent
     if tangent is None:
         raise not_downstream()
-    return tangent
-
-
-def check_called_once(forward: Any, layers: dict[str, nn.Module], x: Tensor) -> None:
-    """Whether each layer runs exactly once, so that "its activation" means one thing.
-
-    Raises:
-        UnusableLayer: a layer never runs, or runs several times.
-    """
-    counts = dict.fromkeys(layers, 0)
-
-    def counter(name: str) -> Callable[[Tensor], Tensor]:
-        def count(output: Tensor) -> Tensor:
-            counts[name] += 1
-            return output
-
-        return count
-
-    with torch.no_grad(), ExitStack() as undo:
-        for name, layer in layers.items():
-            undo.enter_context(hooks.replace(layer, counter(name)))
-        forward(x)
-    for name, count in counts.items():
-        if count == 0:
-            raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
-        if count > 1:
-            raise UnusableLayer(
-                f"layer {name!r} runs {count} times in one forward pass; choose a layer that runs "
-                "once, or give each use its own module"
-            )
+    pushed: Tensor = tangent
+    return pushed

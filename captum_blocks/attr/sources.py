@@ -42,6 +42,11 @@ class Parts(ABC):
             self.remainders = ("tokens",)
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the source axes."""
+        return ATOMS[self.atom]
+
+    @property
     def count(self) -> int:
         """How many directions there are, remainders included."""
         atoms = 1

@@ -155,7 +155,8 @@ class _Whole(Scores):
         return self._stacked([self.maps / norm.clamp(min=1e-30) for _ in indices])
 
     def values(self, output: Tensor) -> Tensor:
-        return self.layout.to_maps(output).flatten(1).norm(dim=1)[:, None]
+        norms: Tensor = self.layout.to_maps(output).flatten(1).norm(dim=1)[:, None]
+        return norms
 
 
 class _Tokens(Scores):
@@ -172,7 +173,8 @@ class _Tokens(Scores):
         return torch.stack(found)
 
     def values(self, output: Tensor) -> Tensor:
-        return output[:, [token for (token,) in self.indices]].norm(dim=2)
+        norms: Tensor = output[:, [token for (token,) in self.indices]].norm(dim=2)
+        return norms
 
 
 class _Class(Scores):
@@ -210,7 +212,8 @@ class _Group(Scores):
 
     def values(self, output: Tensor) -> Tensor:
         projected = self.layout.to_maps(output).sum((2, 3)) @ self.unit.T
-        return projected[:, [group for (group,) in self.indices]]
+        picked: Tensor = projected[:, [group for (group,) in self.indices]]
+        return picked
 
 
 _KINDS: dict[str, type[Scores]] = {
@@ -271,4 +274,14 @@ def _picked(moved: Tensor, indices: list[tuple[int, ...]], shape: tuple[int, ...
     """(direction, image, *all target axes) -> (direction, image, *target axes)."""
     if tuple(moved.shape[2:]) == shape:
         return moved
-    return torch.stack([moved[(slice(None), slice(None), *index)] for index in indices], 2)
+    flat = moved.flatten(2)
+    sizes = moved.shape[2:]
+    places = [_flat_index(index, tuple(sizes)) for index in indices]
+    return flat[:, :, places].reshape(*moved.shape[:2], *shape)
+
+
+def _flat_index(index: tuple[int, ...], sizes: tuple[int, ...]) -> int:
+    place = 0
+    for i, size in zip(index, sizes, strict=True):
+        place = place * size + i
+    return place

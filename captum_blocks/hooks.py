@@ -130,6 +130,31 @@ def replace(layer: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[
         handle.remove()
 
 
+@contextmanager
+def count_calls(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, int]]:
+    """Count how often each layer returns while the context is open.
+
+    >>> import torch
+    >>> relu = nn.ReLU()
+    >>> with count_calls({"relu": relu}) as counts:
+    ...     _ = relu(relu(torch.ones(1)))
+    >>> counts
+    {'relu': 2}
+    """
+    counts = dict.fromkeys(layers, 0)
+
+    def add(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            counts[name] += 1
+
+        return hook
+
+    with ExitStack() as undo:
+        for name, module in layers.items():
+            undo.callback(module.register_forward_hook(add(name)).remove)
+        yield counts
+
+
 class _Stop(BaseException):
     """Leaves a forward pass early; a BaseException so that no ``except Exception`` swallows it."""
 

@@ -62,7 +62,7 @@ class Run:
         objectives: Sequence[Objective],
         recipe: Recipe,
         layer: str,
-        device: torch.device,
+        example: Tensor,
         memory_budget: int,
     ) -> None:
         self._trunk, self._recipe, self._layer = trunk, recipe, layer
@@ -70,13 +70,13 @@ class Run:
         self.labels = [
             o.label for o, size in zip(objectives, sizes, strict=True) for _ in range(size)
         ]
-        canvas = Canvas(*recipe.height_width, recipe.channels, device)
+        canvas = Canvas(*recipe.height_width, recipe.channels, example.device)
         # One seed per picture, not per place in the batch: a picture must not depend on its
         # neighbours. Copies differ by their number.
         self._generators = [_generator(recipe.seed, i) for size in sizes for i in range(size)]
         self._image = recipe.painter.start(canvas, self._generators)
         self._optimizer = recipe.make_optimizer(self._image.parameters)
-        per_image = trunk.bytes_per_image(canvas)
+        per_image = trunk.bytes_per_image(example)
         self._groups = _groups(objectives, sizes, max(1, memory_budget // max(1, per_image)))
         self._history: list[Tensor] = []
         self._moved = torch.zeros(len(self.labels), dtype=torch.bool)
@@ -145,10 +145,12 @@ class Run:
         self, group: _Group, pixels: Tensor, generators: list[torch.Generator] | None
     ) -> Tensor:
         """The score of each image, (n,); of the clean image where there are no generators."""
+        on_the_way = generators is not None
         seen = pixels
         if generators is not None:
             seen = transforms.apply(self._recipe.robustness, pixels, generators)
-        maps = {name: output.split(group.sizes) for name, output in self._trunk(seen).items()}
+        outputs = self._trunk(seen, lifted=on_the_way)
+        maps = {name: output.split(group.sizes) for name, output in outputs.items()}
         parts = pixels.split(group.sizes)
         return torch.cat(
             [

@@ -404,7 +404,7 @@ def objective(
         raise WrongType(
             f"objective() takes a function of activations, not {type(function).__name__}"
         )
-    return Function(function, name or getattr(function, "__name__", "objective"), layer)
+    return Function(function, name or str(getattr(function, "__name__", "objective")), layer)
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.optim import images, transforms
+from captum_blocks.optim import images
+from captum_blocks.optim.transforms import Transform, resolve
 
 VERSION = 1
 Optimizer = Callable[..., torch.optim.Optimizer]
@@ -25,7 +26,7 @@ class Recipe:
     n_steps: int = 256
     seed: int = 0
     parameterization: str | images.Parameterization = "fourier"
-    transforms: str | transforms.Transform | Sequence[transforms.Transform] = "robust"
+    transforms: str | Transform | Sequence[Transform] = "robust"
     optimizer: str | Optimizer | None = None
     learning_rate: float | None = None
     channels: int = 3
@@ -52,9 +53,9 @@ class Recipe:
         return images.parameterization(self.parameterization)
 
     @property
-    def robustness(self) -> tuple[transforms.Transform, ...]:
+    def robustness(self) -> tuple[Transform, ...]:
         """The transforms meant."""
-        return transforms.resolve(self.transforms)
+        return resolve(self.transforms)
 
     def make_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         """The optimizer meant, for these parameters."""

@@ -7,21 +7,26 @@ batch-norms behind them, and tensors are laid out channels last.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from contextlib import nullcontext, suppress
 from hashlib import sha256
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from captum_blocks.errors import UnusableLayer
-from captum_blocks.hooks import find_layer, run_until
+from captum_blocks.errors import BlocksError, UnusableLayer
+from captum_blocks.hooks import count_calls, find_layer, run_until
 from captum_blocks.layouts import Kind, Layout, resolve
-from captum_blocks.optim.images import Canvas
+from captum_blocks.optim.rewriting import (
+    close,
+    final_ceiling,
+    foldings,
+    keep_equivalent,
+    keep_inputs,
+    private_copy,
+)
 
 Preprocess = Callable[[Tensor], Tensor]
-FOLDING_TOLERANCE = 1e-3
+Shape = tuple[int, ...]
 
 
 class Trunk:
@@ -33,9 +38,10 @@ class Trunk:
         example: pixels (1, channel, y, x) of a size the network can take.
         preprocess: pixels in [0, 1] -> what the module takes.
         layouts: layer layouts by name; found from the shapes where none is given.
+        autocast: run in this type where autocast allows it.
 
     Attributes:
-        shapes: (channel, y, x) of each layer's maps for the example.
+        fingerprint: a hash of the structure and weights of what runs.
 
     Raises:
         UnusableLayer: the network cannot take the example, or never calls a layer.
@@ -53,117 +59,166 @@ class Trunk:
         example: Tensor,
         preprocess: Preprocess | None = None,
         layouts: Mapping[str, Layout | Kind] | None = None,
+        autocast: torch.dtype | None = None,
     ) -> None:
-        self._preprocess = preprocess or (lambda pixels: pixels)
+        self._preprocess = preprocess or _as_it_is
+        self._layouts = dict(layouts or {})
+        self._autocast = autocast
         self._names = tuple(layers)
-        self._network = deepcopy(module).eval().requires_grad_(False)
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._find()
+        self._network = private_copy(module)
+        self._calls: dict[str, int] = {}
+        self._ceilings: dict[str, float] = {}
         with torch.no_grad():
-            outputs = self._run_example(example)
-            self._layouts = {
-                name: resolve((layouts or {}).get(name), output.shape)
-                for name, output in outputs.items()
-            }
-            self._fold(example, outputs)
-        self.shapes = {
-            name: tuple(self._layouts[name].to_maps(output).shape[1:])
-            for name, output in outputs.items()
-        }
+            self._calls = self._count(example)
+            self.fingerprint = self._fingerprint(example)
+            self._make_fast(example)
 
-    def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Pixels (n, channel, y, x) in [0, 1] -> maps (n, channel, y, x) by layer name."""
-        outputs = self._outputs(pixels)
-        return {name: self._layouts[name].to_maps(output) for name, output in outputs.items()}
+    def __call__(self, pixels: Tensor, lifted: bool = False) -> dict[str, Tensor]:
+        """Pixels (n, channel, y, x) in [0, 1] -> maps (n, channel, y, x) by layer name.
 
-    def bytes_per_image(self, canvas: Canvas) -> int:
-        """What a forward pass keeps for its backward pass, for one image of this size."""
+        Args:
+            pixels: any size the network can take.
+            lifted: without the ceiling of a ReLU6 that the deepest layer may end with.
+        """
+        maps = {}
+        for name, output in self._outputs(pixels).items():
+            layout = resolve(self._layouts.get(name), output.shape)
+            maps[name] = layout.to_maps(output)
+            if name in self._ceilings and not lifted:
+                maps[name] = maps[name].clamp(max=self._ceilings[name])
+        return maps
+
+    def shapes(self, example: Tensor) -> dict[str, Shape]:
+        """(channel, y, x) of each layer's maps for pixels of this size.
+
+        Raises:
+            UnusableLayer: the network cannot take this size.
+        """
+        with torch.no_grad(), _explained(self._network, example):
+            return {name: tuple(maps.shape[1:]) for name, maps in self(example).items()}
+
+    def bytes_per_image(self, example: Tensor) -> int:
+        """What a forward pass of one image keeps for its backward pass."""
         kept: dict[int, int] = {}
 
         def pack(tensor: Tensor) -> Tensor:
             kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
-        pixels = torch.zeros(1, canvas.channels, canvas.height, canvas.width, device=canvas.device)
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            self._outputs(pixels.requires_grad_())
+        with torch.autograd.graph.saved_tensors_hooks(pack, _as_it_is):
+            self._outputs(example.detach().clone().requires_grad_())
         weights = {tensor.data_ptr() for tensor in self._network.parameters()}
         return sum(size for pointer, size in kept.items() if pointer not in weights)
 
+    @property
+    def _layers(self) -> dict[str, nn.Module]:
+        return {name: find_layer(self._network, name)[1] for name in self._names}
+
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
         ready = self._preprocess(pixels).contiguous(memory_format=torch.channels_last)
-        return run_until(self._network, self._layers, ready)
+        with self._precision(ready.device):
+            return run_until(self._network, self._layers, ready, calls=self._calls)
 
-    def _find(self) -> None:
-        self._layers = {name: find_layer(self._network, name)[1] for name in self._names}
+    def _precision(self, device: torch.device) -> torch.autocast | nullcontext[None]:
+        if self._autocast is None:
+            return nullcontext()
+        return torch.autocast(device.type, self._autocast)
 
-    def _run_example(self, example: Tensor) -> dict[str, Tensor]:
-        try:
-            return self._outputs(example)
-        except (RuntimeError, ValueError, AssertionError) as error:
-            if isinstance(error, UnusableLayer):
-                raise
-            height, width = example.shape[2:]
-            raise UnusableLayer(
-                f"{type(self._network).__name__} cannot take an image of {height}x{width} pixels "
-                f"({error}); give the size it was trained with"
-            ) from error
+    def _count(self, example: Tensor) -> dict[str, int]:
+        """How often the whole network calls each layer: it is looked at on its last call."""
+        with count_calls(self._layers) as counts, suppress(Exception):
+            # A head that cannot take this size does not matter: it is behind the layers.
+            self._network(self._preprocess(example))
+        return {name: max(1, count) for name, count in counts.items()}
 
-    def _fold(self, example: Tensor, expected: Mapping[str, Tensor]) -> None:
-        """Fold batch-norms into convolutions, and take it back where that changes an output."""
-        original, self._network = self._network, deepcopy(self._network)
-        self._find()
-        kept = set(self._layers.values())
-        for parent in list(self._network.modules()):
-            for conv_name, norm_name in _foldable(parent, kept):
-                conv, norm = getattr(parent, conv_name), getattr(parent, norm_name)
-                setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(parent, norm_name, _without_normalisation(norm))
+    def _fingerprint(self, example: Tensor) -> str:
+        modules = dict(self._network.named_modules())
+        with _explained(self._network, example), count_calls(modules) as counts:
+            self._outputs(example)
+        return fingerprint(self._network, {name for name, count in counts.items() if count})
+
+    def _make_fast(self, example: Tensor) -> None:
+        expected = self._outputs(example)
+
+        def equivalent() -> bool:
+            with suppress(RuntimeError, BlocksError):
+                found = self._outputs(example)
+                return all(close(found[name], expected[name]) for name in expected)
+            return False
+
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._find()
-        folded = self._outputs(example)
-        if not all(_close(folded[name], expected[name]) for name in expected):
-            self._network = original
-            self._find()
+        keep_inputs(self._network)
+        keep_equivalent(foldings(self._network, self._layers.values()), equivalent)
+        self._lift_ceiling(example, list(expected)[-1], expected)
+
+    def _lift_ceiling(self, example: Tensor, name: str, expected: Mapping[str, Tensor]) -> None:
+        """Take the ceiling off the deepest layer's last rectifier, if it is what comes last."""
+        found = final_ceiling(self._network, self._layers[name])
+        if found is None:
+            return
+        edits, ceiling = found
+        undo = [edit.apply() for edit in edits]
+        outputs = self._outputs(example)
+        outputs[name] = outputs[name].clamp(max=ceiling)
+        if all(close(outputs[other], expected[other]) for other in expected):
+            self._ceilings[name] = ceiling
+            return
+        for edit in undo:
+            edit.apply()
 
 
-def fingerprint(module: nn.Module) -> str:
-    """A hash of a module's structure, weights and buffers."""
-    digest = sha256(repr(module).encode())
-    state = [*module.named_parameters(), *module.named_buffers()]
-    for name, tensor in state:
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        flat = tensor.detach().cpu().contiguous().flatten()
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
+def fingerprint(network: nn.Module, called: set[str]) -> str:
+    """A hash of the structure and weights of the part of a network that has run.
+
+    Args:
+        network: the network.
+        called: names of the modules that returned.
+    """
+    digest = sha256()
+    for name, part in sorted(_used(network, called).items()):
+        digest.update(f"{name} {type(part).__module__}.{type(part).__qualname__}".encode())
+        digest.update(part.extra_repr().encode())
+        for own, tensor in (
+            *part.named_parameters(recurse=False),
+            *part.named_buffers(recurse=False),
+        ):
+            digest.update(f"{own} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            flat = tensor.detach().cpu().contiguous().flatten()
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
-def _foldable(parent: nn.Module, kept: set[nn.Module]) -> list[tuple[str, str]]:
-    """Names of children that are a convolution and, registered next, its batch-norm."""
-    children = list(parent.named_children())
-    return [
-        (name, next_name)
-        for (name, child), (next_name, following) in pairwise(children)
-        if isinstance(child, nn.Conv2d)
-        and isinstance(following, nn.BatchNorm2d)
-        and following.num_features == child.out_channels
-        and following.track_running_stats
-        and child not in kept
-        and (type(following) is nn.BatchNorm2d or _has_activation(following))
-    ]
+def _used(network: nn.Module, called: set[str]) -> dict[str, nn.Module]:
+    """What ran, what contains it, and whatever may have been used without being called."""
+    modules = dict(network.named_modules(remove_duplicate=False))
+    used: dict[str, nn.Module] = {}
+    for name in called:
+        # A module may use its children's weights itself, as attention does: all count as used.
+        inside = modules[name].named_modules(prefix=name) if name else network.named_modules()
+        used.update(inside)
+        pieces = name.split(".")
+        for depth in range(len(pieces)):
+            above = ".".join(pieces[:depth])
+            used[above] = modules[above]
+    return used
 
 
-def _has_activation(norm: nn.Module) -> bool:
-    """Whether a batch-norm is timm's, which drops and activates what it has normalised."""
-    return isinstance(getattr(norm, "act", None), nn.Module) and hasattr(norm, "drop")
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
 
 
-def _without_normalisation(norm: nn.Module) -> nn.Module:
-    if type(norm) is nn.BatchNorm2d:
-        return nn.Identity()
-    return nn.Sequential(norm.drop, norm.act)  # type: ignore[arg-type]
+class _explained:
+    """Turns what a network raises on a picture it cannot take into an ``UnusableLayer``."""
 
+    def __init__(self, network: nn.Module, example: Tensor) -> None:
+        self._network, self._size = network, "x".join(map(str, example.shape[2:]))
 
-def _close(found: Tensor, expected: Tensor) -> bool:
-    scale = expected.abs().max().clamp_min(1e-6)
-    return bool((found - expected).abs().max() <= FOLDING_TOLERANCE * scale)
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, BlocksError):
+            raise UnusableLayer(
+                f"{type(self._network).__name__} cannot take an image of {self._size} pixels "
+                f"({error}); give the size it was trained with"
+            ) from error

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Kind, Layout
-from captum_blocks.optim import images, transforms
+from captum_blocks.optim import images
 from captum_blocks.optim._loop import Callback, Run, Visualization
 from captum_blocks.optim.objectives import INPUT, Objective
 from captum_blocks.optim.recipe import Optimizer, Recipe, describe
-from captum_blocks.optim.trunk import Preprocess, Trunk, fingerprint
+from captum_blocks.optim.transforms import Transform
+from captum_blocks.optim.trunk import Preprocess, Trunk
 
 DEFAULT_MEMORY_BUDGET = 2**30
+MOST_TRUNKS = 4
 
 
 class FeatureVisualizer:
@@ -59,8 +61,8 @@ class FeatureVisualizer:
         self.preprocess = preprocess
         self.layout = layout
         self.memory_budget = memory_budget
-        self._trunks: dict[tuple[Any, ...], Trunk] = {}
-        self._fingerprint: tuple[Any, str] | None = None
+        self._trunks: dict[frozenset[str], Trunk] = {}
+        self._seen_state: tuple[tuple[int, int], ...] = ()
 
     def visualize(
         self,
@@ -70,7 +72,7 @@ class FeatureVisualizer:
         n_steps: int = 256,
         seed: int = 0,
         parameterization: str | images.Parameterization = "fourier",
-        transforms: str | transforms.Transform | Sequence[transforms.Transform] = "robust",
+        transforms: str | Transform | Sequence[Transform] = "robust",
         optimizer: str | Optimizer | None = None,
         learning_rate: float | None = None,
         channels: int = 3,
@@ -106,8 +108,11 @@ class FeatureVisualizer:
         wanted = _as_list(objectives)
         with torch.inference_mode(False), torch.enable_grad():
             trunk = self._trunk(wanted, recipe)
-            _check(wanted, trunk, recipe, self.layer)
-            run = Run(trunk, wanted, recipe, self.layer, self._device(), self.memory_budget)
+            example = self._example(recipe)
+            shapes = {**trunk.shapes(example), INPUT: tuple(example.shape[1:])}
+            for one in wanted:
+                one.check(shapes, self.layer)
+            run = Run(trunk, wanted, recipe, self.layer, example, self.memory_budget)
             return run.until_done(callback, progress)
 
     def key(self, objective: Objective, **recipe: Any) -> str | None:
@@ -120,46 +125,48 @@ class FeatureVisualizer:
         Returns:
             The key, or None where a Python callable decides part of the picture.
         """
-        made = Recipe(**recipe).to_data()
-        wanted = objective.to_data()
-        if made is None or wanted is None:
+        made = Recipe(**recipe)
+        how, what = made.to_data(), objective.to_data()
+        if how is None or what is None:
             return None
         data = {
-            "network": self._network_fingerprint(),
-            "preprocess": self._preprocess_fingerprint(made["channels"]),
+            "network": self._trunk([objective], made).fingerprint,
+            "preprocess": self._preprocess_fingerprint(made.channels),
             "layer": self.layer,
             "layout": describe(self.layout) if isinstance(self.layout, Layout) else self.layout,
-            "objective": wanted,
-            "recipe": made,
+            "objective": what,
+            "recipe": how,
         }
         return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
     def _trunk(self, objectives: Sequence[Objective], recipe: Recipe) -> Trunk:
-        names = sorted(
-            frozenset().union(*(o.layers(self.layer) for o in objectives)) or {self.layer}
-        )
-        key = (*names, recipe.height_width, recipe.channels)
+        names = frozenset[str]().union(*(one.layers(self.layer) for one in objectives))
+        names = names or frozenset({self.layer})
+        for name in names:
+            find_layer(self.module, name)
         state = self._state()
-        if self._fingerprint is None or self._fingerprint[0] != state:
+        if state != self._seen_state:
             self._trunks.clear()
-            self._fingerprint = (state, fingerprint(self.module))
-        if key not in self._trunks:
-            example = torch.full((1, recipe.channels, *recipe.height_width), 0.5).to(self._device())
+            self._seen_state = state
+        if names not in self._trunks:
             layouts = {} if self.layout is None else {self.layer: self.layout}
-            self._trunks[key] = Trunk(self.module, names, example, self.preprocess, layouts)
-        return self._trunks[key]
+            while len(self._trunks) >= MOST_TRUNKS:
+                del self._trunks[next(iter(self._trunks))]
+            self._trunks[names] = Trunk(
+                self.module, sorted(names), self._example(recipe), self.preprocess, layouts
+            )
+        return self._trunks[names]
 
     def _state(self) -> tuple[tuple[int, int], ...]:
         """Changes whenever the user trains, loads or moves the module."""
         tensors = [*self.module.parameters(), *self.module.buffers()]
         return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
 
-    def _network_fingerprint(self) -> str:
-        state = self._state()
-        if self._fingerprint is None or self._fingerprint[0] != state:
-            self._trunks.clear()
-            self._fingerprint = (state, fingerprint(self.module))
-        return self._fingerprint[1]
+    def _example(self, recipe: Recipe) -> Tensor:
+        noise = torch.rand(
+            1, recipe.channels, *recipe.height_width, generator=torch.Generator().manual_seed(0)
+        )
+        return noise.to(self._device())
 
     def _preprocess_fingerprint(self, channels: int) -> list[float] | None:
         """Preprocessing is code; it is known by what it does to a picture."""
@@ -187,9 +194,3 @@ def _as_list(objectives: Objective | Sequence[Objective]) -> list[Objective]:
                 "wrap a function of activations with objective(function, name=...)"
             )
     return wanted
-
-
-def _check(objectives: Sequence[Objective], trunk: Trunk, recipe: Recipe, layer: str) -> None:
-    shapes = {**trunk.shapes, INPUT: (recipe.channels, *recipe.height_width)}
-    for one in objectives:
-        one.check(shapes, layer)

@@ -1,0 +1,136 @@
+"""Making a private network faster without changing what it computes.
+
+Every rewrite is an ``Edit`` that can be taken back; ``keep_equivalent`` keeps those that leave the
+outputs alone, which is checked by running the network, not by trusting its structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Children of one module and what to put in their place."""
+
+    parent: nn.Module
+    replacements: dict[str, nn.Module]
+
+    def apply(self) -> Edit:
+        """Make the exchange; returns the edit that takes it back."""
+        before = {name: getattr(self.parent, name) for name in self.replacements}
+        for name, module in self.replacements.items():
+            setattr(self.parent, name, module)
+        return Edit(self.parent, before)
+
+
+def keep_equivalent(edits: Sequence[Edit], equivalent: Callable[[], bool]) -> None:
+    """Apply all edits; where that changes the network, only those that each do not.
+
+    Args:
+        edits: what to try.
+        equivalent: whether the network still computes what it should.
+    """
+    undo = [edit.apply() for edit in edits]
+    if equivalent():
+        return
+    for edit in reversed(undo):
+        edit.apply()
+    for edit in edits:
+        back = edit.apply()
+        if not equivalent():
+            back.apply()
+
+
+def private_copy(module: nn.Module) -> nn.Module:
+    """A frozen copy in evaluation mode that shares no tensor with the original.
+
+    Tensors that a module keeps as plain attributes inside a graph (old weight_norm) cannot be
+    deep-copied; they are detached.
+    """
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    return deepcopy(module, memo).eval().requires_grad_(False)
+
+
+def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:
+    """Edits that fold each batch-norm into the convolution registered just before it.
+
+    Args:
+        network: in evaluation mode.
+        kept: modules whose output is looked at and must stay what it is.
+    """
+    untouchable = set(kept)
+    return [
+        Edit(parent, {conv_name: _fused(conv, norm), norm_name: _without_normalisation(norm)})
+        for parent in network.modules()
+        for (conv_name, conv), (norm_name, norm) in pairwise(parent.named_children())
+        if isinstance(conv, nn.Conv2d)
+        and isinstance(norm, nn.BatchNorm2d)
+        and norm.num_features == conv.out_channels
+        and norm.track_running_stats
+        and conv not in untouchable
+        and (type(norm) is nn.BatchNorm2d or _is_followed_by_activation(norm))
+    ]
+
+
+def keep_inputs(network: nn.Module) -> None:
+    """Stop ReLU6 and its like from working in place.
+
+    Autograd clones the input of an in-place hardtanh; a plain one writes each value once.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Hardtanh):
+            module.inplace = False
+
+
+def final_ceiling(network: nn.Module, layer: nn.Module) -> tuple[list[Edit], float] | None:
+    """Edits that lift the ceiling of the ReLU6 a layer may end with, and how high it was.
+
+    A unit at its ceiling gives no gradient, so a picture stops improving as soon as it is weakly
+    recognised everywhere. Whether the rectifier really comes last is for the caller to check.
+    """
+    last = list(layer.modules())[-1]
+    if not isinstance(last, nn.Hardtanh) or last.min_val != 0:
+        return None
+    holders = [
+        Edit(parent, {name: nn.ReLU()})
+        for parent in network.modules()
+        for name, child in parent.named_children()
+        if child is last
+    ]
+    return holders, float(last.max_val)
+
+
+def close(found: Tensor, expected: Tensor, tolerance: float = 1e-3) -> bool:
+    """Whether two outputs are the same up to rounding, relative to the largest value."""
+    if found.shape != expected.shape:
+        return False
+    scale = expected.abs().max().clamp_min(1e-6)
+    return bool((found - expected).abs().max() <= tolerance * scale)
+
+
+def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:
+    return fuse_conv_bn_eval(conv, norm).to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload, type-var]
+
+
+def _is_followed_by_activation(norm: nn.Module) -> bool:
+    """Whether a batch-norm is timm's, which drops and activates what it has normalised."""
+    return isinstance(getattr(norm, "act", None), nn.Module) and hasattr(norm, "drop")
+
+
+def _without_normalisation(norm: nn.Module) -> nn.Module:
+    if type(norm) is nn.BatchNorm2d:
+        return nn.Identity()
+    return nn.Sequential(norm.drop, norm.act)  # type: ignore[arg-type]

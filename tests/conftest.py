@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from torch import nn
 
@@ -17,6 +18,10 @@ from captum_blocks.store import Store
 
 # Two test processes on two cores: more threads would only wait for each other.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+# The machine may be busy: no deadline. The same examples every run: a failure can be repeated.
+settings.register_profile("steady", deadline=None, max_examples=30, derandomize=True)
+settings.load_profile("steady")
 
 FEW_STEPS = Quality(size=48, n_steps=4, budget=6)
 
@@ -88,9 +93,7 @@ def real_explanation(
 
 
 @pytest.fixture(scope="session")
-def real_page(
-    real_explanation: cb.Explanation, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def real_page(real_explanation: cb.Explanation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return real_explanation.save(tmp_path_factory.mktemp("page") / "page.html")
 
 

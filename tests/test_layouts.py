@@ -47,7 +47,9 @@ def test_detect(shape: tuple[int, ...], expected: Layout) -> None:
 
 
 def test_what_cannot_be_guessed_is_said() -> None:
-    with pytest.raises(InvalidArgument, match=r"no layout fits an output of shape \(1, 2, 3, 4, 5\)"):
+    with pytest.raises(
+        InvalidArgument, match=r"no layout fits an output of shape \(1, 2, 3, 4, 5\)"
+    ):
         detect((1, 2, 3, 4, 5))
     with pytest.raises(InvalidArgument, match="does not have the layout"):
         Layout("tokens", 1, (3, 3)).to_maps(torch.zeros(1, 9, 4))

@@ -88,4 +88,3 @@ def test_arrays_and_other_things() -> None:
         open_picture(np.zeros((3, 8, 8), np.uint8))
     with pytest.raises(WrongType, match="a path, a PIL image or a uint8 array, not BytesIO"):
         open_picture(io.BytesIO())  # type: ignore[arg-type]
-

@@ -10,7 +10,7 @@ from captum_blocks.compose.icons import Icon, IconRequest, Quality, channel_requ
 from captum_blocks.compose.states import states_of
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Hidden, Out, Selection, Substrate
+from captum_blocks.grammar import Hidden, Out, Selection, Substrate, as_substrate
 from captum_blocks.scene import Field, Sprite
 from captum_blocks.scene import Selection as SceneSelection
 
@@ -114,9 +114,10 @@ class Pools:
                 name, selection.gesture, "spatial", keys, default, grid, self.extent
             )
         else:
-            name = f"{given}{selection.gesture}-{selection.atom}-{place_name(value.source)}"
+            owner = as_substrate(Out()) if selection.atom == "class" else value.source
+            name = f"{given}{selection.gesture}-{selection.atom}-{place_name(owner)}"
             axis = value.coords[selection.atom]
-            keys = tuple(self.key(value.source, axis[int(i)]) for i in states)  # type: ignore[arg-type]
+            keys = tuple(self.key(owner, axis[int(i)]) for i in states)  # type: ignore[arg-type]
             made = SceneSelection(name, selection.gesture, selection.atom, keys, default)
         if name not in self.selections or default:
             self.selections[name] = made

@@ -1,0 +1,48 @@
+"""The page of a real run: EfficientNet-Lite0 with its ImageNet weights on a real photograph."""
+
+from __future__ import annotations
+
+WORDS = '.panel[aria-label="What fires here"] .mark'
+
+
+def words(tab) -> list[str]:
+    return tab.locator(WORDS).evaluate_all("marks => marks.map(m => m.dataset.key)")
+
+
+def point(tab, y: float, x: float) -> None:
+    box = tab.locator("[data-stage]").bounding_box()
+    tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def test_pointing_at_two_places_shows_two_dictionaries(
+    open_page, real_page, real_explanation
+) -> None:
+    tab = open_page(real_page)
+    panel = next(p for p in real_explanation.scene.panels() if p.title == "What fires here")
+    top, left, bottom, right = real_explanation.scene.photo.seen
+    assert len(words(tab)) == 6
+    shown = []
+    for row, column in ((4, 5), (11, 10)):
+        y = top + (row + 0.5) / 14 * (bottom - top)
+        x = left + (column + 0.5) / 14 * (right - left)
+        point(tab, y, x)
+        shown.append(words(tab))
+        assert shown[-1] == [mark.key for mark in panel.frames[row * 14 + column]]
+    assert shown[0] != shown[1]
+
+
+def test_the_page_answers_its_question(open_page, real_page, real_explanation) -> None:
+    tab = open_page(real_page)
+    assert tab.locator("h1").inner_text() == real_explanation.scene.title
+    assert tab.get_by_text("not explained by the groups").first.is_visible()
+    assert tab.locator("h2").all_inner_texts() == [
+        chapter.heading for chapter in real_explanation.scene.chapters
+    ]
+
+
+def test_an_interactive_panel_is_in_view_at_once(open_page, real_page) -> None:
+    tab = open_page(real_page)
+    tops = tab.locator("[data-panel]").evaluate_all(
+        "panels => panels.map(p => p.getBoundingClientRect()).map(b => [b.top, b.bottom])"
+    )
+    assert any(top >= 0 and bottom <= 720 for top, bottom in tops)

@@ -1,0 +1,226 @@
+"""Interfaces become scenes: the right panels, marks, icons and words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import captum_blocks as cb
+from captum_blocks import hooks
+from captum_blocks.compose import Quality
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.scene import Bars, Overlay
+from tests.conftest import FEW_STEPS
+
+LATE = cb.Hidden("late")
+
+
+@pytest.fixture
+def explain(small, noise_picture, store):
+    def run(interface, quality=FEW_STEPS, image=noise_picture, **options):
+        return cb.explain(
+            interface, small, image, quality=quality, progress=False, store=store, **options
+        )
+
+    return run
+
+
+def test_dictionary_has_a_frame_for_every_place(explain, small, noise_picture) -> None:
+    ex = explain(cb.semantic_dictionary("late", top=2))
+    photo, words = ex.scene.panels()
+    assert isinstance(photo, Overlay)
+    assert photo.stage
+    assert photo.sets == words.follows[0]
+    assert len(words.frames) == 16
+    acts = cb.evaluate(cb.Activation(LATE.neurons), small, small.read(noise_picture)).data[0]
+    for place, marks in enumerate(words.frames):
+        column = acts[:, place // 4, place % 4]
+        assert [mark.values[0] for mark in marks] == pytest.approx(
+            column.topk(2).values.tolist(), abs=1e-5
+        )
+
+
+def test_groups_residual_and_total_are_marks(explain) -> None:
+    ex = explain(cb.neuron_groups("late", n=2, classes=cb.Out(0, 2)))
+    _, effect = ex.scene.panels()
+    assert isinstance(effect, Bars)
+    assert effect.columns == ("cat", "pig")
+    (marks,) = effect.frames
+    assert [mark.role for mark in marks] == ["atom", "atom", "remainder", "total"]
+    for column in range(2):
+        *parts, total = (mark.values[column] for mark in marks)
+        assert sum(parts) == pytest.approx(total, abs=1e-5)
+    assert [mark.hue for mark in marks] == [0, 1, None, None]
+    assert all(mark.sprite in ex.scene.sprites for mark in marks[:2])
+
+
+def test_the_budget_goes_to_what_is_seen_first(explain, small) -> None:
+    quality = Quality(size=32, n_steps=1, budget=3)
+    ex = explain(cb.semantic_dictionary("late", top=3), quality)
+    words = list(ex.scene.panels())[1]
+    assert len(ex.scene.sprites) == 3
+    opened = words.frames[ex.scene.default_frame(words)]
+    assert {mark.sprite for mark in opened if mark.values[0] > 0} <= set(ex.scene.sprites)
+    assert "icons were drawn for the channels that carry" in words.left_out
+
+
+def test_what_is_left_out_is_said(explain) -> None:
+    ex = explain(cb.channel_attribution("late", strongest=3, classes=cb.Out(1)))
+    (panel,) = ex.scene.panels()
+    value = next(iter(ex.values.values()))
+    assert panel.left_out.startswith("showing 3 of 10 channels, ")
+    assert [mark.label for mark in panel.frames[0][3:]] == ["7 other channels", "the whole layer"]
+    assert value.counts == {"channel": 10}
+
+
+def test_a_report_is_chapters_with_questions(explain) -> None:
+    ex = explain(cb.report("early", "late", groups=2))
+    assert [chapter.heading for chapter in ex.scene.chapters] == [
+        "What did it answer?",
+        "Which parts of the picture made it say so?",
+        "What did it see there?",
+        "Which single channels mattered most?",
+    ]
+    assert ex.scene.title.startswith("Why “")
+    assert "groups of channels at late" in ex.scene.answer.lower().replace("group ", "groups ")
+    assert dict(ex.scene.footer)["layers"] == "early, late"
+    assert len(ex.scene.selections) == len({s.name for s in ex.scene.selections}) == 2
+
+
+def test_a_raw_captum_workflow(small_module, small_x, store) -> None:
+    """Any nn.Module and a ready tensor: no Network, no file, no labels."""
+    ex = cb.explain(
+        cb.report("early", "late", groups=2),
+        small_module,
+        small_x,
+        quality=FEW_STEPS,
+        progress=False,
+        store=store,
+    )
+    top = int(small_module(small_x).argmax())
+    assert ex.scene.title == f"Why “class {top}”? What SmallNet saw in the picture given"
+    assert dict(ex.scene.footer)["photograph"].endswith("rescaled for display")
+    assert [prediction.index for prediction in ex.predictions][0] == top
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_module_comes_back_as_it_was(small_module, small_x, store, fails) -> None:
+    small_module.train()
+    small_module.early.eval()
+    before = {name: tensor.clone() for name, tensor in small_module.state_dict().items()}
+    flags = [module.training for module in small_module.modules()]
+    torch.manual_seed(0)
+    expected_draw = torch.rand(1)
+    torch.manual_seed(0)
+    interface = cb.report("early", "late", groups=2)
+    run = dict(quality=FEW_STEPS, progress=False, store=store)
+    if fails:
+        bad = cb.neuron_groups("late", method="LayerGradCam")
+        with pytest.raises(cb.BlocksError):
+            cb.explain(bad, small_module, small_x, **run)
+    else:
+        cb.explain(interface, small_module, small_x, **run)
+    assert torch.equal(torch.rand(1), expected_draw)
+    assert [module.training for module in small_module.modules()] == flags
+    assert sum(len(module._forward_hooks) for module in small_module.modules()) == 0
+    assert all(parameter.requires_grad for parameter in small_module.parameters())
+    assert all(parameter.grad is None for parameter in small_module.parameters())
+    for name, tensor in small_module.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    small_module.eval()
+
+
+def test_one_forward_pass_for_all_layers(small, explain, monkeypatch) -> None:
+    captured = []
+    original = hooks.capture
+
+    def counted(layers, **options):
+        captured.append(sorted(layers))
+        return original(layers, **options)
+
+    monkeypatch.setattr("captum_blocks.compose.context.capture", counted)
+    explain(cb.report("early", "late", groups=2))
+    assert captured == [["early", "late"]]
+
+
+def test_icons_come_from_the_store_the_second_time(explain, store, monkeypatch) -> None:
+    interface = cb.neuron_groups("late", n=2)
+    first = explain(interface)
+    assert store.info().entries == 2
+
+    def never(*args, **options):
+        raise AssertionError("an icon was rendered again")
+
+    monkeypatch.setattr("captum_blocks.optim.FeatureVisualizer.visualize", never)
+    second = explain(interface)
+    for name, sprite in first.scene.sprites.items():
+        assert np.array_equal(sprite.pixels, second.scene.sprites[name].pixels)
+
+
+def test_a_damaged_icon_is_made_again(explain, store) -> None:
+    interface = cb.neuron_groups("late", n=2)
+    first = explain(interface)
+    for path in store.folder.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:40])
+    second = explain(interface)
+    for name, sprite in first.scene.sprites.items():
+        assert np.array_equal(sprite.pixels, second.scene.sprites[name].pixels)
+
+
+def test_ctrl_c_keeps_finished_icons(explain, store, monkeypatch) -> None:
+    from captum_blocks.compose import icons
+
+    monkeypatch.setattr(icons, "BATCH", 1)
+    original = icons._visualized
+    calls = []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(icons, "_visualized", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        explain(cb.neuron_groups("late", n=2))
+    assert store.info().entries == 1
+
+
+@pytest.mark.parametrize(
+    ("interface", "message"),
+    [
+        (cb.InfoVis(cb.Activation(LATE.neurons), "overlay"), "has no map to lay over a photograph"),
+        (cb.InfoVis(cb.Activation(LATE.neurons)), "bars and icons need one"),
+        (
+            cb.InfoVis(cb.Attribution(LATE.spatial, cb.Out(0, 1)), "overlay"),
+            r"a map shows one class: add .filter\(to=0\)",
+        ),
+        (
+            cb.FeatureVis(cb.Activation(LATE.channels).filter(at=cb.hover("spatial"))),
+            "a selection of spatial atoms cannot pick from",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_says_why(explain, interface, message) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        explain(interface)
+
+
+def test_several_photographs_are_refused(small, small_x, store) -> None:
+    with pytest.raises(InvalidArgument, match="a page shows one photograph, not 2"):
+        cb.explain(cb.predictions(), small, small_x.repeat(2, 1, 1, 1), progress=False, store=store)
+
+
+def test_spatial_attribution_follows_a_class(explain) -> None:
+    """An interface that no preset has: point at a class, see what spoke for it."""
+    chosen = cb.hover("class")
+    every = cb.Attribution(LATE.spatial, cb.Out())
+    ui = cb.InfoVis(cb.Activation(cb.Out()), sets=chosen) | cb.InfoVis(
+        every.filter(to=chosen), "overlay", title="What spoke for it"
+    )
+    ex = explain(ui)
+    bars, came = ex.scene.panels()
+    assert not came.stage
+    assert len(came.frames) == 3
+    assert bars.sets == came.follows[0]

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from captum.attr import LayerIntegratedGradients
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import captum_blocks as cb
+from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
+from captum_blocks.grammar import from_json, to_json
+
+NET = nn.Sequential(nn.ReLU())
+CONFIGURED = LayerIntegratedGradients(NET, NET[0])
+HERE = cb.hover("spatial")
+LAYER = cb.Hidden("layer3")
+
+substrates = st.sampled_from(
+    [
+        LAYER.neurons,
+        LAYER.spatial,
+        LAYER.channels,
+        LAYER.channels[:4],
+        LAYER.groups(3, seed=2),
+        LAYER.groups(cb.Given("mine")),
+        LAYER.whole,
+        LAYER.tokens,
+        cb.Input().spatial,
+    ]
+)
+targets = st.sampled_from([cb.Out(207, "tiger cat"), cb.Out(top=2), cb.Out()])
+methods = st.sampled_from(
+    [cb.Method("LayerConductance", n_steps=3, baselines=cb.Given("b")), cb.Given("ig")]
+)
+contents = st.one_of(
+    st.builds(cb.Activation, substrates), st.builds(cb.Attribution, substrates, targets, methods)
+)
+filters = st.one_of(
+    contents,
+    st.builds(lambda content, n: content.filter(at=HERE, top=n), contents, st.integers(1, 9)),
+    st.builds(lambda content: content.filter(above=0.5).filter(strongest=3), contents),
+)
+elements = st.one_of(
+    st.builds(cb.InfoVis, filters, st.sampled_from(["overlay", "bars"]), sets=st.just(HERE)),
+    st.builds(cb.FeatureVis, filters, title=st.text()),
+)
+interfaces = st.builds(
+    lambda parts, title: (parts[0] | parts[1] & parts[2]).titled(title, "how"),
+    st.tuples(elements, elements, elements),
+    st.text(),
+)
+
+
+@given(interfaces)
+def test_an_interface_survives_json(interface: cb.Interface) -> None:
+    again = cb.Interface.from_json(interface.to_json())
+    assert again == interface
+    assert hash(again) == hash(interface)
+    assert repr(again) == repr(interface)
+
+
+def test_presets_are_words() -> None:
+    interface = cb.report("layer3", "layer4", classes=cb.Out(1, 2), method="LayerConductance")
+    assert cb.Interface.from_json(interface.to_json()) == interface
+
+
+def test_below_binds_tighter_than_beside() -> None:
+    a, b, c = (cb.FeatureVis(LAYER.channels[:n]) for n in (1, 2, 3))
+    assert (a | b & c).parts == (a, b & c)
+    assert (a | b | c).parts == (a, b, c)
+    assert ((a & b) & c).arrangement == "below"
+
+
+def test_a_bare_layer_means_its_neurons() -> None:
+    assert cb.Activation(LAYER) == cb.Activation(LAYER.neurons)
+    assert cb.FeatureVis(LAYER.channels[:2]).content == cb.Activation(LAYER.channels[[0, 1]])
+
+
+def test_classes_are_stored_by_name() -> None:
+    content = cb.Attribution(LAYER.groups(2), cb.Out(1), method=LayerIntegratedGradients, n_steps=4)
+    assert content.method == cb.Method("LayerIntegratedGradients", n_steps=4)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: LAYER.groups(0), InvalidArgument, "0 groups: at least one is needed"),
+        (lambda: LAYER.groups(2.5), WrongType, r"groups\(\) takes a number or a Given reducer"),
+        (lambda: cb.Hidden(3), WrongType, "a layer is named, as in 'layer3.1', not int"),
+        (lambda: cb.Out(1, top=2), InvalidArgument, "Out takes classes, or top=, not both"),
+        (lambda: cb.Out(1, 1), InvalidArgument, "a class is named twice"),
+        (lambda: cb.Out(1.0), WrongType, "a class is an index or a name, not 1.0"),
+        (lambda: cb.Activation("layer3"), WrongType, "'layer3' is no substrate; take e.g."),
+        (lambda: cb.hover("pixel"), InvalidArgument, "a selection is one of spatial, channel"),
+        (lambda: cb.InfoVis(LAYER), WrongType, "InfoVis draws a content"),
+        (
+            lambda: cb.InfoVis(cb.Activation(LAYER), "rainbow"),
+            InvalidArgument,
+            "no mark 'rainbow'; there are overlay, bars",
+        ),
+        (
+            lambda: cb.Attribution(cb.Out(1), cb.Out(1)),
+            InvalidArgument,
+            "the output is a target of attribution, not a source",
+        ),
+        (
+            lambda: cb.Attribution(LAYER, LAYER),
+            InvalidArgument,
+            r"attribution goes to classes of the output, e.g. Out\(207\)",
+        ),
+        (
+            lambda: cb.Attribution(LAYER, cb.Out(1), method=CONFIGURED),
+            WrongType,
+            "a spec holds names: give the method as a class or by name",
+        ),
+        (
+            lambda: cb.Activation(LAYER).filter(),
+            InvalidArgument,
+            "a filter needs one of at, to, top",
+        ),
+        (lambda: cb.Activation(LAYER).filter(top=0), InvalidArgument, "top=0: at least one atom"),
+        (lambda: LAYER.spatial[3], InvalidArgument, "spatial atoms are not picked by number"),
+        (lambda: LAYER.channels[3:], InvalidArgument, "a slice of atoms needs an end"),
+        (lambda: cb.Interface(()), InvalidArgument, "an interface needs at least one element"),
+        (
+            lambda: cb.FeatureVis(LAYER.channels) | 3,
+            WrongType,
+            "only interfaces and elements stand together, not 3",
+        ),
+    ],
+)
+def test_wrong_words_are_refused(make, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_objects_do_not_stand_in_a_spec() -> None:
+    content = cb.Attribution(LAYER, cb.Out(1), method="LayerConductance", baselines=object())
+    with pytest.raises(
+        InvalidArgument, match=r"a object cannot stand in a spec; name it with Given"
+    ):
+        to_json(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("{", InvalidArgument, "this is not JSON"),
+        ("[]", InvalidArgument, "this JSON holds no captum_blocks spec"),
+        ('{"captum_blocks": 99}', InvalidArgument, "this spec is of version 99"),
+        (
+            '{"captum_blocks": 1, "spec": {"word": "os.system"}}',
+            UnknownName,
+            "no word 'os.system' in the grammar",
+        ),
+        (
+            '{"captum_blocks": 1, "spec": {"word": "Hidden", "layr": "x"}}',
+            InvalidArgument,
+            "Hidden has no field 'layr'; did you mean 'layer'?",
+        ),
+        (
+            '{"captum_blocks": 1, "spec": {"word": "Hidden"}}',
+            InvalidArgument,
+            "Hidden needs the field 'layer'",
+        ),
+        (
+            '{"captum_blocks": 1, "spec": {"word": "Out", "classes": [1], "top": 2}}',
+            InvalidArgument,
+            "not both",
+        ),
+    ],
+)
+def test_wrong_json_is_refused(text: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        from_json(text)
+
+
+def test_json_is_plain_data() -> None:
+    data = json.loads(to_json(cb.Out(top=2)))
+    assert data == {"captum_blocks": 1, "spec": {"word": "Out", "top": 2}}
+    with pytest.raises(WrongType, match="this JSON holds a Out, not an Interface"):
+        cb.Interface.from_json(to_json(cb.Out(top=2)))

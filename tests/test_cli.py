@@ -1,0 +1,184 @@
+"""The command line as a person meets it: a real process, real exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from captum_blocks.cli import main
+from captum_blocks.store import Store
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", str(tmp_path / "icons"))
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
+
+
+@pytest.fixture
+def rough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draft quality with the fewest steps: the whole walk, seconds instead of a minute."""
+    from captum_blocks.compose import icons
+
+    few = icons.Quality(size=48, n_steps=2, budget=8)
+    monkeypatch.setitem(icons.QUALITIES, "draft", few)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("rough")
+def test_explain_says_what_it_saw(run: Run, photo_file: Path, tmp_path: Path) -> None:
+    result = run("explain", photo_file, "-o", "page.html", "--quality", "draft")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert "Egyptian cat (285)" in lines[0]
+    assert "groups of channels at bn2 add" in lines[-2]
+    assert lines[-1].startswith("page.html  (")
+    assert (tmp_path / "page.html").stat().st_size > 50_000
+
+
+@pytest.mark.usefixtures("rough")
+def test_options_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> None:
+    arguments = ["--classes", "tabby; 285", "--method", "LayerGradientShap", "--layers", "bn2"]
+    arguments += ["--groups", "3", "--quality", "draft", "--quiet"]
+    result = run("explain", photo_file, "-o", "page.html", *arguments)
+    assert (result.exit_code, result.output) == (0, "")
+    page = (tmp_path / "page.html").read_text()
+    assert "LayerGradientShap" in page
+    assert "group 3" in page
+    assert "group 4" not in page
+
+
+@pytest.mark.usefixtures("rough")
+def test_demo_writes_into_the_current_folder(run: Run, tmp_path: Path) -> None:
+    assert run("demo", "--quality", "draft").exit_code == 0
+    assert (tmp_path / "captum-blocks-demo.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["explain", "none.jpg", "-o", "p.html"], "no such picture: none.jpg"),
+        (["explain", "empty.jpg", "-o", "p.html"], "empty.jpg is empty (0 bytes)"),
+        (["explain", "text.jpg", "-o", "p.html"], "text.jpg is not an image that Pillow can read"),
+        (["explain", "PHOTO", "-o", "no/p.html"], "there is no folder no"),
+        (["explain", "PHOTO", "-o", "p.doc"], "its ending is none of"),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--network", "demmo"],
+            "no network 'demmo'; did you mean 'demo'?",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--layers", "bn22"],
+            "no layer 'bn22' in EfficientNet; did you mean 'bn2'",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--method", "LayerGradientXActivatoin"],
+            "did you mean 'LayerGradientXActivation'",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--classes", "egyptian catt"],
+            "no class 'egyptian catt' in EfficientNet-Lite0; did you mean 'Egyptian cat'",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--classes", "1000"],
+            "no class 1000: EfficientNet-Lite0 has classes 0 to 999",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--quality", "best"],
+            "no quality 'best'; there are draft, standard, high",
+        ),
+        (["explain", "PHOTO", "-o", "p.html", "--groups", "0"], "at least one is needed"),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--method", "LayerFeatureAblation"],
+            "forward passes",
+        ),
+        (["icons", "demo", "bn2", "--channels", "1280"], "the layer has channels 0 to 1279"),
+        (["layers", "nothing"], "no network 'nothing'"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    run: Run, photo_file: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("hello")
+    before = sorted(tmp_path.iterdir())
+    result = (
+        run(*(str(photo_file) if part == "PHOTO" else part for part in arguments), "--quiet")
+        if arguments[0] != "layers"
+        else run(*arguments)
+    )
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    assert sorted(path for path in tmp_path.iterdir() if path.name != "icons") == before
+
+
+def test_an_expensive_method_is_refused_with_the_count(run: Run, photo_file: Path) -> None:
+    result = run("explain", photo_file, "-o", "p.html", "--method", "LayerFeatureAblation")
+    assert "62,7" in result.stderr or "125,4" in result.stderr
+
+
+def test_a_folder_that_is_not_writable(run: Run, photo_file: Path) -> None:
+    result = run("explain", photo_file, "-o", "/proc/page.html")
+    assert result.exit_code == 2
+    assert "is not writable" in result.stderr
+
+
+def test_layers_lists_the_demo_network(run: Run) -> None:
+    result = run("layers", "demo")
+    assert result.exit_code == 0
+    assert "blocks.4.2.bn1" in result.stdout
+
+
+def test_icons_resume_and_cache_tells(run: Run, tmp_path: Path) -> None:
+    from captum_blocks.compose import icons
+
+    few = icons.Quality(size=32, n_steps=2, budget=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(icons.QUALITIES, "draft", few)  # type: ignore[arg-type]
+        first = run("icons", "demo", "blocks.0.0.bn1", "--channels", "0-2", "--quality", "draft")
+        more = run("icons", "demo", "blocks.0.0.bn1", "--channels", "0-4", "--quality", "draft")
+    assert "3 icons of blocks.0.0.bn1 (3 new)" in first.stdout
+    assert "5 icons of blocks.0.0.bn1 (2 new)" in more.stdout
+    assert run("cache", "info").stdout.startswith("5 icons, ")
+    assert run("cache", "clear").stdout == "5 icons removed\n"
+    assert Store(tmp_path / "icons").info().entries == 0
+
+
+def test_ctrl_c_is_130_and_leaves_no_page(photo_file: Path, tmp_path: Path) -> None:
+    """A real interrupt of a real process while icons are being drawn."""
+    cache = tmp_path / "icons"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from captum_blocks.cli import main; main()",
+            *("explain", str(photo_file), "-o", str(tmp_path / "page.html"), "--quality", "draft"),
+        ],
+        env={**os.environ, "CAPTUM_BLOCKS_CACHE_DIR": str(cache)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 300
+    while not list(cache.rglob("*.png")):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.rstrip().endswith("interrupted; finished icons are kept")
+    assert "Traceback" not in errors
+    assert not (tmp_path / "page.html").exists()
+    assert Store(cache).info().entries >= 1

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import captum_blocks as cb
+from captum_blocks.errors import InvalidArgument, UnknownName
+from captum_blocks.explanation import writable
+
+
+def test_a_page_is_one_small_file(real_page: Path) -> None:
+    text = real_page.read_text(encoding="utf-8")
+    assert real_page.stat().st_size < 4e6
+    assert "Egyptian cat" in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+
+
+def test_the_answer_is_made_from_the_numbers(real_explanation: cb.Explanation) -> None:
+    groups = cb.Hidden("bn2").groups(6)
+    value = real_explanation.values[cb.Attribution(groups, cb.Out(top=2))]
+    total = f"{float(value.total[0, 0]):.2f}"
+    assert f"the whole layer adds +{total}" in real_explanation.scene.answer
+    parts = value.data[0, 0].sum() + value.remainder["residual"][0, 0]
+    torch.testing.assert_close(parts, value.total[0, 0])
+
+
+def test_numbers_as_npz(real_explanation: cb.Explanation, tmp_path: Path) -> None:
+    path = real_explanation.save(tmp_path / "values.npz")
+    with np.load(path) as arrays:
+        assert len(arrays.files) >= len(real_explanation.values)
+        key = "Activation(source=Hidden('bn2').groups(6))"
+        content = cb.Activation(cb.Hidden("bn2").groups(6))
+        assert np.array_equal(arrays[key], real_explanation.values[content].data.numpy())
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_figures(real_explanation: cb.Explanation, tmp_path: Path, ending: str) -> None:
+    path = real_explanation.save(tmp_path / f"page.{ending}")
+    if ending == "png":
+        with Image.open(path) as image:
+            assert image.width >= 1000
+            assert np.asarray(image.convert("L")).std() > 10
+    else:
+        assert path.read_bytes()[:5] in (b"<?xml", b"%PDF-")
+    assert [other.name for other in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_notebook_shows_the_page(real_explanation: cb.Explanation) -> None:
+    shown = real_explanation._repr_html_()
+    assert shown.startswith('<iframe src="data:text/html;base64,')
+
+
+def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"its ending is none of .html, .htm, .png"):
+        writable(tmp_path / "page.doc")
+    with pytest.raises(InvalidArgument, match="there is no folder"):
+        writable(tmp_path / "nowhere" / "page.html")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(InvalidArgument, match="it is a folder"):
+        writable(tmp_path / "folder.html")
+
+
+def test_unknown_quality_is_refused_first() -> None:
+    with pytest.raises(UnknownName, match="no quality 'hihg'; did you mean 'high'"):
+        cb.explain(cb.predictions(), None, "nowhere.png", quality="hihg")  # type: ignore[arg-type]

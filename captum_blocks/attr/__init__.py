@@ -6,6 +6,8 @@ from captum_blocks.attr.catalogue import MOST_FORWARD_PASSES, methods, resolve_m
 from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.groups import LayerGroupAttribution
 from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
+from captum_blocks.attr.dependence import PathDependence, path_dependence
+from captum_blocks.attr.paths import LayerPathGradients
 from captum_blocks.attr.pooling import blur, relaxed_pooling
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.results import GroupResult, LayerResult
@@ -18,10 +20,13 @@ __all__ = [
     "GroupResult",
     "LayerGroupAttribution",
     "LayerMethod",
+    "LayerPathGradients",
     "LayerResult",
     "LayerToLayerAttribution",
+    "PathDependence",
     "blur",
     "methods",
+    "path_dependence",
     "regroup",
     "relaxed_pooling",
     "resolve_method",

@@ -17,7 +17,12 @@ from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, 
 Method: TypeAlias = "str | type | Attribution | Callable[[nn.Module, nn.Module], Attribution]"
 
 REQUIRED = inspect.Parameter.empty
-_LINEAR = ("LayerGradientXActivation", "LayerIntegratedGradients", "LayerDeepLift")
+_LINEAR = (
+    "LayerDeepLift",
+    "LayerGradientXActivation",
+    "LayerIntegratedGradients",
+    "LayerPathGradients",
+)
 _MASKS = ("layer_mask", "feature_mask")
 _OURS_AT_INIT = {"self", "forward_func", "model", "layer", "device_ids", "kwargs", "args"}
 _OURS_AT_CALL = {

@@ -16,6 +16,7 @@ from typing import Any
 import captum.attr as captum_attr
 from captum.attr import Attribution, LayerAttribution
 
+from captum_blocks.attr.paths import LayerPathGradients
 from captum_blocks.errors import UnknownName, UnsupportedMethod, did_you_mean
 
 MOST_FORWARD_PASSES = 2000
@@ -63,6 +64,7 @@ _STEPS = {
     "InternalInfluence",
     "LayerConductance",
     "LayerIntegratedGradients",
+    "LayerPathGradients",
 }
 _ONE_BY_ONE = {
     "FeatureAblation",
@@ -85,6 +87,7 @@ def _registry() -> dict[str, type]:
         and "attribute" in dir(value)
     }
     found.pop("LayerAttribution", None)
+    found[LayerPathGradients.__name__] = LayerPathGradients
     for name in _HEAD_METHODS:
         if hasattr(captum_attr, name):
             found[name] = getattr(captum_attr, name)
@@ -92,7 +95,7 @@ def _registry() -> dict[str, type]:
 
 
 def methods() -> dict[str, type]:
-    """Every attribution class of Captum that can be used on a layer, by name.
+    """Every attribution class that can be used on a layer, by name: Captum's and this package's.
 
     The ``Layer...`` classes and ``InternalInfluence`` look at the layer themselves; the others are
     Captum's methods for inputs, which run on the head: the rest of the network as a function of the

@@ -1,0 +1,150 @@
+"""Gradients along a path of the layer's activation, as the article defines them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import torch
+from captum.attr import LayerAttribution
+from captum.log import log_usage
+from torch import Tensor, nn
+
+from captum_blocks import hooks
+from captum_blocks.attr.head import class_scores
+from captum_blocks.errors import InvalidArgument, UnknownName, UnusableLayer, did_you_mean
+from captum_blocks.layouts import Kind, Layout, resolve
+
+Path = Literal["linear", "integrated", "stochastic"]
+
+
+class LayerPathGradients(LayerAttribution):
+    """Activation times the mean gradient along a path from zero to the layer's activation.
+
+    The path is in the layer's own space, unlike that of Captum's ``LayerConductance`` or the
+    baselines of ``LayerIntegratedGradients``, which start from an image. "The Building Blocks of
+    Interpretability" (Distill 2018) uses three: ``linear`` is the gradient at the end of the path
+    alone; ``integrated`` the mean over A n/N for n = 0 ... N-1; ``stochastic`` multiplies each of
+    those points, channel by channel, by (U + U) / 1.5 with U uniform in [0, 1). How far the
+    answers lie apart tells how much an attribution depends on the path, see ``path_dependence``.
+
+    Args:
+        forward_func: the network.
+        layer: where to look.
+        device_ids: accepted for Captum's sake.
+        multiply_by_inputs: False gives the mean gradient itself.
+        layout: where the layer keeps channels; detected when None.
+
+    >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    >>> LayerPathGradients(net, net[0]).attribute(torch.ones(3, 2), target=0, n_steps=4).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        layer: nn.Module,
+        device_ids: list[int] | None = None,
+        multiply_by_inputs: bool = True,
+        layout: Layout | Kind | None = None,
+    ) -> None:
+        LayerAttribution.__init__(self, forward_func, layer, device_ids)
+        self._multiply_by_inputs = multiply_by_inputs
+        self.layout = layout
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Whether the mean gradient is multiplied by the activation."""
+        return self._multiply_by_inputs
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        path: Path = "integrated",
+        n_steps: int = 100,
+        seed: int = 0,
+    ) -> Tensor:
+        """Attribute a score to the layer along a path.
+
+        Args:
+            inputs: what the network takes.
+            target: class index, or one per image; None for a network with a single score.
+            additional_forward_args: further arguments of the network.
+            path: linear, integrated or stochastic.
+            n_steps: points on the path; linear has one.
+            seed: of the stochastic path. All images take the same draws, so that a batch equals
+                its images one by one.
+
+        Returns:
+            In the layer's own layout, detached.
+
+        Raises:
+            UnknownName: there is no such path.
+            InvalidArgument: ``n_steps`` is not positive.
+            UnusableLayer: the score has no gradient at the layer.
+        """
+        if path not in get_args(Path):
+            known = get_args(Path)
+            raise UnknownName(
+                f"no path {path!r}{did_you_mean(str(path), known)}; known: {', '.join(known)}"
+            )
+        if n_steps < 1:
+            raise InvalidArgument(f"n_steps={n_steps}; a path has at least one point")
+        arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+        if additional_forward_args is not None:
+            more = additional_forward_args
+            arguments += more if isinstance(more, tuple) else (more,)
+        with torch.no_grad(), hooks.capture({"layer": self.layer}) as seen:
+            self.forward_func(*arguments)
+        activation = seen["layer"].detach()
+        total = torch.zeros_like(activation)
+        factors = self._factors(activation, path, n_steps, seed)
+        for factor in factors:
+            total += self._gradient(arguments, activation * factor, target)
+        mean = total / len(factors)
+        return mean * activation if self._multiply_by_inputs else mean
+
+    def _factors(self, activation: Tensor, path: Path, n_steps: int, seed: int) -> list[Tensor]:
+        if path == "linear":
+            return [activation.new_ones(())]
+        steps = [activation.new_tensor(step / n_steps) for step in range(n_steps)]
+        if path == "integrated":
+            return steps
+        axis = resolve(self.layout, activation.shape).channel_axis
+        shape = [1] * activation.ndim
+        shape[axis] = activation.shape[axis]
+        draws = torch.rand(
+            2, n_steps, shape[axis], generator=torch.Generator().manual_seed(seed)
+        ).sum(0) / 1.5
+        return [
+            step * draw.to(activation).reshape(shape)
+            for step, draw in zip(steps, draws, strict=True)
+        ]
+
+    def _gradient(self, arguments: tuple[Any, ...], point: Tensor, target: Any) -> Tensor:
+        leaf = point.detach().requires_grad_()
+        with torch.enable_grad(), hooks.replace(self.layer, lambda _: leaf.clone()):
+            score = _selected(class_scores(self.forward_func(*arguments)), target).sum()
+        if not score.requires_grad:
+            raise UnusableLayer("the score does not depend on this layer through any gradient")
+        (gradient,) = torch.autograd.grad(score, leaf)
+        return gradient
+
+
+def _selected(scores: Tensor, target: Any) -> Tensor:
+    """The score of each image, (image,), by any target a table of scores can have."""
+    if target is None:
+        if scores.shape[1] != 1:
+            raise InvalidArgument(
+                f"no target was given and the network has {scores.shape[1]} classes; give one"
+            )
+        return scores[:, 0]
+    chosen = torch.as_tensor(target, device=scores.device).reshape(-1)
+    if bool((chosen < 0).any() or (chosen >= scores.shape[1]).any()):
+        raise InvalidArgument(
+            f"target {target} does not exist: this network has classes 0 to {scores.shape[1] - 1}"
+        )
+    return scores.gather(1, chosen.expand(len(scores))[:, None])[:, 0]

@@ -104,7 +104,8 @@ def main() -> None:
         print(f"load: {time.perf_counter() - start:.1f} s")
         tab.evaluate(WATCH)
         report("photo", measure(tab, tab.locator("[data-stage]").bounding_box()))
-        tab.locator(".mark").nth(CLASSES + 500).scroll_into_view_if_needed()
+        tab.evaluate("scrollBy(0, document.querySelector('[data-panel=\"3\"]').offsetTop + 9000)")
+        tab.wait_for_timeout(500)
         window = {"x": 460, "y": 60, "width": 700, "height": 600}
         report("marks", measure(tab, window))
         browser.close()

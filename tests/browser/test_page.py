@@ -364,3 +364,18 @@ def test_dark_and_light_schemes_differ(open_page, sample):
     assert open_page(sample).evaluate(ground) == "rgb(255, 255, 255)"
     dark = open_page(sample, color_scheme="dark").evaluate(ground)
     assert max(map(int, re.findall(r"\d+", dark))) < 40
+
+
+def test_long_panels_are_filled_near_the_window_and_whole_on_paper(open_page, tmp_path):
+    marks = tuple(Mark(f"c/{k}", f"channel {k}", (k / 2000,)) for k in range(2000))
+    few = Bars("few", frames=(marks[1500:1502],))
+    chapter = Chapter("h", "r", Below((few, Bars("many", frames=(marks,)))))
+    tab = open_page(save(Scene("t", "a", None, (chapter,)), tmp_path))
+    many = tab.locator('.panel[aria-label="many"] .mark')
+    assert 20 < many.count() < 400
+    tab.locator('.panel[aria-label="few"] .mark').first.hover()
+    tab.mouse.wheel(0, 1500 * 25)
+    wait_until(tab, "document.body.textContent.includes('channel 1499')")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert many.count() == 2000
+    assert many.nth(1999).text_content() == "channel 19991.00"

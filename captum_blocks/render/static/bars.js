@@ -1,8 +1,9 @@
 // Marks with bars that share a zero line and one scale, as rows or as tiles.
 
 const MAP_WIDTH = 192;
-// Longer panels fill a mark only when it comes near the window.
-const MOST_FILLED = 120;
+// Longer panels are cut into lists, and a list is filled only when it comes near the window.
+const MOST_IN_ONE = 120;
+const IN_A_LIST = 48;
 const NEAR = "600px 0px";
 
 // What a mark needs of its panel: where zero lies, and how a value becomes a length.
@@ -21,15 +22,18 @@ class Scale {
 
 class Bars {
   constructor(body, panel, page) {
-    Object.assign(this, { panel, page, scale: new Scale(panel.domain), marks: [], numbers: [], lit: new Set() });
+    Object.assign(this, { body, panel, page, scale: new Scale(panel.domain), numbers: [], lists: [] });
     const drawn = [...new Set(panel.frames.flat())].map((number) => page.atomAt(number));
+    const longest = Math.max(1, ...panel.frames.map((frame) => frame.length));
     this.hasIcons = drawn.some(([, , sprite]) => sprite !== null);
     this.hasMaps = panel.maps && page.photo !== null && drawn.some(([, , , field]) => field !== null);
-    this.long = Math.max(0, ...panel.frames.map((frame) => frame.length)) > MOST_FILLED;
-    this.list = make("ul", "marks");
+    this.long = longest > MOST_IN_ONE;
+    this.share = this.long ? IN_A_LIST : longest;
+    this.place = make("div", "lists");
     body.classList.add(panel.arrangement, ...this.traits());
     body.style.setProperty("--columns", panel.columns.length);
-    body.append(...(panel.arrangement === "rows" ? [this.axis(), this.list] : [this.list, this.note()]));
+    body.style.setProperty("--share", this.share);
+    body.append(...(panel.arrangement === "rows" ? [this.axis(), this.place] : [this.place, this.note()]));
     if (this.long) this.watch = new IntersectionObserver((seen) => this.notice(seen), { rootMargin: NEAR });
   }
 
@@ -38,41 +42,52 @@ class Bars {
     return Object.keys(has).filter((trait) => has[trait]);
   }
 
-  show(frame) {
-    this.numbers = this.panel.frames[frame];
-    while (this.marks.length > this.numbers.length) this.marks.pop().remove();
-    while (this.marks.length < this.numbers.length) this.add();
-    for (const mark of this.marks) if (mark.near) this.fill(mark);
+  get marks() {
+    return this.lists.flatMap((list) => [...list.children]);
   }
 
-  add() {
-    const mark = make("li", "mark");
-    Object.assign(mark, { tabIndex: -1, view: this, index: this.marks.length, near: !this.long });
-    this.marks.push(mark);
-    this.list.append(mark);
-    this.watch?.observe(mark);
+  show(frame) {
+    this.numbers = this.panel.frames[frame];
+    const count = Math.ceil(this.numbers.length / this.share);
+    while (this.lists.length > count) this.lists.pop().remove();
+    while (this.lists.length < count) this.addList();
+    for (const list of this.lists) if (list.near) this.fillList(list);
+  }
+
+  addList() {
+    const list = make("ul", "marks");
+    Object.assign(list, { first: this.share * this.lists.length, near: !this.long });
+    this.lists.push(list);
+    this.place.append(list);
+    this.watch?.observe(list);
   }
 
   notice(seen) {
     for (const { target, isIntersecting } of seen) {
       target.near = isIntersecting;
-      if (isIntersecting) this.fill(target);
+      if (isIntersecting) this.fillList(target);
     }
   }
 
   fillAll() {
-    this.marks.forEach((mark) => this.fill(mark));
+    this.lists.forEach((list) => this.fillList(list));
+  }
+
+  fillList(list) {
+    const numbers = this.numbers.slice(list.first, list.first + this.share);
+    while (list.children.length > numbers.length) list.lastChild.remove();
+    while (list.children.length < numbers.length) list.append(make("li", "mark"));
+    numbers.forEach((number, i) => this.fill(list.children[i], number));
+    this.lightList(list);
   }
 
   // The node stays, so that focus and pointer stay on it, and is filled anew.
-  fill(node) {
-    const number = this.numbers[node.index];
-    if (node.number === number || number === undefined) return;
+  fill(node, number) {
+    if (node.number === number) return;
     const [atom, values, detail] = this.page.data.marks[number];
     const [key, label, sprite, field, hue, role] = this.page.data.atoms[atom];
-    if (node.shownRole) node.classList.remove(node.shownRole);
-    node.classList.add(role);
-    Object.assign(node, { number, atom, detail, label, shownRole: role });
+    node.className = `mark ${role}`;
+    Object.assign(node, { tabIndex: -1, number, atom, detail, label });
     node.dataset.key = key;
     // Beside a photograph the readout tells the detail; elsewhere the browser's own hint does.
     node.title = this.page.stage ? label : detail || label;
@@ -85,14 +100,17 @@ class Bars {
 
   // Marks of this key are lit and the others step back; a panel without one stays as it is.
   light(key, pinned) {
-    const keys = key === null && pinned === null ? [] : this.numbers.map((number) => this.page.atomAt(number)[0]);
-    const lit = new Set(this.marks.filter((mark) => key !== null && keys[mark.index] === key));
-    for (const mark of this.lit) if (!lit.has(mark)) mark.classList.remove("lit");
-    for (const mark of lit) mark.classList.add("lit");
-    this.lit = lit;
-    this.list.classList.toggle("has-lit", lit.size > 0);
-    this.list.querySelectorAll(".pinned").forEach((mark) => mark.classList.remove("pinned"));
-    if (pinned !== null) this.marks.forEach((mark) => keys[mark.index] === pinned && mark.classList.add("pinned"));
+    Object.assign(this, { key, pinned });
+    const known = key !== null && this.numbers.some((number) => this.page.atomAt(number)[0] === key);
+    this.place.classList.toggle("has-lit", known);
+    for (const list of this.lists) if (list.near) this.lightList(list);
+  }
+
+  lightList(list) {
+    for (const mark of list.children) {
+      mark.classList.toggle("lit", mark.dataset.key === this.key);
+      mark.classList.toggle("pinned", mark.dataset.key === this.pinned);
+    }
   }
 
   // Groups that are silent at the place pointed at step back.

@@ -143,7 +143,6 @@ class Page {
   }
 
   pointAtMark(mark) {
-    mark.view.fill(mark);
     this.atom.over = mark.atom;
     this.overMark = mark;
     const selection = this.setBy(mark);

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from captum_blocks import optim as optim
+    from captum_blocks.attr import GroupAttribution as GroupAttribution
     from captum_blocks.attr import LayerGroupAttribution as LayerGroupAttribution
+    from captum_blocks.attr import LayerToLayerAttribution as LayerToLayerAttribution
     from captum_blocks.compose import Quality as Quality
     from captum_blocks.compose import Value as Value
     from captum_blocks.compose import evaluate as evaluate
@@ -48,17 +50,10 @@ __version__ = "0.1.0"
 # Where each public name lives. They are imported on first use: torch, Captum and scikit-learn take
 # seconds, and whoever needs one engine should not wait for all of them.
 _HOMES = {
-    "attr": ("LayerGroupAttribution",),
-    "compose": (
-        "Quality",
-        "Value",
-        "evaluate",
-    ),
+    "attr": ("GroupAttribution", "LayerGroupAttribution", "LayerToLayerAttribution"),
+    "compose": ("Quality", "Value", "evaluate"),
     "errors": ("BlocksError",),
-    "explanation": (
-        "Explanation",
-        "explain",
-    ),
+    "explanation": ("Explanation", "explain"),
     "grammar": (
         "Activation",
         "Attribution",
@@ -73,14 +68,8 @@ _HOMES = {
         "hover",
     ),
     "layouts": ("Layout",),
-    "network": (
-        "Network",
-        "Preprocess",
-    ),
-    "optim": (
-        "FeatureVisualizer",
-        "objective",
-    ),
+    "network": ("Network", "Preprocess"),
+    "optim": ("FeatureVisualizer", "objective"),
     "presets": (
         "channel_attribution",
         "neuron_groups",

@@ -1,0 +1,64 @@
+"""The names a user sees, their docstrings, and the examples in them and in the README."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import captum_blocks as cb
+from captum_blocks.compose import icons
+from tests.conftest import FEW_STEPS
+
+README = Path(cb.__file__).parents[1] / "README.md"
+MODULES = [
+    info.name
+    for info in pkgutil.walk_packages(cb.__path__, "captum_blocks.")
+    if info.name != "captum_blocks.cli"
+]
+
+
+@pytest.mark.parametrize("name", cb.__all__)
+def test_every_public_name_is_there_and_explained(name: str) -> None:
+    assert len((inspect.getdoc(getattr(cb, name)) or "").split()) >= 4
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'captum_blocks' has no attribute 'explian'"):
+        _ = cb.explian
+    assert set(cb.__all__) <= set(dir(cb))
+
+
+def test_the_workflow_of_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The README's first block as printed, but for weights that would be downloaded."""
+    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    code = code.replace("ResNet18_Weights.DEFAULT", "None")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", str(tmp_path / "icons"))
+    monkeypatch.setitem(icons.QUALITIES, "standard", FEW_STEPS)  # type: ignore[arg-type]
+    x = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    torch.save(x, tmp_path / "my_batch.pt")
+    exec(compile(code, "README.md", "exec"), {})
+    assert "not explained by the groups" in (tmp_path / "why.html").read_text()
+
+
+def test_the_dictionary_of_the_readme_is_the_preset() -> None:
+    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    names = {"cb": cb}
+    exec(compile(code, "README.md", "exec"), names)
+    made, preset = names["dictionary"], cb.semantic_dictionary("layer3")
+    assert [part.content for part in made.parts] == [part.content for part in preset.parts]

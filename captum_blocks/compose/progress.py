@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,9 @@ class Progress:
         shape = "{desc:<42}{percentage:3.0f}%|{bar:24}| {elapsed}"
         if total is not None:
             shape += " [{n:.0f}/{total:.0f} " + unit + ", {remaining} left]"
-        with tqdm(total=total or 1, desc=name, bar_format=shape, disable=not self.enabled) as bar:
+        # A log file or a pipe is not redrawn: fewer lines say as much there.
+        pause = 0.1 if sys.stderr.isatty() else 2.0
+        options = {"bar_format": shape, "mininterval": pause, "disable": not self.enabled}
+        with tqdm(total=total or 1, desc=name, **options) as bar:
             yield bar.update
             bar.update(bar.total - bar.n)

@@ -25,6 +25,7 @@ SCRIPTS = (
     "bars.js",
     "panels.js",
     "controls.js",
+    "copy.js",
     "gestures.js",
     "blocks.js",
 )

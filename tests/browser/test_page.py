@@ -251,6 +251,24 @@ def test_an_icon_is_enlarged_with_its_details(open_page, sample):
     assert tab.locator("dialog[open]").count() == 0
 
 
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_panel_is_saved_as_the_picture_it_is(open_page, sample, number):
+    tab = open_page(sample)
+    # Without a clipboard the picture comes as a file.
+    tab.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    panel = tab.locator(f'[data-panel="{number}"]')
+    panel.hover()
+    with tab.expect_download() as download:
+        panel.get_by_role("button", name="Copy as PNG").click()
+    saved = Image.open(download.value.path()).convert("RGB")
+    shown = ".stage" if number == 1 else f'[data-panel="{number}"]'
+    box = tab.locator(shown).bounding_box()
+    assert saved.width == pytest.approx(2 * (box["width"] + 28), abs=4)
+    assert saved.height <= 2 * (box["height"] + 29)
+    colours = np.asarray(saved).reshape(-1, 3).astype(int)
+    assert (colours.max(1) - colours.min(1) > 60).mean() > 0.05
+
+
 def test_icons_are_drawn_from_their_own_cell_of_the_sheet(open_page, sample):
     tab = open_page(sample)
     names = [f"bn2/group/{k}" for k in range(6)]

@@ -127,6 +127,7 @@ class Bars {
     const node = make("button", "icon");
     Object.assign(node, { type: "button", tabIndex: -1 });
     node.setAttribute("aria-label", `Enlarge ${label}`);
+    node.dataset.sprite = sprite;
     this.page.dress(node, sprite);
     return node;
   }

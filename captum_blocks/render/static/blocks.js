@@ -13,7 +13,6 @@ class Page {
     this.chosen = { over: new Map(), pinned: new Map() };
     this.view = this.firstView();
     this.viewPinned = false;
-    for (const sheet of data.sheets) sheet.url = urlOf(sheet.src);
   }
 
   start() {
@@ -31,6 +30,7 @@ class Page {
     const panel = this.data.panels[Number(section.dataset.panel)];
     const body = section.querySelector(".panel-body");
     this.controls.add(body, panel);
+    section.querySelector(".panel-head").append(copyButton());
     return { section, panel, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
   }
 
@@ -105,6 +105,18 @@ class Page {
     dressIcon(node, this.data.sheets[sheet], cell);
   }
 
+  // One icon cut out of its sheet, as a picture of its own.
+  iconPicture(sprite) {
+    const [number, cell] = this.data.sprites[sprite];
+    const { image, width, height, columns, gutter } = this.data.sheets[number];
+    const canvas = make("canvas");
+    Object.assign(canvas, { width, height });
+    const left = (cell % columns) * (width + 2 * gutter) + gutter;
+    const top = Math.floor(cell / columns) * (height + 2 * gutter) + gutter;
+    canvas.getContext("2d").drawImage(image, left, top, width, height, 0, 0, width, height);
+    return canvas.toDataURL();
+  }
+
   groupColour(hue) {
     return this.data.palette.groups[hue % this.data.palette.groups.length];
   }
@@ -116,6 +128,11 @@ class Page {
   ground(width) {
     this.thumbnail ??= greyThumbnail(this.photo, width);
     return this.thumbnail;
+  }
+
+  // What a copy of a panel shows: for a view of the photograph, the photograph.
+  pictured(section) {
+    return section.classList.contains("stage-view") ? this.stage.aside : section;
   }
 
   // Changes
@@ -275,12 +292,19 @@ function urlOf(dataUri) {
   return URL.createObjectURL(new Blob([bytesOf(body)], { type: head.slice(5, head.indexOf(";")) }));
 }
 
-// Draws as soon as the photograph can be drawn from.
+// Draws as soon as the photograph and the icons can be drawn from.
 async function mountBlocks(root, data, memory) {
   const photo = root.querySelector("[data-stage] img");
-  if (photo) await photo.decode();
+  await Promise.all([photo?.decode(), ...data.sheets.map(openSheet)]);
   const page = new Page(root, data, memory);
   page.start();
   root.classList.add("ready");
   return page;
+}
+
+async function openSheet(sheet) {
+  sheet.url = urlOf(sheet.src);
+  sheet.image = new Image();
+  sheet.image.src = sheet.url;
+  await sheet.image.decode();
 }

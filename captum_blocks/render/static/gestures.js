@@ -80,7 +80,9 @@ class Gestures {
   click(event) {
     const viewed = event.target.closest("[data-view]");
     const mark = event.target.closest(".mark");
-    if (viewed) this.page.showView(viewed.dataset.view, true);
+    const copy = event.target.closest(".copy");
+    if (copy) copyPanel(this.page, this.page.pictured(copy.closest("[data-panel]")), copy);
+    else if (viewed) this.page.showView(viewed.dataset.view, true);
     else if (event.target.closest(".smoother")) this.page.stage.smooth();
     else if (mark) this.clickMark(mark, event.target.closest(".icon"));
     else if (this.touch && !event.target.closest(".picture")) this.forgetPreview();

@@ -157,7 +157,7 @@ def _marks_panel(drawing: Drawing, icons: bool) -> Panel:
     fixed = not drawing.follows
     return Bars(
         title=drawing.element.title or repr(drawing.base.source),
-        caption=drawing.element.caption,
+        caption=drawing.element.caption or sentences.place(drawing.pools.context, drawing.base),
         unit=drawing.base.unit,
         follows=drawing.follows,
         sets=drawing.sets,
@@ -199,7 +199,7 @@ def _is_whole(value: Value) -> bool:
 
 def _column_names(value: Value, pools: Pools) -> tuple[str, ...]:
     if value.target is None:
-        return (value.unit,)
+        return ("",)
     return tuple(pools.label(value.target, index) for index in value.coords["class"])
 
 
@@ -210,7 +210,7 @@ def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
     made = [
         Mark(
             key=pools.key(source, atom),
-            label=pools.label(source, atom),
+            label=sentences.mark_label(pools.context, source, atom, pools.label(source, atom)),
             values=tuple(row),
             sprite=pools.sprite(source, atom, drawing.quality) if icons else None,
             field=pools.activation_field(source, atom),

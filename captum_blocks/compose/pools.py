@@ -42,8 +42,8 @@ class Pools:
         if source.atom == "class":
             return self.context.net.label(index)
         if source.atom == "group":
-            return f"{place_name(source)} / group {index + 1}"
-        return f"{place_name(source)} : {index}"
+            return f"group {index + 1}"
+        return f"{NAMES.get(source.atom, source.atom)} {index}"
 
     def request(self, source: Substrate, index: int) -> IconRequest | None:
         """The icon of an atom; None for atoms that have none."""
@@ -73,14 +73,15 @@ class Pools:
         if key in self.fields:
             return key
         layer = source.layer.layer
+        label = f"{self.label(source, index)} at {layer}"
         if source.atom == "group":
             sizes = self.context.directions(source).norm(dim=1)
             maps = self.context.scores(source)[0] * sizes[:, None, None]
             top = float(maps.max())  # one scale for all groups: they are compared
-            return self.field(key, maps[index], (0.0, top), self.label(source, index), index)
+            return self.field(key, maps[index], (0.0, top), label, index)
         grid = self.context.maps(layer)[0, index]
         domain = (min(0.0, float(grid.min())), float(grid.max()))
-        return self.field(key, grid, domain, self.label(source, index))
+        return self.field(key, grid, domain, label)
 
     def field(
         self,

@@ -16,6 +16,7 @@ from captum_blocks.grammar import (
     Hidden,
     Interface,
     Method,
+    Substrate,
     parts_of,
 )
 from captum_blocks.scene import Pairs
@@ -131,6 +132,22 @@ def detail(
     if value.target is not None:
         return effects(label, numbers, names, value.unit)
     return f"{label}: {value.unit} {numbers[0]:.3g}"
+
+
+def mark_label(context: Context, source: Substrate, atom: int, label: str) -> str:
+    """An atom's name beside its bar; a class with its probability."""
+    if source.atom != "class":
+        return label
+    return f"{label} ({context.logits[0].softmax(-1)[atom].item():.1%})"
+
+
+def place(context: Context, value: Value) -> str:
+    """Where a panel's atoms are: "bn2, 1280 channels on a 7 × 7 grid"."""
+    if not isinstance(value.source.layer, Hidden):
+        return ""
+    layer = value.source.layer.layer
+    channels, height, width = context.maps(layer).shape[1:]
+    return f"{layer}, {channels} channels on a {height} × {width} grid"
 
 
 def title(context: Context, picture: str) -> str:

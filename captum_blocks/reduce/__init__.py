@@ -2,7 +2,7 @@
 
 from captum_blocks.reduce import quality
 from captum_blocks.reduce.algorithms import ALGORITHMS, Algorithm, Factors, Settings
-from captum_blocks.reduce.checks import NotFitted
+from captum_blocks.reduce.checks import BatchesUnsupported, NotFitted
 from captum_blocks.reduce.choosing import Choice, choose_n_components
 from captum_blocks.reduce.encoding import encode
 from captum_blocks.reduce.layers import fit_layers, image_magnitudes
@@ -12,6 +12,7 @@ from captum_blocks.reduce.reducer import ChannelReducer
 __all__ = [
     "ALGORITHMS",
     "Algorithm",
+    "BatchesUnsupported",
     "ChannelReducer",
     "Choice",
     "Factorized",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 
 import torch
@@ -92,6 +92,14 @@ def check_same_shape(name: str, found: Rows, expected: Rows) -> None:
             f"activations have {expected.table.shape[1]} at {expected.form.shape}"
         )
     check_finite(found.table)
+
+
+def check_upper(shape: Sequence[int], expected: Sequence[int]) -> None:
+    """Refuse attributions to upper groups that are not ``(image, upper group, ...)``."""
+    shape, expected = tuple(shape), tuple(expected)
+    if shape[:1] + shape[2:] != expected or len(shape) < 3 or shape[1] < 1:
+        wanted = ", ".join(map(str, (expected[0], "upper groups", *expected[1:])))
+        raise InvalidArgument(f"upper has shape {shape}, expected ({wanted})")
 
 
 def check_groups(table: Tensor, n_groups: int) -> None:

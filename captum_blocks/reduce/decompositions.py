@@ -173,7 +173,12 @@ class Foreign(Algorithm):
         self.non_negative = bool(get_tags(estimator).input_tags.positive_only)
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
-        """Fit a clone; its own parameters decide, ``n_components`` included."""
+        """Fit a clone: its own parameters decide, ``n_components`` included."""
+        if not hasattr(self.estimator, "transform"):
+            raise InvalidArgument(
+                f"{type(self.estimator).__name__} has no transform: a reducer must score new "
+                "activations; take a decomposition such as PCA, TruncatedSVD or NMF"
+            )
         model = clone(self.estimator)
         scores = np.asarray(model.fit_transform(_array(table)))
         components, offset = _affine(model, scores)

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
 from captum_blocks.reduce.algorithms import Algorithm, Factors, Settings
+from captum_blocks.reduce.checks import check_same_shape
 from captum_blocks.reduce.decompositions import difference, halves
-from captum_blocks.reduce.rows import squared_norm
+from captum_blocks.reduce.rows import Rows, squared_norm, to_rows
 
 GOALS = ("activation", "gradient", "attribution")
 Of: TypeAlias = str | Mapping[str, float]
@@ -117,6 +118,13 @@ def weights_of(of: Of) -> dict[str, float]:
     if not kept:
         raise InvalidArgument(f"of={of!r} gives no goal a weight above 0")
     return kept
+
+
+def beside(rows: Rows, other: Any, name: str) -> Tensor:
+    """Gradients or attributions as a table of the same positions and channels."""
+    found = to_rows(other, rows.form.layout)
+    check_same_shape(name, found, rows)
+    return found.table.detach().to(rows.table)
 
 
 def build(

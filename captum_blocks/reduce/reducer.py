@@ -20,11 +20,11 @@ from captum_blocks.reduce import checks
 from captum_blocks.reduce.algorithms import ALGORITHMS, Algorithm, Factors, Settings
 from captum_blocks.reduce.checks import BatchesUnsupported
 from captum_blocks.reduce.decompositions import Foreign
-from captum_blocks.reduce.goals import Of, Problem, build, weights_of
+from captum_blocks.reduce.goals import Of, Problem, beside, build, weights_of
 from captum_blocks.reduce.nmf import INITS
 from captum_blocks.reduce.online import Online, begin
 from captum_blocks.reduce.ordering import Summary, group_shares, magnitudes, mean_x
-from captum_blocks.reduce.rows import Form, Rows, same_kind, to_rows
+from captum_blocks.reduce.rows import Form, Rows, is_table, same_kind, tables_only, to_rows
 
 ORDERS = ("auto", "position", "share", "none")
 SOLVERS = ("auto", "cd", "hals")
@@ -203,6 +203,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         Raises:
             InvalidArgument: the loader is empty, or an iterator with several epochs.
         """
+        checks.check_count("n_epochs", n_epochs)
         if n_epochs > 1 and iter(loader) is loader:
             raise InvalidArgument(
                 f"n_epochs={n_epochs} needs a loader that can be gone through again; an iterator "
@@ -258,7 +259,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         rows = self._rows(X, reset=True)
         self._algorithm, self._settings = algorithm, settings
         problem = self._problem(rows, *others)
-        self._check_table(rows.table, settings.n_components)
+        self._check_table(rows.table, rows.table if problem is None else problem.table, settings)
         with torch.no_grad():
             if problem is None:
                 factors = algorithm.fit(rows.table.detach(), settings)
@@ -288,7 +289,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         return ALGORITHMS[self.algorithm](), Settings(**known)
 
     def _rows(self, X: Any, reset: bool, of_groups: bool = False) -> Rows:
-        if not isinstance(X, Tensor) and len(getattr(X, "shape", ())) < 3:
+        if is_table(X):
             if of_groups:
                 X = np.asarray(X)
             else:
@@ -302,12 +303,13 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             self.n_features_in_ = rows.table.shape[1]
         return rows
 
-    def _check_table(self, table: Tensor, n_components: int) -> None:
-        checks.check_size(table, n_components)
+    def _check_table(self, table: Tensor, factorized: Tensor, settings: Settings) -> None:
+        """The activations themselves, and whether so many groups can be found in what is solved."""
+        checks.check_size(factorized, settings.n_components)
         self._check_values(table)
-        checks.check_not_silent(table)
+        checks.check_not_silent(factorized)
         if self._algorithm.by_rank:
-            checks.check_rank(table, n_components)
+            checks.check_rank(factorized, settings.n_components)
 
     def _check_values(self, table: Tensor) -> None:
         checks.check_finite(table)
@@ -326,10 +328,12 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
                 f"algorithm={self.algorithm!r} factorizes plain activations only; for goals and "
                 f"compatible groups take {' or '.join(map(repr, JOINT_ALGORITHMS))}"
             )
-        given["activation"] = rows.form.give_back(rows.table)
-        tables = {goal: _beside(rows, given[goal], f"{goal}s") for goal in weights}
+        given["activation"] = X = rows.form.give_back(rows.table)
+        tables = {goal: beside(rows, given[goal], f"{goal}s") for goal in weights}
+        if upper is not None:
+            checks.check_upper(upper.shape, X.shape)
         parts = [] if upper is None else [upper[:, i] for i in range(upper.shape[1])]
-        shares = [_beside(rows, part, f"upper[:, {i}]") for i, part in enumerate(parts)]
+        shares = [beside(rows, part, f"upper[:, {i}]") for i, part in enumerate(parts)]
         return build(weights, tables, shares, self._algorithm.non_negative)
 
     def _publish(self, factors: Factors, form: Form, summary: Summary) -> None:
@@ -357,7 +361,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         table = rows.table.detach()
         checks.check_width(table, self.n_features_in_)
         if online is None:
-            self._check_table(table, self.n_components)
+            self._check_table(table, table, self._settings)
             online = begin(table, self.n_components, self.init or "nndsvda", self._settings.seed)
         self._check_values(table)
         memory = None
@@ -391,8 +395,5 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             )
 
 
-def _beside(rows: Rows, other: Any, name: str) -> Tensor:
-    """Another table, of the same positions and channels."""
-    found = to_rows(other, rows.form.layout)
-    checks.check_same_shape(name, found, rows)
-    return found.table.detach().to(rows.table)
+for _name in ("transform", "fit_transform"):
+    setattr(ChannelReducer, _name, tables_only(getattr(ChannelReducer, _name)))

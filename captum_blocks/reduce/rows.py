@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,6 +96,21 @@ def to_rows(data: Array, layout: Layout | Kind | None) -> Rows:
     table = maps.permute(0, 2, 3, 1).reshape(-1, channels).to(working)
     shape = (images, height, width)
     return Rows(table, Form(found, shape, isinstance(data, Tensor), dtype, tensor.device))
+
+
+def is_table(data: Any) -> bool:
+    """Rows x columns as scikit-learn means them: no tensor, and no more than two axes."""
+    return not isinstance(data, Tensor) and len(getattr(data, "shape", ())) < 3
+
+
+def tables_only(wrapped: Any) -> Any:
+    """scikit-learn's ``set_output`` speaks of tables: let maps and tensors pass by its wrapper."""
+
+    @wraps(wrapped)
+    def method(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        return (wrapped if is_table(X) else wrapped.__wrapped__)(self, X, *args, **kwargs)
+
+    return method
 
 
 def same_kind(fitted: Layout | None, shape: Sequence[int]) -> Layout | Kind | None:

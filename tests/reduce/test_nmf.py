@@ -1,0 +1,185 @@
+"""The torch solver against scikit-learn's and against what is known."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.decomposition import NMF, non_negative_factorization
+from sklearn.decomposition._nmf import _initialize_nmf
+
+from captum_blocks.errors import UnknownName
+from captum_blocks.reduce import ChannelReducer, Penalty, factorize
+from captum_blocks.reduce.nmf import factor_signed, initial_factors
+from captum_blocks.reduce.quality import relative_error, svd_floor
+
+
+def mixture(seed=0, rows=150, groups=4, channels=20, dtype=torch.float64, noise=0.05):
+    """Sparse non-negative factors plus a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def drawn(*shape):
+        return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+    scores = drawn(rows, groups) * (drawn(rows, groups) > 0.5)
+    components = drawn(groups, channels) * (drawn(groups, channels) > 0.5)
+    return (scores @ components + noise * drawn(rows, channels)).to(dtype)
+
+
+@pytest.mark.parametrize("inner", ["columns", "gradient"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_error_is_no_worse_than_that_of_scikit_learn(inner, dtype):
+    table = mixture(dtype=dtype)
+    found = factorize(table, 4, inner=inner, max_iter=400, tol=1e-6)
+    model = NMF(4, init="nndsvd", max_iter=400, tol=1e-6)
+    theirs = table - torch.from_numpy(model.fit_transform(table.numpy()) @ model.components_)
+    ours = relative_error(table, found.scores @ found.components)
+    assert ours <= 1.005 * float(theirs.norm() / table.norm())
+    assert ours >= svd_floor(table, 4) - 1e-6
+    assert (found.scores >= 0).all()
+    assert (found.components >= 0).all()
+
+
+def test_the_reported_error_is_the_error():
+    table = mixture()
+    found = factorize(table, 4, tol=1e-9, max_iter=500)
+    direct = relative_error(table, found.scores @ found.components)
+    assert found.errors[-1] == pytest.approx(direct, rel=1e-5)
+    assert all(
+        later <= earlier * 1.001
+        for earlier, later in zip(found.errors, found.errors[1:], strict=False)
+    )
+
+
+def test_exact_factors_are_recovered_in_single_precision():
+    table = mixture(noise=0.0, dtype=torch.float32)
+    found = factorize(table, 4, max_iter=2000, tol=1e-7)
+    assert relative_error(table, found.scores @ found.components) < 2e-3
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_the_unit_of_the_activations_does_not_matter(scale):
+    table = mixture(dtype=torch.float32)
+    plain, scaled = factorize(table, 3), factorize(table * scale, 3)
+    assert scaled.errors[-1] == pytest.approx(plain.errors[-1], rel=1e-3)
+    made = scaled.scores @ scaled.components / scale
+    torch.testing.assert_close(made, plain.scores @ plain.components, rtol=1e-2, atol=1e-2)
+
+
+def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_generator_alone():
+    table = mixture()
+    before = torch.get_rng_state()
+    first, second = (factorize(table, 3, init="random", seed=5) for _ in range(2))
+    assert torch.equal(first.scores, second.scores)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(factorize(table, 3, init="random", seed=6).scores, first.scores)
+
+
+def test_a_warm_start_needs_fewer_iterations():
+    table = mixture()
+    found = factorize(table, 4, tol=1e-5, max_iter=1000)
+    again = factorize(table, 4, start=found.components, tol=1e-5, max_iter=5)
+    cold = factorize(table, 4, tol=1e-5, max_iter=5)
+    assert again.errors[0] < cold.errors[-1]
+    assert again.errors[0] == pytest.approx(found.errors[-1], rel=1e-3)
+
+
+def test_nndsvd_starts_where_scikit_learn_starts():
+    table = mixture()
+    scores, components = initial_factors(table, 4, "nndsvd")
+    w, h = _initialize_nmf(table.numpy(), 4, init="nndsvd", random_state=0)
+    np.testing.assert_allclose(scores.T.numpy(), w, atol=1e-6)
+    np.testing.assert_allclose(components.numpy(), h, atol=1e-6)
+    filled = initial_factors(table, 4, "nndsvda")[1]
+    np.testing.assert_allclose(
+        filled.numpy(),
+        _initialize_nmf(table.numpy(), 4, init="nndsvda", random_state=0)[1],
+        atol=1e-6,
+    )
+    assert (initial_factors(table, 4, "nndsvdar")[1] > 0).all()
+
+
+def penalised(table, w, h, on_w, on_h):
+    loss = 0.5 * np.sum((table - w @ h) ** 2)
+    for factor, penalty in ((w, on_w), (h, on_h)):
+        loss += penalty.l1 * factor.sum() + 0.5 * penalty.l2 * np.sum(factor**2)
+    return loss
+
+
+def test_penalties_mean_what_they_mean_in_scikit_learn():
+    table = mixture()
+    rows, channels = table.shape
+    w, h, _ = non_negative_factorization(
+        table.numpy(),
+        n_components=3,
+        init="nndsvd",
+        alpha_W=0.01,
+        alpha_H=0.02,
+        l1_ratio=0.5,
+        max_iter=2000,
+        tol=1e-8,
+    )
+    on_w, on_h = Penalty(0.005 * channels, 0.005 * channels), Penalty(0.01 * rows, 0.01 * rows)
+    found = factorize(table, 3, on_scores=on_w, on_components=on_h, max_iter=2000, tol=1e-8)
+    ours = penalised(table.numpy(), found.scores.numpy(), found.components.numpy(), on_w, on_h)
+    assert ours == pytest.approx(penalised(table.numpy(), w, h, on_w, on_h), rel=1e-3)
+    reducer = ChannelReducer(
+        3,
+        solver="hals",
+        alpha_W=0.01,
+        alpha_H=0.02,
+        l1_ratio=0.5,
+        max_iter=2000,
+        tol=1e-8,
+        order="none",
+    ).fit(table)
+    torch.testing.assert_close(reducer.components_, found.components)
+
+
+def test_more_sparsity_makes_more_zeros():
+    table = mixture()
+    dense = ChannelReducer(4).fit_transform(table)
+    sparse = ChannelReducer(4, alpha_W=0.02, alpha_H=0.0, l1_ratio=1.0).fit_transform(table)
+    assert (sparse == 0).double().mean() > (dense == 0).double().mean() + 0.1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(2, 20), st.integers(2, 12), st.integers(1, 3), st.data())
+def test_odd_tables_give_finite_factors(seed, rows, channels, groups, data):
+    table = mixture(seed, rows, 3, channels, dtype=torch.float32)
+    silent = data.draw(st.integers(0, channels - 1))
+    table[:, silent] = 0.0
+    if data.draw(st.booleans()):
+        table[:, 0] = table[:, -1]
+    if data.draw(st.booleans()):
+        table[:] = table[:1]
+    found = factorize(table, min(groups, rows, channels), max_iter=20)
+    assert found.scores.isfinite().all()
+    assert found.components.isfinite().all()
+    assert relative_error(table + 1e-9, found.scores @ found.components) <= 1.0
+
+
+def test_auto_takes_the_published_iterate_for_small_and_the_fast_solver_for_large(monkeypatch):
+    table = mixture()
+    auto = ChannelReducer(3).fit(table).components_
+    assert torch.equal(auto, ChannelReducer(3, solver="cd").fit(table).components_)
+    monkeypatch.setattr("captum_blocks.reduce.algorithms.SMALL_TABLE", 10)
+    auto = ChannelReducer(3).fit(table).components_
+    assert torch.equal(auto, ChannelReducer(3, solver="hals").fit(table).components_)
+
+
+def test_semi_nmf_comes_close_to_the_svd_floor():
+    table = mixture() - 0.3
+    start = torch.rand(len(table), 4, generator=torch.Generator().manual_seed(0)).double()
+    found = factor_signed(table, start, tol=1e-4, max_iter=300)
+    error = relative_error(table, found.scores @ found.components)
+    assert svd_floor(table, 4) <= error < 1.1 * svd_floor(table, 4)
+    assert (found.scores >= 0).all()
+    assert (found.components < 0).any()
+
+
+def test_an_unknown_start_is_refused():
+    with pytest.raises(
+        UnknownName, match="init='svd' is none of nndsvd, nndsvda, nndsvdar, random"
+    ):
+        factorize(mixture(), 2, init="svd")

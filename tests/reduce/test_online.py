@@ -1,0 +1,88 @@
+"""NMF batch by batch."""
+
+import pytest
+import torch
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.reduce import ChannelReducer
+
+
+def photographs(count=40, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    components = torch.rand(4, 16, generator=generator) * (
+        torch.rand(4, 16, generator=generator) > 0.5
+    )
+    shape = (count, 4, 5, 5)
+    scores = torch.rand(shape, generator=generator) * (torch.rand(shape, generator=generator) > 0.5)
+    return torch.einsum("bkyx,kc->bcyx", scores, components) + 0.02 * torch.rand(
+        count, 16, 5, 5, generator=generator
+    )
+
+
+def test_batches_come_close_to_all_at_once():
+    acts = photographs()
+    whole = ChannelReducer(4, solver="hals").fit(acts)
+    streamed = ChannelReducer(4).fit_loader(acts.split(8), n_epochs=3)
+    made = streamed.inverse_transform(streamed.transform(acts))
+    assert float((made - acts).norm()) < 1.05 * whole.reconstruction_err_
+    assert streamed.explained_share_ == pytest.approx(whole.explained_share_, abs=0.02)
+    assert streamed.group_share_.diff().le(0).all()
+
+
+def test_the_numbers_speak_of_all_batches():
+    acts = photographs()
+    reducer = ChannelReducer(4).fit_loader(acts.split(8), n_epochs=4)
+    scores = reducer.transform(acts)
+    table = scores.permute(0, 2, 3, 1).reshape(-1, 4)
+    strength = table.norm(dim=0) * reducer.components_.norm(dim=1)
+    torch.testing.assert_close(reducer.magnitude_, strength, rtol=0.05, atol=0.0)
+    left = float((reducer.inverse_transform(scores) - acts).norm())
+    assert reducer.reconstruction_err_ == pytest.approx(left, rel=0.05)
+
+
+def test_groups_keep_their_places_from_batch_to_batch():
+    first, second = photographs().split(20)
+    reducer = ChannelReducer(4).partial_fit(first)
+    before = reducer.components_
+    after = reducer.partial_fit(second).components_
+    cosines = torch.nn.functional.cosine_similarity(before, after)
+    assert (cosines > 0.9).all()
+
+
+def test_more_epochs_explain_more():
+    batches = photographs().split(8)
+    shares = [ChannelReducer(4).fit_loader(batches, n_epochs=n).explained_share_ for n in (1, 3)]
+    assert shares[1] > shares[0]
+
+
+def test_fit_forgets_the_batches():
+    acts = photographs()
+    reducer = ChannelReducer(4).partial_fit(acts)
+    assert torch.equal(reducer.fit(acts).components_, ChannelReducer(4).fit(acts).components_)
+    again = reducer.partial_fit(acts).components_
+    assert torch.equal(again, ChannelReducer(4).partial_fit(acts).components_)
+
+
+def test_a_batch_where_a_group_is_silent_leaves_it_alone():
+    acts = photographs()
+    reducer = ChannelReducer(4).partial_fit(acts)
+    reducer.partial_fit(torch.zeros(2, 16, 5, 5))
+    assert reducer.components_.isfinite().all()
+
+
+def test_bad_loaders_and_batches_are_refused():
+    batches = photographs().split(8)
+    with pytest.raises(
+        InvalidArgument, match="the loader is empty: there is no batch to learn from"
+    ):
+        ChannelReducer(4).fit_loader([])
+    with pytest.raises(InvalidArgument, match="n_epochs=2 needs a loader that can be gone through"):
+        ChannelReducer(4).fit_loader(iter(batches), n_epochs=2)
+    with pytest.raises(InvalidArgument, match="n_epochs=0 is not a whole number of at least 1"):
+        ChannelReducer(4).fit_loader(batches, n_epochs=0)
+    with pytest.raises(
+        InvalidArgument, match="X has 15 features, but ChannelReducer is expecting 16"
+    ):
+        ChannelReducer(4).fit_loader([batches[0], batches[1][:, :15]])
+    with pytest.raises(InvalidArgument, match="Negative values in data"):
+        ChannelReducer(4).fit_loader([batches[0], -batches[1]])

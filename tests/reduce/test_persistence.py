@@ -1,0 +1,86 @@
+"""Fitted reducers as npz files."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.layouts import Layout
+from captum_blocks.reduce import ChannelReducer, NotFitted
+
+
+def activations(dtype=torch.float32):
+    return torch.rand(1, 8, 5, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["nmf", "semi_nmf", "posneg", "pca", "ica", "kmeans", "dictionary"]
+)
+def test_what_is_read_does_what_was_written(algorithm, tmp_path):
+    acts = activations()
+    reducer = ChannelReducer(3, algorithm).fit(acts)
+    reducer.save(tmp_path / "groups.npz")
+    again = ChannelReducer.load(tmp_path / "groups.npz")
+    assert again.get_params() == reducer.get_params()
+    assert torch.equal(again.components_, reducer.components_)
+    assert torch.equal(again.magnitude_, reducer.magnitude_)
+    assert again.explained_share_ == reducer.explained_share_
+    assert again.layout_ == reducer.layout_
+    assert torch.equal(again.transform(acts), reducer.transform(acts))
+    assert [path.name for path in tmp_path.iterdir()] == ["groups.npz"]
+
+
+def test_goals_layouts_arrays_and_dtypes_survive(tmp_path):
+    acts = activations(torch.bfloat16)
+    layout = Layout("tokens", prefix=0, grid=(5, 5))
+    tokens = acts.flatten(2).transpose(1, 2)
+    reducer = ChannelReducer(3, layout=layout, of={"activation": 1, "attribution": 2})
+    reducer.fit(tokens, attributions=-tokens, upper=torch.stack([tokens, 2 * tokens], 1))
+    reducer.save(tmp_path / "groups.npz")
+    again = ChannelReducer.load(tmp_path / "groups.npz")
+    assert again.layout == layout
+    assert again.components_.dtype == torch.bfloat16
+    assert again.goal_share_ == reducer.goal_share_
+    assert torch.equal(
+        again.goal_components_["attribution"], reducer.goal_components_["attribution"]
+    )
+    assert torch.equal(again.composition_, reducer.composition_)
+    table = activations().numpy().reshape(8, 25)
+    ChannelReducer(2).fit(table).save(tmp_path / "table.npz")
+    assert isinstance(ChannelReducer.load(tmp_path / "table.npz").components_, np.ndarray)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    ChannelReducer(3).fit(activations()).save(tmp_path / "groups.npz")
+    with np.load(tmp_path / "groups.npz", allow_pickle=False) as file:
+        assert all(file[name].dtype != object for name in file.files)
+    np.savez(tmp_path / "evil.npz", about=np.array({"a": 1}, dtype=object))
+    with pytest.raises(InvalidArgument, match=r"evil.npz' is not a saved ChannelReducer"):
+        ChannelReducer.load(tmp_path / "evil.npz")
+
+
+def test_what_cannot_be_saved_or_read_says_why(tmp_path):
+    with pytest.raises(NotFitted):
+        ChannelReducer().save(tmp_path / "groups.npz")
+    with pytest.raises(
+        InvalidArgument, match="a reducer around PCA cannot be saved as plain arrays"
+    ):
+        ChannelReducer(algorithm=PCA(2)).fit(activations()).save(tmp_path / "groups.npz")
+    random = ChannelReducer(2, random_state=np.random.RandomState(0)).fit(activations())
+    with pytest.raises(InvalidArgument, match=r"a parameter cannot be saved: RandomState"):
+        random.save(tmp_path / "groups.npz")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(InvalidArgument, match=r"text.npz' is not a saved ChannelReducer"):
+        ChannelReducer.load(tmp_path / "text.npz")
+    with pytest.raises(FileNotFoundError):
+        ChannelReducer.load(tmp_path / "nowhere.npz")
+
+
+def test_a_newer_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("captum_blocks.reduce.persistence.VERSION", 99)
+    ChannelReducer(3).fit(activations()).save(tmp_path / "groups.npz")
+    monkeypatch.undo()
+    with pytest.raises(InvalidArgument, match="was saved by a newer version of captum_blocks"):
+        ChannelReducer.load(tmp_path / "groups.npz")

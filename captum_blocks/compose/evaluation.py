@@ -14,7 +14,7 @@ from captum_blocks.attr.atoms import to_atoms
 from captum_blocks.compose.context import Context, check_given
 from captum_blocks.compose.validation import validate
 from captum_blocks.compose.values import SOURCE_AXES, Value, spans
-from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
 from captum_blocks.grammar import (
     Activation,
     Attribution,
@@ -23,6 +23,7 @@ from captum_blocks.grammar import (
     Given,
     Hidden,
     Input,
+    Method,
     Out,
     Selection,
     Substrate,
@@ -162,9 +163,20 @@ def _attribution_maps(
         groups = context.attributed_groups(source, out, how)
         tokens = groups.tokens.cpu() if groups.tokens.shape[-1] else None
         return groups.maps.cpu(), groups.residual.cpu(), tokens, groups.notes
+    _check_sums(context, layer, how, source)
     result = context.attributed(layer, out, how)
     tokens = result.tokens.cpu() if result.tokens.shape[2] else None
     return result.maps.cpu(), None, tokens, result.notes
+
+
+def _check_sums(context: Context, layer: str, how: Method | Given, source: Substrate) -> None:
+    method = context.method(layer, how)
+    if source.atom != "neuron" and not method.contributes:
+        raise UnsupportedMethod(
+            f"{method.name} yields weights, not contributions: summed up to {source.atom} atoms "
+            "they mean nothing; show neurons, or use a method that contributes, "
+            "e.g. LayerGradientXActivation"
+        )
 
 
 def _given_maps(tensor: Tensor, layer: str, out: Out, context: Context) -> Tensor:

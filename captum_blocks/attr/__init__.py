@@ -3,10 +3,10 @@
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import ATOMS, AtomValues, to_atoms
 from captum_blocks.attr.catalogue import MOST_FORWARD_PASSES, methods, resolve_method
+from captum_blocks.attr.dependence import PathDependence, path_dependence
 from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.groups import LayerGroupAttribution
 from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
-from captum_blocks.attr.dependence import PathDependence, path_dependence
 from captum_blocks.attr.paths import LayerPathGradients
 from captum_blocks.attr.pooling import blur, relaxed_pooling
 from captum_blocks.attr.regrouping import regroup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import catalogue
 from captum_blocks.attr._building import innermost, with_forward
-from captum_blocks.attr.head import Head, Probe, class_scores
+from captum_blocks.attr.head import Head, Probe
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 
 
@@ -36,7 +37,8 @@ def _prepared(method: Attribution, layer: nn.Module, only: int | None) -> Attrib
 
 def _scores_of(forward: Callable[..., Any], only: int | None) -> Callable[..., Tensor]:
     def scores(*inputs: Any) -> Tensor:
-        found = class_scores(forward(*inputs))
+        found = hooks.first_tensor(forward(*inputs), "the network")
+        found = found[:, None] if found.ndim == 1 else found
         return found if only is None else found[:, only]
 
     return scores
@@ -122,7 +124,10 @@ def parted(answer: Any, has_delta: bool, images: int) -> tuple[tuple[Tensor, ...
 def explained(name: str, layer: str) -> Iterator[None]:
     """Errors from inside Captum come out as ``UnsupportedMethod``, with a way round in words."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # What Captum announces here is undone before anybody sees it.
+            warnings.filterwarnings("ignore", message=".*(required_grads|[Ss]etting .*hooks)")
+            yield
     except (BlocksError, torch.OutOfMemoryError):
         raise
     except Exception as error:

@@ -172,6 +172,8 @@ class LayerMethod:
             forward = self.inner.forward_func
             activation, grads = gradients(forward, self.layer, visit.images, wanted)
             return _Answer(grads * activation if self.contributes else grads, grads, None)
+        if self.on_head:
+            visit.notes.append(f"{self.name} ran on the rest of the network, behind the layer")
         place = visit.seen.activation if self.on_head else visit.images
         extra, told = _building.default_baselines(self.captum, self.options, place, self.on_head)
         visit.notes.extend(told)

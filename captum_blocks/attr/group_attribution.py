@@ -154,20 +154,21 @@ class GroupAttribution:
 
             method = _building.with_forward(self.method, scores)
             present = pieces.scores.new_ones(1, _players(pieces))
-            found.append(torch.stack([self._ask(method, present, t)[0][0] for t in targets]))
+            found.append(torch.stack([self._ask(method, present, t)[0][0][0] for t in targets]))
         return torch.stack(found)
 
     def _by_gradient(self, visit: Visit, pieces: Pieces, targets: list[int]) -> GroupResult:
         head = _Assembled(Head(self.method.forward_func, self.layer), pieces)
         method = _building.with_forward(self.method, head)
-        inputs = (pieces.scores, pieces.residual, pieces.tokens)
+        tokens = (pieces.tokens,) if visit.layout.prefix else ()
+        inputs = (pieces.scores, pieces.residual, *tokens)
         answers = [self._ask(method, inputs, target, visit.images) for target in targets]
         maps = torch.stack([parts[0] for parts, _ in answers], 1)
         residual = torch.stack([parts[1].sum(1) for parts, _ in answers], 1)
-        tokens = torch.stack([parts[2].sum(-1) for parts, _ in answers], 1)
+        held = [(*parts, pieces.tokens)[2].sum(-1) for parts, _ in answers]
         deltas = [delta for _, delta in answers if delta is not None]
         delta = torch.stack(deltas, 1) if deltas else None
-        return GroupResult(maps, residual, tokens, delta, tuple(visit.notes))
+        return GroupResult(maps, residual, torch.stack(held, 1), delta, tuple(visit.notes))
 
     def _ask(
         self, method: Attribution, inputs: Any, target: int, images: Tensor | None = None
@@ -195,8 +196,11 @@ class _Assembled(nn.Module):
         self.head = head
         self._pieces = pieces
 
-    def forward(self, scores: Tensor, residual: Tensor, tokens: Tensor, x: Tensor) -> Tensor:
-        scored: Tensor = self.head(self._pieces.assembled(scores, residual, tokens), x)
+    def forward(self, scores: Tensor, residual: Tensor, *tokens_and_x: Tensor) -> Tensor:
+        *tokens, x = tokens_and_x
+        none = residual.new_zeros(len(residual), 0, residual.shape[1])
+        activation = self._pieces.assembled(scores, residual, *(tokens or (none,)))
+        scored: Tensor = self.head(activation, x)
         return scored
 
 

@@ -116,9 +116,12 @@ class LayerPathGradients(LayerAttribution):
         axis = resolve(self.layout, activation.shape).channel_axis
         shape = [1] * activation.ndim
         shape[axis] = activation.shape[axis]
-        draws = torch.rand(
-            2, n_steps, shape[axis], generator=torch.Generator().manual_seed(seed)
-        ).sum(0) / 1.5
+        draws = (
+            torch.rand(2, n_steps, shape[axis], generator=torch.Generator().manual_seed(seed)).sum(
+                0
+            )
+            / 1.5
+        )
         return [
             step * draw.to(activation).reshape(shape)
             for step, draw in zip(steps, draws, strict=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +78,9 @@ class Segment:
         if not output.requires_grad:
             raise not_downstream()
         if not bool(torch.isfinite(leaf).all() and torch.isfinite(output).all()):
-            raise InvalidArgument(f"activations at {names[0]!r} or {names[1]!r} are NaN or infinite")
+            raise InvalidArgument(
+                f"activations at {names[0]!r} or {names[1]!r} are NaN or infinite"
+            )
         return leaf, output
 
 

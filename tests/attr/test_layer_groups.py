@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from captum.attr import (
+    IntegratedGradients,
+    InternalInfluence,
+    LayerAttribution,
+    LayerConductance,
+    LayerDeepLift,
+    LayerDeepLiftShap,
+    LayerFeatureAblation,
+    LayerGradCam,
+    LayerGradientShap,
+    LayerGradientXActivation,
+    LayerIntegratedGradients,
+    NoiseTunnel,
+)
+from captum.testing.helpers.basic_models import BasicModel_ConvNet, BasicModel_MultiLayer
+from torch import Tensor, nn
+
+from captum_blocks import attr
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
+from tests.attr.conftest import Directions
+from tests.reference import attr_loops
+
+Taken = Callable[[nn.Module], list[Any]]
+
+METHODS: list[tuple[type, dict[str, Any]]] = [
+    (LayerGradientXActivation, {}),
+    (LayerIntegratedGradients, {"n_steps": 5}),
+    (LayerDeepLift, {}),
+    (LayerConductance, {"n_steps": 5}),
+    (LayerFeatureAblation, {}),
+    (LayerGradCam, {"attr_dim_summation": False}),
+    (LayerGradientShap, {"baselines": torch.zeros(2, 3, 8, 8)}),
+    (LayerDeepLiftShap, {"baselines": torch.zeros(2, 3, 8, 8)}),
+    (attr.LayerPathGradients, {"n_steps": 5}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), METHODS)
+def test_groups_and_residual_are_the_wrapped_attribution_everywhere(
+    kind: type, options: dict[str, Any], convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    convnet.relu1.inplace = convnet.relu2.inplace = False
+    wrapped = kind(convnet, convnet.relu2)
+    torch.manual_seed(3)
+    expected = wrapped.attribute(x, target=1, **options).detach()
+    torch.manual_seed(3)
+    lga = attr.LayerGroupAttribution(wrapped, three_groups)
+    assert isinstance(lga, LayerAttribution)
+    groups, rest = lga.attribute(x, target=1, return_residual=True, **options)
+    assert groups.shape == (2, 3, 2, 2)
+    assert rest.shape == (2, 1, 2, 2)
+    assert not groups.requires_grad
+    total = groups.sum(1, keepdim=True) + rest
+    torch.testing.assert_close(total, expected.sum(1, keepdim=True), rtol=1e-4, atol=1e-6)
+
+
+def test_linear_methods_follow_the_formula_of_the_article(
+    convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    lga = attr.LayerGroupAttribution(LayerGradientXActivation(convnet, convnet.relu2), three_groups)
+    groups = lga.attribute(x, target=1)
+    a = attr.LayerMethod(convnet, "relu2").attribute(x, [1]).activation
+    head = attr.head.Head(convnet, convnet.relu2)
+    gradient = attr_loops.gradient(lambda acts: head(acts, x)[:, 1].sum(), a)
+    parts, _ = attr_loops.regrouped(
+        a,
+        (gradient * a)[:, None],
+        gradient[:, None],
+        three_groups.transform(a),
+        three_groups.components_,
+    )
+    torch.testing.assert_close(groups, parts[:, 0])
+
+
+def test_other_methods_share_what_each_channel_has(
+    convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    wrapped = LayerConductance(convnet, convnet.relu2)
+    groups = attr.LayerGroupAttribution(wrapped, three_groups).attribute(x, target=1, n_steps=5)
+    result = attr.LayerMethod(convnet, "relu2", LayerConductance, n_steps=5).attribute(x, [1])
+    a = result.activation
+    parts, _ = attr_loops.regrouped(
+        a, result.maps, None, three_groups.transform(a), three_groups.components_
+    )
+    torch.testing.assert_close(groups, parts[:, 0])
+
+
+def test_order_of_what_is_returned(convnet: nn.Module, x: Tensor, three_groups: Directions) -> None:
+    wrapped = LayerIntegratedGradients(convnet, convnet.conv2)
+    lga = attr.LayerGroupAttribution(wrapped, three_groups)
+    assert lga.has_convergence_delta()
+    assert isinstance(lga.attribute(x, target=1), Tensor)
+    groups, delta = lga.attribute(x, target=1, return_convergence_delta=True)
+    assert (groups.shape, delta.shape) == ((2, 3, 2, 2), (2,))
+    groups, rest, delta = lga.attribute(
+        x, target=1, return_residual=True, return_convergence_delta=True
+    )
+    assert (rest.shape, delta.shape) == ((2, 1, 2, 2), (2,))
+    change = (convnet(x) - convnet(torch.zeros_like(x)))[:, 1].detach()
+    added = groups.sum((1, 2, 3)) + rest.sum((1, 2, 3))
+    torch.testing.assert_close(added - change, delta, rtol=0, atol=1e-4)
+
+
+def test_noise_tunnel_inside_smooths_before_grouping(
+    convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    convnet.relu1.inplace = convnet.relu2.inplace = False
+    noise = {"nt_samples": 4, "stdevs": 0.2}
+    tunnel = NoiseTunnel(LayerGradientXActivation(convnet, convnet.relu2))
+    torch.manual_seed(7)
+    expected = tunnel.attribute(x, target=1, **noise)
+    torch.manual_seed(7)
+    groups, rest = attr.LayerGroupAttribution(tunnel, three_groups).attribute(
+        x, target=1, return_residual=True, **noise
+    )
+    torch.testing.assert_close(groups.sum(1) + rest[:, 0], expected.sum(1))
+
+
+def test_noise_tunnel_around_groups_each_noisy_activation(
+    convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    lga = attr.LayerGroupAttribution(LayerGradientXActivation(convnet, convnet.relu2), three_groups)
+    torch.manual_seed(7)
+    smooth = NoiseTunnel(lga).attribute(x, nt_samples=3, stdevs=0.2, target=1)
+    torch.manual_seed(7)
+    noisy = x.repeat_interleave(3, 0) + torch.normal(0, torch.full((6, 3, 8, 8), 0.2))
+    each = lga.attribute(noisy, target=1).reshape(2, 3, 3, 2, 2).mean(1)
+    torch.testing.assert_close(smooth, each)
+    groups, rest = NoiseTunnel(lga).attribute(
+        x, nt_samples=2, stdevs=0.2, target=1, return_residual=True
+    )
+    assert (groups.shape, rest.shape) == ((2, 3, 2, 2), (2, 1, 2, 2))
+
+
+def test_tokens_belong_to_the_residual(vit: nn.Module, x9: Tensor) -> None:
+    wrapped = LayerGradientXActivation(vit, vit.block1)
+    reducer = Directions(torch.rand(2, 6), channel_axis=-1)
+    groups, rest = attr.LayerGroupAttribution(wrapped, reducer).attribute(
+        x9, target=1, return_residual=True
+    )
+    assert (groups.shape, rest.shape) == ((2, 10, 2), (2, 10, 1))
+    assert groups[:, 0].abs().max() == 0
+    expected = wrapped.attribute(x9, target=1).sum(2, keepdim=True)
+    torch.testing.assert_close(groups.sum(2, keepdim=True) + rest, expected)
+
+
+def test_channels_last(channels_last: nn.Module, x9: Tensor) -> None:
+    wrapped = LayerGradientXActivation(channels_last, channels_last.mix)
+    reducer = Directions(torch.rand(2, 7), channel_axis=-1)
+    groups, rest = attr.LayerGroupAttribution(wrapped, reducer, "NHWC").attribute(
+        x9, target=1, return_residual=True
+    )
+    assert (groups.shape, rest.shape) == ((2, 4, 4, 2), (2, 4, 4, 1))
+
+
+class TestCaptumsOwnChecks:
+    """What Captum asks of its classes: no hook left, batches equal to single images."""
+
+    def test_targets_in_every_form(self) -> None:
+        net = BasicModel_MultiLayer().eval()
+        x = torch.randn(4, 3)
+        reducer = Directions(torch.rand(2, 4))
+        lga = attr.LayerGroupAttribution(LayerGradientXActivation(net, net.linear1), reducer)
+        expected = lga.attribute(x, target=1)
+        assert torch.equal(lga.attribute(x, target=torch.tensor(1)), expected)
+        mixed = lga.attribute(x, target=[0, 1, 1, 0])
+        single = [lga.attribute(x[i : i + 1], target=t) for i, t in enumerate([0, 1, 1, 0])]
+        torch.testing.assert_close(mixed, torch.cat(single))
+
+    def test_additional_arguments(self) -> None:
+        net = BasicModel_MultiLayer().eval()
+        wrapped = LayerConductance(net, net.linear1)
+        lga = attr.LayerGroupAttribution(wrapped, Directions(torch.rand(2, 4)))
+        call = {"target": (1, 0, 0), "additional_forward_args": (torch.randn(4, 3), True)}
+        x = torch.randn(4, 3)
+        groups, rest = lga.attribute(x, return_residual=True, **call)
+        expected = wrapped.attribute(x, **call).sum(1, keepdim=True).detach()
+        torch.testing.assert_close(groups.sum(1, keepdim=True) + rest, expected)
+
+    def test_batched_equals_one_by_one(self) -> None:
+        net = BasicModel_ConvNet().eval()
+        x = 20 * torch.rand(3, 1, 10, 10)
+        reducer = Directions(torch.rand(2, 4))
+        for kind in (LayerIntegratedGradients, LayerConductance, LayerDeepLift):
+            lga = attr.LayerGroupAttribution(kind(net, net.conv2), reducer)
+            single = [lga.attribute(x[i : i + 1], target=0) for i in range(3)]
+            torch.testing.assert_close(
+                lga.attribute(x, target=0), torch.cat(single), rtol=1e-4, atol=1e-6
+            )
+
+    @pytest.mark.parametrize("target", [1, 99])
+    def test_no_hook_is_left(
+        self, target: int, convnet: nn.Module, x: Tensor, three_groups: Directions, snapshot: Taken
+    ) -> None:
+        before = snapshot(convnet)
+        for kind in (LayerGradientXActivation, LayerIntegratedGradients, LayerDeepLift):
+            lga = attr.LayerGroupAttribution(kind(convnet, convnet.conv2), three_groups)
+            if target == 1:
+                lga.attribute(x, target=target)
+            else:
+                with pytest.raises(UnsupportedMethod):
+                    lga.attribute(x, target=target)
+            assert snapshot(convnet) == before
+
+    def test_no_hook_is_left_by_a_layer_that_raises(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions, snapshot: Taken
+    ) -> None:
+        before = snapshot(convnet)
+        lga = attr.LayerGroupAttribution(LayerConductance(convnet, convnet.conv2), three_groups)
+        with pytest.raises(RuntimeError):
+            lga.attribute(x[:, :2], target=0)
+        assert snapshot(convnet) == before
+
+
+class TestRefusals:
+    def test_weights(self, convnet: nn.Module, three_groups: Directions) -> None:
+        with pytest.raises(UnsupportedMethod, match="InternalInfluence as configured yields weigh"):
+            attr.LayerGroupAttribution(InternalInfluence(convnet, convnet.conv2), three_groups)
+
+    def test_collapsed_channels(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        lga = attr.LayerGroupAttribution(LayerGradCam(convnet, convnet.conv2), three_groups)
+        with pytest.raises(UnsupportedMethod, match="pass attr_dim_summation=False"):
+            lga.attribute(x, target=0)
+
+    @pytest.mark.parametrize("nt_type", ["smoothgrad_sq", "vargrad"])
+    def test_residual_of_squares(
+        self, nt_type: str, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        tunnel = NoiseTunnel(LayerGradientXActivation(convnet, convnet.conv2))
+        lga = attr.LayerGroupAttribution(tunnel, three_groups)
+        with pytest.raises(UnsupportedMethod, match="there is no residual; use nt_type='smoothg"):
+            lga.attribute(x, target=0, return_residual=True, nt_type=nt_type)
+
+    def test_input_method(self, convnet: nn.Module, three_groups: Directions) -> None:
+        with pytest.raises(UnsupportedMethod, match="GroupAttribution runs it on the groups"):
+            attr.LayerGroupAttribution(IntegratedGradients(convnet), three_groups)
+
+    def test_a_class_instead_of_an_instance(self, three_groups: Directions) -> None:
+        with pytest.raises(WrongType, match="wraps a configured Captum layer attribution"):
+            attr.LayerGroupAttribution(LayerConductance, three_groups)
+
+    def test_reducer_that_is_not_fitted(self, convnet: nn.Module) -> None:
+        with pytest.raises(InvalidArgument, match=r"object given is not fitted .*call fit on act"):
+            attr.LayerGroupAttribution(LayerConductance(convnet, convnet.conv2), object())
+
+    def test_reducer_of_another_width(self, convnet: nn.Module, x: Tensor) -> None:
+        lga = attr.LayerGroupAttribution(
+            LayerConductance(convnet, convnet.conv2), Directions(torch.rand(3, 5))
+        )
+        with pytest.raises(InvalidArgument, match="fitted on another width: this layer has 6 chan"):
+            lga.attribute(x, target=0)
+
+    def test_unknown_argument(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        lga = attr.LayerGroupAttribution(LayerConductance(convnet, convnet.conv2), three_groups)
+        with pytest.raises(InvalidArgument, match="no argument 'steps'; did you mean 'n_steps'"):
+            lga.attribute(x, target=0, steps=3)
+
+
+@pytest.mark.parametrize("name", ["LayerConductance", "LayerIntegratedGradients"])
+def test_layer_method_groups_equal_the_captum_class(
+    name: str, convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    result = attr.LayerMethod(convnet, "conv2", name, n_steps=5).attribute_groups(
+        x, [1, 2], three_groups
+    )
+    kind = {"LayerConductance": LayerConductance}.get(name, LayerIntegratedGradients)
+    lga = attr.LayerGroupAttribution(kind(convnet, convnet.conv2), three_groups)
+    for position, target in enumerate([1, 2]):
+        groups, rest = lga.attribute(x, target=target, n_steps=5, return_residual=True)
+        torch.testing.assert_close(result.maps[:, position], groups)
+        torch.testing.assert_close(result.residual[:, position], rest[:, 0])

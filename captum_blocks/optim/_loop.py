@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from captum_blocks.errors import BlocksError, UnusableLayer
-from captum_blocks.optim import transforms
+from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
+from captum_blocks.optim.accentuation import Accentuation
+from captum_blocks.optim.filters import CollapseAlpha
 from captum_blocks.optim.images import Canvas
+from captum_blocks.optim.keeping import Keeper
 from captum_blocks.optim.objectives import Objective, Seen
 from captum_blocks.optim.recipe import Recipe
 from captum_blocks.optim.rectifiers import redirected_rectifiers
+from captum_blocks.optim.transforms import Transform, apply
 from captum_blocks.optim.trunk import Trunk
 
 Callback = Callable[[int, Tensor], object]
+Generators = Sequence[torch.Generator]
 RESCUE_STEPS = 16
 
 
@@ -27,11 +31,15 @@ class Visualization:
     """Pictures and how they came about.
 
     Attributes:
-        images: (n, channel, y, x) in [0, 1].
-        history: the score at each step, as the network saw the transformed image, (n_steps, n).
+        images: (n, channel, y, x) in [0, 1]; the last channel is alpha where that was asked for.
+        history: the score at each step, as the network saw the transformed image, (n_steps, n);
+            a ReLU6 that the layer ends with has no ceiling here.
         scores: the objective on the clean final image, (n,).
         labels: what each picture shows.
         interrupted: whether it was stopped before its last step.
+        snapshots: images (n, channel, y, x) by the number of steps after which they were taken.
+        importance: how much each pixel mattered on the way, the sum of |gradient| over steps and
+            channels, (n, y, x): MACO's transparency.
     """
 
     images: Tensor
@@ -39,6 +47,8 @@ class Visualization:
     scores: Tensor
     labels: list[str]
     interrupted: bool = False
+    snapshots: dict[int, Tensor] = field(default_factory=dict)
+    importance: Tensor | None = None
 
 
 class Diverged(BlocksError, ArithmeticError):
@@ -46,15 +56,31 @@ class Diverged(BlocksError, ArithmeticError):
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
-    """Objectives whose images go through the network together."""
+class Batch:
+    """Images that go through the network together.
+
+    Attributes:
+        objectives: what they maximise.
+        sizes: how many images each objective has.
+        rows: which images of the run they are.
+    """
 
     objectives: list[Objective]
     sizes: list[int]
+    rows: slice
 
 
 class Run:
-    """The state of a batch; ``until_done`` improves it step by step."""
+    """The state of a run; ``until_done`` improves its images step by step.
+
+    Args:
+        trunk: the network.
+        objectives: what to maximise.
+        recipe: how.
+        layer: the layer meant where an objective names none.
+        example: pixels (1, channel, y, x) of the size and on the device of the images.
+        memory_budget: bytes that the activations of one pass may take.
+    """
 
     def __init__(
         self,
@@ -67,97 +93,155 @@ class Run:
     ) -> None:
         self._trunk, self._recipe, self._layer = trunk, recipe, layer
         sizes = [objective.n_images or 1 for objective in objectives]
-        self.labels = [
-            o.label for o, size in zip(objectives, sizes, strict=True) for _ in range(size)
-        ]
-        canvas = Canvas(*recipe.height_width, recipe.channels, example.device)
+        pairs = list(zip(objectives, sizes, strict=True))
+        self.labels = [objective.label for objective, size in pairs for _ in range(size)]
         # One seed per picture, not per place in the batch: a picture must not depend on its
         # neighbours. Copies differ by their number.
         self._generators = [_generator(recipe.seed, i) for size in sizes for i in range(size)]
-        self._image = recipe.painter.start(canvas, self._generators)
+        canvas = Canvas(*recipe.height_width, recipe.channels, recipe.alpha, example.device)
+        self._image = recipe.painter.start(canvas, self._generators, recipe.photo)
         self._optimizer = recipe.make_optimizer(self._image.parameters)
-        per_image = trunk.bytes_per_image(example)
-        self._groups = _groups(objectives, sizes, max(1, memory_budget // max(1, per_image)))
+        self._schedule = recipe.schedule(self._optimizer) if recipe.schedule else None
+        self._collapse: tuple[Transform, ...] = (CollapseAlpha("grey"),) if recipe.alpha else ()
+        self._batches = _batches(
+            pairs, max(1, memory_budget // max(1, trunk.bytes_per_image(example)))
+        )
+        self._reference = self._photo_pixels() if _compares(objectives) else None
+        self._balance = torch.ones(len(self.labels), device=example.device)
+        self._keeper = Keeper(len(self.labels), recipe.keep_best, recipe.patience)
         self._history: list[Tensor] = []
-        self._moved = torch.zeros(len(self.labels), dtype=torch.bool)
+        self._importance = torch.zeros(
+            len(self.labels), *recipe.height_width, device=example.device
+        )
+        self._snapshots: dict[int, Tensor] = {}
 
-    def until_done(self, callback: Callback | None, progress: bool) -> Visualization:
-        """Run all steps, or up to Ctrl-C."""
+    def until_done(
+        self, callback: Callback | None, progress: bool, snapshots: Collection[int]
+    ) -> Visualization:
+        """Run all steps, or until all images have settled, or up to Ctrl-C."""
         interrupted = False
         steps = range(self._recipe.n_steps)
         try:
             for step in tqdm(steps, disable=not progress, desc="visualizing"):
                 scores = self._step(step)
+                if step + 1 in snapshots:
+                    self._snapshots[step + 1] = self._pixels()
                 if callback is not None:
                     callback(step, scores)
+                if self._keeper.all_settled:
+                    break
         except KeyboardInterrupt:
             interrupted = True
         return self._result(interrupted)
 
     def _step(self, step: int) -> Tensor:
         pixels = self._image.pixels()
-        scores, gradient = self._ascend(pixels.detach(), step)
+        scores, gradient = self._differentiate_all(pixels.detach(), step)
         self._guard(scores, gradient, step)
-        self._moved |= gradient.flatten(1).ne(0).any(1).cpu()
+        self._keeper.see(scores, pixels.detach())
+        self._importance += gradient.abs().sum(1)
+        if self._recipe.normalize_gradient:
+            norm = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
+            gradient = gradient / norm[:, None, None, None]
         self._optimizer.zero_grad()
         pixels.backward(-gradient)  # type: ignore[no-untyped-call]
         self._optimizer.step()
+        if self._schedule is not None:
+            self._schedule.step()
         self._history.append(scores)
         return scores
 
-    def _ascend(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Scores (n,) and the gradient of each image's score, one group after the other."""
-        scores, gradients = [], []
-        for group, piece, generators in self._pieces(pixels):
-            states = [generator.get_state() for generator in generators]
-            found, gradient = self._differentiate(group, piece, generators)
-            blocked = ~gradient.flatten(1).ne(0).any(1)
-            if step < RESCUE_STEPS and blocked.any():
-                for generator, state in zip(generators, states, strict=True):
-                    generator.set_state(state)
-                with redirected_rectifiers():
-                    _, redirected = self._differentiate(group, piece, generators)
-                gradient = torch.where(blocked[:, None, None, None], redirected, gradient)
-            gradients.append(gradient)
-            scores.append(found)
-        return torch.cat(scores).cpu(), torch.cat(gradients)
+    def _differentiate_all(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Scores (n,) and the gradient of each image's score, one batch after the other."""
+        found = [
+            self._differentiate_or_rescue(batch, pixels[batch.rows].clone(), step)
+            for batch in self._batches
+        ]
+        return torch.cat([s for s, _ in found]).cpu(), torch.cat([g for _, g in found])
 
-    def _differentiate(
-        self, group: _Group, pixels: Tensor, generators: list[torch.Generator]
+    def _differentiate_or_rescue(
+        self, batch: Batch, pixels: Tensor, step: int
     ) -> tuple[Tensor, Tensor]:
+        """The gradient, let through shut rectifiers for images that would get none at the start."""
+        generators = self._generators[batch.rows]
+        states = [generator.get_state() for generator in generators]
+        scores, gradient = self._differentiate(batch, pixels, step)
+        blocked = gradient.flatten(1).eq(0).all(1)
+        if step < RESCUE_STEPS and blocked.any():
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+            with redirected_rectifiers():
+                _, redirected = self._differentiate(batch, pixels, step)
+            gradient = torch.where(blocked[:, None, None, None], redirected, gradient)
+        return scores, gradient
+
+    def _differentiate(self, batch: Batch, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         pixels.requires_grad_()
-        scores = self._score(group, pixels, generators)
+        views = self._views(batch, pixels, step / max(1, self._recipe.n_steps - 1))
+        if step == 1 and self._reference is not None:
+            self._weigh(batch, views, pixels)
+            views = [view.balanced(b) for view, b in zip(views, self._balances(batch), strict=True)]
+        scores = torch.cat([o.score(v) for o, v in zip(batch.objectives, views, strict=True)])
         if not scores.requires_grad:
             raise UnusableLayer(
-                f"no gradient reaches the image from {group.objectives[0].label!r}; "
+                f"no gradient reaches the image from {batch.objectives[0].label!r}; "
                 "the layer or the objective cuts the graph (detach, no_grad, argmax, ...)"
             )
-        return scores.detach(), torch.autograd.grad(scores.sum(), pixels)[0]
+        (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+        return scores.detach(), torch.zeros_like(pixels) if gradient is None else gradient
 
-    def _pieces(self, pixels: Tensor) -> Iterator[tuple[_Group, Tensor, list[torch.Generator]]]:
-        start = 0
-        for group in self._groups:
-            stop = start + sum(group.sizes)
-            yield group, pixels[start:stop].clone(), self._generators[start:stop]
-            start = stop
+    def _views(self, batch: Batch, pixels: Tensor, progress: float | None) -> list[Seen]:
+        """What each objective sees of its images; clean ones where there is no progress."""
+        generators = self._generators[batch.rows]
+        seen, reference = pixels, None
+        if self._reference is not None:
+            reference = self._reference[batch.rows]
+            seen = torch.cat([pixels, reference], 1)  # side by side, so both move alike
+        if progress is not None:
+            members = [transform.at(progress) for transform in self._recipe.robustness]
+            chosen = any(isinstance(member, CollapseAlpha) for member in members)
+            behind = () if chosen or not self._recipe.alpha else (CollapseAlpha(),)
+            seen = apply([*behind, *members], seen, generators)
+        elif self._collapse:
+            seen = apply(self._collapse, seen, generators)
+        own = seen if reference is None else seen[:, : pixels.shape[1]]
+        maps = self._trunk(own, lifted=progress is not None)
+        parts = {name: output.split(batch.sizes) for name, output in maps.items()}
+        beside = self._beside(seen[:, pixels.shape[1] :], batch) if reference is not None else {}
+        images = pixels.split(batch.sizes)
+        balances = self._balances(batch)
+        return [
+            Seen(
+                {name: part[i] for name, part in parts.items()},
+                images[i],
+                self._layer,
+                {name: part[i] for name, part in beside.items()},
+                balances[i],
+            )
+            for i in range(len(batch.sizes))
+        ]
 
-    def _score(
-        self, group: _Group, pixels: Tensor, generators: list[torch.Generator] | None
-    ) -> Tensor:
-        """The score of each image, (n,); of the clean image where there are no generators."""
-        on_the_way = generators is not None
-        seen = pixels
-        if generators is not None:
-            seen = transforms.apply(self._recipe.robustness, pixels, generators)
-        outputs = self._trunk(seen, lifted=on_the_way)
-        maps = {name: output.split(group.sizes) for name, output in outputs.items()}
-        parts = pixels.split(group.sizes)
-        return torch.cat(
-            [
-                objective.score(Seen({k: v[i] for k, v in maps.items()}, parts[i], self._layer))
-                for i, objective in enumerate(group.objectives)
-            ]
-        )
+    def _beside(self, reference: Tensor, batch: Batch) -> dict[str, tuple[Tensor, ...]]:
+        with torch.no_grad():
+            maps = self._trunk(reference, lifted=True)
+        return {name: output.split(batch.sizes) for name, output in maps.items()}
+
+    def _balances(self, batch: Batch) -> tuple[Tensor, ...]:
+        made: tuple[Tensor, ...] = self._balance[batch.rows].split(batch.sizes)
+        return made
+
+    def _weigh(self, batch: Batch, views: Sequence[Seen], pixels: Tensor) -> None:
+        """Set each accentuation's two gradients to one length, once, when both exist."""
+        terms = [
+            objective.terms(view)
+            for objective, view in zip(batch.objectives, views, strict=True)
+            if isinstance(objective, Accentuation)
+        ]
+        pull = torch.autograd.grad(sum(p.sum() for p, _ in terms), pixels, retain_graph=True)[0]  # type: ignore[union-attr, arg-type]
+        hold = torch.autograd.grad(sum(d.sum() for _, d in terms), pixels, retain_graph=True)[0]  # type: ignore[union-attr, arg-type]
+        lengths = [g.flatten(1).norm(dim=1) for g in (pull, hold)]
+        ratio = lengths[0] / lengths[1].clamp_min(1e-12)
+        self._balance[batch.rows] = torch.where(lengths[1] > 0, ratio, 1.0)
 
     def _guard(self, scores: Tensor, gradient: Tensor, step: int) -> None:
         bad = ~scores.isfinite() | ~gradient.flatten(1).isfinite().all(1).cpu()
@@ -168,20 +252,48 @@ class Run:
                 f"score {scores[index]:g}; lower the learning rate or look for a division by zero"
             )
 
-    def _result(self, interrupted: bool) -> Visualization:
+    def _pixels(self) -> Tensor:
         with torch.no_grad():
-            pixels = self._image.pixels().detach()
-            scores = [self._score(group, piece, None) for group, piece, _ in self._pieces(pixels)]
-        dead = (~self._moved).nonzero().flatten().tolist()
+            return self._image.pixels().detach()
+
+    def _photo_pixels(self) -> Tensor:
+        if self._recipe.photo is None:
+            raise InvalidArgument("Accentuation changes a photograph: give visualize(..., photo=x)")
+        if self._recipe.alpha:
+            raise InvalidArgument("Accentuation has no use for alpha; leave it out")
+        return self._pixels().clone()
+
+    def _clean_scores(self, pixels: Tensor) -> Tensor:
+        scores = []
+        with torch.no_grad():
+            for batch in self._batches:
+                views = self._views(batch, pixels[batch.rows], None)
+                scores += [o.score(v) for o, v in zip(batch.objectives, views, strict=True)]
+        return torch.cat(scores).cpu()
+
+    def _result(self, interrupted: bool) -> Visualization:
+        pixels = self._keeper.choose(self._pixels())
+        self._warn_of_dead()
+        history = torch.stack(self._history) if self._history else torch.zeros(0, len(self.labels))
+        return Visualization(
+            pixels,
+            history,
+            self._clean_scores(pixels),
+            self.labels,
+            interrupted,
+            self._snapshots,
+            self._importance,
+        )
+
+    def _warn_of_dead(self) -> None:
+        dead = self._importance.flatten(1).eq(0).all(1).nonzero().flatten().tolist()
         if dead and self._history:
             names = ", ".join(repr(self.labels[i]) for i in dead[:3])
             warnings.warn(
                 f"no gradient ever reached {len(dead)} of {len(self.labels)} images "
                 f"({names}): the units are dead, and these pictures are noise",
-                stacklevel=4,
+                stacklevel=5,
             )
-        history = torch.stack(self._history) if self._history else torch.zeros(0, len(self.labels))
-        return Visualization(pixels, history, torch.cat(scores).cpu(), self.labels, interrupted)
 
 
 def _generator(seed: int, copy: int) -> torch.Generator:
@@ -189,12 +301,20 @@ def _generator(seed: int, copy: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + copy) % 2**63)
 
 
-def _groups(objectives: Sequence[Objective], sizes: Sequence[int], most: int) -> list[_Group]:
+def _batches(pairs: Sequence[tuple[Objective, int]], most: int) -> list[Batch]:
     """Neighbours together, as many images as fit; images that are compared stay together."""
-    groups: list[_Group] = []
-    for objective, size in zip(objectives, sizes, strict=True):
-        if not groups or sum(groups[-1].sizes) + size > most:
-            groups.append(_Group([], []))
-        groups[-1].objectives.append(objective)
-        groups[-1].sizes.append(size)
-    return groups
+    batches: list[Batch] = []
+    start = 0
+    for objective, size in pairs:
+        if not batches or sum(batches[-1].sizes) + size > most:
+            batches.append(Batch([], [], slice(start, start)))
+        last = batches[-1]
+        last.objectives.append(objective)
+        last.sizes.append(size)
+        start += size
+        batches[-1] = Batch(last.objectives, last.sizes, slice(last.rows.start, start))
+    return batches
+
+
+def _compares(objectives: Iterator[Objective] | Sequence[Objective]) -> bool:
+    return any(isinstance(objective, Accentuation) for objective in objectives)

@@ -7,9 +7,10 @@ batch of independent images; ``copies`` and the objectives that compare images c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Literal
 
 import torch
@@ -29,11 +30,19 @@ class Seen:
         maps: activations by layer name, (n, channel, y, x).
         image: the pixels before any transform, (n, channel, y, x) in [0, 1].
         layer: the layer meant where an objective names none.
+        reference: the maps of the photograph under the same transforms, where one is compared to.
+        balance: how much a comparison counts, (n,).
     """
 
     maps: Mapping[str, Tensor]
     image: Tensor
     layer: str
+    reference: Mapping[str, Tensor] = field(default_factory=dict)
+    balance: Tensor | float = 1.0
+
+    def balanced(self, balance: Tensor) -> Seen:
+        """The same with another balance."""
+        return replace(self, balance=balance)
 
     def at(self, layer: str | None) -> Tensor:
         """The maps of a layer, of the default layer (None) or the pixels (``"input"``)."""
@@ -43,6 +52,7 @@ class Seen:
 class Objective:
     """One score per image, larger is better.
 
+    >>> from captum_blocks.optim.units import Channel
     >>> (Channel(3) - 0.5 * Channel(4)).label
     'channel 3 - 0.5 channel 4'
     """
@@ -94,21 +104,24 @@ class Objective:
         """JSON data that determines the objective; None where it holds a Python callable."""
         data: dict[str, Any] = {"type": type(self).__name__}
         for name, value in zip((f.name for f in fields(self)), self._values(), strict=True):  # type: ignore[arg-type]
-            data[name] = value.to_data() if isinstance(value, Objective) else value
-            if callable(value) or (isinstance(value, Objective) and data[name] is None):
+            if callable(value):
+                return None
+            data[name] = value.to_data() if hasattr(value, "to_data") else value
+            if value is not None and data[name] is None:
                 return None
         return data
 
     def copies(self, n: int) -> Objective:
         """The same objective for ``n`` images that start from different noise.
 
+        >>> from captum_blocks.optim.units import Channel
         >>> (Channel(3).copies(4) + Channel(5)).n_images
         4
         """
         return Copies(self, n)
 
     def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return tuple(getattr(self, one.name) for one in fields(self))  # type: ignore[arg-type]
 
     def __add__(self, other: Objective | float) -> Objective:
         return _combine("+", self, other)
@@ -204,151 +217,6 @@ class Copies(Objective):
 
 
 @dataclass(frozen=True)
-class Channel(Objective):
-    """Mean activation of one channel over its map.
-
-    Attributes:
-        channel: its index; negative counts from the end.
-        layer: another layer than the visualizer's, by name.
-
-    >>> Channel(3).label
-    'channel 3'
-    """
-
-    channel: int
-    layer: str | None = None
-
-    def __post_init__(self) -> None:
-        _set_integer(self, "channel")
-
-    @property
-    def label(self) -> str:
-        """``channel 3``, with its layer where it is not the visualizer's."""
-        return f"channel {self.channel}{_of(self.layer)}"
-
-    def check(self, shapes: Mapping[str, Shape], default: str) -> None:
-        """Refuse a channel that the layer does not have."""
-        _check_index("channel", self.channel, shapes, self.layer or default, axis=0)
-
-    def score(self, seen: Seen) -> Tensor:
-        """Mean over y and x, (n,)."""
-        return seen.at(self.layer)[:, self.channel].mean((1, 2))
-
-
-@dataclass(frozen=True)
-class Neuron(Objective):
-    """Activation of one channel at one position.
-
-    Attributes:
-        channel: its index.
-        y: row of the map, counted from the top; None: the middle.
-        x: column of the map, counted from the left; None: the middle.
-        layer: another layer than the visualizer's, by name.
-
-    >>> Neuron(3, y=1, x=4).label
-    'channel 3 at y=1, x=4'
-    """
-
-    channel: int
-    y: int | None = None
-    x: int | None = None
-    layer: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("channel", "y", "x"):
-            _set_integer(self, name)
-
-    @property
-    def label(self) -> str:
-        """``channel 3 at y=1, x=4``."""
-        return f"channel {self.channel} {_place(self.y, self.x)}{_of(self.layer)}"
-
-    def check(self, shapes: Mapping[str, Shape], default: str) -> None:
-        """Refuse a channel or position that the layer does not have."""
-        layer = self.layer or default
-        _check_index("channel", self.channel, shapes, layer, axis=0)
-        _check_place(self.y, self.x, shapes, layer)
-
-    def score(self, seen: Seen) -> Tensor:
-        """The activation, (n,)."""
-        return _at_place(seen.at(self.layer), self.y, self.x)[:, self.channel]
-
-
-@dataclass(frozen=True)
-class Direction(Objective):
-    """How far, and how purely, the activations point in a direction of channel space.
-
-    Mean over positions of ``dot * max(0.1, cosine) ** power`` (Carter et al., Activation Atlas,
-    2019): the dot product alone is won by large activations in other directions.
-
-    Attributes:
-        vector: one number per channel; any sequence or tensor is stored as a tuple of floats.
-        power: weight of the cosine; 0 is the plain dot product.
-        layer: another layer than the visualizer's, by name.
-
-    >>> Direction([0.0, 1.0]).vector
-    (0.0, 1.0)
-    """
-
-    vector: tuple[float, ...]
-    power: float = 1.0
-    layer: str | None = None
-
-    def __post_init__(self) -> None:
-        _set_vector(self)
-
-    @property
-    def label(self) -> str:
-        """``direction`` and its layer."""
-        return f"direction{_of(self.layer)}"
-
-    def check(self, shapes: Mapping[str, Shape], default: str) -> None:
-        """Refuse a direction of another length than the layer has channels."""
-        _check_vector(self.vector, shapes, self.layer or default)
-
-    def score(self, seen: Seen) -> Tensor:
-        """Mean over positions, (n,)."""
-        maps = seen.at(self.layer)
-        return _along(maps, as_tensor(self.vector, maps), self.power).mean((1, 2))
-
-
-@dataclass(frozen=True)
-class NeuronDirection(Objective):
-    """``Direction`` at one position; the middle unless told.
-
-    >>> NeuronDirection([0.0, 1.0], y=2, x=3).label
-    'direction at y=2, x=3'
-    """
-
-    vector: tuple[float, ...]
-    y: int | None = None
-    x: int | None = None
-    power: float = 1.0
-    layer: str | None = None
-
-    def __post_init__(self) -> None:
-        _set_vector(self)
-        _set_integer(self, "y")
-        _set_integer(self, "x")
-
-    @property
-    def label(self) -> str:
-        """``direction at y=2, x=3``."""
-        return f"direction {_place(self.y, self.x)}{_of(self.layer)}"
-
-    def check(self, shapes: Mapping[str, Shape], default: str) -> None:
-        """Refuse a direction or position that does not fit the layer."""
-        layer = self.layer or default
-        _check_vector(self.vector, shapes, layer)
-        _check_place(self.y, self.x, shapes, layer)
-
-    def score(self, seen: Seen) -> Tensor:
-        """The score at the position, (n,)."""
-        here = _at_place(seen.at(self.layer), self.y, self.x)[:, :, None, None]
-        return _along(here, as_tensor(self.vector, here), self.power)[:, 0, 0]
-
-
-@dataclass(frozen=True)
 class Function(Objective):
     """A reader's own score of the captured activations; made by ``objective``.
 
@@ -397,6 +265,7 @@ def objective(
     Raises:
         WrongType: ``function`` cannot be called.
 
+    >>> from captum_blocks.optim.units import Channel
     >>> (Channel(0) + 0.1 * objective(lambda a: a.mean((1, 2, 3)), name="warm")).label
     'channel 0 + 0.1 warm'
     """
@@ -407,30 +276,36 @@ def objective(
     return Function(function, name or str(getattr(function, "__name__", "objective")), layer)
 
 
-@lru_cache(maxsize=256)
-def _tensor(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.tensor(values, device=device, dtype=dtype)
+@dataclass(frozen=True)
+class Stored:
+    """A tensor as frozen data: equal where its numbers are.
+
+    >>> stored([1.0, 2.0]) == stored(torch.tensor([1.0, 2.0]))
+    True
+    """
+
+    shape: tuple[int, ...]
+    content: bytes
+
+    def like(self, other: Tensor) -> Tensor:
+        """The tensor, on the device and of the type of another."""
+        return _tensor(self, other.device, other.dtype)
+
+    def to_data(self) -> dict[str, Any]:
+        """Its shape and a hash of its numbers."""
+        return {"shape": self.shape, "sha256": sha256(self.content).hexdigest()}
 
 
-def as_tensor(values: tuple[float, ...], like: Tensor) -> Tensor:
-    """A stored vector as a tensor on the device and of the type of another."""
-    return _tensor(values, like.device, like.dtype)
+def stored(values: Tensor | Iterable[Any]) -> Stored:
+    """A tensor, or nested sequences of numbers, as frozen data."""
+    tensor = torch.as_tensor(values).detach().to("cpu", torch.float32).contiguous()
+    return Stored(tuple(tensor.shape), tensor.numpy().tobytes())
 
 
-def _along(maps: Tensor, vector: Tensor, power: float) -> Tensor:
-    """(n, channel, y, x) -> (n, y, x)."""
-    dot = torch.einsum("nchw,c->nhw", maps, vector)
-    if power == 0:
-        return dot
-    cosine = dot / (maps.norm(dim=1) * vector.norm()).clamp_min(1e-8)
-    return dot * cosine.clamp_min(0.1) ** power
-
-
-def _at_place(maps: Tensor, y: int | None, x: int | None) -> Tensor:
-    """(n, channel, y, x) -> (n, channel)."""
-    row = maps.shape[2] // 2 if y is None else y
-    column = maps.shape[3] // 2 if x is None else x
-    return maps[:, :, row, column]
+@lru_cache(maxsize=64)
+def _tensor(values: Stored, device: torch.device, dtype: torch.dtype) -> Tensor:
+    flat = torch.frombuffer(bytearray(values.content), dtype=torch.float32)
+    return flat.reshape(values.shape).to(device, dtype)
 
 
 def _combine(operator: Any, left: Objective | float, right: Objective | float) -> Objective:
@@ -453,57 +328,3 @@ def _operand_label(side: Objective | float, operator: str) -> str:
         return f"{side:g}"
     needs_brackets = operator in "*/" and isinstance(side, Combined) and side.operator in "+-"
     return f"({side.label})" if needs_brackets else side.label
-
-
-def _of(layer: str | None) -> str:
-    return f" of {layer}" if layer else ""
-
-
-def _place(y: int | None, x: int | None) -> str:
-    if y is None and x is None:
-        return "in the middle"
-    return f"at y={'middle' if y is None else y}, x={'middle' if x is None else x}"
-
-
-def _set_integer(objective: Objective, name: str) -> None:
-    value = getattr(objective, name)
-    if value is None:
-        return
-    try:
-        object.__setattr__(objective, name, int(value.__index__()))
-    except AttributeError:
-        raise WrongType(
-            f"{type(objective).__name__}: {name} is an integer, not {value!r}"
-        ) from None
-
-
-def _set_vector(objective: Objective) -> None:
-    given: Iterable[Any] = objective.vector  # type: ignore[attr-defined]
-    if isinstance(given, Tensor):
-        given = given.detach().cpu().flatten().tolist()
-    vector = tuple(float(value) for value in given)
-    if not any(vector):
-        raise InvalidArgument(f"{type(objective).__name__}: the vector is zero and points nowhere")
-    object.__setattr__(objective, "vector", vector)
-
-
-def _check_index(what: str, index: int, shapes: Mapping[str, Shape], layer: str, axis: int) -> None:
-    size = shapes[layer][axis]
-    if not -size <= index < size:
-        raise InvalidArgument(
-            f"{what} {index} of layer {layer!r}: it has {size}, so 0 to {size - 1}"
-        )
-
-
-def _check_place(y: int | None, x: int | None, shapes: Mapping[str, Shape], layer: str) -> None:
-    for what, index, axis in (("row y =", y, 1), ("column x =", x, 2)):
-        if index is not None:
-            _check_index(what, index, shapes, layer, axis)
-
-
-def _check_vector(vector: Sequence[float], shapes: Mapping[str, Shape], layer: str) -> None:
-    if len(vector) != shapes[layer][0]:
-        raise InvalidArgument(
-            f"a direction of {len(vector)} numbers for layer {layer!r}, "
-            f"which has {shapes[layer][0]} channels"
-        )

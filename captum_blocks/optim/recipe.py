@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -10,32 +10,58 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.optim import images
-from captum_blocks.optim.transforms import Transform, resolve
+from captum_blocks.optim.filters import Given, resolve
+from captum_blocks.optim.grids import Cppn, LaplacianPyramid, Pixel
+from captum_blocks.optim.images import Parameterization
+from captum_blocks.optim.objectives import stored
+from captum_blocks.optim.spectra import Fourier, Maco, Shared
+from captum_blocks.optim.transforms import Transform
 
-VERSION = 1
+VERSION = 2
 Optimizer = Callable[..., torch.optim.Optimizer]
-OPTIMIZERS: dict[str, Optimizer] = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}
+Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "adam": torch.optim.Adam,
+    "nadam": torch.optim.NAdam,
+    "sgd": torch.optim.SGD,
+}
+PARAMETERIZATIONS: dict[str, Parameterization] = {
+    "fourier": Fourier(),
+    "pixel": Pixel(),
+    "laplacian": LaplacianPyramid(),
+    "cppn": Cppn(),
+    "shared": Shared(),
+    "maco": Maco(),
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """How pictures are made; the arguments are those of ``FeatureVisualizer.visualize``."""
 
     size: int | tuple[int, int] = 128
     n_steps: int = 256
     seed: int = 0
-    parameterization: str | images.Parameterization = "fourier"
-    transforms: str | Transform | Sequence[Transform] = "robust"
+    parameterization: str | Parameterization = "fourier"
+    transforms: Given = "robust"
     optimizer: str | Optimizer | None = None
     learning_rate: float | None = None
+    schedule: Schedule | None = None
     channels: int = 3
+    alpha: bool = False
+    photo: Tensor | None = None
+    normalize_gradient: bool = False
+    keep_best: bool = False
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if self.n_steps < 1:
             raise InvalidArgument(f"n_steps is {self.n_steps}; a picture needs at least 1 step")
         if min(self.height_width) < 1:
             raise InvalidArgument(f"size is {self.size}; give a positive number of pixels")
+        if self.patience is not None and self.patience < 1:
+            raise InvalidArgument(f"patience is {self.patience}; give at least 1 step")
         if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
             raise InvalidArgument(
                 f"optimizer {self.optimizer!r} is none of {', '.join(OPTIMIZERS)}"
@@ -45,12 +71,22 @@ class Recipe:
     @property
     def height_width(self) -> tuple[int, int]:
         """The size as (height, width)."""
-        return (self.size, self.size) if isinstance(self.size, int) else self.size
+        if isinstance(self.size, int):
+            return (self.size, self.size)
+        height, width = self.size
+        return (int(height), int(width))
 
     @property
-    def painter(self) -> images.Parameterization:
+    def painter(self) -> Parameterization:
         """The parameterization meant."""
-        return images.parameterization(self.parameterization)
+        given = self.parameterization
+        if isinstance(given, Parameterization):
+            return given
+        if given not in PARAMETERIZATIONS:
+            raise InvalidArgument(
+                f"parameterization {given!r} is none of {', '.join(PARAMETERIZATIONS)}"
+            )
+        return PARAMETERIZATIONS[given]
 
     @property
     def robustness(self) -> tuple[Transform, ...]:
@@ -66,34 +102,37 @@ class Recipe:
 
     def to_data(self) -> dict[str, Any] | None:
         """JSON data that determines the recipe; None where it holds a Python callable."""
-        if callable(self.optimizer):
-            return None
-        data = {
-            "version": VERSION,
-            "size": self.height_width,
-            "n_steps": self.n_steps,
-            "seed": self.seed,
-            "parameterization": describe(self.painter),
-            "transforms": [describe(transform) for transform in self.robustness],
-            "optimizer": self.optimizer,
-            "learning_rate": self.learning_rate,
-            "channels": self.channels,
+        data: dict[str, Any] = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in ("schedule", "photo", "transforms")
         }
-        described = [data["parameterization"], *data["transforms"]]  # type: ignore[misc]
-        return None if None in described else data
+        data["version"] = VERSION
+        data["size"] = self.height_width
+        data["parameterization"] = describe(self.painter)
+        data["photo"] = None if self.photo is None else stored(self.photo).to_data()
+        data["transforms"] = [describe(transform) for transform in self.robustness]
+        unknown = callable(self.optimizer) or self.schedule is not None
+        if unknown or data["parameterization"] is None or None in data["transforms"]:
+            return None
+        return data
 
 
 def describe(config: Any) -> dict[str, Any] | None:
     """A frozen dataclass as JSON data; None where it holds something that is not data."""
     if not is_dataclass(config):
         return None
-    data = {field.name: getattr(config, field.name) for field in fields(config)}
-    if any(not _is_json(value) for value in data.values()):
-        return None
-    return {"type": type(config).__name__, **data}
+    data = {"type": type(config).__name__}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        value = value.to_data() if hasattr(value, "to_data") else value
+        if not _is_json(value):
+            return None
+        data[field.name] = value
+    return data
 
 
 def _is_json(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
         return all(_is_json(item) for item in value)
-    return value is None or isinstance(value, (str, int, float, bool))
+    return value is None or isinstance(value, (str, int, float, bool, dict))

@@ -122,7 +122,8 @@ def close(found: Tensor, expected: Tensor, tolerance: float = 1e-3) -> bool:
 
 
 def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:
-    return fuse_conv_bn_eval(conv, norm).to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload, type-var]
+    fused: nn.Module = fuse_conv_bn_eval(conv, norm)  # type: ignore[type-var, arg-type]
+    return fused.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
 
 def _is_followed_by_activation(norm: nn.Module) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.errors import InvalidArgument
 
 Generators = Sequence[torch.Generator]
 
@@ -26,6 +26,10 @@ class Transform:
     def __call__(self, images: Tensor, generators: Generators) -> Tensor:
         """The transformed images; random numbers come from each image's own generator."""
         raise NotImplementedError
+
+    def at(self, progress: float) -> Transform:
+        """The transform as it is at some part of the way, 0 to 1; most never change."""
+        return self
 
 
 class Geometric(Transform):
@@ -115,6 +119,48 @@ class Pad(Geometric):
         return torch.eye(3).repeat(len(uniform), 1, 1)
 
 
+@dataclass(frozen=True)
+class RandomCrop(Geometric):
+    """Enlarge a random square of the picture to its full size.
+
+    Attributes:
+        largest: side of the square at the first step, as a part of the picture's.
+        smallest: at the last step.
+
+    >>> RandomCrop(0.5, 0.1).at(0.5).largest
+    0.3
+    """
+
+    largest: float = 0.5
+    smallest: float = 0.05
+    draws: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.smallest <= self.largest <= 1:
+            raise InvalidArgument(
+                f"RandomCrop({self.largest:g}, {self.smallest:g}): "
+                "give two parts of the picture in (0, 1], the larger one first"
+            )
+
+    def at(self, progress: float) -> Transform:
+        """A crop of one size, between the first and the last."""
+        now = self.largest + progress * (self.smallest - self.largest)
+        return RandomCrop(now, now)
+
+    def matrix(self, uniform: Tensor) -> Tensor:
+        """A reduction; where it goes is in ``placed``, which knows the picture's size."""
+        return torch.diag(torch.tensor([self.largest, self.largest, 1.0])).repeat(
+            len(uniform), 1, 1
+        )
+
+    def placed(self, uniform: Tensor, height: int, width: int) -> Tensor:
+        """The matrices (n, 3, 3) of crops that stay within the picture."""
+        matrices = self.matrix(uniform)
+        room = torch.tensor([width, height]) * (1 - self.largest) / 2
+        matrices[:, :2, 2] = (uniform * 2 - 1) * room
+        return matrices
+
+
 GREY = 0.5
 
 
@@ -122,11 +168,14 @@ def warp(transforms: Sequence[Geometric], images: Tensor, generators: Generators
     """Apply geometric transforms in order, resampling once; what comes from outside is grey."""
     draws = [transform.draws for transform in transforms]
     uniform = torch.stack([torch.rand(sum(draws), generator=g) for g in generators])
+    n, channels, height, width = images.shape
+    grow = sum(transform.grow for transform in transforms)
     matrix = torch.eye(3)
     for transform, part in zip(transforms, uniform.split(draws, 1), strict=True):
-        matrix = matrix @ transform.matrix(part)
-    grow = sum(transform.grow for transform in transforms)
-    n, channels, height, width = images.shape
+        crop = isinstance(transform, RandomCrop)
+        matrix = matrix @ (
+            transform.placed(part, height, width) if crop else transform.matrix(part)  # type: ignore[attr-defined]
+        )
     out_height, out_width = height + grow, width + grow
     # affine_grid counts in half-sizes: output places are stretched to pixels, input places back.
     theta = matrix[:, :2] * torch.tensor([[2 / width], [2 / height]])
@@ -135,28 +184,6 @@ def warp(transforms: Sequence[Geometric], images: Tensor, generators: Generators
         theta.to(images), [n, channels, out_height, out_width], align_corners=False
     )
     return F.grid_sample(images - GREY, grid, align_corners=False) + GREY
-
-
-ROBUST = (Jitter(8), Scale(0.9, 1.1), Rotate(10.0), Jitter(4))
-TRANSFORMS: dict[str, tuple[Transform, ...]] = {"robust": ROBUST, "none": ()}
-
-
-def resolve(given: str | Transform | Sequence[Transform]) -> tuple[Transform, ...]:
-    """Transforms by the name of a set, one transform, or a sequence of them.
-
-    Raises:
-        InvalidArgument: no set has that name.
-        WrongType: something in the sequence is not a transform.
-    """
-    if isinstance(given, str):
-        if given not in TRANSFORMS:
-            raise InvalidArgument(f"transforms {given!r} is none of {', '.join(TRANSFORMS)}")
-        return TRANSFORMS[given]
-    members = (given,) if isinstance(given, Transform) else tuple(given)
-    for member in members:
-        if not isinstance(member, Transform):
-            raise WrongType(f"a transform is a Transform, not {type(member).__name__}")
-    return members
 
 
 def apply(transforms: Sequence[Transform], images: Tensor, generators: Generators) -> Tensor:

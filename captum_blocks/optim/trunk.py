@@ -27,6 +27,7 @@ from captum_blocks.optim.rewriting import (
 
 Preprocess = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
+OUTPUT = "output"
 
 
 class Trunk:
@@ -34,7 +35,7 @@ class Trunk:
 
     Args:
         module: the network; it is copied and never changed.
-        layers: names of the layers to look at.
+        layers: names of the layers to look at; ``"output"``: what the network returns.
         example: pixels (1, channel, y, x) of a size the network can take.
         preprocess: pixels in [0, 1] -> what the module takes.
         layouts: layer layouts by name; found from the shapes where none is given.
@@ -112,7 +113,10 @@ class Trunk:
 
     @property
     def _layers(self) -> dict[str, nn.Module]:
-        return {name: find_layer(self._network, name)[1] for name in self._names}
+        return {
+            name: self._network if name == OUTPUT else find_layer(self._network, name)[1]
+            for name in self._names
+        }
 
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
         ready = self._preprocess(pixels).contiguous(memory_format=torch.channels_last)

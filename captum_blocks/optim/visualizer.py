@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Kind, Layout
-from captum_blocks.optim import images
 from captum_blocks.optim._loop import Callback, Run, Visualization
+from captum_blocks.optim.filters import Given
+from captum_blocks.optim.images import Parameterization
 from captum_blocks.optim.objectives import INPUT, Objective
-from captum_blocks.optim.recipe import Optimizer, Recipe, describe
-from captum_blocks.optim.transforms import Transform
-from captum_blocks.optim.trunk import Preprocess, Trunk
+from captum_blocks.optim.recipe import Optimizer, Recipe, Schedule, describe
+from captum_blocks.optim.trunk import OUTPUT, Preprocess, Trunk
 
 DEFAULT_MEMORY_BUDGET = 2**30
 MOST_TRUNKS = 4
@@ -30,7 +30,8 @@ class FeatureVisualizer:
 
     Args:
         module: the network; any ``nn.Module`` that takes images.
-        layer: the layer that objectives mean where they name none; a module or its dotted name.
+        layer: the layer that objectives mean where they name none; a module or its dotted name;
+            ``"output"``: what the network returns.
         preprocess: images in [0, 1] -> what the module takes, differentiable; None: the module
             takes images in [0, 1].
         layout: how the layer's output is laid out; found from its shape unless given.
@@ -41,7 +42,7 @@ class FeatureVisualizer:
         LayerNotFound: the module has no such layer.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    >>> from captum_blocks.optim.objectives import Channel
+    >>> from captum_blocks.optim import Channel
     >>> out = FeatureVisualizer(net, "1").visualize([Channel(0), Channel(1)], size=16, n_steps=2)
     >>> out.images.shape, out.labels
     (torch.Size([2, 3, 16, 16]), ['channel 0', 'channel 1'])
@@ -57,7 +58,7 @@ class FeatureVisualizer:
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
     ) -> None:
         self.module = module
-        self.layer = find_layer(module, layer)[0]
+        self.layer = OUTPUT if layer == OUTPUT else find_layer(module, layer)[0]
         self.preprocess = preprocess
         self.layout = layout
         self.memory_budget = memory_budget
@@ -71,11 +72,18 @@ class FeatureVisualizer:
         size: int | tuple[int, int] = 128,
         n_steps: int = 256,
         seed: int = 0,
-        parameterization: str | images.Parameterization = "fourier",
-        transforms: str | Transform | Sequence[Transform] = "robust",
+        parameterization: str | Parameterization = "fourier",
+        transforms: Given = "robust",
         optimizer: str | Optimizer | None = None,
         learning_rate: float | None = None,
+        schedule: Schedule | None = None,
         channels: int = 3,
+        alpha: bool = False,
+        photo: Tensor | None = None,
+        normalize_gradient: bool = False,
+        keep_best: bool = False,
+        patience: int | None = None,
+        snapshots: Collection[int] = (),
         callback: Callback | None = None,
         progress: bool = False,
     ) -> Visualization:
@@ -87,10 +95,19 @@ class FeatureVisualizer:
             n_steps: how often each image is improved.
             seed: equal seeds give equal pictures, whatever else is in the batch.
             parameterization: how images are held, by name or as data.
-            transforms: what happens to an image before the network sees it, by name or as data.
-            optimizer: a name, or parameters, lr -> torch optimizer; NAdam unless told.
+            transforms: what happens to an image before the network sees it: the name of a set, one
+                transform, or a sequence of them, those of ``torchvision.transforms.v2`` included.
+            optimizer: a name, or ``(parameters, lr=...)`` -> torch optimizer; NAdam unless told.
             learning_rate: the parameterization's own unless told.
+            schedule: optimizer -> learning-rate scheduler, stepped after each step.
             channels: colour channels the network takes.
+            alpha: whether the image may be transparent; it is then seen on random backgrounds.
+            photo: start from this picture, (channel, y, x) in [0, 1].
+            normalize_gradient: give the gradient of each image length 1.
+            keep_best: hand back each image as it scored best, not as it was last.
+            patience: an image has settled, and is kept, when the mean score of so many steps is not
+                larger than that of as many before; the run ends when all have.
+            snapshots: after which steps to keep a copy of the images.
             callback: called as ``callback(step, scores)`` after each step.
             progress: show a progress bar.
 
@@ -101,19 +118,27 @@ class FeatureVisualizer:
             InvalidArgument: an objective that the layer cannot have, or a recipe that cannot be.
             UnusableLayer: the network cannot take the size, never calls the layer, or gives no
                 gradient.
+            Diverged: a score or gradient is not a finite number.
         """
         recipe = Recipe(
-            size, n_steps, seed, parameterization, transforms, optimizer, learning_rate, channels
+            size=size,
+            n_steps=n_steps,
+            seed=seed,
+            parameterization=parameterization,
+            transforms=transforms,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            channels=channels,
+            alpha=alpha,
+            photo=photo,
+            normalize_gradient=normalize_gradient,
+            keep_best=keep_best,
+            patience=patience,
         )
-        wanted = _as_list(objectives)
         with torch.inference_mode(False), torch.enable_grad():
-            trunk = self._trunk(wanted, recipe)
-            example = self._example(recipe)
-            shapes = {**trunk.shapes(example), INPUT: tuple(example.shape[1:])}
-            for one in wanted:
-                one.check(shapes, self.layer)
-            run = Run(trunk, wanted, recipe, self.layer, example, self.memory_budget)
-            return run.until_done(callback, progress)
+            run = self._run(_as_list(objectives), recipe)
+            return run.until_done(callback, progress, snapshots)
 
     def key(self, objective: Objective, **recipe: Any) -> str | None:
         """Canonical JSON of all that determines a picture.
@@ -139,10 +164,19 @@ class FeatureVisualizer:
         }
         return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
+    def _run(self, objectives: list[Objective], recipe: Recipe) -> Run:
+        """Everything that can be wrong is found out here, before the first step."""
+        trunk = self._trunk(objectives, recipe)
+        example = self._example(recipe)
+        shapes = {**trunk.shapes(example), INPUT: tuple(example.shape[1:])}
+        for one in objectives:
+            one.check(shapes, self.layer)
+        return Run(trunk, objectives, recipe, self.layer, example, self.memory_budget)
+
     def _trunk(self, objectives: Sequence[Objective], recipe: Recipe) -> Trunk:
         names = frozenset[str]().union(*(one.layers(self.layer) for one in objectives))
         names = names or frozenset({self.layer})
-        for name in names:
+        for name in names - {OUTPUT}:
             find_layer(self.module, name)
         state = self._state()
         if state != self._seen_state:

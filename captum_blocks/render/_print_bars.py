@@ -16,6 +16,7 @@ SMALL = 7.5
 ICON, TILE = 0.56, 0.98
 SPACE, VALUE_WIDTH = 0.1, 0.42
 BAR = 0.1
+CLOSE = 0.24
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,9 @@ def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) 
     scale = _scale(panel)
     count = max(1, int((width + SPACE) / (TILE + SPACE)))
     lines = [frame[i : i + count] for i in range(0, len(frame), count)]
-    unit = f" {panel.unit}" if panel.unit else ""
-    words = (
-        f"bars from {number(scale.low, scale.signed)} to {number(scale.high, scale.signed)}{unit}"
-    )
 
     def note(paper: Paper, x: float, y: float) -> None:
-        paper.text(x, y, words, SMALL, color=QUIET)
+        paper.text(x, y, _range(panel, scale), SMALL, color=QUIET)
 
     blocks = [_tile_line(line, panel, scene, scale) for line in lines]
     return below([*blocks, Block(line_height(SMALL), note)], SPACE)
@@ -97,7 +94,7 @@ def _axis(plan: _Rows) -> Block:
 
     def draw(paper: Paper, x: float, y: float) -> None:
         ticks = y + (line_height(SMALL) if titled else 0)
-        paper.text(x, ticks, plan.panel.unit, SMALL, color=QUIET)
+        paper.text(x, ticks, _axis_words(plan), SMALL, color=QUIET)
         for left, title in zip(plan.lefts(), plan.panel.columns, strict=True):
             shown = wrap(title, plan.column - SPACE, SMALL, most=1, weight="bold")[0]
             paper.text(x + left, y, shown, SMALL, weight="bold")
@@ -106,12 +103,25 @@ def _axis(plan: _Rows) -> Block:
     return Block(line_height(SMALL) * (2 if titled else 1) + 0.03, draw)
 
 
+def _axis_words(plan: _Rows) -> str:
+    if not _apart(plan.scale.low, plan.scale):
+        return _range(plan.panel, plan.scale)
+    return "" if plan.panel.unit in plan.panel.columns else plan.panel.unit
+
+
+def _range(panel: Bars, scale: _Scale) -> str:
+    low, high = number(scale.low, scale.signed), number(scale.high, scale.signed)
+    return f"bars from {low} to {high} {panel.unit}".rstrip()
+
+
+def _apart(value: float, scale: _Scale) -> bool:
+    """Whether a bound can be printed beside zero; otherwise words tell the range."""
+    return value == 0 or abs(scale.at(value) - scale.at(0)) > CLOSE
+
+
 def _ticks(paper: Paper, left: float, top: float, plan: _Rows) -> None:
     scale = plan.scale
-    values = [scale.low, 0.0, scale.high]
-    # A bound too near to zero would be printed over it.
-    shown = {v for v in values if v == 0 or abs(scale.at(v) - scale.at(0)) > 0.24}
-    for value in sorted(shown):
+    for value in sorted({v for v in (scale.low, 0.0, scale.high) if _apart(v, scale)}):
         x = left + plan.track * scale.at(value)
         paper.text(x, top, number(value, scale.signed), SMALL, color=QUIET, ha="center")
 
@@ -131,9 +141,9 @@ def _row(mark: Mark, plan: _Rows) -> Block:
         for left, value in zip(plan.lefts(), mark.values, strict=True):
             _bar(paper, mark, value, plan.scale, (x + left, middle, plan.track))
             style = {"weight": "bold"} if mark.role == "total" else {"color": QUIET}
+            end = x + left + plan.track * plan.scale.at(max(value or 0.0, 0.0)) + 0.05
             text = number(value, plan.scale.signed)
-            edge = x + left + plan.column - SPACE
-            paper.text(edge, middle, text, SMALL, ha="right", va="center", **style)
+            paper.text(end, middle, text, SMALL, va="center_baseline", **style)
 
     return Block(height, draw)
 
@@ -216,7 +226,8 @@ def _tile_line(marks: Sequence[Mark], panel: Bars, scene: Scene, scale: _Scale) 
                 middle = y + side + 0.04 + named + pitch * (i + 0.5)
                 _bar(paper, mark, value, scale, (x, middle, TILE - VALUE_WIDTH))
                 text = number(value, scale.signed)
-                paper.text(x + TILE, middle, text, SMALL, color=QUIET, ha="right", va="center")
+                end = x + (TILE - VALUE_WIDTH) * scale.at(max(value or 0.0, 0.0)) + 0.04
+                paper.text(end, middle, text, SMALL, color=QUIET, va="center_baseline")
             x += TILE + SPACE
 
     return Block(side + 0.04 + named + pitch * len(panel.columns), draw)

@@ -41,7 +41,7 @@ def page(scene: Scene) -> str:
     >>> "<h1" in page(Scene("Why?", "Because.", None, ()))
     True
     """
-    script = _script("page.js")
+    script = script_text("page.js")
     style = stylesheet()
     return (
         _environment()
@@ -98,8 +98,8 @@ def stylesheet() -> str:
 
 
 @cache
-def _script(start: str) -> str:
-    """The shared script, followed by what starts it in its place."""
+def script_text(start: str) -> str:
+    """The script of page and widget, followed by the file that starts it in its place."""
     return "\n".join(_read(name) for name in (*SCRIPTS, start))
 
 

@@ -14,7 +14,6 @@ from captum_blocks.scene import Field
 
 # The most opaque a cell gets, so that the photograph stays readable below it.
 MOST_INK = 0.88
-LEAST_WEIGHT = 0.02
 
 
 def layers(fields: Sequence[Field]) -> list[tuple[np.ndarray, tuple[float, float, float, float]]]:
@@ -32,8 +31,7 @@ def mix(fields: Sequence[Field]) -> np.ndarray:
     shares = weights**3
     total = shares.sum(0)
     mixed = (shares[..., None] * colours).sum(0) / np.where(total > 0, total, 1)[..., None]
-    strongest = weights.max(0)
-    opacity = MOST_INK * np.sqrt(strongest) * (strongest > LEAST_WEIGHT)
+    opacity = MOST_INK * weights.max(0)
     return np.concatenate([mixed, opacity[..., None]], -1)
 
 

@@ -10,9 +10,19 @@ from captum_blocks.errors import WrongType
 from captum_blocks.render import inks, palette
 from captum_blocks.render._blocks import Block, below, beside, gap, paragraph
 from captum_blocks.render._print_bars import SMALL, print_picture, print_rows, print_tiles
-from captum_blocks.render.paper import QUIET, Paper, line_height, wrap
+from captum_blocks.render.paper import INK, QUIET, Paper, line_height, wrap
 from captum_blocks.render.wording import number
-from captum_blocks.scene import Bars, Below, Chapter, Field, Layout, Overlay, Panel, Scene
+from captum_blocks.scene import (
+    Bars,
+    Below,
+    Chapter,
+    Field,
+    Layout,
+    Overlay,
+    Panel,
+    Scene,
+    Selection,
+)
 
 WIDTH, MARGIN = 7.0, 0.15
 TITLE, HEADING, BODY = 14, 11, 8.5
@@ -109,8 +119,41 @@ def _bars(panel: Bars, scene: Scene, width: float) -> Block:
 def _overlay(panel: Overlay, scene: Scene, width: float) -> Block:
     fields = [scene.fields[name] for name in panel.frames[scene.default_frame(panel)]]
     side = min(OVERLAY_PHOTO, width)
-    legend = below([_legend_entry(field, width - side - 0.2) for field in fields], 0.02)
-    return beside([_picture(scene, fields, side), legend], (side, width - side), 0.15)
+    picture = _outlined(_picture(scene, fields, side), side, _spot(panel, scene))
+    legend = _legend(fields, width - side - 0.2)
+    return beside([picture, legend], (side, width - side), 0.15)
+
+
+def _spot(panel: Overlay, scene: Scene) -> Selection | None:
+    name = panel.sets or panel.highlights
+    selection = scene.selection(name) if name else None
+    return selection if selection and selection.grid else None
+
+
+def _cell(spot: Selection) -> tuple[float, float, float, float]:
+    assert spot.grid is not None
+    rows, columns = spot.grid
+    top, left, bottom, right = spot.extent
+    row, column = divmod(spot.default, columns)
+    high, wide = (bottom - top) / rows, (right - left) / columns
+    y, x = top + row * high, left + column * wide
+    return y, x, y + high, x + wide
+
+
+def _outlined(picture: Block, width: float, spot: Selection | None) -> Block:
+    """The picture with the cell that the selection is in by default."""
+    if spot is None:
+        return picture
+    top, left, bottom, right = _cell(spot)
+
+    def draw(paper: Paper, x: float, y: float) -> None:
+        picture.draw(paper, x, y)
+        box = (x + left * width, y + top * picture.height)
+        size = ((right - left) * width, (bottom - top) * picture.height)
+        for colour, line in ((INK, 2.2), ("white", 1.1)):
+            paper.box(*box, *size, fill=False, edgecolor=colour, linewidth=line)
+
+    return Block(picture.height, draw)
 
 
 def _picture(scene: Scene, fields: tuple[Field, ...] | list[Field], width: float) -> Block:
@@ -127,11 +170,24 @@ def _picture(scene: Scene, fields: tuple[Field, ...] | list[Field], width: float
     return Block(height, draw)
 
 
-def _legend_entry(field: Field, width: float) -> Block:
-    low, high = field.domain
-    signed = low < 0
-    scale = f"{number(low, signed)} to {number(high, signed)} {field.unit}".rstrip()
-    lines = wrap(f"{field.label}: {scale}", max(width - 0.13, 0.5), SMALL, most=3)
+def _legend(fields: list[Field], width: float) -> Block:
+    scales = [_scale_words(field) for field in fields]
+    if len(set(scales)) > 1:
+        words = [f"{field.label}: {scale}" for field, scale in zip(fields, scales, strict=True)]
+        return below([_entry(f, text, width) for f, text in zip(fields, words, strict=True)], 0.02)
+    entries = [_entry(field, field.label, width) for field in fields]
+    shared = paragraph("".join(scales[:1]), width, SMALL, color=QUIET)
+    return below([*entries, shared], 0.02)
+
+
+def _scale_words(field: Field) -> str:
+    signed = field.domain[0] < 0
+    low, high = (number(edge, signed) for edge in field.domain)
+    return f"{low} to {high} {field.unit}".rstrip()
+
+
+def _entry(field: Field, text: str, width: float) -> Block:
+    lines = wrap(text, max(width - 0.13, 0.5), SMALL, most=3)
 
     def draw(paper: Paper, x: float, y: float) -> None:
         paper.box(x, y + 0.02, 0.08, 0.08, facecolor=inks.field_colour(field))

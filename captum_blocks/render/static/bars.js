@@ -192,7 +192,8 @@ class Bars {
       cell.append(make("span", "title", title), this.ticks());
       columns.append(cell);
     }
-    axis.append(make("div", "lead", this.apart(this.scale.low) ? this.panel.unit : this.range()), columns);
+    const unit = this.panel.columns.includes(this.panel.unit) ? "" : this.panel.unit;
+    axis.append(make("div", "lead", this.apart(this.scale.low) ? unit : this.range()), columns);
     return axis;
   }
 
@@ -225,8 +226,8 @@ class Bars {
 
 // Layer and channel names are set as code and may break behind their separators.
 function labelNode(label) {
-  const node = make("span", /^\S+ : \S+$/.test(label) ? "label code" : "label");
-  node.dir = "auto";
+  if (!/^\S+ : \S+$/.test(label)) return make("span", "label", label);
+  const node = make("span", "label code");
   label.split(/(?<=[._/:])/).forEach((part, i) => node.append(...(i ? [make("wbr"), part] : [part])));
   return node;
 }

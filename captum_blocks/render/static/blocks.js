@@ -2,8 +2,8 @@
 // It knows kinds of panels and kinds of selections, never the name of an interface.
 
 class Page {
-  constructor(root, data, memory) {
-    Object.assign(this, { root, data, memory });
+  constructor(root, data, memory, closing) {
+    Object.assign(this, { root, data, memory, closing });
     this.photo = root.querySelector("[data-stage] img");
     this.selections = new Map(data.selections.map((selection) => [selection.name, selection]));
     this.spatial = data.selections.filter((selection) => selection.grid);
@@ -229,7 +229,7 @@ class Page {
     this.stage?.update();
     for (const entry of this.panels) this.light(entry);
     this.controls.update();
-    this.memory.write(this.pins());
+    this.memory.write(this.pins(), this.selected());
   }
 
   updatePanel(entry) {
@@ -260,6 +260,18 @@ class Page {
     if (this.viewPinned && this.view !== this.firstView()) pins.view = this.view;
     for (const [name, index] of this.chosen.pinned) pins[`is.${name}`] = this.selections.get(name).keys[index];
     return pins;
+  }
+
+  // What is shown, pinned or not: the state of each selection, and the mark pointed at.
+  selected() {
+    const selected = Object.fromEntries(this.data.selections.map((each) => [each.name, this.keyOfState(each)]));
+    return this.pointed() === null ? selected : { ...selected, mark: this.keyOf(this.pointed()) };
+  }
+
+  keyOfState(selection) {
+    const index = this.state(selection);
+    if (!selection.grid) return selection.keys[index];
+    return `${Math.floor(index / selection.grid[1])},${index % selection.grid[1]}`;
   }
 
   recall() {
@@ -293,15 +305,16 @@ function urlOf(dataUri) {
 }
 
 // Draws as soon as the photograph and the icons can be drawn from.
-async function mountBlocks(root, data, memory) {
+async function mountBlocks(root, data, memory, closing) {
   const photo = root.querySelector("[data-stage] img");
   await Promise.all([photo?.decode(), ...data.sheets.map(openSheet)]);
-  const page = new Page(root, data, memory);
+  const page = new Page(root, data, memory, closing);
   page.start();
   root.classList.add("ready");
   return page;
 }
 
+// Pictures are handed over as blobs, which many icons can share.
 async function openSheet(sheet) {
   sheet.url = urlOf(sheet.src);
   sheet.image = new Image();

@@ -48,16 +48,18 @@ async function drawPanel(page, section) {
   return canvas;
 }
 
-// The drawing is as wide as the window, so that the style sheet takes the same branches.
+// The drawing is as wide as the page, so that the style sheet takes the same branches.
 function asDrawing(page, section, { width, height }) {
-  const around = make("div", "blocks copied");
+  const [frame, around] = [make("div", "blocks-frame"), make("div", "blocks copied")];
+  frame.style.width = `${page.root.clientWidth}px`;
   around.style.width = `${width}px`;
   around.append(stilled(page, section));
+  frame.append(around);
   // Characters that XML has no way to write are left out.
-  const markup = new XMLSerializer().serializeToString(around).replace(/[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, "");
+  const markup = new XMLSerializer().serializeToString(frame).replace(/[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, "");
   const sheet = page.root.getRootNode().querySelector("style").textContent;
   const style = `<style>${sheet.replace("(prefers-color-scheme: dark)", "(width: 0)").replace(/&/g, "&amp;").replace(/</g, "&lt;")}</style>`;
-  const size = `width="${Math.max(innerWidth, width)}" height="${Math.ceil(height)}"`;
+  const size = `width="${Math.max(page.root.clientWidth, width)}" height="${Math.ceil(height)}"`;
   return `<svg xmlns="http://www.w3.org/2000/svg" ${size}><foreignObject ${size}>${style}${markup}</foreignObject></svg>`;
 }
 

@@ -67,7 +67,7 @@ function mixCells(fields, palette) {
       const mixed = parts.reduce((sum, part) => sum + part.weight ** 3 * part.colour[channel], 0);
       pixels.data[4 * cell + channel] = mixed / total;
     }
-    pixels.data[4 * cell + 3] = 255 * MOST_INK * Math.sqrt(strongest) * (strongest > 0.02);
+    pixels.data[4 * cell + 3] = 255 * MOST_INK * strongest;
   }
   const canvas = make("canvas", "cells");
   canvas.width = fields[0].columns;

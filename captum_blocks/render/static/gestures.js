@@ -19,9 +19,10 @@ class Gestures {
     root.addEventListener("focusout", (event) => event.target.matches(".mark") && this.page.pointAtNothing());
     root.addEventListener("click", (event) => this.click(event));
     root.addEventListener("keydown", (event) => this.key(event));
-    document.addEventListener("keydown", (event) => event.key === "Escape" && this.letGo());
+    const { closing: signal } = this.page;
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.letGo(), { signal });
     if (this.page.spatial.length) root.querySelectorAll(".picture").forEach((node) => this.sensePlaces(node));
-    addEventListener("beforeprint", () => this.page.prepareForPaper());
+    addEventListener("beforeprint", () => this.page.prepareForPaper(), { signal });
     this.followReading();
   }
 

@@ -15,7 +15,11 @@ class AddressMemory {
 
   store(hash) {
     if (hash === location.hash.slice(1)) return;
-    history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+    try {
+      history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+    } catch {
+      // A page in a sandboxed frame has no address to write to; it works without a memory.
+    }
   }
 
   listen(changed) {
@@ -27,4 +31,5 @@ mountBlocks(
   document.querySelector(".blocks"),
   JSON.parse(document.getElementById("blocks-data").textContent),
   new AddressMemory(),
+  new AbortController().signal,
 );

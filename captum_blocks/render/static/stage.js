@@ -9,6 +9,7 @@ class Picture {
     this.layers.forEach((layer) => layer.remove());
     this.layers = layersOf(fields, this.page.data.palette).map(({ canvas, extent }) => {
       placeAt(canvas, extent);
+      canvas.classList.toggle("partial", extent.join() !== "0,0,1,1");
       return canvas;
     });
     this.node.append(...this.layers);

@@ -1,0 +1,52 @@
+// The same page inside a notebook: data and memory are the widget's own state.
+
+// A pointer that sweeps over the photograph tells Python where it came to rest.
+const REST = 80;
+
+class ModelMemory {
+  constructor(model, signal) {
+    Object.assign(this, { model, told: "" });
+    signal.addEventListener("abort", () => clearTimeout(this.waiting));
+  }
+
+  read() {
+    return this.model.get("pins");
+  }
+
+  write(pins, selection) {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.tell(pins, selection), REST);
+  }
+
+  tell(pins, selection) {
+    const words = JSON.stringify([pins, selection]);
+    if (words === this.told) return;
+    this.told = words;
+    this.model.set("pins", pins);
+    this.model.set("selection", selection);
+    this.model.save_changes();
+  }
+
+  // Only what Python pinned is news: what the page told comes back as an echo.
+  listen(changed) {
+    this.model.on("change:pins", () => {
+      const [pins] = JSON.parse(this.told || "[{}]");
+      if (JSON.stringify(this.read()) !== JSON.stringify(pins)) changed();
+    });
+  }
+}
+
+async function render({ model, el }) {
+  const frame = make("div", "blocks-frame embedded");
+  const style = make("style");
+  style.textContent = model.get("_style");
+  frame.innerHTML = model.get("_article");
+  // Behind a shadow root neither the notebook's style nor the page's reaches the other.
+  el.attachShadow({ mode: "open" }).append(style, frame);
+  const closing = new AbortController();
+  const memory = new ModelMemory(model, closing.signal);
+  await mountBlocks(frame.querySelector(".blocks"), JSON.parse(model.get("_data")), memory, closing.signal);
+  return () => closing.abort();
+}
+
+export default { render };

@@ -1,0 +1,52 @@
+"""The page as a notebook widget that tells Python what the reader points at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import traitlets
+
+from captum_blocks.errors import MissingDependency
+from captum_blocks.render.html import article, script_json, script_text, stylesheet
+from captum_blocks.render.payload import payload
+from captum_blocks.scene import Scene
+
+try:
+    import anywidget
+except ImportError as missing:
+    raise MissingDependency(
+        "the notebook widget needs anywidget: pip install 'captum-blocks[widget]'"
+    ) from missing
+
+
+class BlocksWidget(anywidget.AnyWidget):
+    """The page of a scene, alive in Jupyter, VS Code, Colab or marimo.
+
+    Attributes:
+        selection: what is shown now: the state of each selection by its name, and under
+            ``"mark"`` the key of the mark pointed at. Follows the reader; observe it with
+            ``widget.observe(handler, "selection")``.
+        pins: what the reader pinned, as in the address of the saved page. Setting it pins from
+            Python; an empty dict lets go.
+
+    >>> from captum_blocks.scene import Scene
+    >>> BlocksWidget(Scene("Why?", "Because.", None, ())).selection
+    {}
+    """
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    _article = traitlets.Unicode().tag(sync=True)
+    _style = traitlets.Unicode().tag(sync=True)
+    _data = traitlets.Unicode().tag(sync=True)
+    selection = traitlets.Dict().tag(sync=True)
+    pins = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, scene: Scene, **traits: Any) -> None:
+        super().__init__(
+            _esm=script_text("widget.js"),
+            _article=article(scene),
+            _style=stylesheet(),
+            _data=script_json(payload(scene)),
+            selection={s.name: s.keys[s.default] for s in scene.selections},
+            **traits,
+        )

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from captum_blocks.reduce.checks import check_rank
 from captum_blocks.reduce.encoding import encode
 from captum_blocks.reduce.nmf import Penalty, factorize
 from captum_blocks.reduce.rows import wide
@@ -103,16 +104,18 @@ class Algorithm:
     Attributes:
         name: what ``ChannelReducer(algorithm=...)`` calls it.
         non_negative: it refuses negative activations.
-        by_rank: it finds no more groups than there are independent directions.
     """
 
     name: ClassVar[str]
     non_negative: bool = False
-    by_rank: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         if "name" in vars(cls):
             ALGORITHMS[cls.name] = cls
+
+    def check(self, table: Tensor, n_components: int) -> None:
+        """Refuse a table in which so many groups cannot be found."""
+        check_rank(table, n_components)
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
         """Factorize ``(position, channel)``."""

@@ -135,6 +135,19 @@ def check_rank(table: Tensor, n_components: int) -> None:
     )
 
 
+def check_distinct(table: Tensor, n_components: int) -> None:
+    """Refuse more clusters than there are different positions."""
+    different = 0
+    for part in (table[:RANK_ROWS], table)[: 1 + (len(table) > RANK_ROWS)]:
+        different = len(torch.unique(part.detach(), dim=0))
+        if different >= n_components:
+            return
+    raise InvalidArgument(
+        f"n_components={n_components} is more than the {different} positions that differ from each "
+        f"other; ask for at most {different}"
+    )
+
+
 def check_width(table: Tensor, n_channels: int) -> None:
     """Refuse a table with another number of channels than the fitted one."""
     if table.shape[1] != n_channels:

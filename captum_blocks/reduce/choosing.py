@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -22,9 +22,6 @@ from captum_blocks.reduce.quality import (
 )
 from captum_blocks.reduce.reducer import ChannelReducer
 from captum_blocks.reduce.rows import to_rows
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 STABLE = 0.8
 
@@ -70,13 +67,11 @@ class Choice:
             gain[~stable] = -np.inf
         return self.n_components[int(gain.argmax())]
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw all measures against the number of groups, on ``ax`` or a new figure."""
-        from matplotlib import pyplot as plt
-        from matplotlib.ticker import MaxNLocator
+    def plot(self, ax: Any) -> Any:
+        """Draw all measures against the number of groups on matplotlib axes, and return them.
 
-        if ax is None:
-            ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")[1]
+        In a notebook: ``choice.plot(plt.gca())``.
+        """
         lines = {
             "relative error": (self.relative_error, "#d55e00", "-"),
             "least possible error (SVD)": (self.svd_floor, "#d55e00", ":"),
@@ -98,7 +93,7 @@ class Choice:
             annotation_clip=False,
         )
         ax.set(xlabel="number of groups", ylabel="share", ylim=(min(0, *ax.get_ylim()), 1.03))
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xticks(self.n_components)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         return ax

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.reduce.algorithms import Algorithm, Factors, NonNegative, Settings
+from captum_blocks.reduce.checks import check_distinct
 from captum_blocks.reduce.encoding import encode
 from captum_blocks.reduce.nmf import factor_signed
 
@@ -107,7 +108,10 @@ class Clusters(Algorithm):
     """k-means: every position belongs to one group wholly; components are the cluster means."""
 
     name = "kmeans"
-    by_rank = False
+
+    def check(self, table: Tensor, n_components: int) -> None:
+        """As many positions must differ from each other."""
+        check_distinct(table, n_components)
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
         """scikit-learn's KMeans with ten starts."""
@@ -166,11 +170,12 @@ class SparseDictionary(Algorithm):
 class Foreign(Algorithm):
     """Any scikit-learn decomposition: cloned, fitted, and read as an affine map of its scores."""
 
-    by_rank = False
-
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
         self.non_negative = bool(get_tags(estimator).input_tags.positive_only)
+
+    def check(self, table: Tensor, n_components: int) -> None:
+        """The estimator checks its own parameters."""
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
         """Fit a clone: its own parameters decide, ``n_components`` included."""

@@ -308,8 +308,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         checks.check_size(factorized, settings.n_components)
         self._check_values(table)
         checks.check_not_silent(factorized)
-        if self._algorithm.by_rank:
-            checks.check_rank(factorized, settings.n_components)
+        self._algorithm.check(factorized, settings.n_components)
 
     def _check_values(self, table: Tensor) -> None:
         checks.check_finite(table)

@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from captum_blocks.errors import InvalidArgument, UnknownName
 from captum_blocks.layouts import Layout
@@ -190,3 +192,44 @@ def test_transform_needs_a_fit_and_the_same_channels():
         reducer.transform(some_activations((1, 4, 3, 3)))
     with pytest.raises(InvalidArgument, match="scores of 5 groups were given to a reducer of 2"):
         reducer.inverse_transform(some_activations((1, 5, 3, 3)))
+
+
+def test_clusters_need_different_positions():
+    acts = some_activations((1, 6, 3, 3))
+    acts[..., 1:] = acts[..., :1]
+    assert refused(acts, n_components=4, algorithm="kmeans") == (
+        "n_components=4 is more than the 3 positions that differ from each other; ask for at most 3"
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(*(st.integers(1, top) for top in (3, 9, 5, 5))),
+    st.integers(1, 4),
+    st.integers(0, 100),
+    st.sampled_from(["none", "silent channel", "twin channels", "constant map", "dark image"]),
+)
+def test_any_activations_are_grouped_or_refused(shape, groups, seed, oddity):
+    acts = some_activations(shape, seed)
+    if oddity == "silent channel":
+        acts[:, 0] = 0.0
+    elif oddity == "twin channels":
+        acts[:, -1] = acts[:, 0]
+    elif oddity == "constant map":
+        acts[:] = acts[:1, :, :1, :1]
+    elif oddity == "dark image":
+        acts[0] = 0.0
+    table = acts.permute(0, 2, 3, 1).reshape(-1, shape[1])
+    rank = int(torch.linalg.matrix_rank(table))
+    reducer = ChannelReducer(groups, max_iter=20)
+    if groups > rank:
+        with pytest.raises(InvalidArgument, match="is more than the|are zero"):
+            reducer.fit(acts)
+        return
+    scores = reducer.fit_transform(acts)
+    assert scores.shape == (shape[0], groups, *shape[2:])
+    assert (scores >= 0).all()
+    assert scores.isfinite().all()
+    assert 0.0 <= reducer.explained_share_ <= 1.0 + 1e-6
+    again = reducer.inverse_transform(reducer.transform(acts))
+    assert float((acts - again).norm()) <= reducer.reconstruction_err_ * 1.001 + 1e-5

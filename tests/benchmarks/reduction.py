@@ -1,0 +1,175 @@
+"""How soon the torch solver is as good as its peers, and what it needs.
+
+Run as ``python -m tests.benchmarks.reduction [--groups 4 8 16 32] [--repeats 3]``. Activations are
+those of the demo network on 100 crops of the pictures that scikit-image and scikit-learn ship:
+19,600 positions x 672 channels. Times are compared within this run only. ``overcomplete`` takes
+part where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import cm, colormaps
+from PIL import Image
+from skimage import data
+from sklearn.datasets import load_sample_images
+from sklearn.decomposition import NMF
+from torch import Tensor
+
+from captum_blocks.reduce import ChannelReducer, factorize
+from captum_blocks.reduce.quality import relative_error
+from captum_blocks.zoo import load_network
+
+LAYER, CROPS = "blocks.4.2.bn1", 100
+SHIPPED = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina")
+
+
+def crops(count: int) -> list[Image.Image]:
+    """Random square crops of the shipped pictures, 40 to 100 % of the shorter side."""
+    rng = np.random.default_rng(0)
+    pictures = [getattr(data, name)()[..., :3] for name in SHIPPED] + load_sample_images().images
+    made = []
+    for index in range(count):
+        picture = pictures[index % len(pictures)]
+        height, width = picture.shape[:2]
+        side = int(min(height, width) * rng.uniform(0.4, 1.0))
+        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        made.append(Image.fromarray(np.ascontiguousarray(picture[y : y + side, x : x + side])))
+    return made
+
+
+def activations() -> Tensor:
+    """(image, channel, y, x) of the demo network."""
+    return torch.cat(list(load_network("demo").activations(LAYER, crops(CROPS), batch_size=10)))
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def until(table: Tensor, groups: int, error: float) -> int:
+    """How many iterations the torch solver needs to come down to an error."""
+    errors = factorize(table, groups, tol=0.0, max_iter=400).errors
+    reached = [step for step, value in enumerate(errors) if value <= error]
+    # Iterations that were taken back count as well, so the shortest run is searched upwards.
+    steps = reached[0] + 1 if reached else 400
+    while steps < 400 and factorize(table, groups, tol=0.0, max_iter=steps).errors[-1] > error:
+        steps += 5
+    return steps
+
+
+def by_sklearn(table: Tensor, groups: int) -> float:
+    model = NMF(groups, init="nndsvd", random_state=0)
+    scores = model.fit_transform(table.numpy())
+    return relative_error(table, torch.from_numpy(scores @ model.components_))
+
+
+def overcomplete_nmf() -> Any:
+    """The peer's class, or ``None`` where it is not installed."""
+    # Its release 0.3.0 asks on import for a function that matplotlib has removed since.
+    if not hasattr(cm, "get_cmap"):
+        cm.get_cmap = colormaps.get_cmap
+    try:
+        return importlib.import_module("overcomplete.optimization").NMF
+    except ImportError:
+        return None
+
+
+def by_overcomplete(table: Tensor, groups: int) -> float:
+    scores, components = overcomplete_nmf()(groups, tol=1e-4).fit(table, max_iter=200)
+    return relative_error(table, scores @ components)
+
+
+def by_torch(table: Tensor, groups: int, steps: int) -> float:
+    found = factorize(table, groups, tol=0.0, max_iter=steps)
+    return relative_error(table, found.scores @ found.components)
+
+
+def compare(name: str, peer: Any, table: Tensor, groups: int, repeats: int) -> None:
+    """One line: the peer's time and error, ours at that error, and the ratio of the medians."""
+    first, error = timed(lambda: peer(table, groups))
+    steps = until(table, groups, error)
+    theirs, ours, reached = [first], [], 0.0
+    for repeat in range(repeats):
+        if repeat:
+            theirs.append(timed(lambda: peer(table, groups))[0])
+        seconds, reached = timed(lambda: by_torch(table, groups, steps))
+        ours.append(seconds)
+    ratio = median(theirs) / median(ours)
+    print(
+        f"k={groups:2d}  {name:12s} {median(theirs):7.2f} s  error {error:.5f}   "
+        f"torch {median(ours):6.2f} s  error {reached:.5f} ({steps} iterations)   {ratio:5.1f} x",
+        flush=True,
+    )
+
+
+def peak(path: str, groups: int, queue: Any) -> None:
+    """Peak memory of a fit, matrix included, in matrices; in a process of its own."""
+    torch.set_num_threads(2)
+    factorize(torch.rand(64, 32), 2, max_iter=2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    table = torch.from_numpy(np.load(path))
+    ChannelReducer(groups, solver="hals", max_iter=20).fit(table)
+    unit = 1 if sys.platform == "darwin" else 1024
+    used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
+    queue.put(used / table.numel() / table.element_size())
+
+
+def memory(table: Tensor, groups: int, path: str) -> float:
+    np.save(path, table.numpy())
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=peak, args=(path, groups, queue))
+    process.start()
+    found: float = queue.get(timeout=300)
+    process.join()
+    return found
+
+
+def main() -> None:
+    """Print every figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--groups", type=int, nargs="+", default=[4, 8, 16, 32])
+    parser.add_argument("--repeats", type=int, default=3)
+    chosen = parser.parse_args()
+    warnings.simplefilter("ignore")
+    maps = activations()
+    table = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]).contiguous()
+    print(
+        f"{table.shape[0]} positions x {table.shape[1]} channels, {torch.get_num_threads()} threads"
+    )
+    peers = {"scikit-learn": by_sklearn}
+    if overcomplete_nmf() is None:
+        print("overcomplete is not installed")
+    else:
+        peers["overcomplete"] = by_overcomplete
+    for groups in chosen.groups:
+        for name, peer in peers.items():
+            compare(name, peer, table, groups, chosen.repeats)
+        reducer = ChannelReducer(groups, max_iter=30).fit(maps[1:])
+        times = [timed(lambda r=reducer: r.transform(maps[:1]))[0] for _ in range(50)]
+        print(
+            f"k={groups:2d}  encoding one 14x14 image: {1000 * median(times):.2f} ms (median of 50)"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        most = memory(table, max(chosen.groups), f"{folder}/table.npy")
+    print(f"peak memory of a fit, matrix included: {most:.2f} matrices")
+
+
+if __name__ == "__main__":
+    main()

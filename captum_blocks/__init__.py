@@ -38,10 +38,13 @@ if TYPE_CHECKING:
     from captum_blocks.optim import FeatureVisualizer as FeatureVisualizer
     from captum_blocks.optim import objective as objective
     from captum_blocks.presets import channel_attribution as channel_attribution
+    from captum_blocks.presets import compare_classes as compare_classes
+    from captum_blocks.presets import levels as levels
     from captum_blocks.presets import neuron_groups as neuron_groups
     from captum_blocks.presets import predictions as predictions
     from captum_blocks.presets import report as report
     from captum_blocks.presets import semantic_dictionary as semantic_dictionary
+    from captum_blocks.presets import spatial_attribution as spatial_attribution
     from captum_blocks.reduce import ChannelReducer as ChannelReducer
     from captum_blocks.zoo import load_network as load_network
 
@@ -72,10 +75,13 @@ _HOMES = {
     "optim": ("FeatureVisualizer", "objective"),
     "presets": (
         "channel_attribution",
+        "compare_classes",
+        "levels",
         "neuron_groups",
         "predictions",
         "report",
         "semantic_dictionary",
+        "spatial_attribution",
     ),
     "reduce": ("ChannelReducer",),
     "zoo": ("load_network",),

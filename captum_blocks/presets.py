@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
     Activation,
@@ -114,6 +116,102 @@ def channel_attribution(
     )
 
 
+def spatial_attribution(
+    *layers: str | Hidden,
+    classes: Out = TOP_TWO,
+    method: str | type | Method | Given = DEFAULT_METHOD,
+) -> Interface:
+    """Which places mattered: point at the photograph to see what each place did to each class.
+
+    With two layers or more, pointing also shows which places of the layer before made the place
+    pointed at what it is.
+
+    Args:
+        layers: from early to late.
+        classes: whose logits the places affect.
+        method: a Captum attribution method.
+
+    >>> spatial_attribution("layer3", "layer4").title
+    'Which places mattered?'
+    """
+    chain = [_hidden(layer) for layer in _some(layers, "spatial_attribution")]
+    here = hover("spatial")
+    effect = Attribution(chain[-1].spatial, classes, method=method)
+    photo = InfoVis(
+        effect.filter(to=0), "overlay", sets=here, title=f"Effect of places at {chain[-1].layer}"
+    )
+    bars = InfoVis(effect.filter(at=here), title="What this place did to each answer")
+    shown: Interface = photo | bars
+    for earlier, later in pairwise(chain):
+        came = Attribution(earlier.spatial, later.spatial).filter(to=here)
+        title = f"Where it came from: {earlier.layer} to {later.layer}"
+        shown = shown | InfoVis(came, "overlay", highlights=here, title=title)
+    return shown.titled(
+        "Which places mattered?",
+        "Blue places spoke for the first answer, orange ones against it. Point at a place to see "
+        "what it did to each answer.",
+    )
+
+
+def compare_classes(
+    layer: str | Hidden,
+    a: int | str,
+    b: int | str,
+    atom: str = "channels",
+    method: str | type | Method | Given = DEFAULT_METHOD,
+    top: int = 3,
+) -> Interface:
+    """What tells two answers apart: the atoms that speak most for one and against the other.
+
+    Args:
+        layer: whose atoms.
+        a, b: two classes, by index or name.
+        atom: "channels" or "groups".
+        method: a Captum attribution method.
+        top: how many atoms on either side.
+
+    >>> compare_classes("layer4", 207, 208).title
+    'What tells the two answers apart?'
+    """
+    layer = _hidden(layer)
+    if atom not in ("channels", "groups"):
+        raise InvalidArgument(f"atom={atom!r}: two classes are compared by channels or groups")
+    source = layer.channels if atom == "channels" else layer.groups(6)
+    first, second = (Attribution(source, Out(wanted), method=method) for wanted in (a, b))
+    net = first.difference(second)
+    shown = FeatureVis(net.filter(top=top, bottom=top) if atom == "channels" else net, title="Net")
+    return Interface((shown,)).titled(
+        "What tells the two answers apart?",
+        "Each row is what speaks for the first answer minus what speaks for the second: blue for "
+        "the first, orange for the second.",
+    )
+
+
+def levels(
+    layer: str | Hidden, class_: int | str | None = None, groups: int = 6, top: int = 6
+) -> Interface:
+    """One decision at group, channel and layer level, each with its remainder.
+
+    Args:
+        layer: which.
+        class_: index or name; the most probable one unless given.
+        groups: how many groups.
+        top: how many channels.
+
+    >>> len(levels("layer4", 207).parts)
+    3
+    """
+    layer = _hidden(layer)
+    out = Out(top=1) if class_ is None else Out(class_)
+    whole = InfoVis(Attribution(layer.whole, out), title="The whole layer")
+    by_group = FeatureVis(Attribution(layer.groups(groups), out), title="Its groups")
+    by_channel = Attribution(layer.channels, out).filter(strongest=top)
+    return (whole & by_group & FeatureVis(by_channel, title="Its channels")).titled(
+        "The same decision, seen closer and closer",
+        "All three add up to the same number: what the finer level leaves out is a row of its own.",
+    )
+
+
 def report(
     *layers: str | Hidden,
     groups: int = 6,
@@ -132,14 +230,19 @@ def report(
     >>> len(report("layer3", "layer4").parts)
     4
     """
-    if not layers:
-        raise InvalidArgument("report needs at least one layer; Network.layers() lists them")
+    layers = _some(layers, "report")
     return (
         predictions()
         & neuron_groups(layers[-1], groups, classes, method)
         & semantic_dictionary(layers[0])
         & channel_attribution(layers[0], classes=classes, method=method)
     )
+
+
+def _some(layers: tuple[str | Hidden, ...], name: str) -> tuple[str | Hidden, ...]:
+    if not layers:
+        raise InvalidArgument(f"{name} needs at least one layer; Network.layers() lists them")
+    return layers
 
 
 def _hidden(layer: str | Hidden) -> Hidden:

@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
 ONLY_IN = {
     "captum": {"attr"},
     "sklearn": {"reduce"},
-    "matplotlib": {"render", "explanation"},
+    "matplotlib": {"render", "explanation", "reduce"},
     "jinja2": {"render"},
     "click": {"cli"},
 }

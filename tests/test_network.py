@@ -53,6 +53,11 @@ def test_transforms_that_give_no_float_tensor() -> None:
         cb.Network(nn.ReLU(), np.asarray)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (3, 2, 1), (2, 2, 4)])
+def test_tiny_grey_and_transparent_pictures_work(small: cb.Network, shape: tuple[int, ...]) -> None:
+    assert small.read(np.full(shape, 128, np.uint8)).shape == (1, 3, 16, 16)
+
+
 def test_ready_tensors(small: cb.Network, small_x: torch.Tensor) -> None:
     assert small.read(small_x) is small_x
     with pytest.raises(InvalidArgument, match=r"a torch.uint8 tensor is not ready"):

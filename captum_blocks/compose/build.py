@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from captum_blocks.compose.pools import Pools, bounds, only_image
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument, UnknownName
-from captum_blocks.grammar import Element, FeatureVis, InfoVis, Interface
+from captum_blocks.grammar import Element, FeatureVis, InfoVis, Interface, Substrate
 from captum_blocks.scene import (
     Bars,
     Below,
@@ -75,10 +76,10 @@ def wanted_icons(element: Element, frames: Frames, default: int, pools: Pools) -
     if not isinstance(element, FeatureVis):
         return wanted
     for index, value in enumerate(frames.values):
-        axis = _mark_axis(value)
-        largest = value.data.abs().reshape(-1, len(value.coords[axis])).amax(0)
-        for place, size in zip(value.coords[axis], largest.tolist(), strict=True):
-            request = pools.request(value.source, place)
+        atoms = _atoms(value)
+        largest = value.data.abs().reshape(-1, len(atoms)).amax(0)
+        for place, size in zip(atoms, largest.tolist(), strict=True):
+            request = pools.request(_marked(value), place)
             if request is not None and size > 0:
                 wanted.add(request, size, at_once=index == default)
     return wanted
@@ -124,14 +125,17 @@ def _overlay_fields(drawing: Drawing, frame: int, value: Value) -> tuple[str, ..
             f"{source!r} has no map to lay over a photograph; show its .spatial, .channels or "
             ".groups, or take the mark 'bars'"
         )
-    if value.target is not None and len(value.coords["class"]) > 1:
-        raise InvalidArgument("a map shows one class: add .filter(to=0)")
+    targets = int(np.prod([len(value.coords[axis]) for axis in value.target_axes], dtype=int))
+    if targets > 1:
+        raise InvalidArgument(
+            f"a map shows what came from it to one place of {value.target!r}, not {targets}: "
+            "add .filter(to=0), .filter(to=(y, x)) or .filter(to=selection)"
+        )
     if source.atom in ("channel", "group") and value.target is None:
         fields = (pools.activation_field(source, i) for i in value.coords[source.atom])
         return tuple(name for name in fields if name is not None)
     grids = only_image(value.maps)
-    grids = grids[0] if value.target is not None else grids
-    grids = grids[None] if source.atom == "spatial" else grids
+    grids = grids.reshape(-1, *grids.shape[-2:])
     domain = bounds([grids])
     name = f"{drawing.element!r}/{frame}"
     label = drawing.element.title or repr(source)
@@ -170,20 +174,52 @@ def _marks_panel(drawing: Drawing, icons: bool) -> Panel:
     )
 
 
-def _mark_axis(value: Value) -> str:
-    if len(value.source_axes) != 1 and value.source.atom != "class":
+def _mark_axis(value: Value) -> str | None:
+    """The axis whose places are marks: the source's, or the target's where a place is named.
+
+    None where there is one number.
+    """
+    if len(value.target_axes) > 1:
         raise InvalidArgument(
-            f"{value.source!r} has axes {', '.join(value.source_axes)}: bars and icons need one; "
+            f"{value.target!r} has axes {', '.join(value.target_axes)}: bars and icons take one; "
+            "name a place with .filter(to=...)"
+        )
+    axes = value.source_axes or value.target_axes
+    if not axes:
+        return None
+    if len(axes) != 1:
+        raise InvalidArgument(
+            f"{value.source!r} has axes {', '.join(axes)}: bars and icons need one; "
             "name a place with .filter(at=...)"
         )
-    return "class" if value.source.atom == "class" else value.source_axes[0]
+    return axes[0]
+
+
+def _atoms(value: Value) -> tuple[int, ...]:
+    """The places of the mark axis; a single mark has place 0."""
+    axis = _mark_axis(value)
+    return (0,) if axis is None else value.coords[axis]
+
+
+def _column_axis(value: Value) -> str | None:
+    """The target axis, where marks are of the source."""
+    return value.target_axes[0] if value.source_axes and value.target_axes else None
 
 
 def _columns(value: Value) -> Tensor:
-    """(atom, column) numbers of the one photograph."""
+    """(mark, column) numbers of the one photograph."""
     _mark_axis(value)
     data = only_image(value.data)
-    return data[:, None] if value.target is None else data.T
+    if data.ndim == 0:
+        return data[None, None]
+    return data[:, None] if _column_axis(value) is None else data.T
+
+
+def _marked(value: Value) -> Substrate:
+    """The substrate whose atoms are marks."""
+    if value.source_axes or value.target is None:
+        return value.source
+    return value.target
 
 
 def _remainders(values: tuple[Value, ...]) -> list[Tensor]:
@@ -194,18 +230,21 @@ def _remainders(values: tuple[Value, ...]) -> list[Tensor]:
 
 def _is_whole(value: Value) -> bool:
     """Whether the shown atoms and remainders add up to something worth a total."""
-    return value.target is not None and "elsewhere" not in value.remainder
+    adds_up = value.target is not None and bool(value.source_axes)
+    return adds_up and "elsewhere" not in value.remainder
 
 
 def _column_names(value: Value, pools: Pools) -> tuple[str, ...]:
-    if value.target is None:
+    axis = _column_axis(value)
+    if axis is None or value.target is None:
         return ("",)
-    return tuple(pools.label(value.target, index) for index in value.coords["class"])
+    named = (pools.label(value.target, index) for index in value.coords[axis])
+    return value.labels.get(axis) or tuple(named)
 
 
 def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
-    pools, source = drawing.pools, value.source
-    atoms = value.coords[_mark_axis(value)]
+    pools, source = drawing.pools, _marked(value)
+    atoms = _atoms(value)
     names = _column_names(value, pools)
     made = [
         Mark(
@@ -227,10 +266,10 @@ def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
 def _rest(value: Value, drawing: Drawing, names: tuple[str, ...]) -> list[Mark]:
     """What the atoms leave out, and the sum of everything."""
     rest = [
-        (name, "remainder", only_image(held), _remainder_field(value, name, drawing))
+        (name, "remainder", _flat(held), _remainder_field(value, name, drawing))
         for name, held in value.remainder.items()
     ]
-    rest.append(("total", "total", only_image(value.total), None))
+    rest.append(("total", "total", _flat(value.total), None))
     marks = []
     for name, role, held, field in rest:
         numbers, label = tuple(held.tolist()), sentences.remainder_label(value, name)
@@ -240,13 +279,17 @@ def _rest(value: Value, drawing: Drawing, names: tuple[str, ...]) -> list[Mark]:
     return marks
 
 
+def _flat(held: Tensor) -> Tensor:
+    """A remainder of the one photograph, one number a column."""
+    return only_image(held).reshape(-1)
+
+
 def _remainder_field(value: Value, name: str, drawing: Drawing) -> str | None:
     if name not in value.remainder_maps:
         return None
     grid = only_image(value.remainder_maps[name])[0]
     low, high = bounds([grid])
-    assert value.target is not None
-    towards = drawing.pools.label(value.target, value.coords["class"][0])
+    towards = _column_names(value, drawing.pools)[0]
     label = f"{sentences.remainder_label(value, name)}: {towards}"
     key = f"{value.source!r}/{name}/{towards}"
     span = (min(low, -high), high)

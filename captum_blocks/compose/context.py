@@ -8,10 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_blocks.attr import GroupResult, LayerMethod, LayerResult
+from captum_blocks.attr import (
+    GroupResult,
+    LayerMethod,
+    LayerResult,
+    LayerToLayerAttribution,
+)
 from captum_blocks.compose.values import finite
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.grammar import Given, Grouping, Hidden, Method, Out, Substrate, parts_of
+from captum_blocks.grammar.content import DEFAULT_METHOD
 from captum_blocks.hooks import capture, evaluation_mode, find_layer
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
@@ -116,6 +122,31 @@ class Context:
             key, lambda: method.attribute_groups(self.x, self.classes(out), reducer)
         )
 
+    def between(
+        self, source: Substrate, target: Substrate, how: How
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The attribution of a later layer's atoms to an earlier one's, and its remainders."""
+        named, options = self._named(how)
+        plain = named == DEFAULT_METHOD and not options
+        layers = _hidden(source), _hidden(target)
+        found = LayerToLayerAttribution(
+            self.net.module, *layers, *(self.net.layouts.get(layer) for layer in layers)
+        )
+        return found.attribute(  # type: ignore[no-any-return]
+            self.x,
+            self._atom(target),
+            self._atom(source),
+            method=None if plain else named,
+            return_remainder=True,
+            **options,
+        )
+
+    def _atom(self, substrate: Substrate) -> Any:
+        """An atom as ``LayerToLayerAttribution`` knows it."""
+        if substrate.atom == "group":
+            return self.reducer(substrate)
+        return {"token": "tokens"}.get(substrate.atom, substrate.atom)
+
     def method(self, layer: str, how: How) -> LayerMethod:
         """The attribution method named, on a layer."""
 
@@ -175,5 +206,5 @@ def check_given(words: Iterable[Any], given: Mapping[str, Any]) -> None:
 
 def _hidden(substrate: Substrate) -> str:
     if not isinstance(substrate.layer, Hidden):
-        raise InvalidArgument(f"{substrate!r}: only hidden layers have groups")
+        raise InvalidArgument(f"{substrate!r}: a hidden layer is needed here")
     return substrate.layer.layer

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from captum_blocks.attr.atoms import to_atoms
 from captum_blocks.compose.context import Context, check_given
+from captum_blocks.compose.picking import keep, towards
 from captum_blocks.compose.validation import validate
 from captum_blocks.compose.values import SOURCE_AXES, Value, spans
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
@@ -19,13 +18,11 @@ from captum_blocks.grammar import (
     Activation,
     Attribution,
     Content,
-    Filter,
     Given,
     Hidden,
     Input,
     Method,
     Out,
-    Selection,
     Substrate,
 )
 from captum_blocks.network import Network
@@ -45,6 +42,7 @@ def evaluate(
     Raises:
         BlocksError: anything that cannot be evaluated, before long work starts.
 
+    >>> import torch
     >>> from captum_blocks.network import Preprocess
     >>> body = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
     >>> head = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(144, 2))
@@ -120,7 +118,8 @@ def _logits(source: Substrate, out: Out, context: Context) -> Value:
 @evaluate_content.register
 def _attribution(content: Attribution, context: Context) -> Value:
     source, out = content.source, content.target.layer
-    assert isinstance(out, Out)
+    if not isinstance(out, Out):
+        return _between_layers(content, context)
     maps, residual, tokens, notes = _attribution_maps(content, out, context)
     atom = "tokens" if source.atom == "token" else source.atom
     found = to_atoms(atom, maps, tokens, residual)
@@ -141,6 +140,25 @@ def _attribution(content: Attribution, context: Context) -> Value:
             notes=notes,
         )
     )
+
+
+def _between_layers(content: Attribution, context: Context) -> Value:
+    """From atoms of a layer to atoms of a later one."""
+    source, target = content.source, content.target
+    data, rest = context.between(source, target, content.method)
+    axes = ("image", *(f"to_{axis}" for axis in SOURCE_AXES[target.atom]))
+    axes += SOURCE_AXES[source.atom]
+    value = Value(
+        data.cpu(),
+        axes,
+        spans(**dict(zip(axes, data.shape, strict=True))),
+        "activation",
+        source,
+        target,
+        maps=data.cpu() if source.atom == "spatial" else None,
+        remainder={name: held.cpu() for name, held in rest.items()},
+    )
+    return _picked(value)
 
 
 def _attribution_maps(
@@ -193,112 +211,8 @@ def _given_maps(tensor: Tensor, layer: str, out: Out, context: Context) -> Tenso
 
 
 def _picked(value: Value) -> Value:
-    """Only the atoms the substrate picks by number."""
+    """Only the atoms the substrates pick by number."""
+    if value.target is not None and value.target.only is not None:
+        value = towards(value, value.target_axes[0], list(value.target.only))
     only = value.source.only
     return value if only is None else keep(value, value.source_axes[0], list(only))
-
-
-@evaluate_content.register
-def _filter(content: Filter, context: Context) -> Value:
-    value = evaluate_content(content.content, context)
-    if isinstance(content.at, Selection) or isinstance(content.to, Selection):
-        raise InvalidArgument(
-            "this filter follows a selection: bind it to a state, e.g. filter(at=(3, 4))"
-        )
-    if content.to is not None:
-        value = _to(value, content.to)
-    if content.at is not None:
-        value = at(value, content.at)
-    if content.above is not None:
-        axis, strength = ranking(value)
-        value = keep(value, axis, (strength > content.above).nonzero().flatten().tolist())
-    if content.top or content.bottom or content.strongest:
-        value = _ranked(value, content)
-    return value
-
-
-def _ranked(value: Value, content: Filter) -> Value:
-    axis, high = ranking(value)
-    low = ranking(value, "min")[1]
-    chosen: list[int] = []
-    for count, strength in (
-        (content.strongest, torch.maximum(high.abs(), low.abs())),
-        (content.top, high),
-        (content.bottom, -low),
-    ):
-        if count:
-            order = torch.argsort(strength, descending=True, stable=True)
-            picks = order[:count].tolist()
-            chosen += [pick for pick in picks if pick not in chosen]
-    return keep(value, axis, chosen)
-
-
-def ranking(value: Value, by: str = "max") -> tuple[str, Tensor]:
-    """The source axis, and each atom's largest (or smallest) number over images and targets."""
-    if len(value.source_axes) != 1:
-        raise InvalidArgument(
-            f"{value.source!r} cannot be ranked along one axis; name a place first: filter(at=...)"
-        )
-    flat = value.data.flatten(0, -2)
-    return value.source_axes[0], flat.amax(0) if by == "max" else flat.amin(0)
-
-
-def at(value: Value, place: int | tuple[int, ...]) -> Value:
-    """One place of the source: its axes go, what lies elsewhere becomes a remainder."""
-    axes: list[str] = [axis for axis in ("y", "x") if axis in value.source_axes]
-    if not axes:
-        axes = list(value.source_axes[:1])
-    places = (place,) if isinstance(place, int) else place
-    if len(places) != len(axes):
-        raise InvalidArgument(f"at={place!r}: {value.source!r} is picked by ({', '.join(axes)})")
-    total, data = value.total, value.data
-    for axis, index in zip(axes, places, strict=True):
-        size = data.shape[value.axis(axis)]
-        if not 0 <= index < size:
-            raise InvalidArgument(f"at={place!r}: {axis} runs from 0 to {size - 1}")
-    for axis, index in sorted(zip(axes, places, strict=True), key=lambda p: -value.axis(p[0])):
-        data = data.select(value.axis(axis), index)
-    rest = tuple(axis for axis in value.axes if axis not in axes)
-    coords = {axis: value.coords[axis] for axis in rest}
-    picked = replace(value, data=data, axes=rest, coords=coords)
-    elsewhere = total - picked.total
-    return replace(picked, remainder={**value.remainder, "elsewhere": elsewhere})
-
-
-def keep(value: Value, axis: str, indices: list[int]) -> Value:
-    """Some places of an axis, in that order; the others become the remainder "not shown"."""
-    size = value.data.shape[value.axis(axis)]
-    if indices and not 0 <= min(indices) <= max(indices) < size:
-        raise InvalidArgument(f"{value.source!r} has {size} {axis}s, no {max(indices)}")
-    place, index = value.axis(axis), torch.tensor(indices, dtype=torch.long)
-    data = value.data.index_select(place, index)
-    coords = {**value.coords, axis: tuple(value.coords[axis][i] for i in indices)}
-    maps = value.maps
-    if maps is not None and axis in value.source_axes and value.source.atom != "spatial":
-        maps = maps.index_select(place, index)
-    picked = replace(value, data=data, coords=coords, maps=maps)
-    picked = replace(picked, counts={**value.counts, axis: value.counts.get(axis, size)})
-    left = value.total - picked.total
-    shown_before = value.remainder.get("not shown", left.new_zeros(()))
-    return replace(picked, remainder={**value.remainder, "not shown": shown_before + left})
-
-
-def _to(value: Value, target: int | tuple[int, ...]) -> Value:
-    """Some of the target classes, by their place in the axis."""
-    indices = [target] if isinstance(target, int) else list(target)
-    place, size = value.axis("class"), len(value.coords["class"])
-    if not all(0 <= i < size for i in indices):
-        raise InvalidArgument(f"to={target!r}: there are {size} classes, counted from 0")
-    index = torch.tensor(indices)
-
-    def pick(tensor: Tensor) -> Tensor:
-        return tensor.index_select(place, index)
-
-    return replace(
-        value,
-        data=pick(value.data),
-        coords={**value.coords, "class": tuple(value.coords["class"][i] for i in indices)},
-        maps=None if value.maps is None else pick(value.maps),
-        remainder={name: pick(held) for name, held in value.remainder.items()},
-        remainder_maps={name: pick(held) for name, held in value.remainder_maps.items()},
-    )

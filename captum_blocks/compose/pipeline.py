@@ -130,7 +130,7 @@ def _drawn(
     element: Element, shown: Frames, default: int, wanted: Wanted, pools: Pools, quality: Quality
 ) -> Panel:
     follows = tuple(
-        pools.selection(each.selection, each.value, place)
+        pools.selection(each.selection, each.value, place, each.of_target)
         for each, place in zip(shown.followed, shown.defaults(default), strict=True)
     )
     sets = pools.selection(element.sets, shown.values[0]) if element.sets else None

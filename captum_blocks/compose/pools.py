@@ -7,7 +7,7 @@ from torch import Tensor
 
 from captum_blocks.compose.context import Context
 from captum_blocks.compose.icons import Icon, IconRequest, Quality, channel_request, group_request
-from captum_blocks.compose.states import states_of
+from captum_blocks.compose.states import selected_axes, states_of
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Hidden, Out, Selection, Substrate, as_substrate
@@ -41,6 +41,8 @@ class Pools:
         """An atom's name as printed."""
         if source.atom == "class":
             return self.context.net.label(index)
+        if source.atom == "whole":
+            return "the whole layer"
         if source.atom == "group":
             return f"group {index + 1}"
         return f"{NAMES.get(source.atom, source.atom)} {index}"
@@ -100,29 +102,40 @@ class Pools:
         self.fields[name] = Field(grid.numpy(), span, unit, label, hue, self.extent)
         return name
 
-    def selection(self, selection: Selection, value: Value, default: int = 0) -> str:
-        """The name of a selection over a value's atoms.
+    def selection(
+        self, selection: Selection, value: Value, default: int = 0, of_target: bool = False
+    ) -> str:
+        """The name of a selection over a value's source (or target) atoms.
 
         Spatial selections of one grid are one; the others belong to a layer.
         """
-        states = states_of(selection, value)
+        states = states_of(selection, value, of_target)
+        axes = selected_axes(selection, of_target)
         given = f"{selection.name}-" if selection.name else ""
         if selection.atom == "spatial":
-            grid = (value.data.shape[value.axis("y")], value.data.shape[value.axis("x")])
+            rows, columns = (value.data.shape[value.axis(axis)] for axis in axes)
+            grid = (rows, columns)
             name = f"{given}{selection.gesture}-spatial-{grid[0]}x{grid[1]}"
             keys = tuple(f"{y},{x}" for y, x in states)  # type: ignore[misc]
             made = SceneSelection(
                 name, selection.gesture, "spatial", keys, default, grid, self.extent
             )
         else:
-            owner = as_substrate(Out()) if selection.atom == "class" else value.source
+            owner = _owner(selection, value, of_target)
             name = f"{given}{selection.gesture}-{selection.atom}-{place_name(owner)}"
-            axis = value.coords[selection.atom]
-            keys = tuple(self.key(owner, axis[int(i)]) for i in states)  # type: ignore[arg-type]
+            places = value.coords[axes[0]]
+            keys = tuple(self.key(owner, places[int(i)]) for i in states)  # type: ignore[arg-type]
             made = SceneSelection(name, selection.gesture, selection.atom, keys, default)
         if name not in self.selections or default:
             self.selections[name] = made
         return name
+
+
+def _owner(selection: Selection, value: Value, of_target: bool) -> Substrate:
+    """The substrate whose atoms a selection picks."""
+    if selection.atom == "class":
+        return as_substrate(Out())
+    return value.target if of_target and value.target is not None else value.source
 
 
 def place_name(source: Substrate) -> str:

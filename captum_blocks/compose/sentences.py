@@ -115,7 +115,7 @@ def remainder_label(value: Value, name: str) -> str:
 def effects(label: str, numbers: tuple[float, ...], names: tuple[str, ...], unit: str) -> str:
     """One line on an atom: "bn2 / group 2: +1.80 to “golden retriever”, ..."."""
     each = [
-        f"{number(value)} {unit} to {quoted(name)}"
+        f"{number(value)} {unit}" + (f" to {quoted(name)}" if name else "")
         for value, name in zip(numbers, names, strict=True)
     ]
     return f"{label}: {', '.join(each)}"
@@ -125,10 +125,14 @@ def detail(
     context: Context, value: Value, atom: int, numbers: tuple[float, ...], names: tuple[str, ...]
 ) -> str:
     """One line told when an atom is pointed at."""
-    if value.source.atom == "class":
+    if value.source.atom == "class" and value.target is None:
         probability = context.logits[0].softmax(-1)[atom].item()
         return f"{context.net.label(atom)}: probability {probability:.1%}, logit {numbers[0]:.2f}"
-    label = f"group {atom + 1}" if value.source.atom == "group" else f"channel {atom}"
+    if not value.source_axes and value.target is not None:
+        return f"{number(numbers[0])} {value.unit} to {quoted(context.net.label(atom))}"
+    label = {"group": f"group {atom + 1}", "whole": "the whole layer"}.get(
+        value.source.atom, f"channel {atom}"
+    )
     if value.target is not None:
         return effects(label, numbers, names, value.unit)
     return f"{label}: {value.unit} {numbers[0]:.3g}"

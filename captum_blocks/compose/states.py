@@ -26,11 +26,13 @@ class Followed:
         selection: the word.
         value: whose atoms it picks.
         states: everything it can be.
+        of_target: it picks among the atoms that an attribution goes to.
     """
 
     selection: Selection
     value: Value
     states: tuple[State, ...]
+    of_target: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +56,10 @@ class Frames:
 def frames(content: Content, context: Context) -> Frames:
     """Evaluate a content once for every state of the selections in it."""
     followed = []
-    for selection, base in _selections_in(content).items():
+    for selection, (base, of_target) in _selections_in(content).items():
         value = evaluate_content(base, context)
-        followed.append(Followed(selection, value, states_of(selection, value)))
+        states = states_of(selection, value, of_target)
+        followed.append(Followed(selection, value, states, of_target))
     names = [each.selection for each in followed]
     values = tuple(
         evaluate_content(bind(content, dict(zip(names, chosen, strict=True))), context)
@@ -65,20 +68,20 @@ def frames(content: Content, context: Context) -> Frames:
     return Frames(values, tuple(followed))
 
 
-def _selections_in(content: Any) -> dict[Selection, Content]:
-    """Each selection and the content whose atoms it picks."""
-    followed: dict[Selection, Content] = {}
+def _selections_in(content: Any) -> dict[Selection, tuple[Content, bool]]:
+    """Each selection, the content whose atoms it picks, and whether it picks targets."""
+    followed: dict[Selection, tuple[Content, bool]] = {}
     for part in parts_of(content):
         if isinstance(part, Filter):
-            for where in (part.to, part.at):
+            for where, of_target in ((part.to, True), (part.at, False)):
                 if isinstance(where, Selection):
-                    followed.setdefault(where, part.content)
+                    followed.setdefault(where, (part.content, of_target))
     return followed
 
 
-def states_of(selection: Selection, value: Value) -> tuple[State, ...]:
-    """Everything a selection can be, for the atoms of a value."""
-    axes = AXES[selection.atom]
+def states_of(selection: Selection, value: Value, of_target: bool = False) -> tuple[State, ...]:
+    """Everything a selection can be, for the source or target atoms of a value."""
+    axes = selected_axes(selection, of_target)
     if missing := [axis for axis in axes if axis not in value.axes]:
         raise InvalidArgument(
             f"a selection of {selection.atom} atoms cannot pick from {value.source!r}: "
@@ -87,6 +90,14 @@ def states_of(selection: Selection, value: Value) -> tuple[State, ...]:
     sizes = [value.data.shape[value.axis(axis)] for axis in axes]
     places = list(product(*map(range, sizes)))
     return tuple(places) if len(axes) > 1 else tuple(place[0] for place in places)
+
+
+def selected_axes(selection: Selection, of_target: bool) -> tuple[str, ...]:
+    """The axes of a value that a selection picks from."""
+    axes = AXES[selection.atom]
+    if not of_target or selection.atom == "class":
+        return axes
+    return tuple(f"to_{axis}" for axis in axes)
 
 
 def bind(content: Any, states: dict[Selection, State]) -> Any:

@@ -34,11 +34,13 @@ class Value:
         coords: what stands at each place of an axis: indices of channels, groups, rows, classes.
         unit: of the numbers.
         source: the atoms.
-        target: what an attribution goes to; None for an activation.
+        target: what an attribution goes to; None for an activation. Its axes are "class", or
+            those of its atoms with "to_" before them: "to_y", "to_x", "to_channel", "to_group".
         maps: the same numbers before they were summed or averaged over positions, axes
             ``(image, *target, atom, y, x)``; None where there are no positions.
         remainder: by name, what no atom of ``data`` holds, axes ``(image, *target)``.
         remainder_maps: by name, the same before summing, axes ``(image, *target, y, x)``.
+        labels: names for the places of an axis, where its coordinates do not name them.
         counts: how many atoms a filtered axis had.
         notes: what was repaired, defaulted or approximated.
 
@@ -54,6 +56,7 @@ class Value:
     maps: Tensor | None = None
     remainder: Mapping[str, Tensor] = field(default_factory=dict)
     remainder_maps: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -64,7 +67,9 @@ class Value:
     @property
     def target_axes(self) -> tuple[str, ...]:
         """Names of the axes between image and source."""
-        return ("class",) if self.target is not None else ()
+        if self.target is None:
+            return ()
+        return tuple(axis for axis in self.axes if axis == "class" or axis.startswith("to_"))
 
     @property
     def source_axes(self) -> tuple[str, ...]:

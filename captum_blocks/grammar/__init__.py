@@ -1,7 +1,15 @@
 """The grammar: frozen words for what is looked at, computed and shown. No torch."""
 
 from captum_blocks.grammar.content import Activation, Attribution, Method
-from captum_blocks.grammar.operations import Content, Filter, parts_of
+from captum_blocks.grammar.operations import (
+    Aggregate,
+    Content,
+    Difference,
+    Filter,
+    Normalise,
+    Project,
+    parts_of,
+)
 from captum_blocks.grammar.presentation import (
     Element,
     FeatureVis,
@@ -24,8 +32,10 @@ from captum_blocks.grammar.substrates import (
 
 __all__ = [
     "Activation",
+    "Aggregate",
     "Attribution",
     "Content",
+    "Difference",
     "Element",
     "FeatureVis",
     "Filter",
@@ -36,7 +46,9 @@ __all__ = [
     "Input",
     "Interface",
     "Method",
+    "Normalise",
     "Out",
+    "Project",
     "Selection",
     "Substrate",
     "as_interface",

@@ -65,7 +65,9 @@ class Attribution(Content):
 
     Args:
         source: atoms that contribute.
-        target: what they contribute to: classes of the output.
+        target: what they contribute to: classes of the output, or atoms of a later layer. The
+            score of a position is the norm of its activation vector, of a channel its sum over
+            positions, of a group the projection on its unit direction.
         method: a name or class of ``captum.attr``, a ``Method``, or a ``Given``: a tensor that was
             already computed, a configured Captum instance, or a factory
             ``(module, layer) -> LayerAttribution``. Classes are stored by name.
@@ -83,7 +85,7 @@ class Attribution(Content):
     def __init__(
         self,
         source: Substrate | Hidden | Input,
-        target: Substrate | Out,
+        target: Substrate | Hidden | Out,
         method: str | type | Method | Given = DEFAULT_METHOD,
         **options: Option,
     ) -> None:
@@ -95,9 +97,12 @@ class Attribution(Content):
     def __post_init__(self) -> None:
         if self.source.atom == "class":
             raise InvalidArgument("the output is a target of attribution, not a source")
-        if self.target.atom != "class":
+        if isinstance(self.target.layer, Input):
+            raise InvalidArgument("the input is a source of attribution, not a target")
+        if self.source.layer == self.target.layer:
             raise InvalidArgument(
-                f"attribution goes to classes of the output, e.g. Out(207), not to {self.target!r}"
+                f"{self.source!r} and {self.target!r} are of one layer; attribution goes from an "
+                "earlier layer to a later one, or to Out(...)"
             )
 
 

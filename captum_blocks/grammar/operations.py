@@ -8,7 +8,7 @@ from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar.spec import is_word, word
-from captum_blocks.grammar.substrates import Selection
+from captum_blocks.grammar.substrates import Selection, Substrate
 
 Where = int | tuple[int, ...] | Selection
 
@@ -40,6 +40,38 @@ class Content:
         place = tuple(at) if isinstance(at, list) else at
         return Filter(self, place, to, top, bottom, strongest, above)
 
+    def project(self, groups: Substrate) -> Project:
+        """The same numbers per group of channels; what the groups leave becomes a remainder.
+
+        Args:
+            groups: groups of the same layer.
+        """
+        return Project(self, groups)
+
+    def aggregate(self, axis: str, how: str = "mean") -> Aggregate:
+        """One number along an axis: over images, classes or atoms.
+
+        Args:
+            axis: "image", "class", or an axis of the source.
+            how: "mean", "sum" or "max".
+        """
+        return Aggregate(self, axis, how)
+
+    def normalise(self, by: str = "max") -> Normalise:
+        """Divided, for each image and target, by the largest magnitude or the sum of magnitudes.
+
+        Args:
+            by: "max" or "sum".
+        """
+        return Normalise(self, by)
+
+    def difference(self, other: Content) -> Difference:
+        """This minus another content of the same axes and unit.
+
+        A class or image axis of length one may differ: one class against another.
+        """
+        return Difference(self, other)
+
 
 @word
 @dataclass(frozen=True)
@@ -63,6 +95,59 @@ class Filter(Content):
                 raise InvalidArgument(f"{name}={count}: at least one atom is needed")
         if all(getattr(self, item.name) is None for item in fields(self)[1:]):
             raise InvalidArgument("a filter needs one of at, to, top, bottom, strongest, above")
+
+
+@word
+@dataclass(frozen=True)
+class Project(Content):
+    """A content per group of channels; see ``Content.project``."""
+
+    content: Content
+    groups: Substrate
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.groups, Substrate) or self.groups.atom != "group":
+            raise WrongType(f"a projection needs groups, e.g. layer.groups(6), not {self.groups!r}")
+
+
+@word
+@dataclass(frozen=True)
+class Aggregate(Content):
+    """One number along an axis; see ``Content.aggregate``."""
+
+    content: Content
+    axis: str
+    how: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.how not in ("mean", "sum", "max"):
+            raise InvalidArgument(f"how={self.how!r} is none of mean, sum, max")
+
+
+@word
+@dataclass(frozen=True)
+class Normalise(Content):
+    """Magnitudes relative to the largest or to their sum; see ``Content.normalise``."""
+
+    content: Content
+    by: str = "max"
+
+    def __post_init__(self) -> None:
+        if self.by not in ("max", "sum"):
+            raise InvalidArgument(f"by={self.by!r} is neither max nor sum")
+
+
+@word
+@dataclass(frozen=True)
+class Difference(Content):
+    """One content minus another; see ``Content.difference``."""
+
+    content: Content
+    other: Content
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.other, Content):
+            raise WrongType(f"a difference needs two contents, not {self.other!r}")
 
 
 def parts_of(spec: Any) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import captum_blocks as cb
+from captum_blocks.attr import methods
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnknownName, UnsupportedMethod
 from tests.reference.composition import activation, gradient_times_activation
 
@@ -173,6 +174,11 @@ def test_a_table_has_remainders_as_rows(small, small_x) -> None:
         ),
         (cb.Activation(LATE.neurons).filter(at=3), InvalidArgument, r"is picked by \(y, x\)"),
         (
+            cb.Attribution(LATE.channels, cb.Out(1), method="Saliency"),
+            UnsupportedMethod,
+            "Saliency yields weights, not contributions: summed up to channel atoms they mean",
+        ),
+        (
             cb.Attribution(LATE.groups(2), cb.Out(1), method="InternalInfluence"),
             UnsupportedMethod,
             "weights, not contributions",
@@ -182,6 +188,19 @@ def test_a_table_has_remainders_as_rows(small, small_x) -> None:
 def test_wrong_contents_are_refused(small, small_x, content, error, message) -> None:
     with pytest.raises(error, match=message):
         cb.evaluate(content, small, small_x)
+
+
+@pytest.mark.parametrize("name", sorted(methods()))
+@pytest.mark.parametrize("source", [LATE.channels, LATE.groups(2)], ids=["channels", "groups"])
+def test_every_method_of_captum_adds_up_or_refuses_in_words(small, small_x, name, source) -> None:
+    content = cb.Attribution(source, cb.Out(1), method=name)
+    try:
+        value = cb.evaluate(content, small, small_x)
+    except UnsupportedMethod:
+        return
+    own = value.data.flatten(2).sum(-1)
+    torch.testing.assert_close(own + sum(value.remainder.values()), value.total)
+    assert value.data.abs().sum() > 0 or name == "Lime"
 
 
 def test_given_names_are_checked_before_any_work(small, small_x) -> None:

@@ -101,7 +101,7 @@ def test_a_raw_captum_workflow(small_module, small_x, store) -> None:
     top = int(small_module(small_x).argmax())
     assert ex.scene.title == f"Why “class {top}”? What SmallNet saw in the picture given"
     assert dict(ex.scene.footer)["photograph"].endswith("rescaled for display")
-    assert [prediction.index for prediction in ex.predictions][0] == top
+    assert ex.predictions[0].index == top
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -114,7 +114,7 @@ def test_the_module_comes_back_as_it_was(small_module, small_x, store, fails) ->
     expected_draw = torch.rand(1)
     torch.manual_seed(0)
     interface = cb.report("early", "late", groups=2)
-    run = dict(quality=FEW_STEPS, progress=False, store=store)
+    run = {"quality": FEW_STEPS, "progress": False, "store": store}
     if fails:
         bad = cb.neuron_groups("late", method="LayerGradCam")
         with pytest.raises(cb.BlocksError):
@@ -194,7 +194,7 @@ def test_ctrl_c_keeps_finished_icons(explain, store, monkeypatch) -> None:
         (cb.InfoVis(cb.Activation(LATE.neurons)), "bars and icons need one"),
         (
             cb.InfoVis(cb.Attribution(LATE.spatial, cb.Out(0, 1)), "overlay"),
-            r"a map shows one class: add .filter\(to=0\)",
+            r"to one place of Out\(0, 1\), not 2: add .filter\(to=0\)",
         ),
         (
             cb.FeatureVis(cb.Activation(LATE.channels).filter(at=cb.hover("spatial"))),

@@ -41,6 +41,8 @@ filters = st.one_of(
     contents,
     st.builds(lambda content, n: content.filter(at=HERE, top=n), contents, st.integers(1, 9)),
     st.builds(lambda content: content.filter(above=0.5).filter(strongest=3), contents),
+    st.builds(lambda a, b: a.difference(b).aggregate("image", "max"), contents, contents),
+    st.builds(lambda content: content.project(LAYER.groups(2)).normalise("sum"), contents),
 )
 elements = st.one_of(
     st.builds(cb.InfoVis, filters, st.sampled_from(["overlay", "bars"]), sets=st.just(HERE)),
@@ -108,7 +110,32 @@ def test_classes_are_stored_by_name() -> None:
         (
             lambda: cb.Attribution(LAYER, LAYER),
             InvalidArgument,
-            r"attribution goes to classes of the output, e.g. Out\(207\)",
+            "are of one layer; attribution goes from an earlier layer to a later one",
+        ),
+        (
+            lambda: cb.Attribution(LAYER, cb.Input().spatial),
+            InvalidArgument,
+            "the input is a source of attribution, not a target",
+        ),
+        (
+            lambda: cb.Activation(LAYER).project(LAYER.channels),
+            WrongType,
+            r"a projection needs groups, e.g. layer.groups\(6\)",
+        ),
+        (
+            lambda: cb.Activation(LAYER).aggregate("image", "median"),
+            InvalidArgument,
+            "how='median' is none of mean, sum, max",
+        ),
+        (
+            lambda: cb.Activation(LAYER).normalise("l2"),
+            InvalidArgument,
+            "by='l2' is neither max nor sum",
+        ),
+        (
+            lambda: cb.Activation(LAYER).difference(LAYER),
+            WrongType,
+            "a difference needs two contents",
         ),
         (
             lambda: cb.Attribution(LAYER, cb.Out(1), method=CONFIGURED),

@@ -1,0 +1,205 @@
+"""What the operations of the grammar do to values; each registers itself by type."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from captum_blocks.attr import regroup
+from captum_blocks.compose.context import Context
+from captum_blocks.compose.evaluation import evaluate_content
+from captum_blocks.compose.picking import at, keep, ranking, to
+from captum_blocks.compose.values import Value
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import (
+    Activation,
+    Aggregate,
+    Attribution,
+    Difference,
+    Filter,
+    Given,
+    Normalise,
+    Project,
+    Selection,
+    Substrate,
+)
+
+
+@evaluate_content.register
+def _filter(content: Filter, context: Context) -> Value:
+    value = evaluate_content(content.content, context)
+    if isinstance(content.at, Selection) or isinstance(content.to, Selection):
+        raise InvalidArgument(
+            "this filter follows a selection: bind it to a state, e.g. filter(at=(3, 4))"
+        )
+    if content.to is not None:
+        value = to(value, content.to)
+    if content.at is not None:
+        value = at(value, content.at)
+    if content.above is not None:
+        axis, strength = ranking(value)
+        value = keep(value, axis, (strength > content.above).nonzero().flatten().tolist())
+    if content.top or content.bottom or content.strongest:
+        value = _ranked(value, content)
+    return value
+
+
+def _ranked(value: Value, content: Filter) -> Value:
+    axis, high = ranking(value)
+    low = ranking(value, "min")[1]
+    chosen: list[int] = []
+    for count, strength in (
+        (content.strongest, torch.maximum(high.abs(), low.abs())),
+        (content.top, high),
+        (content.bottom, -low),
+    ):
+        if count:
+            order = torch.argsort(strength, descending=True, stable=True)
+            picks = order[:count].tolist()
+            chosen += [pick for pick in picks if pick not in chosen]
+    return keep(value, axis, chosen)
+
+
+@evaluate_content.register
+def _project(content: Project, context: Context) -> Value:
+    base, groups = content.content, content.groups
+    if not isinstance(base, (Activation, Attribution)):
+        raise InvalidArgument("only activations and attributions are projected; filter afterwards")
+    if base.source.layer != groups.layer or base.source.atom not in ("neuron", "channel"):
+        raise InvalidArgument(
+            f"{base.source!r} cannot be projected onto {groups!r}: neurons or channels of the same "
+            "layer can"
+        )
+    if isinstance(base, Activation):
+        return evaluate_content(Activation(groups), context)
+    how = base.method
+    if isinstance(how, Given) and isinstance(context.object(how), Tensor):
+        neurons = Attribution(groups.layer.neurons, base.target, how)  # type: ignore[union-attr]
+        return _regrouped(evaluate_content(neurons, context), groups, context)
+    return evaluate_content(Attribution(groups, base.target, how), context)
+
+
+def _regrouped(value: Value, groups: Substrate, context: Context) -> Value:
+    """An attribution known only as numbers, shared out by each group's part of the activation."""
+    activation = context.maps(groups.layer.layer)  # type: ignore[union-attr]
+    directions, scores = context.directions(groups), context.scores(groups)
+    maps, residual = regroup(activation, value.data, None, scores, directions)
+    return replace(
+        value,
+        data=maps.sum((-2, -1)),
+        axes=("image", "class", "group"),
+        coords={
+            "image": value.coords["image"],
+            "class": value.coords["class"],
+            "group": tuple(range(maps.shape[2])),
+        },
+        source=groups,
+        maps=maps,
+        remainder={**value.remainder, "residual": residual.sum((-2, -1))},
+        remainder_maps={"residual": residual},
+    )
+
+
+@evaluate_content.register
+def _aggregate(content: Aggregate, context: Context) -> Value:
+    value = evaluate_content(content.content, context)
+    place, how = value.axis(content.axis), content.how
+    reduce = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax}[how]
+    leading = content.axis in value.axes[: 1 + len(value.target_axes)]
+
+    def along(tensor: Tensor) -> Tensor:
+        return reduce(tensor, place, keepdim=content.axis == "image")  # type: ignore[operator,no-any-return]
+
+    kept = tuple(a for a in value.axes if a != content.axis or a == "image")
+    coords = {a: (0,) if a == content.axis else value.coords[a] for a in kept}
+    rest = {name: along(held) for name, held in value.remainder.items()} if leading else {}
+    if not leading and how == "sum":
+        rest = dict(value.remainder)
+    maps = along(value.maps) if value.maps is not None and leading else None
+    note = f"{how} over {content.axis}"
+    return replace(
+        value,
+        data=along(value.data),
+        axes=kept,
+        coords=coords,
+        maps=maps,
+        remainder={} if how == "max" else rest,
+        remainder_maps={},
+        notes=(*value.notes, note),
+    )
+
+
+@evaluate_content.register
+def _normalise(content: Normalise, context: Context) -> Value:
+    value = evaluate_content(content.content, context)
+    leading = 1 + len(value.target_axes)
+    flat = value.data.abs().flatten(leading) if value.source_axes else value.data.abs()[..., None]
+    size = flat.amax(-1) if content.by == "max" else flat.sum(-1)
+    size = torch.where(size > 0, size, torch.ones_like(size))
+
+    def divided(tensor: Tensor) -> Tensor:
+        return tensor / size.reshape(*size.shape, *(1,) * (tensor.ndim - size.ndim))
+
+    of = "the largest" if content.by == "max" else "the sum"
+    return replace(
+        value,
+        data=divided(value.data),
+        unit=f"share of {of}",
+        maps=None if value.maps is None else divided(value.maps),
+        remainder={name: divided(held) for name, held in value.remainder.items()},
+        remainder_maps={name: divided(held) for name, held in value.remainder_maps.items()},
+        notes=(*value.notes, f"divided by {of} of the magnitudes ({value.unit})"),
+    )
+
+
+@evaluate_content.register
+def _difference(content: Difference, context: Context) -> Value:
+    first = evaluate_content(content.content, context)
+    second = evaluate_content(content.other, context)
+    _check_comparable(first, second)
+    names = (*first.remainder, *(n for n in second.remainder if n not in first.remainder))
+    zero = first.data.new_zeros(())
+    return replace(
+        first,
+        data=first.data - second.data,
+        maps=_minus(first.maps, second.maps),
+        remainder={
+            name: first.remainder.get(name, zero) - second.remainder.get(name, zero)
+            for name in names
+        },
+        remainder_maps={
+            name: first.remainder_maps[name] - second.remainder_maps[name]
+            for name in first.remainder_maps
+            if name in second.remainder_maps
+        },
+        labels={**first.labels, **_named_difference(first, second, context)},
+        notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
+    )
+
+
+def _minus(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    return None if first is None or second is None else first - second
+
+
+def _check_comparable(first: Value, second: Value) -> None:
+    if first.axes != second.axes or first.unit != second.unit:
+        raise InvalidArgument(
+            f"a difference needs equal axes and units: {first!r} and {second!r} differ"
+        )
+    for axis in first.axes:
+        ours, theirs = first.coords[axis], second.coords[axis]
+        if ours != theirs and not (axis in ("class", "image") and len(ours) == len(theirs) == 1):
+            raise InvalidArgument(
+                f"a difference needs the same atoms: {axis} is {list(ours)[:5]} in one and "
+                f"{list(theirs)[:5]} in the other; take the difference first, then filter"
+            )
+
+
+def _named_difference(first: Value, second: Value, context: Context) -> dict[str, tuple[str, ...]]:
+    """One class minus another is named after both."""
+    if "class" not in first.axes or first.coords["class"] == second.coords["class"]:
+        return {}
+    names = [context.net.label(value.coords["class"][0]) for value in (first, second)]
+    return {"class": (" − ".join(names),)}

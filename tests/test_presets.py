@@ -1,0 +1,69 @@
+"""Every preset makes a page of a small network, and is words of the grammar."""
+
+from __future__ import annotations
+
+import pytest
+
+import captum_blocks as cb
+from captum_blocks.errors import InvalidArgument
+from tests.conftest import FEW_STEPS
+
+PRESETS = {
+    "predictions": cb.predictions(),
+    "neuron_groups": cb.neuron_groups("late", 2),
+    "semantic_dictionary": cb.semantic_dictionary("late", 2),
+    "channel_attribution": cb.channel_attribution("late", 3),
+    "spatial_attribution": cb.spatial_attribution("early", "late"),
+    "compare_classes": cb.compare_classes("late", "cat", 2),
+    "compare_groups": cb.compare_classes("late", "cat", 2, atom="groups"),
+    "levels": cb.levels("late", "dog", groups=3),
+    "report": cb.report("early", "late"),
+}
+
+
+@pytest.fixture
+def explain(small, noise_picture, store):
+    return lambda interface: cb.explain(
+        interface, small, noise_picture, quality=FEW_STEPS, progress=False, store=store
+    )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_json_and_a_page(name: str, explain) -> None:
+    interface = PRESETS[name]
+    assert cb.Interface.from_json(interface.to_json()) == interface
+    ex = explain(interface)
+    assert all(chapter.heading and chapter.reading for chapter in ex.scene.chapters)
+    assert len(ex.html()) > 10_000
+
+
+def test_spatial_attribution_follows_the_place_in_every_layer(explain) -> None:
+    ex = explain(cb.spatial_attribution("early", "late"))
+    photo, bars, came = ex.scene.panels()
+    assert photo.stage
+    assert photo.sets == bars.follows[0] == came.follows[0]
+    assert len(bars.frames) == len(came.frames) == 16
+    assert [mark.label.split(" (")[0] for mark in bars.frames[0]] != []
+    early_grid = ex.scene.fields[came.frames[0][0]].values.shape
+    assert early_grid == (8, 8)
+
+
+def test_levels_add_up_to_one_number(explain) -> None:
+    ex = explain(cb.levels("late", "dog", groups=3))
+    totals = [float(value.total.squeeze()) for value in ex.values.values()]
+    assert totals == pytest.approx([totals[0]] * 3, abs=1e-5)
+
+
+def test_comparison_names_both_classes(explain) -> None:
+    (panel,) = explain(PRESETS["compare_classes"]).scene.panels()
+    assert panel.columns == ("cat − pig",)
+    values = [mark.values[0] for mark in panel.frames[0] if mark.role == "atom"]
+    assert values[:3] == sorted(values[:3], reverse=True)
+    assert len(values) == 6
+
+
+def test_presets_need_layers_and_known_atoms() -> None:
+    with pytest.raises(InvalidArgument, match=r"report needs at least one layer; Network.layers"):
+        cb.report()
+    with pytest.raises(InvalidArgument, match="two classes are compared by channels or groups"):
+        cb.compare_classes("late", 0, 1, atom="pixels")

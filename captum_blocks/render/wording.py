@@ -21,7 +21,8 @@ def number(value: float | None, signed: bool = False) -> str:
 
 def _size(size: float) -> str:
     if size >= 1e5 or 0 < size < 1e-4:
-        return f"{size:.1e}"
+        digits, power = f"{size:.1e}".split("e")
+        return f"{digits}e{int(power):+d}"
     if 0 < size < 0.01:
         return f"{size:.1g}"
     return f"{size:.{0 if size >= 100 else 1 if size >= 10 else 2}f}"

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captum_blocks.render import inks
 from captum_blocks.render.html import page
+from captum_blocks.render.wording import number
 from captum_blocks.scene import (
     Bars,
     Below,
@@ -375,6 +377,34 @@ def test_a_scene_without_a_photo_still_shows_its_fields(open_page, tmp_path):
     shown = pixels(tab, ".picture.blank")
     side = shown.shape[0]
     assert np.abs(shown[side // 6, side // 6] - shown[side // 6, side // 2]).max() > 40
+
+
+def test_the_script_and_the_figure_speak_alike(open_page, sample):
+    tab = open_page(sample)
+    values = [0.0, -0.3, 1.806, 12.34, 123.4, 0.0052, 0.00031, 2e-6, -4.5e7, 0.099, 99.96]
+    for signed in (True, False):
+        spoken = tab.evaluate(
+            "([values, signed]) => values.map((value) => formatNumber(value, signed))",
+            [values, signed],
+        )
+        assert spoken == [number(value, signed) for value in values]
+
+
+def test_the_script_and_the_figure_colour_alike(open_page, sample):
+    tab = open_page(sample)
+    names = [f"bn2/group/{k}" for k in range(6)]
+    shown = tab.evaluate(
+        """() => {
+          const canvas = document.querySelector("[data-stage] canvas");
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return [...data];
+        }"""
+    )
+    cells = 255 * inks.mix([sample_scene().fields[name] for name in names])
+    shown = np.array(shown, float).reshape(cells.shape)
+    visible = cells[..., 3] > 40
+    assert shown[..., 3] == pytest.approx(cells[..., 3], abs=1.01)
+    assert shown[visible] == pytest.approx(cells[visible], abs=5)
 
 
 def test_dark_and_light_schemes_differ(open_page, sample):

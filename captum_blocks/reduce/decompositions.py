@@ -59,7 +59,9 @@ class PositiveNegative(Algorithm):
 
     def encode(self, table: Tensor, factors: Factors, settings: Settings) -> Tensor:
         """Non-negative least squares against the stacked components."""
-        return encode(halves(table), factors.state["halves"])
+        stacked = halves(table)
+        on_scores, _ = settings.penalties(stacked)
+        return encode(stacked, factors.state["halves"], on_scores.l1, on_scores.l2)
 
 
 class PrincipalComponents(Algorithm):

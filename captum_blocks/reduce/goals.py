@@ -1,9 +1,8 @@
 """What a factorization should preserve: activations, gradients, attributions, or a balance.
 
-"The Building Blocks of Interpretability" (Distill 2018, "How trustworthy are these interfaces?" and
-its notes on neuron groups) names three goals of a factorization and a fourth wish, that the groups
-of a lower layer be *compatible* with those of an upper one. All four become one table whose rows
-are positions:
+"The Building Blocks of Interpretability" (Distill 2018, on neuron groups) names these three goals
+of a factorization, and one wish: that the groups of a lower layer be *compatible* with those of an
+upper one. All of it becomes one table whose rows are positions:
 
 - each goal is a block of channels, scaled so that its weight is its share of the squared error;
 - blocks of any sign become stacked positive and negative halves;

@@ -65,7 +65,8 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             by position for one image, by share for many and for tables.
         of: what the groups should preserve: ``"activation"``, ``"gradient"``, ``"attribution"``, or
             a balance, ``{"activation": 1, "attribution": 0.5}``; for ``nmf`` and ``semi_nmf``.
-        alpha_W: regularization of the scores, as in scikit-learn's NMF.
+        alpha_W: regularization of the scores, as in scikit-learn's NMF, for ``nmf`` and ``posneg``;
+            of ``dictionary`` its ``alpha``.
         alpha_H: regularization of the components; ``"same"``: like the scores.
         l1_ratio: share of the regularization that is L1 and makes zeros.
         random_state: seed; the same seed gives the same groups.

@@ -113,3 +113,11 @@ def test_a_foreign_nmf_needs_non_negative_activations():
 def test_an_estimator_without_components_is_refused():
     with pytest.raises(InvalidArgument, match="MDS has no transform: a reducer must score new"):
         ChannelReducer(algorithm=MDS(2)).fit(signed())
+
+
+def test_posneg_penalises_new_scores_as_it_did_the_fitted_ones():
+    acts = signed()
+    reducer = ChannelReducer(3, "posneg", alpha_W=0.01, alpha_H=0.0, max_iter=2000, tol=1e-8)
+    torch.testing.assert_close(
+        reducer.fit_transform(acts), reducer.transform(acts), atol=1e-3, rtol=1e-3
+    )

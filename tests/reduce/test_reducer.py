@@ -233,3 +233,16 @@ def test_any_activations_are_grouped_or_refused(shape, groups, seed, oddity):
     assert 0.0 <= reducer.explained_share_ <= 1.0 + 1e-6
     again = reducer.inverse_transform(reducer.transform(acts))
     assert float((acts - again).norm()) <= reducer.reconstruction_err_ * 1.001 + 1e-5
+
+
+def test_inference_mode_and_gradients_of_the_input_do_no_harm():
+    acts = some_activations((1, 6, 4, 4))
+    expected = ChannelReducer(2).fit_transform(acts)
+    with torch.inference_mode():
+        reducer = ChannelReducer(2).fit(acts.clone())
+        assert torch.equal(
+            reducer.transform(acts.clone()), ChannelReducer(2).fit(acts).transform(acts)
+        )
+    found = ChannelReducer(2).fit_transform(acts.clone().requires_grad_())
+    assert torch.equal(found, expected)
+    assert not found.requires_grad

@@ -50,6 +50,10 @@ def image_magnitudes(reducer: ChannelReducer, activations: Tensor) -> Tensor:
     """How strongly each image holds each group of one dictionary, ``(image, group)``.
 
     ``||z_i|| * ||D_i||`` over the positions of one image: the published magnitude, image by image.
+
+    >>> acts = torch.rand(2, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    >>> image_magnitudes(ChannelReducer(3).fit(acts), acts).shape
+    torch.Size([2, 3])
     """
     scores = reducer.transform(activations)
     layout = reducer.layout_

@@ -76,6 +76,9 @@ def svd_floor(table: Tensor, n_components: int) -> float:
 
     ``sqrt(sum_{i>k} s_i^2) / ||X||`` with the singular values of ``(position, channel)``
     (Eckart & Young, Psychometrika 1936).
+
+    >>> svd_floor(torch.diag(torch.tensor([4.0, 3.0])), 1)
+    0.6
     """
     tall = table if table.shape[0] >= table.shape[1] else table.T
     exact = tall.to(wide(table.device))
@@ -103,6 +106,10 @@ def match_groups(first: Any, second: Any) -> tuple[np.ndarray[Any, Any], np.ndar
 
     Returns:
         For each group of ``first``, its partner in ``second``, and their cosine.
+
+    >>> partners, cosines = match_groups(torch.eye(2), torch.eye(2).flip(0))
+    >>> partners.tolist(), cosines.tolist()
+    ([1, 0], [1.0, 1.0])
     """
     a, b = (_unit_rows(components) for components in (first, second))
     if a.shape != b.shape:
@@ -131,6 +138,9 @@ def head_faithfulness(head: Head, activations: Tensor, reconstruction: Tensor) -
         head: activations -> ``(image, class)``.
         activations: a layer's output.
         reconstruction: the same shape, e.g. ``reducer.inverse_transform(scores)``.
+
+    >>> head_faithfulness(lambda acts: acts, torch.eye(3), torch.eye(3))
+    Faithfulness(top1_agreement=1.0, logit_r2=1.0)
     """
     with torch.no_grad():
         true, made = head(activations).double(), head(reconstruction).double()
@@ -217,6 +227,11 @@ def sobol_total_indices(
 
     Returns:
         ``(image, group)``.
+
+    >>> acts = torch.rand(1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    >>> reducer = ChannelReducer(3).fit(acts)
+    >>> sobol_total_indices(lambda a: a.mean((2, 3)), reducer, acts, target=0).shape
+    torch.Size([1, 3])
     """
     game = _Game(head, reducer, activations, keep_residual)
     return _jansen(lambda masks: game.play(masks)[..., target], game.n_groups, n_designs, seed)

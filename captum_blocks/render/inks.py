@@ -52,8 +52,10 @@ def ground(pixels: np.ndarray) -> np.ndarray:
 
 
 def field_colour(field: Field) -> str:
-    """The colour of a field's positive values."""
-    return palette.SUPPORTS if field.hue is None else palette.group_colour(field.hue)
+    """The colour of a field's positive values: its group's, its sign's, or that of presence."""
+    if field.hue is not None:
+        return palette.group_colour(field.hue)
+    return palette.SUPPORTS if field.domain[0] < 0 else palette.PRESENCE
 
 
 def _colours(field: Field) -> np.ndarray:

@@ -82,4 +82,6 @@ def _gamma(linear: np.ndarray) -> np.ndarray:
 GROUPS: tuple[str, ...] = tuple(oklch(GROUP_LIGHTNESS, GROUP_CHROMA, hue) for hue in GROUP_HUES)
 SUPPORTS: str = oklch(SIGN_LIGHTNESS, 0.16, 252)
 OPPOSES: str = oklch(SIGN_LIGHTNESS, 0.19, 38)
+# Where something is, without for or against: lighter than any group, unlike either sign.
+PRESENCE: str = oklch(0.85, 0.175, 98)
 NEUTRAL: str = oklch(SIGN_LIGHTNESS, 0.02, 252)

@@ -66,6 +66,7 @@ def payload(scene: Scene) -> dict[str, Any]:
             "groups": [list(palette.rgb(colour)) for colour in palette.GROUPS],
             "supports": list(palette.rgb(palette.SUPPORTS)),
             "opposes": list(palette.rgb(palette.OPPOSES)),
+            "presence": list(palette.rgb(palette.PRESENCE)),
         },
     }
 

@@ -23,6 +23,11 @@ def test_opacity_is_the_magnitude_and_colour_the_sign():
     assert cells[0, 4, :3] == pytest.approx(colour(palette.SUPPORTS))
 
 
+def test_what_has_no_sign_is_not_drawn_in_its_colours():
+    cells = inks.mix([field([[1.0]])])
+    assert cells[0, 0, :3] == pytest.approx(colour(palette.PRESENCE))
+
+
 def test_values_beyond_the_domain_are_drawn_at_its_end():
     assert inks.weight(field([[2.0, 5.0]], (0.0, 2.0))) == pytest.approx(np.ones((1, 2)))
 

@@ -121,10 +121,6 @@ class Page {
     return this.data.palette.groups[hue % this.data.palette.groups.length];
   }
 
-  fieldColour(field) {
-    return field.hue === null ? this.data.palette.supports : this.groupColour(field.hue);
-  }
-
   ground(width) {
     this.thumbnail ??= greyThumbnail(this.photo, width);
     return this.thumbnail;

@@ -37,15 +37,21 @@ function unpackField(packed) {
   return { ...packed, values };
 }
 
+// The colour of a field's positive values: its group's, its sign's, or that of presence.
+function colourOf(field, palette) {
+  if (field.hue !== null) return palette.groups[field.hue % palette.groups.length];
+  return field.domain[0] < 0 ? palette.supports : palette.presence;
+}
+
 // A field's colour at a value, and how much of it is laid on the photograph: nothing at zero.
 function inkOf(field, palette) {
   const [low, high] = field.domain;
   const reach = Math.max(Math.abs(low), Math.abs(high)) || 1;
   const start = Math.max(low, 0);
-  const group = field.hue === null ? null : palette.groups[field.hue % palette.groups.length];
+  const positive = colourOf(field, palette);
   return (value) => {
     const weight = (Math.abs(value) - start) / (reach - start || 1);
-    const colour = group || (value < 0 ? palette.opposes : palette.supports);
+    const colour = value < 0 && field.hue === null ? palette.opposes : positive;
     return { colour, weight: Math.min(1, Math.max(0, weight)) };
   };
 }

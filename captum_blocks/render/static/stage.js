@@ -95,7 +95,7 @@ class Stage {
   entry(field) {
     const entry = make("span", "entry");
     const swatch = make("span", "swatch");
-    swatch.style.background = `rgb(${this.page.fieldColour(field)})`;
+    swatch.style.background = `rgb(${colourOf(field, this.page.data.palette)})`;
     entry.append(swatch, make("span", "", field.label));
     return entry;
   }
@@ -105,7 +105,7 @@ class Stage {
     const signed = low < 0;
     const ramp = make("span", "ramp");
     const start = signed ? `rgb(${this.page.data.palette.opposes}), ` : "";
-    const colour = this.page.fieldColour(field);
+    const colour = colourOf(field, this.page.data.palette);
     ramp.style.backgroundImage = `linear-gradient(to right, ${start}transparent, rgb(${colour}))`;
     const scale = make("span", "ramp-scale");
     scale.append(make("span", "", formatNumber(low, signed)), ramp);

@@ -21,7 +21,7 @@ from captum_blocks.attr.targets import Index, Scores, scores_of
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, resolve
 
-MEMORY_BUDGET = 256 * 2**20
+MEMORY_BUDGET = 64 * 2**20
 # A backward or forward pass of one row holds about this many tensors of the larger layer.
 _TENSORS_PER_ROW = 6
 

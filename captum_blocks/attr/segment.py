@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from captum_blocks import hooks
 from captum_blocks.attr.head import class_scores
 from captum_blocks.errors import InvalidArgument, UnusableLayer
+
+
+class _AffineBatchNorm(TorchFunctionMode):
+    """Batch norm in evaluation mode as the scale and shift it is.
+
+    Its own derivative also works out gradients of statistics that nobody asked for, which takes a
+    quarter of the time of many rows at once.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is functional.batch_norm:
+            call = inspect.signature(functional.batch_norm).bind(*args, **(kwargs or {}))
+            call.apply_defaults()
+            if not call.arguments["training"] and call.arguments["running_mean"] is not None:
+                return _scaled(**call.arguments)
+        return func(*args, **(kwargs or {}))
+
+
+def _scaled(
+    input: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    **_: Any,
+) -> Tensor:
+    shape = (1, -1, *(1,) * (input.ndim - 2))
+    scale = torch.rsqrt(running_var + eps) * (1 if weight is None else weight)
+    shift = (0 if bias is None else bias) - running_mean * scale
+    return input * scale.detach().view(shape) + shift.detach().view(shape)
 
 
 class Segment:
@@ -37,8 +72,10 @@ class Segment:
 
     def _read(self) -> Tensor:
         if self.target is None:
-            return class_scores(self.forward(self.x))
-        return hooks.run_until(self.forward, {"target": self.target}, self.x)["target"]
+            with _AffineBatchNorm():
+                return class_scores(self.forward(self.x))
+        with _AffineBatchNorm():
+            return hooks.run_until(self.forward, {"target": self.target}, self.x)["target"]
 
     def traced(self, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
         """One pass: a leaf at the source, what the target makes of it, and the graph between them.
@@ -69,6 +106,7 @@ class Segment:
             undo.enter_context(hooks.replace(self.source, cut))
             if self.target is not None:
                 undo.enter_context(hooks.replace(self.target, read))
+            undo.enter_context(_AffineBatchNorm())
             answer = self.forward(self.x)
             if self.target is None:
                 read(class_scores(answer))
@@ -122,17 +160,15 @@ def pulled_back(
 
 
 def _pull(leaf: Tensor, output: Tensor, seeds: Tensor) -> Tensor:
+    def pulled(seed: Tensor) -> Tensor:
+        return torch.autograd.grad(output, leaf, seed, retain_graph=True)[0]
+
     try:
-        (gradient,) = torch.autograd.grad(
-            output, leaf, seeds, retain_graph=True, is_grads_batched=True, allow_unused=True
-        )
+        found: Tensor = torch.func.vmap(pulled)(seeds)
+        return found
     except RuntimeError:
         # An operation without a batching rule: one after the other gives the same numbers.
-        found = [torch.autograd.grad(output, leaf, seed, retain_graph=True) for seed in seeds]
-        gradient = torch.stack([one for (one,) in found])
-    if gradient is None:
-        raise not_downstream()
-    return gradient
+        return torch.stack([pulled(seed) for seed in seeds])
 
 
 def pushed_forward(

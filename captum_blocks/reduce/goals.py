@@ -68,8 +68,7 @@ class Problem:
 
     def goal_components(self, components: Tensor) -> dict[str, Tensor]:
         """Joint components -> ``{goal: (group, channel)}`` in each goal's own unit."""
-        collapsed = components.reshape(len(components), self.copies, -1).sum(1)
-        parts = collapsed.split([block.width for block in self.blocks], dim=1)
+        parts = self._collapsed(components)
         return {
             block.goal: (difference(part) if block.is_halved else part) / block.scale
             for block, part in zip(self.blocks, parts, strict=True)
@@ -77,22 +76,23 @@ class Problem:
 
     def goal_shares(self, joint: Factors) -> dict[str, float]:
         """``{goal: share of its squared norm explained}`` by the joint factorization."""
-        left = {block.goal: 0.0 for block in self.blocks}
-        power = dict(left)
-        widths = [block.width for block in self.blocks] * self.copies
-        names = [block.goal for block in self.blocks] * self.copies
-        tables = self.table.split(widths, dim=1)
-        for name, part, found in zip(
-            names, tables, joint.components.split(widths, dim=1), strict=True
-        ):
-            left[name] += squared_norm(part - joint.scores @ found)
-            power[name] += squared_norm(part)
-        return {name: 1.0 - left[name] / max(power[name], 1e-300) for name in left}
+        tables = self._collapsed(self.table)
+        found = self._collapsed(joint.components)
+        shares = {}
+        for block, table, part in zip(self.blocks, tables, found, strict=True):
+            left = squared_norm(table - joint.scores @ part)
+            shares[block.goal] = 1.0 - left / max(squared_norm(table), 1e-300)
+        return shares
 
     def composition(self, components: Tensor) -> Tensor:
         """``(group, upper group)``: how a group divides among the upper groups; rows sum to 1."""
         masses = components.reshape(len(components), self.copies, -1).abs().sum(2)
         return masses / masses.sum(1, keepdim=True).clamp_min(torch.finfo(masses.dtype).tiny)
+
+    def _collapsed(self, joint: Tensor) -> tuple[Tensor, ...]:
+        """One part per goal, its copies summed."""
+        summed = joint.reshape(len(joint), self.copies, -1).sum(1)
+        return torch.split(summed, [block.width for block in self.blocks], dim=1)
 
 
 def weights_of(of: Of) -> dict[str, float]:

@@ -128,6 +128,7 @@ def test_compatible_groups_still_reconstruct():
     reducer = ChannelReducer(4).fit(acts, upper=upper_attributions(acts))
     torch.testing.assert_close(reducer.composition_.sum(1), torch.ones(4, dtype=torch.float64))
     made = reducer.inverse_transform(reducer.transform(acts))
+    assert reducer.goal_share_["activation"] == pytest.approx(reducer.explained_share_, abs=0.02)
     free = ChannelReducer(4, tol=1e-6, max_iter=2000).fit(acts).reconstruction_err_
     assert free * 0.999 < float((made - acts).norm()) < free * 1.1
 

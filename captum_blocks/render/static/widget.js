@@ -43,6 +43,8 @@ async function render({ model, el }) {
   frame.innerHTML = model.get("_article");
   // Behind a shadow root neither the notebook's style nor the page's reaches the other.
   el.attachShadow({ mode: "open" }).append(style, frame);
+  // JupyterLab leaves the keys to what is marked so: its own would walk the cells.
+  el.dataset.lmSuppressShortcuts = "true";
   const closing = new AbortController();
   const memory = new ModelMemory(model, closing.signal);
   await mountBlocks(frame.querySelector(".blocks"), JSON.parse(model.get("_data")), memory, closing.signal);

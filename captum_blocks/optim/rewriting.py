@@ -113,6 +113,23 @@ def final_ceiling(network: nn.Module, layer: nn.Module) -> tuple[list[Edit], flo
     return holders, float(last.max_val)
 
 
+def around(network: nn.Module, layers: Iterable[nn.Module]) -> list[nn.Module]:
+    """The largest parts of a network that neither are nor contain one of the layers.
+
+    >>> net = nn.Sequential(nn.Sequential(nn.Linear(1, 1), nn.ReLU()), nn.Tanh())
+    >>> around(net, [net[0][0]])
+    [ReLU(), Tanh()]
+    """
+    watched = set(layers)
+    parts: list[nn.Module] = []
+    for child in network.children():
+        if child in watched:
+            continue
+        inside = not watched.isdisjoint(child.modules())
+        parts += around(child, watched) if inside else [child]
+    return parts
+
+
 def close(found: Tensor, expected: Tensor, tolerance: float = 1e-3) -> bool:
     """Whether two outputs are the same up to rounding, relative to the largest value."""
     if found.shape != expected.shape:

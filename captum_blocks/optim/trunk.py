@@ -17,6 +17,7 @@ from captum_blocks.errors import BlocksError, UnusableLayer
 from captum_blocks.hooks import count_calls, find_layer, run_until
 from captum_blocks.layouts import Kind, Layout, resolve
 from captum_blocks.optim.rewriting import (
+    around,
     close,
     final_ceiling,
     foldings,
@@ -40,6 +41,7 @@ class Trunk:
         preprocess: pixels in [0, 1] -> what the module takes.
         layouts: layer layouts by name; found from the shapes where none is given.
         autocast: run in this type where autocast allows it.
+        compiler: a backend of ``torch.compile``, e.g. ``"inductor"``; None: none.
 
     Attributes:
         fingerprint: a hash of the structure and weights of what runs.
@@ -61,6 +63,7 @@ class Trunk:
         preprocess: Preprocess | None = None,
         layouts: Mapping[str, Layout | Kind] | None = None,
         autocast: torch.dtype | None = None,
+        compiler: str | None = None,
     ) -> None:
         self._preprocess = preprocess or _as_it_is
         self._layouts = dict(layouts or {})
@@ -73,6 +76,9 @@ class Trunk:
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
             self._make_fast(example)
+        if compiler is not None:
+            for part in around(self._network, self._layers.values()):
+                part.compile(backend=compiler)
 
     def __call__(self, pixels: Tensor, lifted: bool = False) -> dict[str, Tensor]:
         """Pixels (n, channel, y, x) in [0, 1] -> maps (n, channel, y, x) by layer name.

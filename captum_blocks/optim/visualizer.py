@@ -37,6 +37,9 @@ class FeatureVisualizer:
         layout: how the layer's output is laid out; found from its shape unless given.
         memory_budget: bytes the activations of one pass may take; larger batches are split, which
             changes no picture.
+        autocast: run the network in this type, e.g. ``torch.bfloat16``; None: as it is.
+        compiler: a backend of ``torch.compile`` for the parts around the layer, e.g.
+            ``"inductor"``; worth its start-up time for long runs only.
 
     Raises:
         LayerNotFound: the module has no such layer.
@@ -56,12 +59,16 @@ class FeatureVisualizer:
         layout: Layout | Kind | None = None,
         *,
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        autocast: torch.dtype | None = None,
+        compiler: str | None = None,
     ) -> None:
         self.module = module
         self.layer = OUTPUT if layer == OUTPUT else find_layer(module, layer)[0]
         self.preprocess = preprocess
         self.layout = layout
         self.memory_budget = memory_budget
+        self.autocast = autocast
+        self.compiler = compiler
         self._trunks: dict[frozenset[str], Trunk] = {}
         self._seen_state: tuple[tuple[int, int], ...] = ()
 
@@ -157,6 +164,7 @@ class FeatureVisualizer:
         data = {
             "network": self._trunk([objective], made).fingerprint,
             "preprocess": self._preprocess_fingerprint(made.channels),
+            "autocast": str(self.autocast),
             "layer": self.layer,
             "layout": describe(self.layout) if isinstance(self.layout, Layout) else self.layout,
             "objective": what,
@@ -187,7 +195,13 @@ class FeatureVisualizer:
             while len(self._trunks) >= MOST_TRUNKS:
                 del self._trunks[next(iter(self._trunks))]
             self._trunks[names] = Trunk(
-                self.module, sorted(names), self._example(recipe), self.preprocess, layouts
+                self.module,
+                sorted(names),
+                self._example(recipe),
+                self.preprocess,
+                layouts,
+                self.autocast,
+                self.compiler,
             )
         return self._trunks[names]
 

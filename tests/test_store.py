@@ -1,0 +1,194 @@
+"""The icon store: atomic, shared, evicted by least recent use, forgiving."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.store import Store, default_folder
+
+PNG = b"\x89PNG" + bytes(100)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Store:
+    return Store(tmp_path / "deep" / "icons")
+
+
+def age(store: Store, key: str, seconds: float) -> None:
+    """Make an entry as old as if it had last been used some seconds ago."""
+    then = time.time() - seconds
+    for suffix in (".png", ".json"):
+        if store.path(key, suffix).exists():
+            os.utime(store.path(key, suffix), (then, then))
+
+
+def test_what_is_written_is_read(shelf):
+    shelf.write("key", {".png": PNG, ".json": b"{}"})
+    assert shelf.read("key", ".png") == PNG
+    assert shelf.read("key", ".json") == b"{}"
+    assert shelf.read("key", ".webp") is None
+    assert shelf.read("other", ".png") is None
+
+
+def test_keys_of_any_text_are_apart(shelf):
+    keys = ["a/../b", "a" * 5000, "ключ", '{"a":1}', ""]
+    for number, key in enumerate(keys):
+        shelf.write(key, {".txt": str(number).encode()})
+    assert [shelf.read(key, ".txt") for key in keys] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_file_names_start_with_a_readable_label(shelf):
+    shelf.write("key", {".png": PNG}, label="blocks.4.2.bn1 : channel 3/../x")
+    (path,) = shelf.folder.iterdir()
+    assert re.fullmatch(r"blocks\.4\.2\.bn1-channel-3-\.\.-x-[0-9a-f]{32}\.png", path.name)
+    assert shelf.read("key", ".png", label="blocks.4.2.bn1 : channel 3/../x") == PNG
+
+
+def test_info_counts_entries_and_bytes(shelf):
+    assert (shelf.info().entries, shelf.info().bytes) == (0, 0)
+    shelf.write("a", {".png": PNG, ".json": b"{}"})
+    shelf.write("b", {".png": PNG})
+    info = shelf.info()
+    assert (info.folder, info.entries, info.bytes) == (shelf.folder, 2, 2 * len(PNG) + 2)
+
+
+def test_clear_leaves_the_files_of_others(shelf):
+    shelf.write("a", {".png": PNG, ".json": b"{}"}, label="a")
+    (shelf.folder / "notes.txt").write_text("mine")
+    (shelf.folder / ".unfinished-abc").write_bytes(b"half")
+    assert shelf.clear() == 1
+    assert [path.name for path in shelf.folder.iterdir()] == ["notes.txt"]
+    assert shelf.clear() == 0
+
+
+def test_discard_forgets_one_entry(shelf):
+    for key in ("a", "b"):
+        shelf.write(key, {".png": PNG, ".json": b"{}"}, label="x")
+    shelf.discard("a", label="x")
+    assert shelf.read("a", ".png", label="x") is None
+    assert shelf.read("a", ".json", label="x") is None
+    assert shelf.read("b", ".png", label="x") == PNG
+
+
+def test_the_least_recently_used_goes_first(tmp_path):
+    store = Store(tmp_path, max_bytes=250)
+    for key, seconds in (("a", 300), ("b", 200)):
+        store.write(key, {".png": bytes([1]) * 100})
+        age(store, key, seconds)
+    assert store.read("a", ".png") is not None  # now b is the older one
+    store.write("c", {".png": bytes([1]) * 100})
+    assert [store.read(key, ".png") is not None for key in "abc"] == [True, False, True]
+
+
+def test_entries_go_as_a_whole(tmp_path):
+    store = Store(tmp_path, max_bytes=150)
+    store.write("a", {".png": bytes([1]) * 100, ".json": b"{}"})
+    age(store, "a", 100)
+    store.write("b", {".png": bytes([1]) * 100})
+    assert store.info().entries == 1
+    assert store.read("a", ".json") is None
+
+
+def test_what_was_just_written_stays_even_if_too_large(tmp_path):
+    store = Store(tmp_path, max_bytes=10)
+    store.write("a", {".png": PNG})
+    assert store.read("a", ".png") == PNG
+
+
+def test_a_damaged_entry_is_a_miss(shelf):
+    shelf.write("a", {".png": PNG, ".json": b"{}"})
+    shelf.path("a", ".png").write_bytes(b"")
+    shelf.path("a", ".json").unlink()
+    shelf.path("a", ".json").mkdir()
+    assert shelf.read("a", ".png") is None
+    assert shelf.read("a", ".json") is None
+
+
+def test_nothing_half_written_is_left(shelf, monkeypatch):
+    def no_replace(source: str, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    shelf.write("a", {".png": b"old"})
+    monkeypatch.setattr(os, "replace", no_replace)
+    with pytest.raises(KeyboardInterrupt):
+        shelf.write("a", {".png": PNG})
+    assert shelf.read("a", ".png") == b"old"
+    assert len(list(shelf.folder.iterdir())) == 1
+
+
+def test_leftovers_of_a_dead_process_go_after_a_while(shelf):
+    shelf.write("a", {".png": PNG})
+    old, new = (shelf.folder / f".unfinished-{name}" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    shelf.write("b", {".png": PNG})
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_threads_see_whole_files_only(shelf):
+    contents = {bytes([letter]) * 50_000 for letter in range(8)}
+
+    def write_and_read(content: bytes) -> bool:
+        shelf.write("key", {".bin": content})
+        return shelf.read("key", ".bin") in contents
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(write_and_read, sorted(contents) * 5))
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from captum_blocks.store import Store
+store = Store(Path(sys.argv[1]), max_bytes=3000)
+for turn in range(100):
+    store.write(f"key {turn % 7}", {".bin": bytes([turn % 7 + 1]) * 900})
+    for key in range(7):
+        found = store.read(f"key {key}", ".bin")
+        assert found is None or found == bytes([key + 1]) * 900, key
+"""
+
+
+def test_two_processes_share_a_folder(tmp_path):
+    program = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    running = [subprocess.Popen(program, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], errors
+    assert Store(tmp_path).info().entries <= 4
+
+
+def test_the_folder_is_the_one_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", str(tmp_path))
+    assert Store().folder == default_folder() == tmp_path
+    monkeypatch.delenv("CAPTUM_BLOCKS_CACHE_DIR")
+    assert "captum-blocks" in str(default_folder())
+
+
+def test_a_store_needs_room():
+    message = "max_bytes is 0; a store needs room: give a positive number"
+    with pytest.raises(InvalidArgument, match=f"^{message}$"):
+        Store(max_bytes=0)
+
+
+def test_a_folder_that_cannot_be_is_said(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    store = Store(tmp_path / "file")
+    message = (
+        f"cannot write to the cache folder {tmp_path / 'file'} (File exists); "
+        "set CAPTUM_BLOCKS_CACHE_DIR to a folder that is yours"
+    )
+    with pytest.raises(InvalidArgument, match=f"^{re.escape(message)}$"):
+        store.write("a", {".png": PNG})
+    assert store.read("a", ".png") is None
+    assert store.info().entries == 0

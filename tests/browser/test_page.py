@@ -326,6 +326,16 @@ def test_paper_shows_the_default_state(open_page, sample):
     assert "group 6 at bn2" in legend(tab)
 
 
+def test_paper_shows_the_views_that_the_photo_cannot(open_page, sample):
+    tab = open_page(sample)
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.emulate_media(media="print")
+    assert tab.locator('[data-panel="1"] .picture').count() == 0
+    drawn = pixels(tab, '[data-panel="3"] .picture')
+    assert (drawn.max(-1) - drawn.min(-1) > 60).mean() > 0.3
+    assert not tab.get_by_role("button", name="photo only").is_visible()
+
+
 def test_hostile_labels_do_nothing(open_page, tmp_path):
     name = "</script><img src=x onerror=alert(1)>\"'&שלום🐈" + "x" * 10_000
     marks = tuple(Mark(f"{name}{k}", name, (1.0,), field=name, detail=name) for k in range(3))

@@ -39,6 +39,8 @@ class Gestures {
     if (!isIntersecting || target === this.reading) return;
     const first = this.reading === undefined;
     this.reading = target;
+    // A finger leaves its preview behind; the next chapter is about something else.
+    if (this.touch && !first) this.page.pointAtNothing();
     const own = target.querySelector(".call[data-view]");
     if (!first && own && own.dataset.view !== this.page.view) this.page.showView(own.dataset.view, false);
   }

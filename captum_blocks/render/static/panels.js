@@ -30,17 +30,28 @@ class PhotoOverlay {
   }
 }
 
-// A line in the chapter that calls its view onto the page's one large photograph.
+// A line in the chapter that calls its view onto the page's one large photograph. Paper has only
+// the first view there, so the others are drawn where they are spoken of.
 class StageView {
   constructor(body, panel, page) {
+    Object.assign(this, { body, panel, page, number: body.parentElement.dataset.panel });
     const button = make("button", "call", "Show on the photograph");
     button.type = "button";
-    button.dataset.view = body.parentElement.dataset.panel;
+    button.dataset.view = this.number;
     body.append(button);
     body.parentElement.classList.add("stage-view");
   }
 
-  show() {}
+  show(frame) {
+    this.frame = frame;
+  }
+
+  fillAll() {
+    if (this.number === this.page.firstView()) return;
+    this.overlay ??= new PhotoOverlay(this.body, this.panel, this.page);
+    this.overlay.show(this.frame);
+    this.overlay.follow();
+  }
 }
 
 const PANEL_KINDS = {

@@ -19,6 +19,7 @@ from captum_blocks.attr.results import GroupResult
 from captum_blocks.errors import UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
 
+_ROWS = 64
 _SPREAD = (
     "{} gives one number per group; over the positions it is spread in proportion to the "
     "group's activation"
@@ -130,11 +131,13 @@ class GroupAttribution:
         """(class, player) of one image."""
         one = slice(image, image + 1)
         forward, x = self.method.forward_func, visit.images[one]
-        head = fast_head(forward, self.layer, x, visit.seen.one(image))
+        head = fast_head(forward, self.layer, x, visit.seen.one(image), _ROWS)
         played = _played(pieces, one)
 
         def worth(coalitions: Tensor) -> Tensor:
-            return head(played(coalitions.to(pieces.scores)), targets)
+            # A chunk at a time: all the coalitions' activations at once would be large.
+            rows = coalitions.to(pieces.scores).split(_ROWS)
+            return torch.cat([head(played(chunk), targets) for chunk in rows])
 
         return shapley.exact(worth, _players(pieces)).T
 
@@ -210,13 +213,21 @@ def _players(pieces: Pieces) -> int:
 
 def _played(pieces: Pieces, one: slice) -> Callable[[Tensor], Tensor]:
     """Switches (row, player) of one image -> its activation with only those players there."""
-    n_groups = len(pieces.components)
-    scores, residual, tokens = pieces.scores[one], pieces.residual[one], pieces.tokens[one]
+    nobody = torch.zeros_like(pieces.scores[one]), torch.zeros_like(pieces.residual[one])
+    none = torch.zeros_like(pieces.tokens[one])
+    parts = []
+    for group in range(len(pieces.components)):
+        alone = nobody[0].clone()
+        alone[:, group] = pieces.scores[one, group]
+        parts.append(pieces.assembled(alone, nobody[1], none))
+    parts.append(pieces.assembled(nobody[0], pieces.residual[one], none))
+    if none.shape[1]:
+        parts.append(pieces.assembled(*nobody, pieces.tokens[one]))
+    stacked = torch.cat(parts)
 
     def activation(switches: Tensor) -> Tensor:
-        groups = switches[:, :n_groups, None, None] * scores
-        rest = switches[:, n_groups, None, None, None] * residual
-        return pieces.assembled(groups, rest, switches[:, -1, None, None] * tokens)
+        present: Tensor = (switches @ stacked.flatten(1)).unflatten(1, stacked.shape[1:])
+        return present
 
     return activation
 

@@ -178,6 +178,8 @@ class Bars(Panel):
         columns: name of each column of values, at least one.
         frames: a tuple of marks a frame.
         domain: (low, high) of the common scale.
+        signed: values are for or against something: drawn in the sign colours even where all of
+            them are positive.
         arrangement: "rows" (a line a mark: icon, map, name, one bar a column) or "tiles" (icons
             side by side, name and bar below each).
         maps: draw each mark's field on a small photograph beside its icon.
@@ -186,6 +188,7 @@ class Bars(Panel):
     columns: tuple[str, ...] = ("",)
     frames: tuple[tuple[Mark, ...], ...] = ()
     domain: tuple[float, float] = (0.0, 1.0)
+    signed: bool = False
     arrangement: Literal["rows", "tiles"] = "rows"
     maps: bool = False
 

@@ -67,3 +67,20 @@ def test_presets_need_layers_and_known_atoms() -> None:
         cb.report()
     with pytest.raises(InvalidArgument, match="two classes are compared by channels or groups"):
         cb.compare_classes("late", 0, 1, atom="pixels")
+
+
+def test_nothing_is_computed_twice(explain, monkeypatch) -> None:
+    """However many places a panel can show, each attribution is computed once."""
+    from captum_blocks.attr import LayerMethod, LayerToLayerAttribution
+
+    calls = []
+    for kind in (LayerMethod, LayerToLayerAttribution):
+        original = kind.attribute
+
+        def counted(self, *args, original=original, **options):
+            calls.append(type(self).__name__)
+            return original(self, *args, **options)
+
+        monkeypatch.setattr(kind, "attribute", counted)
+    explain(cb.spatial_attribution("early", "late"))
+    assert sorted(calls) == ["LayerMethod", "LayerToLayerAttribution"]

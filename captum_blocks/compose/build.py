@@ -169,6 +169,7 @@ def _marks_panel(drawing: Drawing, icons: bool) -> Panel:
         columns=_column_names(drawing.base, drawing.pools),
         frames=tuple(_marks(value, drawing, icons) for value in values),
         domain=domain,
+        signed=drawing.base.target is not None,
         arrangement="rows" if fixed or not icons else "tiles",
         maps=icons and fixed and drawing.base.maps is not None,
     )

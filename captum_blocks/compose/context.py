@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -78,7 +78,7 @@ class Context:
         assert grouping is not None
         if isinstance(grouping.n, Given):
             return self.object(grouping.n)
-        return self._once(("reducer", layer, grouping), lambda: self._fit(layer, grouping))
+        return self.once(("reducer", layer, grouping), lambda: self._fit(layer, grouping))
 
     def _fit(self, layer: str, grouping: Grouping) -> ChannelReducer:
         assert isinstance(grouping.n, int)
@@ -101,7 +101,7 @@ class Context:
                 layout = Layout("tokens", 0, layout.grid)
             return layout.to_maps(torch.as_tensor(scores)).float().cpu()
 
-        return self._once(("scores", substrate.layer, substrate.grouping), transform)  # type: ignore[no-any-return]
+        return self.once(("scores", substrate.layer, substrate.grouping), transform)  # type: ignore[no-any-return]
 
     def directions(self, substrate: Substrate) -> Tensor:
         """The groups' directions in channel space, (group, channel)."""
@@ -111,14 +111,14 @@ class Context:
         """The attribution of classes to a layer, by the method named."""
         key = ("attributed", layer, out, how)
         method = self.method(layer, how)
-        return self._once(key, lambda: method.attribute(self.x, self.classes(out)))  # type: ignore[no-any-return]
+        return self.once(key, lambda: method.attribute(self.x, self.classes(out)))  # type: ignore[no-any-return]
 
     def attributed_groups(self, substrate: Substrate, out: Out, how: How) -> GroupResult:
         """The attribution of classes to a layer's groups."""
         key = ("groups", substrate.layer, substrate.grouping, out, how)
         method = self.method(_hidden(substrate), how)
         reducer = self.reducer(substrate)
-        return self._once(  # type: ignore[no-any-return]
+        return self.once(  # type: ignore[no-any-return]
             key, lambda: method.attribute_groups(self.x, self.classes(out), reducer)
         )
 
@@ -156,7 +156,7 @@ class Context:
                 self.net.module, layer, named, self.net.layouts.get(layer), **options
             )
 
-        return self._once(("method", layer, how), build)  # type: ignore[no-any-return]
+        return self.once(("method", layer, how), build)  # type: ignore[no-any-return]
 
     def _named(self, how: How) -> tuple[Any, dict[str, Any]]:
         if isinstance(how, Given):
@@ -171,7 +171,8 @@ class Context:
         """The object a ``Given`` names."""
         return self.given[word.name]
 
-    def _once(self, key: Any, compute: Any) -> Any:
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What was computed under a key, computed where it is asked for first."""
         if key not in self._memo:
             self._memo[key] = compute()
         return self._memo[key]

@@ -53,7 +53,12 @@ def evaluate(
     given = dict(given or {})
     check_given([content], given)
     validate([content], net)
-    return evaluate_content(content, Context(net, net.read(x), given, [content]))
+    return value_of(content, Context(net, net.read(x), given, [content]))
+
+
+def value_of(content: Content, context: Context) -> Value:
+    """The value of a content, evaluated once in a context."""
+    return context.once(("value", content), lambda: evaluate_content(content, context))  # type: ignore[no-any-return]
 
 
 @singledispatch

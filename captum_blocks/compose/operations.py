@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captum_blocks.attr import regroup
 from captum_blocks.compose.context import Context
-from captum_blocks.compose.evaluation import evaluate_content
+from captum_blocks.compose.evaluation import evaluate_content, value_of
 from captum_blocks.compose.picking import at, keep, ranking, to
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
@@ -29,7 +29,7 @@ from captum_blocks.grammar import (
 
 @evaluate_content.register
 def _filter(content: Filter, context: Context) -> Value:
-    value = evaluate_content(content.content, context)
+    value = value_of(content.content, context)
     if isinstance(content.at, Selection) or isinstance(content.to, Selection):
         raise InvalidArgument(
             "this filter follows a selection: bind it to a state, e.g. filter(at=(3, 4))"
@@ -73,12 +73,12 @@ def _project(content: Project, context: Context) -> Value:
             "layer can"
         )
     if isinstance(base, Activation):
-        return evaluate_content(Activation(groups), context)
+        return value_of(Activation(groups), context)
     how = base.method
     if isinstance(how, Given) and isinstance(context.object(how), Tensor):
         neurons = Attribution(groups.layer.neurons, base.target, how)  # type: ignore[union-attr]
-        return _regrouped(evaluate_content(neurons, context), groups, context)
-    return evaluate_content(Attribution(groups, base.target, how), context)
+        return _regrouped(value_of(neurons, context), groups, context)
+    return value_of(Attribution(groups, base.target, how), context)
 
 
 def _regrouped(value: Value, groups: Substrate, context: Context) -> Value:
@@ -104,7 +104,7 @@ def _regrouped(value: Value, groups: Substrate, context: Context) -> Value:
 
 @evaluate_content.register
 def _aggregate(content: Aggregate, context: Context) -> Value:
-    value = evaluate_content(content.content, context)
+    value = value_of(content.content, context)
     place, how = value.axis(content.axis), content.how
     reduce = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax}[how]
     leading = content.axis in value.axes[: 1 + len(value.target_axes)]
@@ -133,7 +133,7 @@ def _aggregate(content: Aggregate, context: Context) -> Value:
 
 @evaluate_content.register
 def _normalise(content: Normalise, context: Context) -> Value:
-    value = evaluate_content(content.content, context)
+    value = value_of(content.content, context)
     leading = 1 + len(value.target_axes)
     flat = value.data.abs().flatten(leading) if value.source_axes else value.data.abs()[..., None]
     size = flat.amax(-1) if content.by == "max" else flat.sum(-1)
@@ -156,8 +156,8 @@ def _normalise(content: Normalise, context: Context) -> Value:
 
 @evaluate_content.register
 def _difference(content: Difference, context: Context) -> Value:
-    first = evaluate_content(content.content, context)
-    second = evaluate_content(content.other, context)
+    first = value_of(content.content, context)
+    second = value_of(content.other, context)
     _check_comparable(first, second)
     names = (*first.remainder, *(n for n in second.remainder if n not in first.remainder))
     zero = first.data.new_zeros(())

@@ -32,6 +32,7 @@ class Pools:
         self.sprites: dict[str, Sprite] = {}
         self.fields: dict[str, Field] = {}
         self.selections: dict[str, SceneSelection] = {}
+        self._opened: set[str] = set()
 
     def key(self, source: Substrate, index: int) -> str:
         """The identity of an atom, the same wherever it appears."""
@@ -103,11 +104,16 @@ class Pools:
         return name
 
     def selection(
-        self, selection: Selection, value: Value, default: int = 0, of_target: bool = False
+        self,
+        selection: Selection,
+        value: Value,
+        default: int | None = None,
+        of_target: bool = False,
     ) -> str:
         """The name of a selection over a value's source (or target) atoms.
 
-        Spatial selections of one grid are one; the others belong to a layer.
+        Spatial selections of one grid are one; the others belong to a layer. The first panel that
+        follows a selection decides the state it opens in.
         """
         states = states_of(selection, value, of_target)
         axes = selected_axes(selection, of_target)
@@ -118,16 +124,18 @@ class Pools:
             name = f"{given}{selection.gesture}-spatial-{grid[0]}x{grid[1]}"
             keys = tuple(f"{y},{x}" for y, x in states)  # type: ignore[misc]
             made = SceneSelection(
-                name, selection.gesture, "spatial", keys, default, grid, self.extent
+                name, selection.gesture, "spatial", keys, default or 0, grid, self.extent
             )
         else:
             owner = _owner(selection, value, of_target)
             name = f"{given}{selection.gesture}-{selection.atom}-{place_name(owner)}"
             places = value.coords[axes[0]]
             keys = tuple(self.key(owner, places[int(i)]) for i in states)  # type: ignore[arg-type]
-            made = SceneSelection(name, selection.gesture, selection.atom, keys, default)
-        if name not in self.selections or default:
+            made = SceneSelection(name, selection.gesture, selection.atom, keys, default or 0)
+        if name not in self.selections or (default is not None and name not in self._opened):
             self.selections[name] = made
+        if default is not None:
+            self._opened.add(name)
         return name
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from captum_blocks.compose.context import Context
-from captum_blocks.compose.evaluation import evaluate_content
+from captum_blocks.compose.evaluation import value_of
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Content, Filter, Selection, parts_of
@@ -57,12 +57,12 @@ def frames(content: Content, context: Context) -> Frames:
     """Evaluate a content once for every state of the selections in it."""
     followed = []
     for selection, (base, of_target) in _selections_in(content).items():
-        value = evaluate_content(base, context)
+        value = value_of(base, context)
         states = states_of(selection, value, of_target)
         followed.append(Followed(selection, value, states, of_target))
     names = [each.selection for each in followed]
     values = tuple(
-        evaluate_content(bind(content, dict(zip(names, chosen, strict=True))), context)
+        value_of(bind(content, dict(zip(names, chosen, strict=True))), context)
         for chosen in product(*(each.states for each in followed))
     )
     return Frames(values, tuple(followed))

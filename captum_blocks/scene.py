@@ -192,6 +192,11 @@ class Bars(Panel):
     arrangement: Literal["rows", "tiles"] = "rows"
     maps: bool = False
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether values are drawn as for and against."""
+        return self.signed or self.domain[0] < 0
+
 
 @dataclass(frozen=True)
 class Overlay(Panel):

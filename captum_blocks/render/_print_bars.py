@@ -23,10 +23,7 @@ CLOSE = 0.24
 class _Scale:
     low: float
     high: float
-
-    @property
-    def signed(self) -> bool:
-        return self.low < 0
+    signed: bool
 
     def at(self, value: float) -> float:
         clipped = min(self.high, max(self.low, value))
@@ -75,7 +72,7 @@ def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) 
 
 def _scale(panel: Bars) -> _Scale:
     low, high = panel.domain
-    return _Scale(min(low, 0.0), max(high, 0.0))
+    return _Scale(min(low, 0.0), max(high, 0.0), panel.is_signed)
 
 
 def _plan(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> _Rows:

@@ -143,6 +143,6 @@ def _arranged(layout: Layout, numbers: Iterator[int]) -> dict[str, Any]:
 
 def _first_signed(scene: Scene) -> int | None:
     for number, panel in enumerate(scene.panels()):
-        if isinstance(panel, Bars) and panel.domain[0] < 0:
+        if isinstance(panel, Bars) and panel.is_signed:
             return number
     return None

@@ -85,6 +85,7 @@ def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
     return _common("bars", panel) | {
         "columns": list(panel.columns),
         "domain": [float(edge) for edge in panel.domain],
+        "signed": panel.is_signed,
         "arrangement": panel.arrangement,
         "maps": panel.maps,
         "frames": [[marks.place(mark) for mark in frame] for frame in panel.frames],

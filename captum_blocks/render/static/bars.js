@@ -4,14 +4,15 @@ const MAP_WIDTH = 192;
 // Longer panels are cut into lists, and a list is filled only when it comes near the window.
 const MOST_IN_ONE = 120;
 const IN_A_LIST = 48;
+const LEAST_PRESENCE = 0.2;
 const NEAR = "600px 0px";
 
 // What a mark needs of its panel: where zero lies, and how a value becomes a length.
 class Scale {
-  constructor([low, high]) {
+  constructor({ domain: [low, high], signed }) {
     this.low = Math.min(low, 0);
     this.high = Math.max(high, 0);
-    this.signed = this.low < 0;
+    this.signed = signed;
     this.span = this.high - this.low || 1;
   }
 
@@ -22,7 +23,7 @@ class Scale {
 
 class Bars {
   constructor(body, panel, page) {
-    Object.assign(this, { body, panel, page, scale: new Scale(panel.domain), numbers: [], lists: [] });
+    Object.assign(this, { body, panel, page, scale: new Scale(panel), numbers: [], lists: [] });
     const drawn = [...new Set(panel.frames.flat())].map((number) => page.atomAt(number));
     const longest = Math.max(1, ...panel.frames.map((frame) => frame.length));
     this.hasIcons = drawn.some(([, , sprite]) => sprite !== null);
@@ -119,7 +120,9 @@ class Bars {
     for (const mark of this.marks) {
       const [, , , field, hue] = this.page.data.atoms[mark.atom];
       const told = place && field !== null && hue !== null;
-      mark.style.opacity = told ? 0.3 + 0.7 * weightAt(this.page.field(field), place) : "";
+      const presence = told ? LEAST_PRESENCE + (1 - LEAST_PRESENCE) * weightAt(this.page.field(field), place) : 1;
+      mark.style.setProperty("--presence", told ? presence : "");
+      mark.classList.toggle("faint", presence < 0.5);
     }
   }
 

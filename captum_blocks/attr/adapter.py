@@ -22,6 +22,9 @@ from captum_blocks.attr.results import GroupResult, LayerResult
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
 
+# A gap between an attribution and what it should add up to, as a share, that is worth a note.
+_FAIR_GAP = 0.1
+
 
 class LayerMethod:
     """One attribution method on one layer.
@@ -180,6 +183,7 @@ class LayerMethod:
         options = {**self.options, **extra}
         has_delta = self.contributes and self.inner.has_convergence_delta()
         values, delta = self._each(self.captum, visit, wanted, options, has_delta)
+        visit.notes.extend(_gap(values, delta))
         weights = None
         if with_weights:
             twin = _building.weights_twin(self.inner)
@@ -244,6 +248,18 @@ class _Answer:
 
     def tokens(self, layout: Layout) -> Tensor:
         return torch.stack([layout.tokens(value) for value in self.values], 1)
+
+
+def _gap(values: Tensor, delta: Tensor | None) -> list[str]:
+    """A complete method that misses its total says so."""
+    if delta is None:
+        return []
+    total = values.flatten(2).sum(2).T
+    if bool((delta.abs() <= _FAIR_GAP * total.abs().clamp(min=1e-3)).all()):
+        return []
+    return [
+        f"the attribution misses the change of the score by up to {float(delta.abs().max()):.2g}"
+    ]
 
 
 def _check_shape(attribution: Tensor, activation: Tensor, name: str) -> None:

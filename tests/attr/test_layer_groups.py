@@ -20,10 +20,13 @@ from captum.attr import (
     NoiseTunnel,
 )
 from captum.testing.helpers.basic_models import BasicModel_ConvNet, BasicModel_MultiLayer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from captum_blocks import attr
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
+from captum_blocks.layouts import Layout
 from tests.attr.conftest import Directions
 from tests.reference import attr_loops
 
@@ -280,3 +283,44 @@ def test_layer_method_groups_equal_the_captum_class(
         groups, rest = lga.attribute(x, target=target, n_steps=5, return_residual=True)
         torch.testing.assert_close(result.maps[:, position], groups)
         torch.testing.assert_close(result.residual[:, position], rest[:, 0])
+
+
+class Free(nn.Module):
+    """Any activation as an input: the layer passes it on to a curved head."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.layer, self.head = nn.Identity(), nn.Linear(numbers, 3)
+
+    def forward(self, acts: Tensor) -> Tensor:
+        return torch.tanh(self.head(self.layer(acts).flatten(1)))
+
+
+@settings(max_examples=20)
+@given(
+    st.sampled_from(["NCHW", "NHWC", "tokens"]),
+    st.integers(1, 2),
+    st.integers(1, 4),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.integers(1, 4),
+    st.sampled_from([LayerGradientXActivation, LayerConductance, attr.LayerPathGradients]),
+)
+def test_adds_up_in_every_shape_and_layout(
+    kind: str, images: int, channels: int, grid: tuple[int, int], groups: int, method: type
+) -> None:
+    torch.manual_seed(channels)
+    layout = Layout(kind, prefix=kind == "tokens", grid=grid if kind == "tokens" else None)
+    maps = torch.rand(images, channels, *grid)
+    acts = layout.from_maps(maps, torch.rand(images, layout.prefix, channels))
+    net = Free(acts[0].numel()).eval()
+    reducer = Directions(torch.rand(groups, channels) + 0.1, layout.channel_axis)
+    wrapped = method(net, net.layer)
+    options = {} if method is LayerGradientXActivation else {"n_steps": 3}
+    found, rest = attr.LayerGroupAttribution(wrapped, reducer, layout).attribute(
+        acts, target=1, return_residual=True, **options
+    )
+    expected = wrapped.attribute(acts, target=1, **options)
+    axis = layout.channel_axis
+    torch.testing.assert_close(
+        found.sum(axis) + rest.sum(axis), expected.sum(axis).detach(), rtol=1e-4, atol=1e-6
+    )

@@ -258,12 +258,19 @@ class TestLayers:
 
 class TestNotes:
     def test_zero_baseline_is_told(self, convnet: nn.Module, x: Tensor) -> None:
-        told = attr.LayerMethod(convnet, "conv2", "LayerConductance", n_steps=2)
+        told = attr.LayerMethod(convnet, "conv2", "LayerConductance", n_steps=64)
         assert told.attribute(x, [0]).notes == (
             "baseline: zeros, in the network's own input scale",
         )
-        given = attr.LayerMethod(convnet, "conv2", "LayerConductance", n_steps=2, baselines=x * 0.5)
+        given = attr.LayerMethod(
+            convnet, "conv2", "LayerConductance", n_steps=64, baselines=x * 0.5
+        )
         assert given.attribute(x, [0]).notes == ()
+
+    def test_a_gap_in_the_total_is_told(self, vit: nn.Module, x9: Tensor) -> None:
+        # DeepLift knows no softmax and no functional GELU, and goes on all the same.
+        result = attr.LayerMethod(vit, "block1", "LayerDeepLift").attribute(x9, [0])
+        assert any("misses the change of the score by up to" in note for note in result.notes)
 
     def test_head_methods_say_where_they_ran(self, convnet: nn.Module, x: Tensor) -> None:
         notes = attr.LayerMethod(convnet, "conv2", "IntegratedGradients").attribute(x, [0]).notes

@@ -198,7 +198,7 @@ def _entry(field: Field, text: str, width: float) -> Block:
 
 
 def _signs(panel: Bars) -> Block:
-    if panel.domain[0] >= 0:
+    if not panel.is_signed:
         return gap(0)
 
     def draw(paper: Paper, x: float, y: float) -> None:

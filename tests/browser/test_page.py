@@ -129,8 +129,26 @@ def test_a_mark_lights_its_likes_and_dims_its_siblings(open_page, sample):
     rows = tab.locator(f"{GROUPS} .mark")
     rows.nth(1).hover()
     tab.wait_for_timeout(200)
-    assert rows.nth(1).evaluate("row => getComputedStyle(row.firstChild).opacity") == "1"
-    assert float(rows.nth(0).evaluate("row => getComputedStyle(row.firstChild).opacity")) < 0.5
+    assert (
+        rows.nth(1).evaluate("row => getComputedStyle(row.querySelector('.icon')).opacity") == "1"
+    )
+    assert (
+        float(rows.nth(0).evaluate("row => getComputedStyle(row.querySelector('.icon')).opacity"))
+        < 0.5
+    )
+
+
+def test_groups_that_are_silent_at_a_place_step_back(open_page, sample):
+    tab = open_page(sample)
+    hover_at(tab, 0.75, 0.7)
+    tab.wait_for_timeout(200)
+    shown = tab.locator(f"{GROUPS} .map").evaluate_all(
+        "maps => maps.map(map => Number(getComputedStyle(map).opacity))"
+    )
+    fields = [sample_scene().fields[f"bn2/group/{k}"].values for k in range(6)]
+    there = [field[int(0.75 * 7), int(0.7 * 7)] for field in fields]
+    assert np.argsort(shown).tolist() == np.argsort(there).tolist()
+    assert max(shown) > 0.9 > 0.4 > min(shown)
 
 
 def test_a_click_pins_a_cell_and_escape_lets_go(open_page, sample):

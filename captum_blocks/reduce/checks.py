@@ -23,7 +23,7 @@ class BatchesUnsupported(BlocksError, AttributeError):
     """``partial_fit`` of an algorithm that needs all data at once."""
 
 
-def check_finite(table: Tensor) -> None:
+def check_finite(table: Tensor, what: str = "the activations") -> None:
     """Refuse NaN and infinity, saying how many and where the first one is."""
     # One pass without a mask as large as the table: a sum is finite iff all its terms are, save
     # for overflow, which the slow path then clears up.
@@ -34,7 +34,7 @@ def check_finite(table: Tensor) -> None:
     if count:
         row, channel = (int(i) for i in bad.nonzero()[0])
         raise InvalidArgument(
-            f"the activations contain NaN or inf in {count} of {bad.numel()} entries, first at "
+            f"{what} contain NaN or inf in {count} of {bad.numel()} entries, first at "
             f"position {row}, channel {channel}; find the layer that made them, or mask them out"
         )
 
@@ -91,7 +91,7 @@ def check_same_shape(name: str, found: Rows, expected: Rows) -> None:
             f"{name} has {found.table.shape[1]} channels at {found.form.shape} positions, the "
             f"activations have {expected.table.shape[1]} at {expected.form.shape}"
         )
-    check_finite(found.table)
+    check_finite(found.table, name)
 
 
 def check_upper(shape: Sequence[int], expected: Sequence[int]) -> None:

@@ -178,3 +178,12 @@ def test_goals_and_what_is_given_must_agree():
         ChannelReducer(3).fit(acts, upper=upper_attributions(acts)[..., :4, :])
     with pytest.raises(InvalidArgument, match="upper has shape \\(2, 10, 5, 5\\), expected"):
         ChannelReducer(3).fit(acts, upper=acts)
+
+
+def test_broken_gradients_are_called_by_their_name():
+    acts, gradients, _ = scene()
+    gradients[0, 3, 0, 1] = torch.inf
+    with pytest.raises(
+        InvalidArgument, match="gradients contain NaN or inf in 1 of 500 entries, fir"
+    ):
+        ChannelReducer(3, of="gradient").fit(acts, gradients=gradients)

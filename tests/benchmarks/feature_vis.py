@@ -1,9 +1,10 @@
 """How fast feature visualization is: against what must be computed, and against others.
 
-Run as ``python -m tests.benchmarks.feature_vis [--only speed memory reach] [--out figures.json]``.
+Run as ``python -m tests.benchmarks.feature_vis [--only speed memory reach]``.
 Everything is measured in this run on the demo network, contenders taking turns, and compared as
 ratios of medians; on a busy machine, ``--clock cpu --threads 1`` counts what was computed rather
-than what was waited for. Peers (torch-lucent with kornia, horama, dreamlens) take part where installed.
+than what was waited for. Peers (torch-lucent with kornia, horama, dreamlens) take part where
+installed.
 
 - speed: ms per image and step, from the difference between a longer and a shorter run, so that
   starting up does not count. The floor is forward and backward of the folded, frozen, truncated,

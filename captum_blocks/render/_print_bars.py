@@ -16,7 +16,9 @@ SMALL = 7.5
 ICON, TILE = 0.56, 0.98
 SPACE, VALUE_WIDTH = 0.1, 0.42
 BAR = 0.1
-CLOSE = 0.24
+# Bounds nearer to zero than this, in inches, would be printed over it.
+CLOSE = 0.34
+SHORTEST_TRACK = 0.45
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class _Rows:
     name: float
     bars: float
     column: float
+    stacked: bool
 
     @property
     def track(self) -> float:
@@ -83,25 +86,30 @@ def _plan(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> _Ro
     name = icon + map_
     bars = name + min(1.6, 0.3 * width)
     column = (width - bars) / len(panel.columns)
-    return _Rows(scene, panel, _scale(panel), icon, map_, name, bars, column)
+    # Where the bars would be too short they get lines of their own, below the names.
+    stacked = column - VALUE_WIDTH - SPACE < SHORTEST_TRACK
+    if stacked:
+        bars, column = 0.0, width / len(panel.columns)
+    return _Rows(scene, panel, _scale(panel), icon, map_, name, bars, column, stacked)
 
 
 def _axis(plan: _Rows) -> Block:
-    titled = any(plan.panel.columns)
+    line = line_height(SMALL)
+    titled = line if any(plan.panel.columns) else 0.0
+    above = line if plan.stacked else 0.0
 
     def draw(paper: Paper, x: float, y: float) -> None:
-        ticks = y + (line_height(SMALL) if titled else 0)
-        paper.text(x, ticks, _axis_words(plan), SMALL, color=QUIET)
+        paper.text(x, y if plan.stacked else y + titled, _axis_words(plan), SMALL, color=QUIET)
         for left, title in zip(plan.lefts(), plan.panel.columns, strict=True):
             shown = wrap(title, plan.column - SPACE, SMALL, most=1, weight="bold")[0]
-            paper.text(x + left, y, shown, SMALL, weight="bold")
-            _ticks(paper, x + left, ticks, plan)
+            paper.text(x + left, y + above, shown, SMALL, weight="bold")
+            _ticks(paper, x + left, y + above + titled, plan)
 
-    return Block(line_height(SMALL) * (2 if titled else 1) + 0.03, draw)
+    return Block(above + titled + line + 0.03, draw)
 
 
 def _axis_words(plan: _Rows) -> str:
-    if not _apart(plan.scale.low, plan.scale):
+    if not _apart(plan.scale.low, plan) or not _apart(plan.scale.high, plan):
         return _range(plan.panel, plan.scale)
     return "" if plan.panel.unit in plan.panel.columns else plan.panel.unit
 
@@ -111,38 +119,42 @@ def _range(panel: Bars, scale: _Scale) -> str:
     return f"bars from {low} to {high} {panel.unit}".rstrip()
 
 
-def _apart(value: float, scale: _Scale) -> bool:
+def _apart(value: float, plan: _Rows) -> bool:
     """Whether a bound can be printed beside zero; otherwise words tell the range."""
-    return value == 0 or abs(scale.at(value) - scale.at(0)) > CLOSE
+    return value == 0 or plan.track * abs(plan.scale.at(value) - plan.scale.at(0)) > CLOSE
 
 
 def _ticks(paper: Paper, left: float, top: float, plan: _Rows) -> None:
     scale = plan.scale
-    for value in sorted({v for v in (scale.low, 0.0, scale.high) if _apart(v, scale)}):
+    for value in sorted({v for v in (scale.low, 0.0, scale.high) if _apart(v, plan)}):
         x = left + plan.track * scale.at(value)
         paper.text(x, top, number(value, scale.signed), SMALL, color=QUIET, ha="center")
 
 
 def _row(mark: Mark, plan: _Rows) -> Block:
-    lines = wrap(mark.label, plan.bars - plan.name - SPACE, SMALL, most=3)
+    end = plan.column * len(plan.panel.columns) if plan.stacked else plan.bars
+    lines = wrap(mark.label, end - plan.name - SPACE, SMALL, most=3)
     pictured = mark.sprite is not None or (mark.field is not None and plan.map > 0)
-    height = max(ICON + 0.07 if pictured else 0.2, line_height(SMALL) * len(lines) + 0.06)
+    lead = max(ICON + 0.07 if pictured else 0.2, line_height(SMALL) * len(lines) + 0.06)
 
     def draw(paper: Paper, x: float, y: float) -> None:
-        middle = y + height / 2
         if mark.role == "total":
             paper.rule(x, y, plan.bars + plan.column * len(plan.panel.columns), color=QUIET)
-        _icon(paper, mark, plan.scene, x, middle - ICON / 2, ICON)
-        _map(paper, mark, plan, x + plan.icon, middle)
-        _name(paper, mark, lines, x + plan.name, middle)
-        for left, value in zip(plan.lefts(), mark.values, strict=True):
-            _bar(paper, mark, value, plan.scale, (x + left, middle, plan.track))
-            style = {"weight": "bold"} if mark.role == "total" else {"color": QUIET}
-            end = x + left + plan.track * plan.scale.at(max(value or 0.0, 0.0)) + 0.05
-            text = number(value, plan.scale.signed)
-            paper.text(end, middle, text, SMALL, va="center_baseline", **style)
+        _icon(paper, mark, plan.scene, x, y + (lead - ICON) / 2, ICON)
+        _map(paper, mark, plan, x + plan.icon, y + lead / 2)
+        _name(paper, mark, lines, x + plan.name, y + lead / 2)
+        _bars(paper, mark, plan, x, y + (lead + 0.1 if plan.stacked else lead / 2))
 
-    return Block(height, draw)
+    return Block(lead + (0.24 if plan.stacked else 0), draw)
+
+
+def _bars(paper: Paper, mark: Mark, plan: _Rows, x: float, middle: float) -> None:
+    style = {"weight": "bold"} if mark.role == "total" else {"color": QUIET}
+    for left, value in zip(plan.lefts(), mark.values, strict=True):
+        _bar(paper, mark, value, plan.scale, (x + left, middle, plan.track))
+        end = x + left + plan.track * plan.scale.at(max(value or 0.0, 0.0)) + 0.05
+        text = number(value, plan.scale.signed)
+        paper.text(end, middle, text, SMALL, va="center_baseline", **style)
 
 
 def _icon(paper: Paper, mark: Mark, scene: Scene, x: float, y: float, side: float) -> None:

@@ -26,7 +26,7 @@ from captum_blocks.scene import (
 
 WIDTH, MARGIN = 7.0, 0.15
 TITLE, HEADING, BODY = 14, 11, 8.5
-OPENING_PHOTO, OVERLAY_PHOTO = 1.9, 2.6
+OPENING_PHOTO, OVERLAY_PHOTO, NARROWEST_LEGEND = 1.9, 2.6, 1.2
 
 
 def figure(scene: Scene, width: float = WIDTH) -> Figure:
@@ -120,6 +120,8 @@ def _overlay(panel: Overlay, scene: Scene, width: float) -> Block:
     fields = [scene.fields[name] for name in panel.frames[scene.default_frame(panel)]]
     side = min(OVERLAY_PHOTO, width)
     picture = _outlined(_picture(scene, fields, side), side, _spot(panel, scene))
+    if width - side < NARROWEST_LEGEND:
+        return below([picture, _legend(fields, width)], 0.05)
     legend = _legend(fields, width - side - 0.2)
     return beside([picture, legend], (side, width - side), 0.15)
 

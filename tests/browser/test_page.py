@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from captum_blocks.render.wording import number
 from captum_blocks.scene import (
     Bars,
     Below,
+    Beside,
     Chapter,
     Field,
     Mark,
@@ -56,7 +58,7 @@ def frame_at(y, x):
 
 
 def legend(tab):
-    return tab.locator(".legend").inner_text()
+    return tab.locator(".stage .legend").inner_text()
 
 
 def readout(tab):
@@ -397,12 +399,32 @@ def test_marks_choices_and_sliders_set_what_other_panels_follow(open_page, tmp_p
     wait_for_fragment(tab, "mark=b&is.class=dog&is.groups=4&is.picked=b")
 
 
+def test_panels_side_by_side_leave_room_for_their_bars(open_page, tmp_path):
+    marks = tuple(
+        Mark(f"m{k}", f"mark {k}", (1.0, -1.0, 0.5), sprite=f"bn2/group/{k}") for k in range(3)
+    )
+    titles = ("net", "cat", "dog")
+    one, two = (
+        Bars(t, columns=titles, frames=(marks,), domain=(-1.0, 1.0)) for t in ("one", "two")
+    )
+    chapter = Chapter("h", "r", Beside((one, two)))
+    tab = open_page(save(replace(sample_scene(), chapters=(chapter,)), tmp_path))
+    boxes = tab.locator(".fill").evaluate_all(
+        "fills => fills.map(fill => fill.getBoundingClientRect().toJSON())"
+    )
+    assert min(box["width"] for box in boxes) > 8
+    left, right = (tab.locator(".panel").nth(k).bounding_box() for k in (0, 1))
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] < right["x"]
+
+
 def test_a_scene_without_a_photo_still_shows_its_fields(open_page, tmp_path):
     field = Field(np.eye(3), (0.0, 1.0), "activation", "diagonal")
     panel = Overlay("alone", frames=(("f",),))
     scene = Scene("t", "a", None, (Chapter("h", "r", panel),), {}, {"f": field})
     tab = open_page(save(scene, tmp_path))
     shown = pixels(tab, ".picture.blank")
+    assert tab.locator(".legend").inner_text().split() == ["diagonal", "0.00", "1.00", "activation"]
     side = shown.shape[0]
     assert np.abs(shown[side // 6, side // 6] - shown[side // 6, side // 2]).max() > 40
 

@@ -74,7 +74,7 @@ def test_a_pinned_mark_comes_back(tab):
 
 def test_python_can_pin(tab):
     tab.evaluate("window.model.set('pins', {mark: 'bn2/group/3', at: '0.9,0.1'})")
-    assert tab.locator(".legend").inner_text().split("\n")[0] == "group 4 at bn2"
+    assert tab.locator(".stage .legend").inner_text().split("\n")[0] == "group 4 at bn2"
     assert kept(tab, "selection") == {"here": "12,1", "mark": "bn2/group/3"}
 
 

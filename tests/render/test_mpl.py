@@ -83,6 +83,24 @@ def test_parts_stand_beside_each_other():
     assert first.get_position()[0] < second.get_position()[0]
 
 
+def test_narrow_panels_put_their_bars_below_the_names():
+    mark = Mark("m", "a name", (1.0, -1.0, 0.5))
+    panel = Bars("p", columns=("net", "cat", "dog"), frames=((mark,),), domain=(-1.0, 1.0))
+    made = figure(Scene("t", "a", None, (Chapter("h", "r", Beside((panel, panel))),)))
+    shown = {text.get_text(): text.get_position()[1] for text in made.axes[0].texts}
+    assert shown["+0.50"] > shown["a name"] + 0.05
+    lengths = [abs(patch.get_width()) for patch in made.axes[0].patches]
+    assert max(lengths) > 0.1
+
+
+def test_attributions_name_their_signs_where_nothing_opposes():
+    mark = Mark("m", "a", (1.0,))
+    for signed in (True, False):
+        panel = Bars("p", frames=((mark,),), signed=signed)
+        made = figure(Scene("t", "a", None, (Chapter("h", "r", panel),)))
+        assert ("supports" in words(made)) == signed
+
+
 def test_an_unknown_kind_of_panel_is_refused():
     scene = Scene("t", "a", None, (Chapter("h", "r", Panel("odd")),))
     with pytest.raises(WrongType, match="no printed form for a panel of type Panel; add one with"):

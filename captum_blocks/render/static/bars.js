@@ -4,6 +4,7 @@ const MAP_WIDTH = 192;
 // Longer panels are cut into lists, and a list is filled only when it comes near the window.
 const MOST_IN_ONE = 120;
 const IN_A_LIST = 48;
+const MOST_TICKED = 3;
 const LEAST_PRESENCE = 0.2;
 const NEAR = "600px 0px";
 
@@ -195,8 +196,12 @@ class Bars {
       cell.append(make("span", "title", title), this.ticks());
       columns.append(cell);
     }
+    const lead = make("div", "lead");
     const unit = this.panel.columns.includes(this.panel.unit) ? "" : this.panel.unit;
-    axis.append(make("div", "lead", this.apart(this.scale.low) ? unit : this.range()), columns);
+    const roomy = this.apart(this.scale.low) && this.panel.columns.length <= MOST_TICKED;
+    lead.append(make("span", "brief", roomy ? unit : this.range()), make("span", "full", this.range()));
+    axis.append(lead, columns);
+    axis.classList.toggle("crowded", this.panel.columns.length > MOST_TICKED);
     return axis;
   }
 

@@ -6,7 +6,8 @@ class PhotoOverlay {
     Object.assign(this, { panel, page });
     this.picture = new Picture(this.ground(), page);
     this.spot = page.selections.get(panel.sets || panel.highlights) || null;
-    body.append(this.picture.node);
+    this.legend = new Legend(make("div", "legend"), page);
+    body.append(this.picture.node, this.legend.node);
   }
 
   // The photograph again, or an empty sheet of the field's shape where the page has none.
@@ -22,7 +23,9 @@ class PhotoOverlay {
   }
 
   show(frame) {
-    this.picture.show(this.panel.frames[frame].map((name) => this.page.field(name)));
+    const fields = this.panel.frames[frame].map((name) => this.page.field(name));
+    this.picture.show(fields);
+    this.legend.show(fields);
   }
 
   follow() {

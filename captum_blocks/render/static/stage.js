@@ -49,47 +49,15 @@ function valueAt(field, place) {
   return field.values[cellAt({ grid: [field.rows, field.columns], extent: field.extent }, place)];
 }
 
-class Stage {
-  constructor(aside, page) {
-    Object.assign(this, { page, aside, shown: null });
-    this.picture = new Picture(aside.querySelector("[data-stage]"), page);
-    this.legend = aside.querySelector(".legend");
-    this.readout = aside.querySelector(".readout");
+// What the colours over a photograph mean: the scale of one field, or the names of several.
+class Legend {
+  constructor(node, page) {
+    Object.assign(this, { node, page });
   }
 
-  has(view) {
-    return Boolean(this.aside.querySelector(`button[data-view="${CSS.escape(view || "")}"]`));
-  }
-
-  // What lies on the photograph: the field of the mark pointed at, else the chosen view.
-  fields() {
-    const field = this.page.pointedField();
-    if (field) return [field];
-    const panel = this.page.viewPanel();
-    if (!panel) return [];
-    return panel.frames[this.page.frameOf(panel)].map((name) => this.page.field(name));
-  }
-
-  update() {
-    const fields = this.fields();
-    const same = this.shown && this.shown.length === fields.length && fields.every((field, i) => field === this.shown[i]);
-    if (!same) {
-      this.picture.show(fields);
-      this.explain(fields);
-      this.shown = fields;
-    }
-    this.picture.outline(this.page.spot());
-    this.read(fields);
-  }
-
-  smooth() {
-    const smooth = this.page.root.classList.toggle("smooth");
-    this.aside.querySelector(".smoother").setAttribute("aria-pressed", String(smooth));
-  }
-
-  explain(fields) {
-    if (fields.length === 1) this.legend.replaceChildren(...this.ramp(fields[0]));
-    else this.legend.replaceChildren(...fields.map((field) => this.entry(field)));
+  show(fields) {
+    if (fields.length === 1) this.node.replaceChildren(...this.ramp(fields[0]));
+    else this.node.replaceChildren(...fields.map((field) => this.entry(field)));
   }
 
   entry(field) {
@@ -111,6 +79,45 @@ class Stage {
     scale.append(make("span", "", formatNumber(low, signed)), ramp);
     scale.append(make("span", "", formatNumber(high, signed)), make("span", "unit", field.unit));
     return [make("span", "field-label", field.label), scale];
+  }
+}
+
+class Stage {
+  constructor(aside, page) {
+    Object.assign(this, { page, aside, shown: null });
+    this.picture = new Picture(aside.querySelector("[data-stage]"), page);
+    this.legend = new Legend(aside.querySelector(".legend"), page);
+    this.readout = aside.querySelector(".readout");
+  }
+
+  has(view) {
+    return Boolean(this.aside.querySelector(`button[data-view="${CSS.escape(view || "")}"]`));
+  }
+
+  // What lies on the photograph: the field of the mark pointed at, else the chosen view.
+  fields() {
+    const field = this.page.pointedField();
+    if (field) return [field];
+    const panel = this.page.viewPanel();
+    if (!panel) return [];
+    return panel.frames[this.page.frameOf(panel)].map((name) => this.page.field(name));
+  }
+
+  update() {
+    const fields = this.fields();
+    const same = this.shown && this.shown.length === fields.length && fields.every((field, i) => field === this.shown[i]);
+    if (!same) {
+      this.picture.show(fields);
+      this.legend.show(fields);
+      this.shown = fields;
+    }
+    this.picture.outline(this.page.spot());
+    this.read(fields);
+  }
+
+  smooth() {
+    const smooth = this.page.root.classList.toggle("smooth");
+    this.aside.querySelector(".smoother").setAttribute("aria-pressed", String(smooth));
   }
 
   read(fields) {

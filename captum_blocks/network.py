@@ -221,6 +221,7 @@ class Network:
         self.layouts = dict(layouts or {})
         self.source = source
         self._recommended = tuple(recommend)
+        self._takes: dict[tuple[int, ...], bool] = {}
 
     def picture(self, source: Source) -> Image.Image:
         """The photograph, upright RGB, as the reader gave it."""
@@ -328,17 +329,38 @@ class Network:
     def recommended(self, x: Tensor | None = None) -> tuple[str, ...]:
         """Two layers to look at when none are named: one for a dictionary, the last for groups.
 
-        Non-negative layers where there are any: groups are parts that add up there.
+        Non-negative layers where there are any in the later half: groups are parts that add up
+        there. One layer for a transformer with a class token, before its last block: behind it
+        everything that decides may sit in that token, which has no place in the photograph.
         """
         if self._recommended:
             return self._recommended
         table = [info for info in self.layers(x) if min(info.grid) > 1]
-        candidates = [info for info in table if info.sign == ">= 0"] or table
+        later = table[len(table) // 2 :]
+        candidates = table
+        if any(info.sign == ">= 0" for info in later):
+            candidates = [info for info in table if info.sign == ">= 0"]
         if not candidates:
             raise UnusableLayer(f"{self.name} has no layer with positions to look at")
+        if candidates[-1].layout.prefix:
+            return (_before_the_tokens_took_over(candidates).name,)
         last = candidates[-1]
         finer = [info for info in candidates if info.grid >= tuple(2 * n for n in last.grid)]
         return (finer[-1].name, last.name) if finer else (last.name,)
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether the module can take images of this (channel, height, width).
+
+        Transformers usually take one size only.
+        """
+        if shape not in self._takes:
+            try:
+                self.logits(torch.zeros(1, *shape, dtype=self._dtype, device=self._device))
+            except (RuntimeError, ValueError, AssertionError, IndexError):
+                self._takes[shape] = False
+            else:
+                self._takes[shape] = True
+        return self._takes[shape]
 
     def activations(
         self, layer: str | nn.Module, photos: Iterable[Source | Tensor], batch_size: int = 32
@@ -386,8 +408,11 @@ class Network:
             shape = (channels, *self.preprocess.shape)
         else:
             raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
-        dtype = next((p.dtype for p in self.module.parameters()), torch.float32)
-        return torch.randn(2, *shape, generator=generator).to(self._device, dtype)
+        return torch.randn(2, *shape, generator=generator).to(self._device, self._dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next((p.dtype for p in self.module.parameters()), torch.float32)
 
     @property
     def _device(self) -> torch.device:
@@ -395,6 +420,12 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network({self.name})"
+
+
+def _before_the_tokens_took_over(table: Sequence[LayerInfo]) -> LayerInfo:
+    """The last but one of a transformer's blocks, or a layer at two thirds of its depth."""
+    blocks = [info for info in table if info.layout.prefix and info.kind.endswith("Block")]
+    return blocks[-2] if len(blocks) > 1 else table[2 * len(table) // 3]
 
 
 def _ready(tensor: Tensor) -> Tensor:

@@ -15,7 +15,13 @@ from captum_blocks.attr import (
     LayerToLayerAttribution,
 )
 from captum_blocks.compose.values import finite
-from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
+from captum_blocks.errors import (
+    InvalidArgument,
+    UnknownName,
+    UnusableLayer,
+    WrongType,
+    did_you_mean,
+)
 from captum_blocks.grammar import Given, Grouping, Hidden, Method, Out, Substrate, parts_of
 from captum_blocks.grammar.content import DEFAULT_METHOD
 from captum_blocks.hooks import capture, evaluation_mode, find_layer
@@ -49,6 +55,8 @@ class Context:
         with torch.no_grad(), evaluation_mode(self.net.module), capture(modules) as seen:
             output = self.net.module(self.x)
         self.logits = finite(self.net.as_logits(output).float().cpu(), "the network's output")
+        if missing := [name for name in names if name not in seen]:
+            raise UnusableLayer(f"the network never ran layer {missing[0]!r} on this picture")
         self._outputs = {name: finite(seen[name], f"layer {name!r}") for name in names}
 
     def layout(self, layer: str) -> Layout:

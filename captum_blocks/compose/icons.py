@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.errors import UnknownName, did_you_mean
@@ -24,6 +25,7 @@ from captum_blocks.optim import Channel, Direction, FeatureVisualizer, Objective
 from captum_blocks.store import Store
 
 BATCH = 12
+Recipe = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ class Quality:
     budget: int
     seed: int = 0
 
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """The arguments of ``FeatureVisualizer.visualize``."""
-        return {"size": self.size, "n_steps": self.n_steps, "seed": self.seed}
+    def recipe(self, channels: int = 3) -> Recipe:
+        """The arguments of ``FeatureVisualizer.visualize``, for pictures of so many channels."""
+        made = {"size": self.size, "n_steps": self.n_steps, "seed": self.seed}
+        return {**made, "channels": channels}
 
 
 QUALITIES: Mapping[str, Quality] = {
@@ -171,23 +173,30 @@ def render_icons(
     quality: Quality,
     store: Store | None,
     progress: Progress,
+    input_shape: tuple[int, ...] | None = None,
 ) -> dict[str, Icon]:
     """Icons by key: from the store where it has them, else rendered and stored.
 
     Ctrl-C passes through; every batch finished before it is in the store.
+
+    Args:
+        requests: the icons wanted.
+        net: the network.
+        quality: how they are made.
+        store: where finished ones are kept; None keeps none.
+        progress: named stages.
+        input_shape: (channel, height, width) that the network is known to take, for networks
+            that take no other; that of its preprocessing unless given.
     """
+    prepare = preparation(net, quality.size, input_shape) if requests else None
     makers = {
-        layer: FeatureVisualizer(
-            net.module,
-            layer,
-            net.preprocess.normalise if net.preprocess else None,
-            net.layouts.get(layer),
-        )
+        layer: FeatureVisualizer(net.module, layer, prepare, net.layouts.get(layer))
         for layer in {request.layer for request in requests}
     }
+    recipe = quality.recipe(input_shape[0] if input_shape else 3)
     icons: dict[str, Icon] = {}
     for request in requests:
-        found = _stored(request, makers[request.layer], quality, store)
+        found = _stored(request, makers[request.layer], recipe, store)
         if found is not None:
             icons[request.key] = found
     missing = [request for request in requests if request.key not in icons]
@@ -196,19 +205,39 @@ def render_icons(
         with progress.stage(label, len(missing) * quality.n_steps, "steps") as advance:
             for batch in _batches(missing):
                 maker = makers[batch[0].layer]
-                shown = _visualized(batch, maker, quality, advance)
-                icons.update(_kept(batch, shown, maker, quality, store))
+                shown = _visualized(batch, maker, recipe, advance)
+                icons.update(_kept(batch, shown, maker, recipe, store))
     return icons
 
 
+def preparation(
+    net: Network, size: int, input_shape: tuple[int, ...] | None
+) -> Callable[[Tensor], Tensor] | None:
+    """Icons in [0, 1] -> what the network takes; enlarged for one that takes no other size."""
+    normalise = net.preprocess.normalise if net.preprocess else None
+    if input_shape is None and net.preprocess is not None:
+        input_shape = (3, *net.preprocess.shape)
+    if input_shape is None or net.takes((input_shape[0], size, size)):
+        return normalise
+    height, width = input_shape[-2:]
+
+    def enlarge(pixels: Tensor) -> Tensor:
+        pixels = functional.interpolate(
+            pixels, (height, width), mode="bilinear", align_corners=False, antialias=True
+        )
+        return pixels if normalise is None else normalise(pixels)
+
+    return enlarge
+
+
 def _visualized(
-    batch: list[IconRequest], maker: FeatureVisualizer, quality: Quality, advance: Advance
+    batch: list[IconRequest], maker: FeatureVisualizer, recipe: Recipe, advance: Advance
 ) -> Visualization:
     def step_done(step: int, scores: Tensor) -> None:
         advance(len(batch))
 
     objectives = [request.objective for request in batch]
-    shown = maker.visualize(objectives, callback=step_done, **quality.recipe)
+    shown = maker.visualize(objectives, callback=step_done, **recipe)
     if shown.interrupted:
         raise KeyboardInterrupt
     return shown
@@ -227,9 +256,9 @@ def _batches(requests: list[IconRequest]) -> list[list[IconRequest]]:
 
 
 def _stored(
-    request: IconRequest, maker: FeatureVisualizer, quality: Quality, store: Store | None
+    request: IconRequest, maker: FeatureVisualizer, recipe: Recipe, store: Store | None
 ) -> Icon | None:
-    key = maker.key(request.objective, **quality.recipe) if store else None
+    key = maker.key(request.objective, **recipe) if store else None
     if key is None or store is None:
         return None
     label = _file_label(request)
@@ -249,21 +278,28 @@ def _kept(
     batch: list[IconRequest],
     shown: Visualization,
     maker: FeatureVisualizer,
-    quality: Quality,
+    recipe: Recipe,
     store: Store | None,
 ) -> dict[str, Icon]:
     """The batch's icons, written to the store."""
     pictures = (shown.images.detach().cpu().clamp(0, 1) * 255).round().byte()
     icons = {}
     for request, picture, score in zip(batch, pictures, shown.scores.tolist(), strict=True):
-        pixels = picture.permute(1, 2, 0).contiguous().numpy()
+        pixels = _as_rgb(picture)
         icons[request.key] = Icon(pixels, request, score, cached=False)
-        key = maker.key(request.objective, **quality.recipe)
+        key = maker.key(request.objective, **recipe)
         if store is not None and key is not None:
-            about = {"label": request.label, "score": score, **asdict(quality)}
+            about = {"label": request.label, "score": score, **recipe}
             files = {".png": _png(pixels), ".json": json.dumps(about, indent=1).encode()}
             store.write(key, files, _file_label(request))
     return icons
+
+
+def _as_rgb(picture: Tensor) -> np.ndarray:
+    """(channel, y, x) bytes as (y, x, 3): grey three times, of more channels the first three."""
+    if picture.shape[0] < 3:
+        picture = picture[:1].expand(3, -1, -1)
+    return np.ascontiguousarray(picture[:3].permute(1, 2, 0).numpy())
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -97,7 +97,7 @@ def compose(
     for part in wanted:
         everything.join(part)
     requests = everything.chosen(quality.budget)
-    pools.icons = render_icons(requests, net, quality, store, progress)
+    pools.icons = render_icons(requests, net, quality, store, progress, tuple(x.shape[1:]))
     with progress.stage("laying out the page"):
         panels = [
             _drawn(*parts, pools, quality)

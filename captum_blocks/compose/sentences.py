@@ -177,10 +177,14 @@ def _group_answer(context: Context, value: Value) -> str:
     residual = float(value.remainder["residual"][0, 0])
     groups = count(len(supporting), "group").capitalize()
     verb = "adds" if len(supporting) == 1 else "add"
+    tokens = value.remainder.get("tokens")
+    held = ""
+    if tokens is not None:
+        held = f", and {number(float(tokens[0, 0]))} sits in tokens without a position"
     return (
         f"{groups} of channels at {value.source.layer.layer} {verb} "  # type: ignore[union-attr]
         f"{number(float(supporting.sum()))} to the score of {quoted(label)}, where the whole layer "
-        f"adds {number(total)}; {number(residual)} is left unexplained by the groups."
+        f"adds {number(total)}; {number(residual)} is left unexplained by the groups{held}."
     )
 
 

@@ -19,23 +19,30 @@ from captum_blocks.attr.head import class_scores
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 
 
-class _AffineBatchNorm(TorchFunctionMode):
-    """Batch norm in evaluation mode as the scale and shift it is.
+class _Affine(TorchFunctionMode):
+    """Convolution and batch norm in evaluation mode, differentiated as the affine maps they are.
 
-    Its own derivative also works out gradients of statistics that nobody asked for, which takes a
-    quarter of the time of many rows at once.
+    Batch norm's own derivative also works out gradients of statistics that nobody asked for, and
+    the forward derivative of both adds zeros of full size for parameters that do not move.
+    Together that is a third of the time of many rows at once.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
         if func is functional.batch_norm:
-            call = inspect.signature(functional.batch_norm).bind(*args, **(kwargs or {}))
+            call = _BATCH_NORM.bind(*args, **kwargs)
             call.apply_defaults()
             if not call.arguments["training"] and call.arguments["running_mean"] is not None:
-                return _scaled(**call.arguments)
-        return func(*args, **(kwargs or {}))
+                return _batch_norm(**call.arguments)
+        if func is torch.conv2d and len(args) > 2 and not kwargs:
+            return _conv2d(*args)
+        return func(*args, **kwargs)
 
 
-def _scaled(
+_BATCH_NORM = inspect.signature(functional.batch_norm)
+
+
+def _batch_norm(
     input: Tensor,
     running_mean: Tensor,
     running_var: Tensor,
@@ -45,9 +52,32 @@ def _scaled(
     **_: Any,
 ) -> Tensor:
     shape = (1, -1, *(1,) * (input.ndim - 2))
-    scale = torch.rsqrt(running_var + eps) * (1 if weight is None else weight)
-    shift = (0 if bias is None else bias) - running_mean * scale
-    return input * scale.detach().view(shape) + shift.detach().view(shape)
+    scale = torch.rsqrt(running_var + eps)
+    scale = (scale if weight is None else scale * weight).detach()
+    shift = (-running_mean * scale if bias is None else bias - running_mean * scale).detach()
+
+    def linear(values: Tensor) -> Tensor:
+        return values * scale.view(shape)
+
+    return _moved(input, linear, lambda values: linear(values) + shift.view(shape))
+
+
+def _conv2d(input: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
+    def linear(values: Tensor) -> Tensor:
+        return torch.conv2d(values, weight, None, *rest)
+
+    return _moved(input, linear, lambda values: torch.conv2d(values, weight, bias, *rest))
+
+
+def _moved(
+    input: Tensor, linear: Callable[[Tensor], Tensor], affine: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """An affine map of a tensor, and its linear part of the tensor's forward tangent."""
+    primal, tangent = forward_ad.unpack_dual(input)
+    if tangent is None:
+        return affine(input)
+    moved: Tensor = forward_ad.make_dual(affine(primal), linear(tangent))
+    return moved
 
 
 class Segment:
@@ -72,9 +102,9 @@ class Segment:
 
     def _read(self) -> Tensor:
         if self.target is None:
-            with _AffineBatchNorm():
+            with _Affine():
                 return class_scores(self.forward(self.x))
-        with _AffineBatchNorm():
+        with _Affine():
             return hooks.run_until(self.forward, {"target": self.target}, self.x)["target"]
 
     def traced(self, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
@@ -106,7 +136,7 @@ class Segment:
             undo.enter_context(hooks.replace(self.source, cut))
             if self.target is not None:
                 undo.enter_context(hooks.replace(self.target, read))
-            undo.enter_context(_AffineBatchNorm())
+            undo.enter_context(_Affine())
             answer = self.forward(self.x)
             if self.target is None:
                 read(class_scores(answer))
@@ -189,7 +219,15 @@ def pushed_forward(
         (direction, *output), in the same order.
     """
     while rows := list(islice(directions, chunk)):
-        yield _push(function, activation, torch.stack(rows))
+        yield _push(function, _channels_last(activation), _channels_last(torch.stack(rows)))
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    """The same values, maps stored the way convolutions read fastest."""
+    if values.ndim < 4:
+        return values
+    flat = values.reshape(-1, *values.shape[-3:])
+    return flat.contiguous(memory_format=torch.channels_last).reshape(values.shape)
 
 
 def _push(function: Callable[[Tensor], Tensor], activation: Tensor, directions: Tensor) -> Tensor:

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from captum_blocks.network import Preprocess as Preprocess
     from captum_blocks.optim import FeatureVisualizer as FeatureVisualizer
     from captum_blocks.optim import objective as objective
+    from captum_blocks.presets import activation_grid as activation_grid
     from captum_blocks.presets import channel_attribution as channel_attribution
     from captum_blocks.presets import compare_classes as compare_classes
+    from captum_blocks.presets import group_attribution as group_attribution
     from captum_blocks.presets import levels as levels
     from captum_blocks.presets import neuron_groups as neuron_groups
     from captum_blocks.presets import predictions as predictions
@@ -74,8 +76,10 @@ _HOMES = {
     "network": ("Network", "Preprocess"),
     "optim": ("FeatureVisualizer", "objective"),
     "presets": (
+        "activation_grid",
         "channel_attribution",
         "compare_classes",
+        "group_attribution",
         "levels",
         "neuron_groups",
         "predictions",

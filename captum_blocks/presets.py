@@ -153,6 +153,71 @@ def spatial_attribution(
     )
 
 
+def activation_grid(*layers: str | Hidden, scale_by: str | None = "magnitude") -> Interface:
+    """What each position of a layer saw: a picture for every cell of its grid.
+
+    Args:
+        layers: one mosaic each.
+        scale_by: "magnitude" draws what fires strongly larger; None fills every cell.
+
+    >>> activation_grid("layer4").title
+    'What did it see everywhere?'
+    """
+    here = hover("spatial")
+    mosaics: list[Interface] = []
+    for layer in map(_hidden, _some(layers, "activation_grid")):
+        cells = FeatureVis(
+            Activation(layer.spatial),
+            sets=here,
+            highlights=here,
+            scale_by=scale_by,  # type: ignore[arg-type]
+            title=layer.layer,
+        )
+        mosaics.append(Interface((cells,)))
+    shown = mosaics[0]
+    for mosaic in mosaics[1:]:
+        shown = shown | mosaic
+    return shown.titled(
+        "What did it see everywhere?",
+        "Each cell is a picture made to excite the layer the way that place of the photograph did.",
+    )
+
+
+def group_attribution(
+    *layers: str | Hidden, groups: int | tuple[int, ...] = 6, classes: Out = TOP_TWO
+) -> Interface:
+    """How groups of one layer made the groups of the next, and those the answer.
+
+    Args:
+        layers: from early to late.
+        groups: how many, for all layers or for each.
+        classes: the answers at the right end.
+
+    >>> group_attribution("layer3", "layer4", groups=(6, 4)).title
+    'How did it put the answer together?'
+    """
+    chain = [_hidden(layer) for layer in _some(layers, "group_attribution")]
+    counts = (groups,) * len(chain) if isinstance(groups, int) else groups
+    if len(counts) != len(chain):
+        raise InvalidArgument(f"groups={groups!r}: {len(chain)} layers need as many numbers")
+    found = [layer.groups(count) for layer, count in zip(chain, counts, strict=True)]
+    flows = [
+        InfoVis(Attribution(earlier, later), "sankey", title=f"{below.layer} to {above.layer}")
+        for (earlier, later), (below, above) in zip(pairwise(found), pairwise(chain), strict=True)
+    ]
+    last = InfoVis(
+        Attribution(found[-1], classes), "sankey", title=f"{chain[-1].layer} to the answers"
+    )
+    shown: Interface = Interface((flows[0] if flows else last,))
+    for flow in (*flows[1:], *((last,) if flows else ())):
+        shown = shown | flow
+    return shown.titled(
+        "How did it put the answer together?",
+        "A band is what one group gave to another, or to an answer: the wider the more; blue "
+        "supports, orange opposes.",
+    )
+
+
 def compare_classes(
     layer: str | Hidden,
     a: int | str,

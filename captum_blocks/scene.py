@@ -212,6 +212,66 @@ class Overlay(Panel):
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One position of a layer, as a picture.
+
+    Attributes:
+        mark: its key ("bn2/spatial/3,4"), value, sprite and detail.
+        size: share of the cell's area that the picture takes, in [0, 1].
+    """
+
+    mark: Mark
+    size: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cells(Panel):
+    """A layer's positions as a mosaic of icons, in the shape of the photograph.
+
+    Attributes:
+        grid: (rows, columns).
+        extent: of the grid, as in ``Field``.
+        frames: the cells of each frame, row by row.
+    """
+
+    grid: tuple[int, int] = (1, 1)
+    extent: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    frames: tuple[tuple[Cell, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What one mark gave to another.
+
+    Attributes:
+        source, target: index of the marks in the left and the right column.
+        value: signed; width is its magnitude.
+        detail: one line told on pointing.
+    """
+
+    source: int
+    target: int
+    value: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Sankey(Panel):
+    """Two columns of marks and what flows between them: width is magnitude, colour is sign.
+
+    Attributes:
+        left, right: the marks, top to bottom; atoms, then remainders.
+        titles: of the two columns.
+        frames: the flows of each frame.
+    """
+
+    left: tuple[Mark, ...] = ()
+    right: tuple[Mark, ...] = ()
+    titles: tuple[str, str] = ("", "")
+    frames: tuple[tuple[Flow, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class Beside:
     """Parts from left to right."""
 
@@ -226,6 +286,7 @@ class Below:
 
 
 Layout = Panel | Beside | Below
+Framed = Bars | Overlay | Cells | Sankey
 
 
 @dataclass(frozen=True)
@@ -284,7 +345,7 @@ class Scene:
                 return selection
         raise InvalidArgument(f"no selection {name!r} in this scene")
 
-    def default_frame(self, panel: Bars | Overlay) -> int:
+    def default_frame(self, panel: Framed) -> int:
         """Index of the frame that is shown before the reader acts."""
         index = 0
         for name in panel.follows:
@@ -296,7 +357,7 @@ class Scene:
         for name in (*panel.follows, panel.sets, panel.highlights):
             if name is not None:
                 self.selection(name)
-        if not isinstance(panel, (Bars, Overlay)):
+        if not isinstance(panel, (Bars, Overlay, Cells, Sankey)):
             return
         states = int(np.prod([len(self.selection(name).keys) for name in panel.follows], dtype=int))
         if len(panel.frames) != states:
@@ -317,11 +378,24 @@ def panels_of(layout: Layout) -> Iterator[Panel]:
             yield from panels_of(part)
 
 
-def _named(panel: Bars | Overlay) -> Iterator[str]:
-    for frame in panel.frames:
-        for item in frame:
-            names = (item.sprite, item.field) if isinstance(item, Mark) else (item,)
-            yield from (name for name in names if name is not None)
+def marks_of(panel: Panel) -> Iterator[Mark]:
+    """Every mark of a panel, of all its frames."""
+    if isinstance(panel, Bars):
+        for marks in panel.frames:
+            yield from marks
+    elif isinstance(panel, Cells):
+        for cells in panel.frames:
+            yield from (cell.mark for cell in cells)
+    elif isinstance(panel, Sankey):
+        yield from (*panel.left, *panel.right)
+
+
+def _named(panel: Panel) -> Iterator[str]:
+    if isinstance(panel, Overlay):
+        for names in panel.frames:
+            yield from names
+    for mark in marks_of(panel):
+        yield from (name for name in (mark.sprite, mark.field) if name is not None)
 
 
 def _check_pixels(pixels: np.ndarray, name: str) -> None:

@@ -1,6 +1,6 @@
 """Composition: from words of the grammar and a network to numbers, icons and a scene."""
 
-from captum_blocks.compose import operations  # noqa: F401  (registers its evaluators)
+from captum_blocks.compose import cells, flows, operations  # noqa: F401  (they register themselves)
 from captum_blocks.compose.evaluation import evaluate, evaluate_content
 from captum_blocks.compose.icons import QUALITIES, Icon, IconRequest, Quality, quality_named
 from captum_blocks.compose.pipeline import Composition, compose

@@ -40,6 +40,7 @@ class Drawing:
         quality: of the icons.
         follows: names of the selections it follows.
         sets: name of the selection it sets.
+        highlights: name of the selection whose state it marks.
         coverage: share of the icons this element wanted that were made.
     """
 
@@ -49,6 +50,7 @@ class Drawing:
     quality: Quality
     follows: tuple[str, ...] = ()
     sets: str | None = None
+    highlights: str | None = None
     coverage: float = 1.0
 
     @property
@@ -58,6 +60,8 @@ class Drawing:
 
 
 MARKS: dict[str, Callable[[Drawing], Panel]] = {}
+# The icons that a mark needs, for marks that are not a list of atoms.
+WANTED: dict[str, Callable[[Frames, Wanted, Pools], None]] = {}
 
 
 def mark(name: str) -> Callable[[Callable[[Drawing], Panel]], Callable[[Drawing], Panel]]:
@@ -73,7 +77,10 @@ def mark(name: str) -> Callable[[Callable[[Drawing], Panel]], Callable[[Drawing]
 def wanted_icons(element: Element, frames: Frames, default: int, pools: Pools) -> Wanted:
     """The icons an element would show, weighted by how much they are seen."""
     wanted = Wanted()
-    if not isinstance(element, FeatureVis):
+    name = mark_name(element, frames.values[0])
+    if name in WANTED:
+        WANTED[name](frames, wanted, pools)
+    if not isinstance(element, FeatureVis) or name in WANTED:
         return wanted
     for index, value in enumerate(frames.values):
         atoms = _atoms(value)
@@ -91,13 +98,20 @@ def telling_frame(frames: Frames) -> int:
     return int(sums.argmax())
 
 
+def mark_name(element: Element, value: Value) -> str:
+    """The mark that draws an element: icons of positions are cells."""
+    if isinstance(element, InfoVis):
+        return element.mark
+    return "cells" if value.source_axes == ("y", "x") and value.target is None else "icons"
+
+
 def draw(drawing: Drawing) -> Panel:
     """One element as a panel.
 
     Raises:
         UnknownName: no mark of that name is registered.
     """
-    name = drawing.element.mark if isinstance(drawing.element, InfoVis) else "icons"
+    name = mark_name(drawing.element, drawing.base)
     if name not in MARKS:
         raise UnknownName(f"nothing draws the mark {name!r}; add a function with @mark({name!r})")
     return MARKS[name](drawing)
@@ -113,6 +127,7 @@ def _overlay(drawing: Drawing) -> Panel:
         unit=drawing.base.unit,
         follows=drawing.follows,
         sets=drawing.sets,
+        highlights=drawing.highlights,
         frames=tuple(named),
         stage=not drawing.follows,
     )
@@ -165,6 +180,7 @@ def _marks_panel(drawing: Drawing, icons: bool) -> Panel:
         unit=drawing.base.unit,
         follows=drawing.follows,
         sets=drawing.sets,
+        highlights=drawing.highlights,
         left_out=sentences.left_out(drawing.base, drawing.coverage, icons),
         columns=_column_names(drawing.base, drawing.pools),
         frames=tuple(_marks(value, drawing, icons) for value in values),

@@ -156,15 +156,18 @@ def channel_request(layer: str, channel: int) -> IconRequest:
 
 
 def group_request(layer: str, group: int, direction: Tensor) -> IconRequest:
-    """The icon of a group: its direction in channel space.
+    """The icon of a group: its direction in channel space."""
+    objective = Direction(direction_of(direction))
+    return IconRequest(f"{layer}/group/{group}", layer, objective, f"{layer} / group {group + 1}")
+
+
+def direction_of(vector: Tensor) -> tuple[float, ...]:
+    """A vector in channel space as data, its largest entry one.
 
     Rounded, so that another number of threads does not make another icon of it.
     """
-    unit = direction / direction.abs().max().clamp_min(1e-12)
-    vector = tuple(round(value, 4) for value in unit.tolist())
-    return IconRequest(
-        f"{layer}/group/{group}", layer, Direction(vector), f"{layer} / group {group + 1}"
-    )
+    unit = vector / vector.abs().max().clamp_min(1e-12)
+    return tuple(round(value, 4) for value in unit.tolist())
 
 
 def render_icons(

@@ -133,9 +133,13 @@ def _drawn(
         pools.selection(each.selection, each.value, place, each.of_target)
         for each, place in zip(shown.followed, shown.defaults(default), strict=True)
     )
-    sets = pools.selection(element.sets, shown.values[0]) if element.sets else None
+    sets, highlights = (
+        pools.selection(selection, shown.values[0]) if selection else None
+        for selection in (element.sets, element.highlights)
+    )
     coverage = wanted.coverage(key for key in wanted.requests if key in pools.icons)
-    return build.draw(build.Drawing(element, shown, pools, quality, follows, sets, coverage))
+    drawing = build.Drawing(element, shown, pools, quality, follows, sets, highlights, coverage)
+    return build.draw(drawing)
 
 
 def _chapters(interface: Interface, panels: list[Panel], evaluated: list[Frames]) -> list[Chapter]:

@@ -61,12 +61,14 @@ class Pools:
 
     def sprite(self, source: Substrate, index: int, quality: Quality) -> str | None:
         """The name of an atom's icon, where it was made."""
-        icon = self.icons.get(self.key(source, index))
-        if icon is None:
-            return None
-        name = icon.request.key
-        self.sprites.setdefault(name, _sprite(icon, quality))
-        return name
+        return self.sprite_named(self.key(source, index), quality)
+
+    def sprite_named(self, key: str, quality: Quality) -> str | None:
+        """The name of the icon made for a key, where it was made."""
+        icon = self.icons.get(key)
+        if icon is not None:
+            self.sprites.setdefault(key, _sprite(icon, quality))
+        return None if icon is None else key
 
     def activation_field(self, source: Substrate, index: int) -> str | None:
         """The name of the map of where an atom fires."""

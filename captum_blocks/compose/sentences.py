@@ -165,7 +165,8 @@ def answer(context: Context, values: Iterable[Value]) -> str:
     """One sentence made from the first attribution to groups, or from the prediction alone."""
     best = context.net.ranked(context.logits[0], 1)[0]
     for value in values:
-        if value.source.atom == "group" and value.target is not None:
+        to_classes = "class" in value.coords and "residual" in value.remainder
+        if value.source.atom == "group" and to_classes:
             return _group_answer(context, value)
     return f"{context.net.name} is {best.probability:.0%} sure of {quoted(best.label)}."
 

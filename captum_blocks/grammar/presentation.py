@@ -15,7 +15,7 @@ from captum_blocks.grammar.operations import Content
 from captum_blocks.grammar.spec import from_json, to_json, word
 from captum_blocks.grammar.substrates import Hidden, Input, Out, Selection, Substrate
 
-Mark = Literal["overlay", "bars"]
+Mark = Literal["overlay", "bars", "sankey"]
 Arrangement = Literal["one", "beside", "below"]
 
 
@@ -36,7 +36,8 @@ class InfoVis(_Composable):
 
     Attributes:
         content: what is drawn.
-        mark: "overlay" (maps on the photograph) or "bars".
+        mark: "overlay" (maps on the photograph), "bars", or "sankey" (flows from the atoms of one
+            layer to those of a later one).
         sets: the selection that pointing at it changes.
         highlights: the selection whose state is marked in it.
         title, caption: short name, and one sentence on how to read it.
@@ -65,16 +66,21 @@ class FeatureVis(_Composable):
 
     Attributes:
         content: what is drawn; a bare substrate means its activation.
+        sets, highlights: as in ``InfoVis``.
+        scale_by: "magnitude" makes an icon's area follow its number, for positions.
         title, caption: short name, and one sentence on how to read it.
     """
 
     content: Content
     sets: Selection | None = None
     highlights: Selection | None = None
+    scale_by: Literal["magnitude"] | None = None
     title: str = ""
     caption: str = ""
 
     def __post_init__(self) -> None:
+        if self.scale_by not in (None, "magnitude"):
+            raise InvalidArgument(f"scale_by={self.scale_by!r} is neither None nor 'magnitude'")
         if isinstance(self.content, (Substrate, Hidden, Input, Out)):
             object.__setattr__(self, "content", Activation(self.content))  # type: ignore[arg-type]
         if not isinstance(self.content, Content):

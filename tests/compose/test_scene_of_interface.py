@@ -191,6 +191,7 @@ def test_ctrl_c_keeps_finished_icons(explain, store, monkeypatch) -> None:
     ("interface", "message"),
     [
         (cb.InfoVis(cb.Activation(LATE.neurons), "overlay"), "has no map to lay over a photograph"),
+        (cb.InfoVis(cb.Activation(LATE.channels), "sankey"), "a sankey shows flows from the"),
         (cb.InfoVis(cb.Activation(LATE.neurons)), "bars and icons need one"),
         (
             cb.InfoVis(cb.Attribution(LATE.spatial, cb.Out(0, 1)), "overlay"),
@@ -210,6 +211,35 @@ def test_what_cannot_be_drawn_says_why(explain, interface, message) -> None:
 def test_several_photographs_are_refused(small, small_x, store) -> None:
     with pytest.raises(InvalidArgument, match="a page shows one photograph, not 2"):
         cb.explain(cb.predictions(), small, small_x.repeat(2, 1, 1, 1), progress=False, store=store)
+
+
+def test_a_grid_has_a_picture_for_every_place_that_fires(explain, small, noise_picture) -> None:
+    quality = Quality(size=32, n_steps=1, budget=40)
+    ex = explain(cb.activation_grid("late"), quality)
+    (panel,) = ex.scene.panels()
+    norms = cb.evaluate(cb.Activation(LATE.spatial), small, small.read(noise_picture)).data[0]
+    assert panel.grid == (4, 4)
+    sizes = [cell.size for cell in panel.frames[0]]
+    assert sizes == pytest.approx((norms / norms.max()).flatten().tolist(), abs=1e-5)
+    shown = [cell.mark.sprite is not None for cell in panel.frames[0]]
+    assert shown == [norm > 0 for norm in norms.flatten().tolist()]
+    assert panel.sets == panel.highlights
+    whole = explain(cb.activation_grid("late", scale_by=None), quality).scene
+    assert {cell.size for cell in next(whole.panels()).frames[0]} == {1.0}
+
+
+def test_flows_between_groups_add_up_with_their_remainder(explain, small, noise_picture) -> None:
+    ex = explain(cb.group_attribution("early", "late", groups=(2, 3), classes=cb.Out(0, 1)))
+    first, second = ex.scene.panels()
+    assert (first.titles, second.titles) == (("early", "late"), ("late", "out"))
+    assert [mark.role for mark in first.left] == ["atom", "atom", "remainder"]
+    content = cb.Attribution(cb.Hidden("early").groups(2), LATE.groups(3))
+    value = cb.evaluate(content, small, small.read(noise_picture))
+    for target in range(3):
+        came = sum(flow.value for flow in first.frames[0] if flow.target == target)
+        assert came == pytest.approx(float(value.total[0, target]), abs=1e-4)
+    assert [mark.key for mark in first.right] == [mark.key for mark in second.left[:3]]
+    assert [mark.label for mark in second.right] == ["cat", "dog"]
 
 
 def test_spatial_attribution_follows_a_class(explain) -> None:

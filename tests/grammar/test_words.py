@@ -100,7 +100,7 @@ def test_classes_are_stored_by_name() -> None:
         (
             lambda: cb.InfoVis(cb.Activation(LAYER), "rainbow"),
             InvalidArgument,
-            "no mark 'rainbow'; there are overlay, bars",
+            "no mark 'rainbow'; there are overlay, bars, sankey",
         ),
         (
             lambda: cb.Attribution(cb.Out(1), cb.Out(1)),

@@ -1,0 +1,115 @@
+"""The mark "sankey": what the atoms of one layer gave to those of the next, or to the answers."""
+
+from __future__ import annotations
+
+from captum_blocks.compose import sentences
+from captum_blocks.compose.build import WANTED, Drawing, mark
+from captum_blocks.compose.icons import Wanted
+from captum_blocks.compose.pools import Pools, only_image, place_name
+from captum_blocks.compose.states import Frames
+from captum_blocks.compose.values import Value
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import Substrate
+from captum_blocks.scene import Flow, Mark, Panel, Sankey
+
+Ends = tuple[tuple[Mark, ...], tuple[Mark, ...]]
+
+
+def _axes(value: Value) -> tuple[str, str]:
+    """The source and the target axis."""
+    if value.target is None or len(value.source_axes) != 1 or len(value.target_axes) != 1:
+        raise InvalidArgument(
+            f"a sankey shows flows from the groups or channels of a layer to those of another or "
+            f"to classes, e.g. Attribution(a.groups(6), b.groups(4)), not {value!r}"
+        )
+    return value.source_axes[0], value.target_axes[0]
+
+
+def _wanted(frames: Frames, wanted: Wanted, pools: Pools) -> None:
+    value = frames.values[0]
+    sources, targets = _axes(value)
+    flows = only_image(value.data).abs()
+    assert value.target is not None
+    for substrate, axis, sizes in (
+        (value.source, sources, flows.sum(0)),
+        (value.target, targets, flows.sum(1)),
+    ):
+        for index, size in zip(value.coords[axis], sizes.tolist(), strict=True):
+            request = pools.request(substrate, index)
+            if request is not None and size > 0:
+                wanted.add(request, size, at_once=True)
+
+
+WANTED["sankey"] = _wanted
+
+
+@mark("sankey")
+def _sankey(drawing: Drawing) -> Panel:
+    value = drawing.base
+    sources, targets = _axes(value)
+    assert value.target is not None
+    flows = only_image(value.data)
+    left = _column(drawing, value.source, value.coords[sources], flows.sum(0).tolist())
+    right = _column(drawing, value.target, value.coords[targets], flows.sum(1).tolist())
+    bands = [
+        _flow(source, target, float(flows[target, source]), (left, right), value.unit)
+        for target in range(len(right))
+        for source in range(len(left))
+    ]
+    for name, held in value.remainder.items():
+        left, bands = _with_remainder(left, right, bands, name, only_image(held).tolist(), value)
+    return Sankey(
+        title=drawing.element.title or repr(value.source),
+        caption=drawing.element.caption,
+        unit=value.unit,
+        sets=drawing.sets,
+        left_out=sentences.left_out(value, drawing.coverage, icons=True),
+        left=left,
+        right=right,
+        titles=(place_name(value.source), place_name(value.target)),
+        frames=(tuple(bands),),
+    )
+
+
+def _column(
+    drawing: Drawing, substrate: Substrate, atoms: tuple[int, ...], sums: list[float]
+) -> tuple[Mark, ...]:
+    pools = drawing.pools
+    return tuple(
+        Mark(
+            key=pools.key(substrate, atom),
+            label=pools.label(substrate, atom),
+            values=(total,),
+            sprite=pools.sprite(substrate, atom, drawing.quality),
+            field=pools.activation_field(substrate, atom),
+            hue=atom if substrate.atom == "group" else None,
+            detail=f"{pools.label(substrate, atom)}: {sentences.number(total)} in all",
+        )
+        for atom, total in zip(atoms, sums, strict=True)
+    )
+
+
+def _flow(source: int, target: int, size: float, ends: Ends, unit: str) -> Flow:
+    left, right = ends
+    detail = f"{left[source].label} to {right[target].label}: {sentences.number(size)} {unit}"
+    return Flow(source, target, size, detail)
+
+
+def _with_remainder(
+    left: tuple[Mark, ...],
+    right: tuple[Mark, ...],
+    bands: list[Flow],
+    name: str,
+    held: list[float],
+    value: Value,
+) -> tuple[tuple[Mark, ...], list[Flow]]:
+    """What no atom of the source explains is a source of its own."""
+    label = sentences.remainder_label(value, name)
+    key = f"{place_name(value.source)}/{value.source.atom}/{name}"
+    extra = Mark(key, label, (sum(held),), role="remainder", detail=label)
+    left = (*left, extra)
+    flows = [
+        _flow(len(left) - 1, target, size, (left, right), value.unit)
+        for target, size in enumerate(held)
+    ]
+    return left, bands + flows

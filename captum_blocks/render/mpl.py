@@ -25,6 +25,7 @@ from captum_blocks.scene import (
 )
 
 WIDTH, MARGIN = 7.0, 0.15
+WHOLE = (0.0, 0.0, 1.0, 1.0)
 TITLE, HEADING, BODY = 14, 11, 8.5
 OPENING_PHOTO, OVERLAY_PHOTO, NARROWEST_LEGEND = 1.9, 2.6, 1.2
 
@@ -165,9 +166,15 @@ def _picture(scene: Scene, fields: tuple[Field, ...] | list[Field], width: float
     else:
         pixels = scene.photo.pixels
     height = width * pixels.shape[0] / pixels.shape[1]
+    seen = scene.photo.seen if scene.photo else WHOLE
 
     def draw(paper: Paper, x: float, y: float) -> None:
         print_picture(paper, pixels, fields, (x, y, width, height))
+        if seen != WHOLE:
+            top, left, bottom, right = seen
+            corner = (x + left * width, y + top * height)
+            size = ((right - left) * width, (bottom - top) * height)
+            paper.box(*corner, *size, fill=False, edgecolor="white", linewidth=0.6)
 
     return Block(height, draw)
 

@@ -52,6 +52,7 @@ def payload(scene: Scene) -> dict[str, Any]:
     made, places = sheets(scene.sprites)
     return {
         "version": VERSION,
+        "seen": [float(edge) for edge in scene.photo.seen] if scene.photo else [0, 0, 1, 1],
         "panels": panels,
         "atoms": marks.atoms.items,
         "marks": marks.marks.items,

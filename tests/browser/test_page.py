@@ -254,6 +254,16 @@ def test_scrolling_to_a_chapter_calls_its_view(open_page, sample):
     )
 
 
+def test_what_the_network_saw_is_framed(open_page, sample, tmp_path):
+    assert open_page(sample).locator(f"{STAGE} .seen").count() == 0
+    photo = replace(sample_scene().photo, seen=(0.1, 0.2, 0.9, 0.7))
+    tab = open_page(save(replace(sample_scene(), photo=photo), tmp_path))
+    whole = tab.locator(f"{STAGE}").bounding_box()
+    frame = tab.locator(f"{STAGE} .seen").bounding_box()
+    assert frame["width"] == pytest.approx(0.5 * whole["width"], abs=1)
+    assert frame["y"] - whole["y"] == pytest.approx(0.1 * whole["height"], abs=1)
+
+
 def test_cells_can_be_smoothed(open_page, sample):
     tab = open_page(sample)
     rendering = "canvas => getComputedStyle(canvas).imageRendering"

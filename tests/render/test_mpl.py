@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO, StringIO
 
 import pytest
@@ -99,6 +100,16 @@ def test_attributions_name_their_signs_where_nothing_opposes():
         panel = Bars("p", frames=((mark,),), signed=signed)
         made = figure(Scene("t", "a", None, (Chapter("h", "r", panel),)))
         assert ("supports" in words(made)) == signed
+
+
+def test_what_the_network_saw_is_framed():
+    photo = replace(sample_scene().photo, seen=(0.0, 0.25, 1.0, 0.75))
+    frames = [
+        list(figure(Scene("t", "a", shown, ())).axes[0].patches)
+        for shown in (sample_scene().photo, photo)
+    ]
+    assert [len(patches) for patches in frames] == [0, 1]
+    assert frames[1][0].get_width() == pytest.approx(1.9 / 2)
 
 
 def test_an_unknown_kind_of_panel_is_refused():

@@ -2,14 +2,21 @@
 
 class Picture {
   constructor(node, page) {
-    Object.assign(this, { node, page, layers: [], cells: [] });
+    Object.assign(this, { node, page, layers: [] });
+    if (page.photo && page.data.seen.join() !== "0,0,1,1") this.frame(page.data.seen);
+  }
+
+  // The part of the photograph that the network saw, where it did not see all of it.
+  frame(seen) {
+    const frame = make("span", "seen");
+    placeAt(frame, seen);
+    this.node.append(frame);
   }
 
   show(fields) {
     this.layers.forEach((layer) => layer.remove());
     this.layers = layersOf(fields, this.page.data.palette).map(({ canvas, extent }) => {
       placeAt(canvas, extent);
-      canvas.classList.toggle("partial", extent.join() !== "0,0,1,1");
       return canvas;
     });
     this.node.append(...this.layers);

@@ -78,9 +78,13 @@ class Parts(ABC):
             ``data`` (image, target, *source axes), remainders (image, target).
         """
         values = gradient * self.activation
-        maps = torch.stack([self.layout.to_maps(one) for one in values], 1)
-        tokens = torch.stack([self.layout.tokens(one) for one in values], 1)
-        return to_atoms(self.atom, maps, tokens)
+        return to_atoms(self.atom, *self._taken_apart(values))
+
+    def _taken_apart(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """(target, *layer output) -> maps and tokens with leading (image, target)."""
+        rows, sizes = values.flatten(0, 1), values.shape[:2]
+        maps = self.layout.to_maps(rows).unflatten(0, sizes).transpose(0, 1)
+        return maps, self.layout.tokens(rows).unflatten(0, sizes).transpose(0, 1)
 
 
 class _Spatial(Parts):
@@ -172,9 +176,8 @@ class _Group(Parts):
         yield from super().leftovers()
 
     def received(self, gradient: Tensor) -> AtomValues:
-        weights = torch.stack([self.layout.to_maps(one) for one in gradient], 1)
-        tokens = torch.stack([self.layout.tokens(one) for one in gradient * self.activation], 1)
-        attribution = weights * self.maps[:, None]
+        weights, _ = self._taken_apart(gradient)
+        attribution, tokens = self._taken_apart(gradient * self.activation)
         pieces = self.pieces
         groups, rest = regroup(self.maps, attribution, weights, pieces.scores, pieces.components)
         return to_atoms("group", groups, tokens, rest)

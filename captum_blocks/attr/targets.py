@@ -72,6 +72,11 @@ class Scores(ABC):
     def _dots(self, tangent: Tensor, seed: Tensor) -> Tensor:
         return (tangent * seed).flatten(2).sum(2)
 
+    def _unstacked(self, rows: Tensor) -> Tensor:
+        """(row, *layer output) -> (row, image, channel, y, x)."""
+        maps: Tensor = self.layout.to_maps(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        return maps
+
     def _stacked(self, maps: list[Tensor]) -> Tensor:
         ndim = self.activation.ndim
         return torch.stack([self.layout.from_maps(one, ndim=ndim) for one in maps])
@@ -95,7 +100,7 @@ class _Spatial(Scores):
         return torch.stack([norms[:, y, x] for y, x in self.indices], 1)
 
     def change(self, tangent: Tensor) -> Tensor:
-        maps = torch.stack([self.layout.to_maps(one) for one in tangent])
+        maps = self._unstacked(tangent)
         moved = (maps * self._unit()).sum(2)
         return _picked(moved, self.indices, self.shape)
 
@@ -121,7 +126,7 @@ class _Channel(Scores):
         return sums[:, [channel for (channel,) in self.indices]]
 
     def change(self, tangent: Tensor) -> Tensor:
-        maps = torch.stack([self.layout.to_maps(one) for one in tangent])
+        maps = self._unstacked(tangent)
         return _picked(maps.sum((-2, -1)), self.indices, self.shape)
 
 
@@ -142,7 +147,7 @@ class _Neuron(Scores):
         return torch.stack([maps[:, channel, y, x] for channel, y, x in self.indices], 1)
 
     def change(self, tangent: Tensor) -> Tensor:
-        maps = torch.stack([self.layout.to_maps(one) for one in tangent])
+        maps = self._unstacked(tangent)
         return _picked(maps, self.indices, self.shape)
 
 

@@ -15,7 +15,7 @@ from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._building import Method
 from captum_blocks.attr._visit import Visit, quiet, visiting
 from captum_blocks.attr.group_attribution import GroupAttribution
-from captum_blocks.attr.head import check_input, check_targets, gradients
+from captum_blocks.attr.head import check_input, check_targets, gradients, probe
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.results import GroupResult, LayerResult
@@ -177,10 +177,7 @@ class LayerMethod:
             return _Answer(grads * activation if self.contributes else grads, grads, None)
         if self.on_head:
             visit.notes.append(f"{self.name} ran on the rest of the network, behind the layer")
-        place = visit.seen.activation if self.on_head else visit.images
-        extra, told = _building.default_baselines(self.captum, self.options, place, self.on_head)
-        visit.notes.extend(told)
-        options = {**self.options, **extra}
+        options = self._with_baselines(visit)
         has_delta = self.contributes and self.inner.has_convergence_delta()
         values, delta = self._each(self.captum, visit, wanted, options, has_delta)
         visit.notes.extend(_gap(values, delta))
@@ -189,6 +186,26 @@ class LayerMethod:
             twin = _building.weights_twin(self.inner)
             weights, _ = self._each(twin, visit, wanted, options, False)
         return _Answer(values, weights, delta)
+
+    def _with_baselines(self, visit: Visit) -> dict[str, Any]:
+        """The options, with baselines that live where the method looks."""
+        place = visit.seen.activation if self.on_head else visit.images
+        extra, told = _building.default_baselines(self.captum, self.options, place, self.on_head)
+        visit.notes.extend(told)
+        given = self.options.get("baselines")
+        if not isinstance(given, Tensor) or given.shape[1:] == place.shape[1:]:
+            return {**self.options, **extra}
+        if not self.on_head or given.shape[1:] != visit.images.shape[1:]:
+            raise InvalidArgument(
+                f"baselines of shape {tuple(given.shape)} do not fit {tuple(place.shape)}, where "
+                f"{self.name} starts from"
+            )
+        visit.notes.append("baseline: what the layer makes of the image given as one")
+        forward = self.inner.forward_func
+        return {
+            **self.options,
+            "baselines": probe(forward, self.layer, self.layer_name, given).activation,
+        }
 
     def _each(
         self,

@@ -272,6 +272,25 @@ class TestNotes:
         result = attr.LayerMethod(vit, "block1", "LayerDeepLift").attribute(x9, [0])
         assert any("misses the change of the score by up to" in note for note in result.notes)
 
+    def test_baseline_image_is_pushed_through_to_the_layer(
+        self, convnet: nn.Module, x: Tensor
+    ) -> None:
+        call: dict[str, Any] = {"n_steps": 64}
+        by_image = attr.LayerMethod(
+            convnet, "conv2", "IntegratedGradients", baselines=x * 0.1, **call
+        ).attribute(x, [1])
+        start = attr.head.probe(convnet, convnet.conv2, "conv2", x * 0.1).activation
+        by_activation = attr.LayerMethod(
+            convnet, "conv2", "IntegratedGradients", baselines=start, **call
+        ).attribute(x, [1])
+        assert torch.equal(by_image.maps, by_activation.maps)
+        assert any("what the layer makes of the image" in note for note in by_image.notes)
+        # A straight line at the layer between two images is what the layer method walks, too.
+        layer = attr.LayerMethod(
+            convnet, "conv2", "LayerIntegratedGradients", baselines=x * 0.1, **call
+        )
+        torch.testing.assert_close(layer.attribute(x, [1]).maps, by_image.maps)
+
     def test_head_methods_say_where_they_ran(self, convnet: nn.Module, x: Tensor) -> None:
         notes = attr.LayerMethod(convnet, "conv2", "IntegratedGradients").attribute(x, [0]).notes
         assert any("rest of the network" in note for note in notes)
@@ -396,6 +415,17 @@ class TestRefusals:
             attr.LayerMethod(convnet, "conv2", lambda net, layer: None)
         with pytest.raises(UnsupportedMethod, match="NoiseTunnel is no attribution method of its"):
             attr.LayerMethod(convnet, "conv2", captum_attr.NoiseTunnel)
+
+    @pytest.mark.parametrize("name", ["IntegratedGradients", "LayerConductance"])
+    def test_baselines_of_another_shape(self, name: str, convnet: nn.Module, x: Tensor) -> None:
+        method = attr.LayerMethod(convnet, "conv2", name, baselines=torch.zeros(1, 3, 9, 9))
+        with pytest.raises(InvalidArgument, match=r"baselines of shape \(1, 3, 9, 9\) do not fit"):
+            method.attribute(x, [0])
+
+    def test_captums_own_demands_come_with_a_way_round(self, convnet: nn.Module, x: Tensor) -> None:
+        method = attr.LayerMethod(convnet, "conv2", noise={"stdevs": 1})
+        with pytest.raises(UnsupportedMethod, match=r"write stdevs as a float, e\.g\. stdevs=1\.0"):
+            method.attribute(x, [0])
 
     def test_wrong_layout(self, convnet: nn.Module, x: Tensor) -> None:
         with pytest.raises(InvalidArgument, match="does not have the layout"):

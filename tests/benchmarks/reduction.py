@@ -3,7 +3,8 @@
 Run as ``python -m tests.benchmarks.reduction [--groups 4 8 16 32] [--repeats 3]``. Activations are
 those of the demo network on 100 crops of the pictures that scikit-image and scikit-learn ship:
 19,600 positions x 672 channels. Times are compared within this run only. ``overcomplete`` takes
-part where it is installed.
+part where it is installed. Errors are equal within 0.1 %: NMF has many minima, and in which of
+them a run ends is luck; where the torch solver ends by itself is printed as well.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from captum_blocks.reduce.quality import relative_error
 from captum_blocks.zoo import load_network
 
 LAYER, CROPS, MOST = "blocks.4.2.bn1", 100, 120
+EQUAL = 1e-3
 SHIPPED = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "retina")
 
 
@@ -105,9 +107,9 @@ def compare(name: str, peer: Any, table: Tensor, groups: int, repeats: int) -> N
     # From the same start: from another one, another local minimum is found.
     init = "nndsvda" if name == "overcomplete" else "nndsvd"
     first, error = timed(lambda: peer(table, groups))
-    # Equal to five digits: both creep towards the same stationary point for ever.
-    error *= 1.00001
-    steps = until(table, groups, error, init)
+    target = error * (1.0 + EQUAL)
+    steps = until(table, groups, target, init)
+    best = factorize(table, groups, init=init).errors[-1]
     theirs, ours, reached = [first], [], 0.0
     for repeat in range(repeats):
         if repeat:
@@ -115,11 +117,11 @@ def compare(name: str, peer: Any, table: Tensor, groups: int, repeats: int) -> N
         seconds, reached = timed(lambda: by_torch(table, groups, steps, init))
         ours.append(seconds)
     ratio = median(theirs) / median(ours)
-    note = "" if reached <= error else "  (another minimum: its error was not reached)"
+    note = "" if reached <= target else "  (not reached)"
     print(
         f"k={groups:2d}  {name:12s} {median(theirs):7.2f} s  error {error:.5f}   "
         f"torch {median(ours):6.2f} s  error {reached:.5f} ({steps} iterations)   "
-        f"{ratio:5.1f} x{note}",
+        f"{ratio:5.1f} x{note}, at its own end {best:.5f}",
         flush=True,
     )
 

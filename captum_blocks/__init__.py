@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from captum_blocks.grammar import hover as hover
     from captum_blocks.layouts import Layout as Layout
     from captum_blocks.network import Network as Network
-    from captum_blocks.network import Preprocess as Preprocess
     from captum_blocks.optim import FeatureVisualizer as FeatureVisualizer
     from captum_blocks.optim import objective as objective
+    from captum_blocks.preprocessing import Preprocess as Preprocess
     from captum_blocks.presets import activation_grid as activation_grid
     from captum_blocks.presets import channel_attribution as channel_attribution
     from captum_blocks.presets import compare_classes as compare_classes
@@ -73,8 +73,9 @@ _HOMES = {
         "hover",
     ),
     "layouts": ("Layout",),
-    "network": ("Network", "Preprocess"),
+    "network": ("Network",),
     "optim": ("FeatureVisualizer", "objective"),
+    "preprocessing": ("Preprocess",),
     "presets": (
         "activation_grid",
         "channel_attribution",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,13 +19,16 @@ from torch import Tensor, nn
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
 from captum_blocks.compose.pipeline import Picture
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, MissingDependency
 from captum_blocks.grammar import Content, Element, Interface, as_interface
 from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
 from captum_blocks.render import mpl
 from captum_blocks.scene import Scene
 from captum_blocks.store import Store
+
+if TYPE_CHECKING:
+    from captum_blocks.render.widget import BlocksWidget
 
 PAGES = (".html", ".htm")
 FIGURES = (".png", ".svg", ".pdf")
@@ -71,6 +74,16 @@ class Explanation:
         """The page as text."""
         return html_page.page(self.scene)
 
+    def widget(self) -> BlocksWidget:
+        """The page as a notebook widget whose ``selection`` follows the reader.
+
+        Raises:
+            MissingDependency: anywidget is not installed.
+        """
+        from captum_blocks.render.widget import BlocksWidget
+
+        return BlocksWidget(self.scene)
+
     def _write(self, path: Path) -> None:
         ending = path.suffix.lower()
         if ending in PAGES:
@@ -89,8 +102,17 @@ class Explanation:
                 arrays[f"{content!r} remainder: {name}"] = held.numpy()
         return arrays
 
-    def _repr_html_(self) -> str:
-        """The page in a frame of its own: what a notebook shows."""
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """What a notebook shows: the widget where there is one, else the page in a frame."""
+        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": self._framed()}
+        try:
+            shown = self.widget()._repr_mimebundle_()
+        except MissingDependency:
+            return bundle
+        data = shown[0] if isinstance(shown, tuple) else shown
+        return {**(data or {}), **bundle}
+
+    def _framed(self) -> str:
         page = base64.b64encode(self.html().encode()).decode()
         return (
             f'<iframe src="data:text/html;base64,{page}" style="width:100%;height:720px;border:0" '

@@ -297,7 +297,7 @@ def report(
     """
     layers = _some(layers, "report")
     return (
-        predictions()
+        predictions(top=3)
         & neuron_groups(layers[-1], groups, classes, method)
         & semantic_dictionary(layers[0])
         & channel_attribution(layers[0], classes=classes, method=method)

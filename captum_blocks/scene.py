@@ -66,7 +66,8 @@ class Field:
             ``low < 0`` makes a signed field, white at zero.
         unit: of the values.
         label: what the numbers are, e.g. "group 2 at bn2".
-        hue: index of the group whose categorical colour draws it; None for the sign colours.
+        hue: index of the group whose categorical colour draws it. None: the sign colours for a
+            signed field, one neutral colour for magnitudes.
         extent: (top, left, bottom, right) of the grid as fractions of the photograph.
     """
 

@@ -16,7 +16,8 @@ from captum_blocks.errors import (
     WeightsUnavailable,
     did_you_mean,
 )
-from captum_blocks.network import Network, Preprocess
+from captum_blocks.network import Network
+from captum_blocks.preprocessing import Preprocess
 
 
 def load_network(name: str) -> Network:

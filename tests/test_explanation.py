@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 import captum_blocks as cb
-from captum_blocks.errors import InvalidArgument, UnknownName
+from captum_blocks.errors import InvalidArgument, MissingDependency, UnknownName
 from captum_blocks.explanation import writable
 
 
@@ -50,8 +51,27 @@ def test_figures(real_explanation: cb.Explanation, tmp_path: Path, ending: str) 
 
 
 def test_a_notebook_shows_the_page(real_explanation: cb.Explanation) -> None:
-    shown = real_explanation._repr_html_()
-    assert shown.startswith('<iframe src="data:text/html;base64,')
+    shown = real_explanation._repr_mimebundle_()
+    assert shown["text/html"].startswith('<iframe src="data:text/html;base64,')
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    assert shown["text/plain"] == repr(real_explanation)
+
+
+def test_without_anywidget_a_notebook_still_shows_the_page(
+    real_explanation: cb.Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum_blocks.render.widget", None)
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "captum_blocks.render.widget")
+    assert set(real_explanation._repr_mimebundle_()) == {"text/plain", "text/html"}
+    with pytest.raises(MissingDependency, match=r"pip install 'captum-blocks\[widget\]'"):
+        real_explanation.widget()
+
+
+def test_the_widget_opens_in_the_default_state(real_explanation: cb.Explanation) -> None:
+    widget = real_explanation.widget()
+    expected = {s.name: s.keys[s.default] for s in real_explanation.scene.selections}
+    assert widget.selection == expected
 
 
 def test_paths_that_cannot_be_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torchvision.transforms._presets import ImageClassification
 
 import captum_blocks as cb
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
-from captum_blocks.network import FromTransforms
+from captum_blocks.preprocessing import FromTransforms
 
 
 def test_reading_is_resize_and_normalisation(small: cb.Network, noise_picture: np.ndarray) -> None:

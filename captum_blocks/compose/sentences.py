@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
+from captum_blocks import __version__
 from captum_blocks.compose.context import Context
 from captum_blocks.compose.icons import Icon, Quality, Wanted
 from captum_blocks.compose.values import Value
@@ -275,5 +276,5 @@ PACKAGES = ("captum-blocks", "captum", "torch", "scikit-learn")
 def _version(distribution: str) -> str:
     try:
         return version(distribution)
-    except PackageNotFoundError:
-        return "?"
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return __version__ if distribution == "captum-blocks" else "?"

@@ -70,6 +70,8 @@ class Trunk:
         self._autocast = autocast
         self._names = tuple(layers)
         self._network = private_copy(module)
+        weights = (tensor.dtype for tensor in self._network.parameters())
+        self._dtype = next((kind for kind in weights if kind.is_floating_point), torch.float32)
         self._calls: dict[str, int] = {}
         self._ceilings: dict[str, float] = {}
         with torch.no_grad():
@@ -125,7 +127,7 @@ class Trunk:
         }
 
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
-        ready = self._preprocess(pixels).contiguous(memory_format=torch.channels_last)
+        ready = self._preprocess(pixels).to(self._dtype, memory_format=torch.channels_last)
         with self._precision(ready.device):
             return run_until(self._network, self._layers, ready, calls=self._calls)
 
@@ -138,7 +140,7 @@ class Trunk:
         """How often the whole network calls each layer: it is looked at on its last call."""
         with count_calls(self._layers) as counts, suppress(Exception):
             # A head that cannot take this size does not matter: it is behind the layers.
-            self._network(self._preprocess(example))
+            self._network(self._preprocess(example).to(self._dtype))
         return {name: max(1, count) for name, count in counts.items()}
 
     def _fingerprint(self, example: Tensor) -> str:

@@ -277,6 +277,15 @@ def test_autocast_is_close():
     assert not torch.equal(half, exact)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_type_is_fed_its_own(dtype):
+    net = seeded(Stem).to(dtype)
+    found = Trunk(net, ["second"], EXAMPLE)(X)["second"]
+    assert found.dtype == dtype
+    exact = Trunk(net.float(), ["second"], EXAMPLE)(X)["second"]
+    torch.testing.assert_close(found.float(), exact, atol=0.03, rtol=0.03)
+
+
 def test_memory_per_image_is_what_autograd_keeps():
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.ReLU())
     # ReLU keeps its result, 4 channels; the convolution keeps its input, 3 channels.

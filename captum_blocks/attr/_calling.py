@@ -28,7 +28,8 @@ def _prepared(method: Attribution, layer: nn.Module, only: int | None) -> Attrib
         return copied
     kind = type(method)
     if catalogue.runs_on_head(kind):
-        return with_forward(method, Head(method.forward_func, layer))
+        whole = catalogue.needs_module(kind)
+        return with_forward(method, Head(method.forward_func, layer, whole))
     if not catalogue.needs_module(kind):
         copied.layer = layer
         copied.forward_func = _scores_of(method.forward_func, only)
@@ -62,9 +63,11 @@ def ask(
     """
     kind, arguments = type(innermost(method)), dict(arguments)
     if catalogue.runs_on_head(kind):
-        return _prepared(method, layer, None).attribute(
-            activation.clone(), additional_forward_args=(inputs,), **arguments
-        )
+        mine = _prepared(method, layer, None)
+        head = innermost(mine).forward_func
+        if not catalogue.needs_module(kind):
+            head.of_one_image(inputs, Probe(activation, head(activation, inputs).detach()))
+        return mine.attribute(activation.clone(), additional_forward_args=(inputs,), **arguments)
     if catalogue.needs_module(kind):
         return method.attribute(inputs, **arguments)
     # LayerFeaturePermutation applies its target twice, so the class is chosen beforehand.

@@ -143,26 +143,24 @@ class GroupAttribution:
 
     def _switched(self, visit: Visit, pieces: Pieces, targets: list[int]) -> Tensor:
         """(image, class, player) by a method of Captum that switches features off."""
-        head = Head(self.method.forward_func, self.layer)
         found = []
         for image in range(len(visit.images)):
             one = slice(image, image + 1)
             played, x = _played(pieces, one), visit.images[one]
+            head = Head(self.method.forward_func, self.layer)
+            head.of_one_image(x, visit.seen.one(image))
 
-            def scores(
-                switches: Tensor, played: Callable[[Tensor], Tensor] = played, x: Tensor = x
-            ) -> Tensor:
-                scored: Tensor = head(played(switches), x.expand(len(switches), *x.shape[1:]))
-                return scored
-
-            method = _building.with_forward(self.method, scores)
+            method = _building.with_forward(self.method, _switchable(head, played, x))
             present = pieces.scores.new_ones(1, _players(pieces))
             found.append(torch.stack([self._ask(method, present, t)[0][0][0] for t in targets]))
         return torch.stack(found)
 
     def _by_gradient(self, visit: Visit, pieces: Pieces, targets: list[int]) -> GroupResult:
-        head = _Assembled(Head(self.method.forward_func, self.layer), pieces)
-        method = _building.with_forward(self.method, head)
+        whole = catalogue.needs_module(type(self.method))
+        head = Head(self.method.forward_func, self.layer, whole)
+        if not whole:
+            head.of_one_image(visit.images, visit.seen)
+        method = _building.with_forward(self.method, _Assembled(head, pieces))
         tokens = (pieces.tokens,) if visit.layout.prefix else ()
         inputs = (pieces.scores, pieces.residual, *tokens)
         answers = [self._ask(method, inputs, target, visit.images) for target in targets]
@@ -205,6 +203,18 @@ class _Assembled(nn.Module):
         activation = self._pieces.assembled(scores, residual, *(tokens or (none,)))
         scored: Tensor = self.head(activation, x)
         return scored
+
+
+def _switchable(
+    head: Head, played: Callable[[Tensor], Tensor], x: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """Switches (row, player) of one image -> scores (row, class)."""
+
+    def scores(switches: Tensor) -> Tensor:
+        scored: Tensor = head(played(switches), x.expand(len(switches), *x.shape[1:]))
+        return scored
+
+    return scores
 
 
 def _players(pieces: Pieces) -> int:

@@ -42,22 +42,46 @@ class Head(nn.Module):
     Args:
         forward: the network, or any function of the image that runs it.
         layer: the layer whose activation is put in.
+        whole_graph: also record the part before the layer, for methods that hook every module.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1, bias=False))
     >>> Head(net, net[0])(torch.zeros(4, 3), torch.ones(4, 2)).shape
     torch.Size([4, 1])
     """
 
-    def __init__(self, forward: Callable[..., Any], layer: nn.Module) -> None:
+    def __init__(
+        self, forward: Callable[..., Any], layer: nn.Module, whole_graph: bool = False
+    ) -> None:
         super().__init__()
+        self._whole_graph = whole_graph
         # Registered when it is a module, so that Captum's DeepLift finds the layers inside.
         self.network = forward
         self._layer = (layer,)
+        self._one_image = False
 
     def forward(self, activation: Tensor, x: Tensor) -> Tensor:
         """Layer activation (row, ...) and the image of each row -> scores (row, class)."""
-        with hooks.replace(self._layer[0], lambda _: activation.clone()):
-            return class_scores(self.network(x))
+        grad = torch.is_grad_enabled()
+
+        def put_in(_: Tensor) -> Tensor:
+            # Only what is behind the layer needs a graph; the context restores the caller's mode.
+            torch.set_grad_enabled(grad)
+            return activation.clone()
+
+        record = grad and self._whole_graph
+        with torch.set_grad_enabled(record), hooks.replace(self._layer[0], put_in):
+            return class_scores(self.network(x[:1] if self._one_image else x))
+
+    def of_one_image(self, x: Tensor, seen: Probe) -> Head:
+        """The same head, running the part before the layer once for all rows where that works.
+
+        Captum repeats the image for every step and sample. When there is only one, and the network
+        stands for more activations than images (its own answer is compared), once is enough.
+        """
+        if len(x) == 1 and not self._one_image:
+            self._one_image = True
+            self._one_image = _injects(self, x, seen)
+        return self
 
 
 @dataclass(frozen=True)
@@ -119,14 +143,13 @@ def fast_head(
     Returns:
         A function of activations (row, ...) and classes that gives scores (row, class).
     """
-    head = Head(forward, layer)
-    repeats = 1 if _injects(head, x, seen) else rows
+    head = Head(forward, layer).of_one_image(x, seen)
 
     def scores(activations: Tensor, targets: Sequence[int]) -> Tensor:
         found = []
         with torch.no_grad():
             for chunk in activations.split(rows):
-                images = x.expand(min(repeats, len(chunk)), *x.shape[1:])
+                images = x.expand(len(chunk), *x.shape[1:])
                 found.append(head(chunk, images)[:, list(targets)])
         return torch.cat(found)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captum_blocks import attr
+from captum_blocks import attr, hooks
 from captum_blocks.attr.head import Head
 from captum_blocks.attr.reducers import take_apart
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod
@@ -158,6 +158,21 @@ def test_network_that_knows_its_batch_size_gets_one_image_per_activation(
     result = attr.GroupAttribution(net, "conv", three_groups).attribute(x, [0])
     expected = change_of_the_score(net, "conv", x, [0])
     torch.testing.assert_close(result.total, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["IntegratedGradients", "ShapleyValues", "KernelShap"])
+def test_one_image_runs_once_before_the_layer_however_many_steps(
+    name: str, convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    sizes: list[int] = []
+
+    def note(output: Tensor) -> Tensor:
+        sizes.append(len(output))
+        return output
+
+    with hooks.replace(convnet.conv1, note):
+        attr.GroupAttribution(convnet, "conv2", three_groups, name).attribute(x[:1], [0])
+    assert set(sizes) == {1}
 
 
 def test_pieces_are_the_activation(vit: nn.Module, x9: Tensor) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.compose import sentences
-from captum_blocks.compose.icons import Quality, Wanted
+from captum_blocks.compose.icons import Wanted
 from captum_blocks.compose.pools import Pools, bounds, only_image
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
@@ -37,7 +37,6 @@ class Drawing:
         element: the element of the interface.
         frames: its content's values.
         pools: icons, fields and selections shared by all panels.
-        quality: of the icons.
         follows: names of the selections it follows.
         sets: name of the selection it sets.
         highlights: name of the selection whose state it marks.
@@ -47,7 +46,6 @@ class Drawing:
     element: Element
     frames: Frames
     pools: Pools
-    quality: Quality
     follows: tuple[str, ...] = ()
     sets: str | None = None
     highlights: str | None = None
@@ -268,7 +266,7 @@ def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
             key=pools.key(source, atom),
             label=sentences.mark_label(pools.context, source, atom, pools.label(source, atom)),
             values=tuple(row),
-            sprite=pools.sprite(source, atom, drawing.quality) if icons else None,
+            sprite=pools.sprite(pools.key(source, atom)) if icons else None,
             field=pools.activation_field(source, atom),
             hue=atom if source.atom == "group" else None,
             detail=sentences.detail(pools.context, value, atom, tuple(row), names),

@@ -63,7 +63,7 @@ def _cells(drawing: Drawing) -> Panel:
 
 def _mark(drawing: Drawing, y: int, x: int, size: float) -> Mark:
     key = cell_key(drawing.base, y, x)
-    sprite = drawing.pools.sprite_named(key, drawing.quality)
+    sprite = drawing.pools.sprite(key)
     detail = f"row {y + 1}, column {x + 1}: {drawing.base.unit} {size:.3g}"
     return Mark(key, f"row {y + 1}, column {x + 1}", (size,), sprite=sprite, detail=detail)
 

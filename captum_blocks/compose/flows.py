@@ -80,7 +80,7 @@ def _column(
             key=pools.key(substrate, atom),
             label=pools.label(substrate, atom),
             values=(total,),
-            sprite=pools.sprite(substrate, atom, drawing.quality),
+            sprite=pools.sprite(pools.key(substrate, atom)),
             field=pools.activation_field(substrate, atom),
             hue=atom if substrate.atom == "group" else None,
             detail=f"{pools.label(substrate, atom)}: {sentences.number(total)} in all",

@@ -53,6 +53,44 @@ class Composition:
     predictions: Sequence[Prediction]
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """An element with its numbers, the icons it wants and the frame it opens on."""
+
+    element: Element
+    frames: Frames
+    wanted: Wanted
+    default: int
+
+    @classmethod
+    def of(cls, element: Element, pools: Pools) -> _Part:
+        shown = frames(element.content, pools.context)
+        default = build.telling_frame(shown)
+        return cls(element, shown, build.wanted_icons(element, shown, default, pools), default)
+
+    @property
+    def values(self) -> dict[Content, Value]:
+        """The numbers behind it: of a content that follows selections, those it picks from."""
+        if not self.frames.followed:
+            return {self.element.content: self.frames.values[0]}
+        return {each.content: each.value for each in self.frames.followed}
+
+    def panel(self, pools: Pools) -> Panel:
+        opened = self.frames.defaults(self.default)
+        follows = tuple(
+            pools.selection(each.selection, each.value, place, each.of_target)
+            for each, place in zip(self.frames.followed, opened, strict=True)
+        )
+        sets, highlights = (
+            pools.selection(selection, self.frames.values[0]) if selection else None
+            for selection in (self.element.sets, self.element.highlights)
+        )
+        coverage = self.wanted.coverage(pools.promised)
+        return build.draw(
+            build.Drawing(self.element, self.frames, pools, follows, sets, highlights, coverage)
+        )
+
+
 def compose(
     interface: Interface,
     net: Network,
@@ -64,6 +102,9 @@ def compose(
     progress: Progress,
 ) -> Composition:
     """Evaluate an interface on one picture and lay it out as a scene.
+
+    Everything is laid out before the first icon is drawn, so that whatever cannot be shown is said
+    at once.
 
     Args:
         interface: what is shown.
@@ -78,33 +119,24 @@ def compose(
     Raises:
         BlocksError: before long work, whatever cannot be shown.
     """
-    check_given([interface], given)
-    validate([interface], net)
-    if len(x) != 1:
-        raise InvalidArgument(f"a page shows one photograph, not {len(x)}; explain them one by one")
-    elements = build.elements_of(interface)
+    _check(interface, net, x, given)
     with progress.stage("one look through the network"):
         context = Context(net, x, given, [interface])
     pools = Pools(context, picture.extent)
     with progress.stage("attribution and groups"):
-        evaluated = [frames(element.content, context) for element in elements]
-    defaults = [build.telling_frame(shown) for shown in evaluated]
-    wanted = [
-        build.wanted_icons(element, shown, default, pools)
-        for element, shown, default in zip(elements, evaluated, defaults, strict=True)
-    ]
-    everything = Wanted()
-    for part in wanted:
-        everything.join(part)
+        parts = [_Part.of(element, pools) for element in build.elements_of(interface)]
+    everything = _joined(parts)
     requests = everything.chosen(quality.budget)
-    pools.icons = render_icons(requests, net, quality, store, progress, tuple(x.shape[1:]))
+    pools.promised = {request.key for request in requests}
+    chapters = _chapters(interface, [part.panel(pools) for part in parts], parts)
+    pools.deliver(
+        render_icons(requests, net, quality, store, progress, tuple(x.shape[1:])), quality
+    )
+    values = {content: value for part in parts for content, value in part.values.items()}
+    footer = sentences.footer(context, interface, quality, pools.promised, everything)
+    if picture.note:
+        footer += (("photograph", picture.note),)
     with progress.stage("laying out the page"):
-        panels = [
-            _drawn(*parts, pools, quality)
-            for parts in zip(elements, evaluated, defaults, wanted, strict=True)
-        ]
-        chapters = _chapters(interface, panels, evaluated)
-        values = {e.content: f.values[0] for e, f in zip(elements, evaluated, strict=True)}
         made = Scene(
             title=sentences.title(context, picture.name),
             answer=sentences.answer(context, values.values()),
@@ -113,10 +145,23 @@ def compose(
             sprites=pools.sprites,
             fields=pools.fields,
             selections=tuple(pools.selections.values()),
-            footer=sentences.footer(context, interface, quality, pools.icons, everything)
-            + ((("photograph", picture.note),) if picture.note else ()),
+            footer=footer,
         )
     return Composition(made, values, net.ranked(context.logits[0], 5))
+
+
+def _check(interface: Interface, net: Network, x: Tensor, given: Mapping[str, Any]) -> None:
+    check_given([interface], given)
+    validate([interface], net)
+    if len(x) != 1:
+        raise InvalidArgument(f"a page shows one photograph, not {len(x)}; explain them one by one")
+
+
+def _joined(parts: list[_Part]) -> Wanted:
+    everything = Wanted()
+    for part in parts:
+        everything.join(part.wanted)
+    return everything
 
 
 def _shown(image: Image.Image) -> np.ndarray:
@@ -126,28 +171,12 @@ def _shown(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _drawn(
-    element: Element, shown: Frames, default: int, wanted: Wanted, pools: Pools, quality: Quality
-) -> Panel:
-    follows = tuple(
-        pools.selection(each.selection, each.value, place, each.of_target)
-        for each, place in zip(shown.followed, shown.defaults(default), strict=True)
-    )
-    sets, highlights = (
-        pools.selection(selection, shown.values[0]) if selection else None
-        for selection in (element.sets, element.highlights)
-    )
-    coverage = wanted.coverage(key for key in wanted.requests if key in pools.icons)
-    drawing = build.Drawing(element, shown, pools, quality, follows, sets, highlights, coverage)
-    return build.draw(drawing)
-
-
-def _chapters(interface: Interface, panels: list[Panel], evaluated: list[Frames]) -> list[Chapter]:
+def _chapters(interface: Interface, panels: list[Panel], parts: list[_Part]) -> list[Chapter]:
     chapters, start = [], 0
-    for part in build.chapters_of(interface):
-        end = start + len(build.elements_of(part))
-        values = [value for shown in evaluated[start:end] for value in shown.values[:1]]
-        method = sentences.method_notes(part, values)
-        chapters.append(build.chapter(part, panels[start:end], method))
+    for inner in build.chapters_of(interface):
+        end = start + len(build.elements_of(inner))
+        values = [part.frames.values[0] for part in parts[start:end]]
+        method = sentences.method_notes(inner, values)
+        chapters.append(build.chapter(inner, panels[start:end], method))
         start = end
     return chapters

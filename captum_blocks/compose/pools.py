@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -24,11 +26,14 @@ class Pools:
     Args:
         context: what everything is made from.
         extent: what part of the photograph the network saw.
+
+    Attributes:
+        promised: keys of the atoms whose icons will be made: marks name them before they are.
     """
 
     def __init__(self, context: Context, extent: Extent) -> None:
         self.context, self.extent = context, extent
-        self.icons: dict[str, Icon] = {}
+        self.promised: set[str] = set()
         self.sprites: dict[str, Sprite] = {}
         self.fields: dict[str, Field] = {}
         self.selections: dict[str, SceneSelection] = {}
@@ -59,16 +64,13 @@ class Pools:
             return group_request(source.layer.layer, index, direction)
         return None
 
-    def sprite(self, source: Substrate, index: int, quality: Quality) -> str | None:
-        """The name of an atom's icon, where it was made."""
-        return self.sprite_named(self.key(source, index), quality)
+    def sprite(self, key: str) -> str | None:
+        """The name of an atom's icon, where there will be one."""
+        return key if key in self.promised else None
 
-    def sprite_named(self, key: str, quality: Quality) -> str | None:
-        """The name of the icon made for a key, where it was made."""
-        icon = self.icons.get(key)
-        if icon is not None:
-            self.sprites.setdefault(key, _sprite(icon, quality))
-        return None if icon is None else key
+    def deliver(self, icons: Mapping[str, Icon], quality: Quality) -> None:
+        """Keep the icons that were promised."""
+        self.sprites = {key: _sprite(icon, quality) for key, icon in icons.items()}
 
     def activation_field(self, source: Substrate, index: int) -> str | None:
         """The name of the map of where an atom fires."""

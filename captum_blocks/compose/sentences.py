@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 from captum_blocks import __version__
 from captum_blocks.compose.context import Context
-from captum_blocks.compose.icons import Icon, Quality, Wanted
+from captum_blocks.compose.icons import Quality, Wanted
 from captum_blocks.compose.values import Value
 from captum_blocks.grammar import (
     Activation,
@@ -247,7 +247,7 @@ def footer(
     context: Context,
     interface: Interface,
     quality: Quality,
-    drawn: Mapping[str, Icon],
+    drawn: Collection[str],
     wanted: Wanted,
 ) -> Pairs:
     """Where everything on the page comes from."""

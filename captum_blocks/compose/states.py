@@ -24,12 +24,14 @@ class Followed:
 
     Attributes:
         selection: the word.
-        value: whose atoms it picks.
+        content: what it picks from.
+        value: the content's value, whose atoms it picks.
         states: everything it can be.
         of_target: it picks among the atoms that an attribution goes to.
     """
 
     selection: Selection
+    content: Content
     value: Value
     states: tuple[State, ...]
     of_target: bool = False
@@ -59,7 +61,7 @@ def frames(content: Content, context: Context) -> Frames:
     for selection, (base, of_target) in _selections_in(content).items():
         value = value_of(base, context)
         states = states_of(selection, value, of_target)
-        followed.append(Followed(selection, value, states, of_target))
+        followed.append(Followed(selection, base, value, states, of_target))
     names = [each.selection for each in followed]
     values = tuple(
         value_of(bind(content, dict(zip(names, chosen, strict=True))), context)

@@ -254,3 +254,24 @@ def test_spatial_attribution_follows_a_class(explain) -> None:
     assert not came.stage
     assert len(came.frames) == 3
     assert bars.sets == came.follows[0]
+
+
+@pytest.mark.parametrize(
+    "interface",
+    [
+        cb.FeatureVis(LATE.channels)
+        | cb.InfoVis(cb.Attribution(LATE.spatial, cb.Out(0, 1)), "overlay"),
+        cb.FeatureVis(LATE.channels) | cb.InfoVis(cb.Activation(LATE.neurons)),
+    ],
+)
+def test_nothing_is_drawn_before_all_is_known_to_be_possible(explain, store, interface) -> None:
+    with pytest.raises(InvalidArgument):
+        explain(interface)
+    assert store.info().entries == 0
+
+
+def test_values_are_those_of_contents_without_selections(explain) -> None:
+    interface = cb.semantic_dictionary("late", top=2)
+    values = explain(interface).values
+    assert set(values) == {cb.Activation(LATE.spatial), cb.Activation(LATE.neurons)}
+    assert values[cb.Activation(LATE.neurons)].data.shape == (1, 10, 4, 4)

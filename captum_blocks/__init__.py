@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from captum_blocks.attr import GroupAttribution as GroupAttribution
     from captum_blocks.attr import LayerGroupAttribution as LayerGroupAttribution
     from captum_blocks.attr import LayerToLayerAttribution as LayerToLayerAttribution
+    from captum_blocks.attr import path_dependence as path_dependence
     from captum_blocks.compose import Quality as Quality
     from captum_blocks.compose import Value as Value
     from captum_blocks.compose import evaluate as evaluate
@@ -55,7 +56,12 @@ __version__ = "0.1.0"
 # Where each public name lives. They are imported on first use: torch, Captum and scikit-learn take
 # seconds, and whoever needs one engine should not wait for all of them.
 _HOMES = {
-    "attr": ("GroupAttribution", "LayerGroupAttribution", "LayerToLayerAttribution"),
+    "attr": (
+        "GroupAttribution",
+        "LayerGroupAttribution",
+        "LayerToLayerAttribution",
+        "path_dependence",
+    ),
     "compose": ("Quality", "Value", "evaluate"),
     "errors": ("BlocksError",),
     "explanation": ("Explanation", "explain"),

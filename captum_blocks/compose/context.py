@@ -95,8 +95,35 @@ class Context:
             grouping.n,
             grouping.algorithm or default_algorithm(outputs),
             layout=self.layout(layer),
+            of=grouping.of,
             random_state=grouping.seed,
-        ).fit(outputs)
+        ).fit(outputs, **self._goals(layer, grouping))
+
+    def _goals(self, layer: str, grouping: Grouping) -> dict[str, Tensor]:
+        """What the groups are to explain besides the activation, shaped like the layer's output."""
+        goals = {}
+        if grouping.of == "gradient":
+            goals["gradients"] = self._shaped(layer, self._gradient(layer))
+        if grouping.of == "attribution":
+            maps = self.attributed(layer, Out(top=1), Method(DEFAULT_METHOD)).maps[:, 0]
+            goals["attributions"] = self._shaped(layer, maps)
+        if grouping.align_with is not None:
+            neurons = Hidden(layer).neurons
+            flows, _ = self.between(neurons, grouping.align_with, Method(DEFAULT_METHOD))
+            shaped = self._shaped(layer, flows.flatten(0, 1))
+            goals["upper"] = shaped.unflatten(0, flows.shape[:2])
+        return goals
+
+    def _gradient(self, layer: str) -> Tensor:
+        """d logit / d activation of the most probable class, (image, channel, y, x)."""
+        method = LayerMethod(
+            self.net.module, layer, "Saliency", self.net.layouts.get(layer), abs=False
+        )
+        return method.attribute(self.x, self.classes(Out(top=1))).maps[:, 0]
+
+    def _shaped(self, layer: str, maps: Tensor) -> Tensor:
+        outputs = self._outputs[layer]
+        return self.layout(layer).from_maps(maps.to(outputs), ndim=outputs.ndim)
 
     def scores(self, substrate: Substrate) -> Tensor:
         """How much of each group is at each position, (image, group, y, x)."""

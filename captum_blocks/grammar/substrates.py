@@ -17,6 +17,7 @@ from captum_blocks.grammar.spec import word
 
 Atom = Literal["neuron", "spatial", "channel", "group", "whole", "token", "class"]
 Gesture = Literal["hover"]
+GOALS = ("activation", "gradient", "attribution")
 SELECTABLE = ("spatial", "channel", "group", "class")
 
 
@@ -75,13 +76,23 @@ class Grouping:
         algorithm: of ``ChannelReducer``; None takes "nmf" where the layer is non-negative and
             "semi_nmf" where it is signed.
         seed: of the reducer.
+        of: what the groups explain: "activation", or the "gradient" or "attribution" of the most
+            probable class (the article's three goals).
+        align_with: groups of a later layer that these are to be compatible with.
     """
 
     n: int | Given
     algorithm: str | None = None
     seed: int = 0
+    of: str = "activation"
+    align_with: Substrate | None = None
 
     def __post_init__(self) -> None:
+        if self.of not in GOALS:
+            raise InvalidArgument(f"of={self.of!r} is none of {', '.join(GOALS)}")
+        upper = self.align_with
+        if upper is not None and (not isinstance(upper, Substrate) or upper.atom != "group"):
+            raise WrongType(f"align_with takes groups of a later layer, not {upper!r}")
         if isinstance(self.n, bool) or not isinstance(self.n, (int, Given)):
             raise WrongType(f"groups() takes a number or a Given reducer, not {self.n!r}")
         if isinstance(self.n, int) and self.n < 1:
@@ -192,15 +203,26 @@ class Hidden(_Atoms):
         if not isinstance(self.layer, str):
             raise WrongType(f"a layer is named, as in 'layer3.1', not {type(self.layer).__name__}")
 
-    def groups(self, n: int | Given, *, algorithm: str | None = None, seed: int = 0) -> Substrate:
+    def groups(
+        self,
+        n: int | Given,
+        *,
+        of: str = "activation",
+        align_with: Substrate | None = None,
+        algorithm: str | None = None,
+        seed: int = 0,
+    ) -> Substrate:
         """Groups of channels that fire together (non-negative matrix factorization).
 
         Args:
             n: how many, or a ``Given`` fitted reducer.
+            of: what they explain: "activation", or the "gradient" or "attribution" of the most
+                probable class.
+            align_with: groups of a later layer that these are to be compatible with.
             algorithm: of ``ChannelReducer``; None chooses by the layer's sign.
             seed: of the reducer.
         """
-        return Substrate(self, "group", Grouping(n, algorithm, seed))
+        return Substrate(self, "group", Grouping(n, algorithm, seed, of, align_with))
 
     @property
     def tokens(self) -> Substrate:

@@ -43,6 +43,36 @@ def test_group_activation_is_score_times_length(small, small_x, acts) -> None:
         torch.testing.assert_close(value.data[0, group], (scores[0, group] * length).mean())
 
 
+@pytest.mark.parametrize("of", ["gradient", "attribution"])
+def test_groups_that_explain_something_else_still_add_up(small, small_x, of) -> None:
+    early = cb.Hidden("early")
+    value = cb.evaluate(cb.Attribution(early.groups(2, of=of), cb.Out(1)), small, small_x)
+    expected = gradient_times_activation(small.module, small.module.early, small_x, 1)
+    torch.testing.assert_close(value.total[0, 0], expected.sum())
+    plain = cb.evaluate(cb.Attribution(early.groups(2), cb.Out(1)), small, small_x)
+    assert not torch.allclose(value.data, plain.data)
+
+
+def test_groups_of_attributions_are_the_reducers(small, small_x, acts) -> None:
+    top = int(small.module(small_x).argmax())
+    toward = gradient_times_activation(small.module, small.module.late, small_x, top)
+    reducer = cb.ChannelReducer(2, of="attribution").fit(acts, attributions=toward)
+    scores = reducer.transform(acts) * reducer.components_.norm(dim=1)[:, None, None]
+    value = cb.evaluate(cb.Activation(LATE.groups(2, of="attribution")), small, small_x)
+    torch.testing.assert_close(value.maps, scores)
+
+
+def test_aligned_groups_are_others_and_still_add_up(small, small_x) -> None:
+    early = cb.Hidden("early")
+    plain, aligned = early.groups(2), early.groups(2, align_with=LATE.groups(2))
+    values = [
+        cb.evaluate(cb.Attribution(source, cb.Out(1)), small, small_x)
+        for source in (plain, aligned)
+    ]
+    torch.testing.assert_close(values[0].total, values[1].total)
+    assert not torch.allclose(values[0].data, values[1].data)
+
+
 @pytest.mark.parametrize("atom", ["neurons", "spatial", "channels", "whole"])
 def test_attributions_add_up_to_gradient_times_activation(small, small_x, atom) -> None:
     content = cb.Attribution(getattr(LATE, atom), cb.Out(2, 0))

@@ -23,7 +23,8 @@ substrates = st.sampled_from(
         LAYER.spatial,
         LAYER.channels,
         LAYER.channels[:4],
-        LAYER.groups(3, seed=2),
+        LAYER.groups(3, seed=2, of="gradient"),
+        LAYER.groups(3, align_with=cb.Hidden("layer4").groups(2)),
         LAYER.groups(cb.Given("mine")),
         LAYER.whole,
         LAYER.tokens,
@@ -89,6 +90,8 @@ def test_classes_are_stored_by_name() -> None:
     ("make", "error", "message"),
     [
         (lambda: LAYER.groups(0), InvalidArgument, "0 groups: at least one is needed"),
+        (lambda: LAYER.groups(2, of="noise"), InvalidArgument, "of='noise' is none of activation"),
+        (lambda: LAYER.groups(2, align_with=LAYER.channels), WrongType, "align_with takes groups"),
         (lambda: LAYER.groups(2.5), WrongType, r"groups\(\) takes a number or a Given reducer"),
         (lambda: cb.Hidden(3), WrongType, "a layer is named, as in 'layer3.1', not int"),
         (lambda: cb.Out(1, top=2), InvalidArgument, "Out takes classes, or top=, not both"),

@@ -154,9 +154,11 @@ class Run:
     def _differentiate_all(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Scores (n,) and the gradient of each image's score, one batch after the other."""
         found = [
-            self._differentiate_or_rescue(batch, pixels[batch.rows].clone(), step)
+            self._differentiate_or_rescue(batch, pixels[batch.rows], step)
             for batch in self._batches
         ]
+        if len(found) == 1:
+            return found[0][0].cpu(), found[0][1]
         return torch.cat([s for s, _ in found]).cpu(), torch.cat([g for _, g in found])
 
     def _differentiate_or_rescue(

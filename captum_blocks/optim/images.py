@@ -118,7 +118,9 @@ def to_colours(planes: Tensor, canvas: Canvas, matrix: Tensor | None) -> Tensor:
     if matrix is None:
         return planes.sigmoid()
     colours = torch.einsum("dc,nchw->ndhw", matrix.to(planes), planes[:, : canvas.channels])
-    return torch.cat([colours, planes[:, canvas.channels :]], 1).sigmoid()
+    if canvas.alpha:
+        colours = torch.cat([colours, planes[:, canvas.channels :]], 1)
+    return colours.sigmoid()
 
 
 def colour_matrix(colour: Literal["imagenet"] | Matrix | None, channels: int) -> Tensor | None:

@@ -65,26 +65,38 @@ def floor(module: nn.Module, layer: str, units: Sequence[int], size: int, n_step
     return pixels.detach()
 
 
+def awake(module: nn.Module, layer: str, count: int) -> list[int]:
+    """Channels that respond to noise, so that no contender spends its steps on a silent unit."""
+    noise = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = Trunk(module, [layer], noise, normalise)(0.5 + 0.1 * (noise - 0.5))[layer]
+    return maps[0].mean((1, 2)).topk(count).indices.tolist()
+
+
 def seconds(work: Callable[[], Any], clock: Clock) -> float:
     start = clock()
     work()
     return clock() - start
 
 
-def speed(module: nn.Module, repeats: int, steps: int, clock: Clock) -> list[dict[str, Any]]:
+def speed(
+    module: nn.Module, repeats: int, steps: int, clock: Clock, chosen: Sequence[str] | None
+) -> list[dict[str, Any]]:
     """ms per image and step (per crop and step for horama), contenders taking turns."""
     found, _ = makers()
     contenders: dict[str, tuple[Maker, int, int]] = {"floor": (floor, 8, 1)}
     for name, maker in found.items():
         one_by_one = name in ("horama", "dreamlens")
         contenders[name] = (maker, 1 if one_by_one else 8, CROPS if name == "horama" else 1)
+    contenders = {k: v for k, v in contenders.items() if chosen is None or k in chosen}
     rows = []
     for depth, layer in LAYERS.items():
+        units = awake(module, layer, 8)
         took: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(repeats):
             for name, (maker, images, crops) in contenders.items():
                 short, long = (
-                    seconds(partial(maker, module, layer, range(images), SIZE, n), clock)
+                    seconds(partial(maker, module, layer, units[:images], SIZE, n), clock)
                     for n in (1, 1 + steps)
                 )
                 took[name].append((long - short) / steps / images / crops * 1000)
@@ -188,6 +200,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=["speed", "memory", "reach"])
+    parser.add_argument("--makers", nargs="+", help="always with: floor ours")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
@@ -207,7 +220,11 @@ def main() -> None:
     print("not installed:", ", ".join(missing) or "none")
     if "speed" in arguments.only:
         figures["speed"] = speed(
-            module, arguments.repeats, arguments.steps, CLOCKS[arguments.clock]
+            module,
+            arguments.repeats,
+            arguments.steps,
+            CLOCKS[arguments.clock],
+            arguments.makers,
         )
         show(figures["speed"])
     if "memory" in arguments.only:

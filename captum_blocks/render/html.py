@@ -22,13 +22,17 @@ TEMPLATES = ("page.html.j2", "article.html.j2")
 SCRIPTS = (
     "draw.js",
     "stage.js",
+    "marks.js",
     "bars.js",
+    "cells.js",
+    "sankey.js",
     "panels.js",
     "controls.js",
     "copy.js",
     "gestures.js",
     "blocks.js",
 )
+STYLES = ("blocks.css", "cells.css", "sankey.css")
 
 
 def page(scene: Scene) -> str:
@@ -94,7 +98,7 @@ def stylesheet() -> str:
     """The style of page and widget, with the palette that all renderers share."""
     colours = f"--supports: {palette.SUPPORTS}; --opposes: {palette.OPPOSES};"
     colours += f" --neutral: {palette.NEUTRAL};"
-    return f".blocks {{ {colours} }}\n{_read('blocks.css')}"
+    return "\n".join([f".blocks {{ {colours} }}", *map(_read, STYLES)])
 
 
 @cache

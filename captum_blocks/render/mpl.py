@@ -10,16 +10,20 @@ from captum_blocks.errors import WrongType
 from captum_blocks.render import inks, palette
 from captum_blocks.render._blocks import Block, below, beside, gap, paragraph
 from captum_blocks.render._print_bars import SMALL, print_picture, print_rows, print_tiles
+from captum_blocks.render._print_cells import print_cells
+from captum_blocks.render._print_sankey import print_sankey
 from captum_blocks.render.paper import INK, QUIET, Paper, line_height, wrap
 from captum_blocks.render.wording import number
 from captum_blocks.scene import (
     Bars,
     Below,
+    Cells,
     Chapter,
     Field,
     Layout,
     Overlay,
     Panel,
+    Sankey,
     Scene,
     Selection,
 )
@@ -125,6 +129,16 @@ def _overlay(panel: Overlay, scene: Scene, width: float) -> Block:
         return below([picture, _legend(fields, width)], 0.05)
     legend = _legend(fields, width - side - 0.2)
     return beside([picture, legend], (side, width - side), 0.15)
+
+
+@draw_panel.register
+def _cells(panel: Cells, scene: Scene, width: float) -> Block:
+    return print_cells(panel, panel.frames[scene.default_frame(panel)], scene, width)
+
+
+@draw_panel.register
+def _sankey(panel: Sankey, scene: Scene, width: float) -> Block:
+    return print_sankey(panel, panel.frames[scene.default_frame(panel)], scene, width)
 
 
 def _spot(panel: Overlay, scene: Scene) -> Selection | None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
 from matplotlib.textpath import TextToPath
 
 POINTS = 72
@@ -42,6 +43,17 @@ class Paper:
     def box(self, x: float, y: float, width: float, height: float, **style: Any) -> None:
         """A rectangle; a negative width grows to the left."""
         self.axes.add_patch(Rectangle((x, y), width, height, **({"linewidth": 0} | style)))
+
+    def ribbon(
+        self, start: tuple[float, float], end: tuple[float, float], width: float, **style: Any
+    ) -> None:
+        """A band of this height from (x, y) to (x, y), level at both ends."""
+        (left, top), (right, bottom) = start, end
+        middle = (left + right) / 2
+        points = [start, (middle, top), (middle, bottom), end, (right, bottom + width)]
+        points += [(middle, bottom + width), (middle, top + width), (left, top + width), start]
+        codes = [Path.MOVETO, *[Path.CURVE4] * 3, Path.LINETO, *[Path.CURVE4] * 3, Path.CLOSEPOLY]
+        self.axes.add_patch(PathPatch(Path(points, codes), **({"linewidth": 0} | style)))
 
     def rule(self, x: float, y: float, width: float, height: float = 0, **style: Any) -> None:
         """A hairline."""

@@ -6,9 +6,9 @@ from functools import singledispatch
 from typing import Any
 
 from captum_blocks.errors import WrongType
-from captum_blocks.render import palette
+from captum_blocks.render import flows, palette
 from captum_blocks.render.pictures import pack_field, sheets
-from captum_blocks.scene import Bars, Mark, Overlay, Panel, Scene, Selection
+from captum_blocks.scene import Bars, Cells, Mark, Overlay, Panel, Sankey, Scene, Selection
 
 VERSION = 1
 DIGITS = 5
@@ -97,6 +97,35 @@ def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
 def _overlay(panel: Overlay, marks: Any) -> dict[str, Any]:
     frames = [list(frame) for frame in panel.frames]
     return _common("overlay", panel) | {"stage": panel.stage, "frames": frames}
+
+
+@pack_panel.register
+def _cells(panel: Cells, marks: Any) -> dict[str, Any]:
+    return _common("cells", panel) | {
+        "grid": list(panel.grid),
+        "extent": [float(edge) for edge in panel.extent],
+        "frames": [[marks.place(cell.mark) for cell in frame] for frame in panel.frames],
+        "sizes": [[_rounded(cell.size) for cell in frame] for frame in panel.frames],
+    }
+
+
+@pack_panel.register
+def _sankey(panel: Sankey, marks: Any) -> dict[str, Any]:
+    return _common("sankey", panel) | {
+        "left": [marks.place(mark) for mark in panel.left],
+        "right": [marks.place(mark) for mark in panel.right],
+        "titles": list(panel.titles),
+        "thickness": [[_rounded(size) for size in sizes] for sizes in flows.thickness(panel)],
+        "whole": flows.whole(panel),
+        "step": flows.scale_step(panel),
+        "frames": [[_pack_band(band) for band in flows.bands(frame)] for frame in panel.frames],
+    }
+
+
+def _pack_band(band: flows.Band) -> list[Any]:
+    flow = band.flow
+    sizes = [_rounded(size) for size in (flow.value, band.start, band.end)]
+    return [flow.source, flow.target, *sizes, flow.detail]
 
 
 def _common(kind: str, panel: Panel) -> dict[str, Any]:

@@ -86,17 +86,13 @@ class Bars {
   // The node stays, so that focus and pointer stay on it, and is filled anew.
   fill(node, number) {
     if (node.number === number) return;
-    const [atom, values, detail] = this.page.data.marks[number];
-    const [key, label, sprite, field, hue, role] = this.page.data.atoms[atom];
-    node.className = `mark ${role}`;
-    Object.assign(node, { tabIndex: -1, number, atom, detail, label });
-    node.dataset.key = key;
-    // Beside a photograph the readout tells the detail; elsewhere the browser's own hint does.
-    node.title = this.page.stage ? label : detail || label;
+    const [atom, values] = this.page.data.marks[number];
+    const [, label, sprite, field, hue, role] = this.page.data.atoms[atom];
+    identify(node, number, this.page);
     const lead = make("div", "lead");
-    if (this.hasIcons) lead.append(sprite === null ? make("span", "no-icon") : this.icon(sprite, label));
+    if (this.hasIcons) lead.append(sprite === null ? make("span", "no-icon") : iconNode(this.page, sprite, label));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
-    lead.append(this.name(label, hue));
+    lead.append(nameNode(this.page, label, hue));
     node.replaceChildren(lead, this.bars(values, role));
   }
 
@@ -127,31 +123,11 @@ class Bars {
     }
   }
 
-  icon(sprite, label) {
-    const node = make("button", "icon");
-    Object.assign(node, { type: "button", tabIndex: -1 });
-    node.setAttribute("aria-label", `Enlarge ${label}`);
-    node.dataset.sprite = sprite;
-    this.page.dress(node, sprite);
-    return node;
-  }
-
   map(field) {
     const canvas = drawMap(this.page.ground(MAP_WIDTH), this.page.field(field), this.page.data.palette);
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${this.page.field(field).label} on the photograph`);
     return canvas;
-  }
-
-  name(label, hue) {
-    const name = make("span", "name");
-    if (hue !== null) {
-      const swatch = make("span", "swatch");
-      swatch.style.background = `rgb(${this.page.groupColour(hue)})`;
-      name.append(swatch);
-    }
-    name.append(labelNode(label));
-    return name;
   }
 
   bars(values, role) {
@@ -230,12 +206,4 @@ class Bars {
     const { low, high, signed } = this.scale;
     return `bars from ${formatNumber(low, signed)} to ${formatNumber(high, signed)} ${this.panel.unit}`.trim();
   }
-}
-
-// Layer and channel names are set as code and may break behind their separators.
-function labelNode(label) {
-  if (!/^\S+ : \S+$/.test(label)) return make("span", "label", label);
-  const node = make("span", "label code");
-  label.split(/(?<=[._/:])/).forEach((part, i) => node.append(...(i ? [make("wbr"), part] : [part])));
-  return node;
 }

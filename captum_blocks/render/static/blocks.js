@@ -11,6 +11,8 @@ class Page {
     this.place = { over: null, pinned: null };
     this.atom = { over: null, pinned: null };
     this.chosen = { over: new Map(), pinned: new Map() };
+    // The panel that has words for what is pointed at, where that is no mark.
+    this.teller = null;
     this.view = this.firstView();
     this.viewPinned = false;
   }
@@ -105,15 +107,21 @@ class Page {
     dressIcon(node, this.data.sheets[sheet], cell);
   }
 
-  // One icon cut out of its sheet, as a picture of its own.
-  iconPicture(sprite) {
+  // One icon cut out of its sheet, into a box (left, top, width, height) of a drawing.
+  drawIcon(context, sprite, box) {
     const [number, cell] = this.data.sprites[sprite];
     const { image, width, height, columns, gutter } = this.data.sheets[number];
-    const canvas = make("canvas");
-    Object.assign(canvas, { width, height });
     const left = (cell % columns) * (width + 2 * gutter) + gutter;
     const top = Math.floor(cell / columns) * (height + 2 * gutter) + gutter;
-    canvas.getContext("2d").drawImage(image, left, top, width, height, 0, 0, width, height);
+    context.drawImage(image, left, top, width, height, ...box);
+  }
+
+  // The same as a picture of its own.
+  iconPicture(sprite) {
+    const { width, height } = this.data.sheets[this.data.sprites[sprite][0]];
+    const canvas = make("canvas");
+    Object.assign(canvas, { width, height });
+    this.drawIcon(canvas.getContext("2d"), sprite, [0, 0, width, height]);
     return canvas.toDataURL();
   }
 
@@ -133,10 +141,17 @@ class Page {
 
   // Changes
 
-  pointAtPlace(place) {
+  pointAtPlace(place, teller = null) {
     const before = this.cells();
+    const heard = this.teller;
     this.place.over = place;
-    if (this.cells() !== before || !place) this.update();
+    this.teller = teller;
+    if (this.cells() !== before || !place || teller !== heard) this.update();
+  }
+
+  hear(teller) {
+    this.teller = teller;
+    this.stage?.update();
   }
 
   pinPlace(place) {
@@ -145,8 +160,7 @@ class Page {
   }
 
   // Arrows pin as they go: what they chose must outlast the focus that Tab takes elsewhere.
-  moveCell([down, right]) {
-    const spot = this.spot();
+  moveCell([down, right], spot) {
     const [rows, columns] = spot.grid;
     const index = this.state(spot);
     const row = Math.min(rows - 1, Math.max(0, Math.floor(index / columns) + down));

@@ -3,6 +3,7 @@
 
 // The most opaque a cell gets, so that the photograph stays readable below it.
 const MOST_INK = 0.88;
+const WHOLE = [0, 0, 1, 1];
 
 function make(tag, className = "", text = "") {
   const node = document.createElement(tag);

@@ -68,16 +68,19 @@ class Gestures {
     if (mark && !this.touch) this.page.pointAtMark(mark);
   }
 
+  // A picture of a part of the photograph says which; one of cells also says whose, and tells them.
   sensePlaces(node) {
+    const [top, left, bottom, right] = node.extent ?? WHOLE;
     const placeOf = (event) => {
       const box = node.getBoundingClientRect();
-      return [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
+      const [down, along] = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
+      return [top + down * (bottom - top), left + along * (right - left)];
     };
     const mouse = (event) => event.pointerType !== "touch";
     node.classList.add("senses");
-    node.addEventListener("pointermove", (event) => mouse(event) && this.page.pointAtPlace(placeOf(event)));
+    node.addEventListener("pointermove", (event) => mouse(event) && this.page.pointAtPlace(placeOf(event), node.teller));
     node.addEventListener("pointerleave", (event) => mouse(event) && this.page.pointAtPlace(null));
-    node.addEventListener("click", (event) => this.clickPlace(placeOf(event)));
+    node.addEventListener("click", (event) => this.clickPlace(placeOf(event), node));
   }
 
   click(event) {
@@ -88,7 +91,7 @@ class Gestures {
     else if (viewed) this.page.showView(viewed.dataset.view, true);
     else if (event.target.closest(".smoother")) this.page.stage.smooth();
     else if (mark) this.clickMark(mark, event.target.closest(".icon"));
-    else if (this.touch && !event.target.closest(".picture")) this.forgetPreview();
+    else if (this.touch && !event.target.closest(".picture, .band")) this.forgetPreview();
   }
 
   clickMark(mark, icon) {
@@ -97,15 +100,15 @@ class Gestures {
     else this.page.pinMark(mark);
   }
 
-  clickPlace(place) {
-    const spot = this.page.spot();
+  clickPlace(place, { spot = this.page.spot(), teller }) {
     const same = (other) => other && cellAt(spot, other) === cellAt(spot, place);
-    if (this.touch && !same(this.previewedPlace)) this.page.pointAtPlace(place);
+    if (this.touch && !same(this.previewedPlace)) this.page.pointAtPlace(place, teller);
     else this.page.pinPlace(same(this.page.place.pinned) ? null : place);
   }
 
   forgetPreview() {
     this.page.place.over = null;
+    this.page.teller = null;
     this.page.pointAtNothing();
   }
 
@@ -119,16 +122,20 @@ class Gestures {
     const mark = event.target.closest(".mark");
     const panel = event.target.closest("[data-panel]");
     let done = false;
-    if (event.target.closest("[data-stage]")) done = this.keyOnStage(event.key);
+    const picture = event.target.closest("[data-stage], .mosaic");
+    if (picture) done = this.keyOnPicture(event.key, picture);
     else if (mark) done = this.keyOnMark(event.key, mark);
     else if (panel === event.target && event.key === "ArrowDown") done = this.step(panel, null, 0);
     if (done) event.preventDefault();
   }
 
-  keyOnStage(key) {
+  keyOnPicture(key, picture) {
     if (!this.page.spatial.length) return false;
-    if (ARROWS[key]) this.page.moveCell(ARROWS[key]);
-    else if (key === "Enter") this.clickPlace(middleOf(this.page.spot(), this.page.state(this.page.spot())));
+    const { spot = this.page.spot(), teller = null } = picture;
+    this.page.teller = teller;
+    if (ARROWS[key]) this.page.moveCell(ARROWS[key], spot);
+    else if (key === "Enter") this.clickPlace(middleOf(spot, this.page.state(spot)), picture);
+    else if (key === " " && teller) teller.enlarge();
     else return false;
     return true;
   }

@@ -59,5 +59,7 @@ class StageView {
 
 const PANEL_KINDS = {
   bars: (...given) => new Bars(...given),
+  cells: (...given) => new Mosaic(...given),
+  sankey: (...given) => new Flows(...given),
   overlay: (body, panel, page) => new (panel.stage && page.photo ? StageView : PhotoOverlay)(body, panel, page),
 };

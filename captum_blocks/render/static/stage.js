@@ -129,8 +129,9 @@ class Stage {
 
   read(fields) {
     const spot = this.page.spot();
-    const atom = this.page.atom.over;
-    if (atom !== null) this.readout.textContent = this.page.overMark.detail || this.page.overMark.label;
+    const { atom, overMark, teller } = this.page;
+    const told = atom.over !== null ? overMark.detail || overMark.label : teller?.tell();
+    if (told) this.readout.textContent = told;
     else this.readout.textContent = spot ? this.tellCell(spot, fields) : "";
   }
 

@@ -1,0 +1,100 @@
+"""A mosaic of icons on paper: the cells of a layer's grid, and the chosen one enlarged beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from captum_blocks.render._blocks import Block, below, beside, paragraph
+from captum_blocks.render.paper import INK, QUIET, Paper
+from captum_blocks.scene import Cell, Cells, Scene
+
+SMALL = 7.5
+WIDEST, LENS, SPACE = 3.0, 0.98, 0.15
+# The pixels of the widest mosaic; no cell needs more than its icon has.
+MOSAIC_PIXELS, CELL_PIXELS = 1280, 128
+EMPTY = (244, 245, 247)
+
+
+def print_cells(panel: Cells, frame: Sequence[Cell], scene: Scene, width: float) -> Block:
+    """The mosaic in the shape of the photograph, the default cell outlined and enlarged."""
+    side = min(WIDEST, width)
+    spot = spot_of(panel, scene)
+    mosaic = _mosaic(panel, frame, scene, side, spot)
+    rest = width - side - SPACE
+    if rest < LENS:
+        return below([mosaic, _lens(frame[spot], scene, width)], 0.05)
+    return beside([mosaic, _lens(frame[spot], scene, rest)], (side, rest), SPACE)
+
+
+def spot_of(panel: Cells, scene: Scene) -> int:
+    """The cell chosen by default: the selection's; where there is no selection, the largest."""
+    name = panel.highlights or panel.sets
+    selection = scene.selection(name) if name else None
+    if selection is not None and selection.grid == panel.grid:
+        return selection.default
+    sizes = [cell.size for cell in panel.frames[0]]
+    return sizes.index(max(sizes))
+
+
+def drawn(panel: Cells, frame: Sequence[Cell], scene: Scene, aspect: float) -> np.ndarray:
+    """The cells as one picture (y, x, rgb), quiet where there is no icon.
+
+    Args:
+        panel: whose grid it is.
+        frame: its cells, row by row.
+        scene: with the icons.
+        aspect: width of the whole over its height.
+    """
+    rows, columns = panel.grid
+    wide = min(CELL_PIXELS, MOSAIC_PIXELS // columns)
+    high = max(1, round(wide * columns / (rows * aspect)))
+    canvas = np.full((rows * high, columns * wide, 3), EMPTY, np.uint8)
+    for index, cell in enumerate(frame):
+        size = (round(wide * cell.size**0.5), round(high * cell.size**0.5))
+        if cell.mark.sprite is None or min(size) < 1:
+            continue
+        icon = Image.fromarray(scene.sprites[cell.mark.sprite].pixels)
+        top = (index // columns) * high + (high - size[1]) // 2
+        left = (index % columns) * wide + (wide - size[0]) // 2
+        canvas[top : top + size[1], left : left + size[0]] = np.asarray(
+            icon.resize(size, Image.Resampling.LANCZOS)
+        )
+    return canvas
+
+
+def _mosaic(panel: Cells, frame: Sequence[Cell], scene: Scene, width: float, spot: int) -> Block:
+    aspect = _aspect(panel, scene)
+    height = width / aspect
+    rows, columns = panel.grid
+    picture = drawn(panel, frame, scene, aspect)
+
+    def draw(paper: Paper, x: float, y: float) -> None:
+        paper.picture(picture, x, y, width, height)
+        row, column = divmod(spot, columns)
+        corner = (x + column * width / columns, y + row * height / rows)
+        cell = (width / columns, height / rows)
+        for colour, line in ((INK, 2.2), ("white", 1.1)):
+            paper.box(*corner, *cell, fill=False, edgecolor=colour, linewidth=line)
+
+    return Block(height, draw)
+
+
+def _aspect(panel: Cells, scene: Scene) -> float:
+    """Width over height of the part of the photograph that the grid covers."""
+    if scene.photo is None:
+        return panel.grid[1] / panel.grid[0]
+    top, left, bottom, right = panel.extent
+    height, width = scene.photo.pixels.shape[:2]
+    return float((right - left) * width / ((bottom - top) * height))
+
+
+def _lens(cell: Cell, scene: Scene, width: float) -> Block:
+    def draw(paper: Paper, x: float, y: float) -> None:
+        if cell.mark.sprite is not None:
+            paper.picture(scene.sprites[cell.mark.sprite].pixels, x, y, LENS, LENS)
+
+    words = paragraph(cell.mark.detail or cell.mark.label, width, SMALL, color=QUIET)
+    return below([Block(LENS, draw), words], 0.05)

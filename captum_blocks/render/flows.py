@@ -1,0 +1,80 @@
+"""How flows stack up at both of their ends, in the unit of their values."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import floor, log10
+
+from captum_blocks.scene import Flow, Sankey
+
+# A scale is read off best where it is some tenth of the whole picture.
+STEP_SHARE = 0.12
+
+
+@dataclass(frozen=True)
+class Band:
+    """A flow with its upper edge at the source and at the target, from the upper end of each."""
+
+    flow: Flow
+    start: float
+    end: float
+
+    @property
+    def width(self) -> float:
+        """The magnitude of the flow."""
+        return abs(self.flow.value)
+
+
+def bands(frame: Iterable[Flow]) -> list[Band]:
+    """The flows of a frame, stacked; the widest first, so that no thin one is covered.
+
+    At its source a flow stands in the order of the targets, at its target in that of the sources.
+
+    >>> [(band.start, band.end) for band in bands((Flow(0, 0, -1.0), Flow(0, 1, 2.0)))]
+    [(1.0, 0.0), (0.0, 0.0)]
+    """
+    left: dict[int, float] = defaultdict(float)
+    right: dict[int, float] = defaultdict(float)
+    placed = []
+    for flow in sorted(frame, key=lambda flow: (flow.source, flow.target)):
+        band = Band(flow, left[flow.source], right[flow.target])
+        left[flow.source] += band.width
+        right[flow.target] += band.width
+        placed.append(band)
+    return sorted(placed, key=lambda band: -band.width)
+
+
+def thickness(panel: Sankey) -> tuple[list[float], list[float]]:
+    """What each mark of the left and of the right column holds at most in any frame."""
+    left, right = [0.0] * len(panel.left), [0.0] * len(panel.right)
+    for frame in panel.frames:
+        for marks, ends in ((left, "source"), (right, "target")):
+            for mark in range(len(marks)):
+                held = sum(abs(flow.value) for flow in frame if getattr(flow, ends) == mark)
+                marks[mark] = max(marks[mark], held)
+    return left, right
+
+
+def whole(panel: Sankey) -> float:
+    """The magnitude of all flows together, in the frame where that is largest.
+
+    >>> whole(Sankey("flows", frames=((Flow(0, 0, -1.0), Flow(0, 1, 2.0)),)))
+    3.0
+    """
+    return max((sum(abs(flow.value) for flow in frame) for frame in panel.frames), default=0.0)
+
+
+def scale_step(panel: Sankey) -> float:
+    """A round number to print the scale by: 1, 2 or 5 times a power of ten; 0 where nothing flows.
+
+    >>> scale_step(Sankey("flows", frames=((Flow(0, 0, -10.0), Flow(0, 1, 20.0)),)))
+    2.0
+    """
+    most = STEP_SHARE * whole(panel)
+    if most <= 0:
+        return 0.0
+    power = floor(log10(most))
+    lead = max(lead for lead in (1, 2, 5) if lead <= max(1.0, most / 10.0**power))
+    return float(f"{lead}e{power}")

@@ -1,0 +1,112 @@
+// A layer's positions as a mosaic in the shape of the photograph, and one of them enlarged.
+
+// As many pixels as a sharp screen shows of the widest mosaic; no cell needs more than its icon has.
+const MOSAIC_PIXELS = 1280;
+const CELL_PIXELS = 128;
+
+class Mosaic {
+  constructor(body, panel, page) {
+    Object.assign(this, { panel, page, spot: this.spotOf(panel, page) });
+    this.node = this.picture();
+    this.cell = make("span", "cell");
+    this.node.append(this.canvas(), this.cell);
+    this.lens = make("div", "lens");
+    this.icon = this.button();
+    this.words = make("p", "caption");
+    this.lens.append(this.icon, this.words);
+    const around = make("div", "around");
+    around.append(this.node, this.lens);
+    body.append(around);
+  }
+
+  // Like a spatial selection, on the panel's own grid: a place picks a cell, else the default one.
+  spotOf({ grid, extent, highlights, sets, frames, sizes }, page) {
+    const followed = page.selections.get(highlights || sets);
+    const own = { grid, extent };
+    if (followed?.grid) return { ...own, default: cellAt(own, middleOf(followed, followed.default)) };
+    return { ...own, default: sizes[0].indexOf(Math.max(...sizes[0])) };
+  }
+
+  picture() {
+    const node = make("div", "picture mosaic");
+    const { title, extent } = this.panel;
+    Object.assign(node, { tabIndex: 0, extent, spot: this.spot, teller: this });
+    node.setAttribute("role", "application");
+    node.setAttribute("aria-label", `${title}: point at a place, or move with the arrow keys`);
+    node.style.aspectRatio = this.aspect();
+    return node;
+  }
+
+  // Width over height of the part of the photograph that the grid covers.
+  aspect() {
+    const { extent: [top, left, bottom, right], grid: [rows, columns] } = this.panel;
+    const { photo } = this.page;
+    if (!photo) return columns / rows;
+    return ((right - left) * photo.naturalWidth) / ((bottom - top) * photo.naturalHeight);
+  }
+
+  canvas() {
+    const [rows, columns] = this.panel.grid;
+    const wide = Math.min(CELL_PIXELS, Math.floor(MOSAIC_PIXELS / columns));
+    const high = Math.round((wide * columns) / (rows * this.aspect()));
+    const canvas = make("canvas", "cells");
+    Object.assign(canvas, { width: wide * columns, height: high * rows });
+    this.drawing = canvas.getContext("2d");
+    this.drawing.imageSmoothingQuality = "high";
+    this.pitch = [wide, high];
+    placeAt(canvas, WHOLE);
+    return canvas;
+  }
+
+  button() {
+    const button = make("button");
+    button.type = "button";
+    button.addEventListener("click", () => this.enlarge());
+    return button;
+  }
+
+  show(frame) {
+    this.numbers = this.panel.frames[frame];
+    const { width, height } = this.drawing.canvas;
+    this.drawing.clearRect(0, 0, width, height);
+    this.numbers.forEach((number, index) => this.draw(number, index, this.panel.sizes[frame][index]));
+  }
+
+  // A size is a share of the cell's area.
+  draw(number, index, size) {
+    const [, , sprite] = this.page.atomAt(number);
+    if (sprite === null || size <= 0) return;
+    const columns = this.panel.grid[1];
+    const [wide, high] = this.pitch;
+    const side = Math.sqrt(size);
+    const left = wide * ((index % columns) + (1 - side) / 2);
+    const top = high * (Math.floor(index / columns) + (1 - side) / 2);
+    this.page.drawIcon(this.drawing, sprite, [left, top, side * wide, side * high]);
+  }
+
+  follow() {
+    const index = this.page.state(this.spot);
+    placeAt(this.cell, cellBox({ grid: this.panel.grid, extent: WHOLE }, index));
+    const number = this.numbers[index];
+    if (number === this.number) return;
+    this.number = number;
+    const [, label, sprite] = this.page.atomAt(number);
+    this.words.textContent = this.tell();
+    this.icon.className = sprite === null ? "unpictured" : "icon";
+    this.icon.disabled = sprite === null;
+    this.icon.setAttribute("aria-label", sprite === null ? `No picture of ${label}` : `Enlarge ${label}`);
+    if (sprite === null) this.icon.style.background = "";
+    else dressAs(this.icon, this.page, sprite);
+  }
+
+  // What the readout says while this panel is pointed at.
+  tell() {
+    const [atom, , detail] = this.page.data.marks[this.number];
+    return detail || this.page.data.atoms[atom][1];
+  }
+
+  enlarge() {
+    const [atom, , detail] = this.page.data.marks[this.number];
+    if (this.page.data.atoms[atom][2] !== null) enlarge(this.page, { atom, detail });
+  }
+}

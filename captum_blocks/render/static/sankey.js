@@ -1,0 +1,176 @@
+// Flows between two columns of marks: width is magnitude on one scale, colour is sign.
+
+// Pixels that all flows together are wide, the least a mark takes, and the space between marks.
+const FULL = 260;
+const LEAST_SLOT = 60;
+const BETWEEN = 6;
+// Bands thinner than this, in pixels, are drawn as a line, or are hard to point at.
+const HAIR = 1;
+const SLIM = 7;
+const SVG = "http://www.w3.org/2000/svg";
+
+class Flows {
+  constructor(body, panel, page) {
+    Object.assign(this, { panel, page, band: null, unit: panel.whole > 0 ? FULL / panel.whole : 0 });
+    const sides = [panel.left, panel.right].map((numbers, side) => this.column(numbers, side));
+    this.height = Math.max(...sides.map((side) => side.needed));
+    sides.forEach((side) => this.spread(side));
+    this.sides = sides;
+    this.drawing = draw("svg", { viewBox: `0 0 100 ${this.height}`, height: this.height, preserveAspectRatio: "none" });
+    this.drawing.setAttribute("aria-hidden", "true");
+    this.listen();
+    this.place = make("div", "flows");
+    const [left, right] = panel.titles;
+    this.place.append(labelled(left), make("span"), labelled(right), sides[0].list, this.drawing, sides[1].list);
+    body.append(this.legend(), this.place);
+  }
+
+  column(numbers, side) {
+    const list = make("ul", `marks ${side ? "right" : "left"}`);
+    const nodes = numbers.map((number) => this.node(number));
+    list.append(...nodes);
+    const slots = this.panel.thickness[side].map((size) => Math.max(LEAST_SLOT, this.unit * size));
+    const needed = slots.reduce((sum, slot) => sum + slot + BETWEEN, 0);
+    return { list, nodes, slots, needed };
+  }
+
+  // The shorter column takes as much room as the other.
+  spread({ list, nodes, slots, needed }) {
+    const space = BETWEEN + (this.height - needed) / nodes.length;
+    let top = space / 2;
+    list.style.height = `${this.height}px`;
+    nodes.forEach((node, i) => {
+      Object.assign(node, { top, slot: slots[i] });
+      node.style.top = `${top}px`;
+      node.style.height = `${slots[i]}px`;
+      top += slots[i] + space;
+    });
+  }
+
+  node(number) {
+    const [, label, sprite, , hue, role] = this.page.atomAt(number);
+    const node = make("li");
+    identify(node, number, this.page);
+    node.classList.toggle("hued", hue !== null);
+    const words = make("span", "words");
+    const stem = make("span", `stem ${role === "remainder" ? "patterned" : ""}`);
+    Object.assign(node, { sum: make("span", "sum"), fill: make("span", "fill plain") });
+    stem.append(node.fill);
+    words.append(nameNode(this.page, label, hue), node.sum);
+    node.append(words, ...(sprite === null ? [] : [iconNode(this.page, sprite, label)]), stem);
+    return node;
+  }
+
+  legend() {
+    const legend = make("p", "sign-legend scale");
+    const ruler = make("span", "ruler");
+    ruler.style.height = `${this.unit * this.panel.step}px`;
+    const scale = make("span", "", `= ${formatNumber(this.panel.step)} ${this.panel.unit}`.trim());
+    legend.append(make("span", "swatch supports"), make("span", "", "supports"));
+    legend.append(make("span", "swatch opposes"), make("span", "", "opposes"), ruler, scale);
+    return legend;
+  }
+
+  show(frame) {
+    this.flows = this.panel.frames[frame];
+    this.sides.forEach(({ nodes }, side) => nodes.forEach((node, i) => this.stand(node, side, i)));
+    this.bands = this.flows.map((flow, i) => this.ribbon(flow, i));
+    this.drawing.replaceChildren(...this.bands);
+    this.tellSums(() => true);
+  }
+
+  // The stem of a mark is as long as its flows are wide, in the middle of its slot.
+  stand(node, side, index) {
+    const own = this.flows.filter((flow) => flow[side] === index);
+    const length = this.unit * own.reduce((sum, flow) => sum + Math.abs(flow[2]), 0);
+    node.start = node.top + (node.slot - length) / 2;
+    node.fill.style.height = `${length}px`;
+  }
+
+  ribbon([source, target, value, start, end, detail], index) {
+    const band = draw("g", { class: `band ${value < 0 ? "opposes" : "supports"}` });
+    const width = this.unit * Math.abs(value);
+    const from = this.sides[0].nodes[source];
+    const to = this.sides[1].nodes[target];
+    const [left, right] = [from.start + this.unit * start, to.start + this.unit * end];
+    band.classList.toggle("rest", [from, to].some((node) => node.classList.contains("remainder")));
+    band.dataset.band = index;
+    const line = `M0,${left + width / 2}${curve(0, left + width / 2, 100, right + width / 2)}`;
+    const outline = `M0,${left}${curve(0, left, 100, right)}V${right + width}${curve(100, right + width, 0, left + width)}Z`;
+    band.append(draw("path", width < HAIR ? { d: line, class: "hair" } : { d: outline }));
+    if (width < SLIM) band.append(draw("path", { d: line, class: "reach" }));
+    // Beside a photograph the readout tells the detail; elsewhere the browser's own hint does.
+    if (!this.page.stage) band.append(draw("title", {}, detail));
+    return band;
+  }
+
+  // A mark pointed at isolates its bands; the marks at their other ends tell what they got of it.
+  light(key, pinned) {
+    const lit = this.sides.map(({ nodes }) => nodes.map((node) => node.dataset.key === key));
+    const known = lit.flat().includes(true);
+    const own = ([source, target]) => lit[0][source] || lit[1][target];
+    this.place.classList.toggle("has-lit", known);
+    this.bands.forEach((band, i) => band.classList.toggle("lit", known && own(this.flows[i])));
+    this.sides.forEach(({ nodes }, side) =>
+      nodes.forEach((node, i) => {
+        const joined = this.flows.some((flow) => flow[side] === i && flow[2] !== 0 && own(flow));
+        node.classList.toggle("lit", lit[side][i] || (known && joined));
+        node.classList.toggle("pinned", node.dataset.key === pinned);
+      }),
+    );
+    this.tellSums(known ? own : () => true);
+  }
+
+  tellSums(counts) {
+    this.sides.forEach(({ nodes }, side) =>
+      nodes.forEach((node, i) => {
+        const own = this.flows.filter((flow) => flow[side] === i && counts(flow));
+        node.sum.textContent = formatNumber(own.length ? own.reduce((sum, flow) => sum + flow[2], 0) : null, true);
+      }),
+    );
+  }
+
+  listen() {
+    const bandOf = (event) => event.target.closest("[data-band]");
+    this.drawing.addEventListener("pointerover", (event) => this.pointAt(bandOf(event)));
+    this.drawing.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.pointAt(null));
+    this.drawing.addEventListener("click", (event) => this.pointAt(bandOf(event)));
+  }
+
+  pointAt(band) {
+    this.band = band && Number(band.dataset.band);
+    this.page.hear(band && this);
+    this.follow();
+  }
+
+  // A band steps forward for as long as nothing else is told.
+  follow() {
+    if (this.page.teller !== this) this.band = null;
+    this.bands.forEach((band, i) => band.classList.toggle("pointed", i === this.band));
+    this.drawing.classList.toggle("has-pointed", this.band !== null);
+  }
+
+  // What the readout says while a band is pointed at.
+  tell() {
+    return this.band === null ? "" : this.flows[this.band][5];
+  }
+}
+
+function draw(tag, attributes, text = "") {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.textContent = text;
+  return node;
+}
+
+// Level at both ends, so that bands leave and arrive at right angles to the stems.
+function curve(fromX, fromY, toX, toY) {
+  const middle = (fromX + toX) / 2;
+  return `C${middle},${fromY} ${middle},${toY} ${toX},${toY}`;
+}
+
+function labelled(title) {
+  const node = make("span", "side-title");
+  node.append(labelNode(title));
+  return node;
+}

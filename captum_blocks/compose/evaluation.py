@@ -108,7 +108,8 @@ def _tokens(source: Substrate, context: Context) -> Tensor | None:
 
 
 def _some(tokens: Tensor | None, source: Substrate) -> Tensor:
-    if tokens is None or not tokens.shape[1]:
+    """(image, [class,] token, channel), or an error where there is no token."""
+    if tokens is None or not tokens.shape[-2]:
         raise InvalidArgument(f"{source.layer!r} has no class or register tokens")
     return tokens
 
@@ -127,6 +128,8 @@ def _attribution(content: Attribution, context: Context) -> Value:
         return _between_layers(content, context)
     maps, residual, tokens, notes = _attribution_maps(content, out, context)
     atom = "tokens" if source.atom == "token" else source.atom
+    if source.atom == "token":
+        tokens = _some(tokens, source)
     found = to_atoms(atom, maps, tokens, residual)
     axes = ("image", "class", *found.axes)
     coords = spans(**dict(zip(axes, found.data.shape, strict=True)))
@@ -150,6 +153,9 @@ def _attribution(content: Attribution, context: Context) -> Value:
 def _between_layers(content: Attribution, context: Context) -> Value:
     """From atoms of a layer to atoms of a later one."""
     source, target = content.source, content.target
+    for substrate in (source, target):
+        if substrate.atom == "token" and isinstance(substrate.layer, Hidden):
+            _some(context.tokens(substrate.layer.layer), substrate)
     data, rest = context.between(source, target, content.method)
     axes = ("image", *(f"to_{axis}" for axis in SOURCE_AXES[target.atom]))
     axes += SOURCE_AXES[source.atom]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from importlib.metadata import PackageNotFoundError, version
 
+from torch import Tensor
+
 from captum_blocks import __version__
 from captum_blocks.compose.context import Context
 from captum_blocks.compose.icons import Quality, Wanted
@@ -71,12 +73,11 @@ def left_out(value: Value, coverage: float, icons: bool) -> str:
         parts.append(f"showing {shown} of {size} {PLURALS.get(axis, axis)}{_share(value)}")
     residual = value.remainder.get("residual")
     if residual is not None and value.target is not None:
-        held = ", ".join(number(part) for part in residual[0].tolist())
-        whole = ", ".join(number(part) for part in value.total[0].tolist())
+        held, whole = (", ".join(_numbers(part)) for part in (residual, value.total))
         parts.append(f"left over by the groups: {held} of {whole}")
     tokens = value.remainder.get("tokens")
     if tokens is not None:
-        held = ", ".join(number(part) for part in tokens[0].tolist())
+        held = ", ".join(_numbers(tokens))
         parts.append(f"class and register tokens, which have no position, hold {held}")
     if icons and coverage < 0.9995:
         parts.append(
@@ -86,15 +87,20 @@ def left_out(value: Value, coverage: float, icons: bool) -> str:
     return "; ".join(parts)
 
 
+def _numbers(held: Tensor) -> list[str]:
+    """The numbers of the one photograph, one for each target."""
+    return [number(part) for part in held[0].reshape(-1).tolist()]
+
+
 def _share(value: Value) -> str:
     """The share of the whole attribution that is shown, by magnitude of the sums."""
     if value.target is None or "elsewhere" in value.remainder:
         return ""
-    total = value.total[0]
-    shown = total - value.remainder["not shown"][0]
-    shares = [
-        f"{number(part)} of {number(whole)}" for part, whole in zip(shown, total, strict=True)
-    ]
+    if value.target_axes not in ((), ("class",)):
+        return ""
+    shown = value.total - value.remainder["not shown"]
+    pairs = zip(_numbers(shown), _numbers(value.total), strict=True)
+    shares = [f"{part} of {whole}" for part, whole in pairs]
     return ", " + " and ".join(shares) + f" {value.unit}"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from captum_blocks.render._blocks import Block, below, beside, paragraph
-from captum_blocks.render.paper import INK, QUIET, Paper
+from captum_blocks.render.paper import INK, LINE, QUIET, Paper
 from captum_blocks.scene import Cell, Cells, Scene
 
 SMALL = 7.5
@@ -16,6 +16,8 @@ WIDEST, LENS, SPACE = 3.0, 0.98, 0.15
 # The pixels of the widest mosaic; no cell needs more than its icon has.
 MOSAIC_PIXELS, CELL_PIXELS = 1280, 128
 EMPTY = (244, 245, 247)
+# Where there is no picture, its size is still told, quietly.
+GHOST = (229, 230, 232)
 
 
 def print_cells(panel: Cells, frame: Sequence[Cell], scene: Scene, width: float) -> Block:
@@ -54,15 +56,19 @@ def drawn(panel: Cells, frame: Sequence[Cell], scene: Scene, aspect: float) -> n
     canvas = np.full((rows * high, columns * wide, 3), EMPTY, np.uint8)
     for index, cell in enumerate(frame):
         size = (round(wide * cell.size**0.5), round(high * cell.size**0.5))
-        if cell.mark.sprite is None or min(size) < 1:
+        if min(size) < 1:
             continue
-        icon = Image.fromarray(scene.sprites[cell.mark.sprite].pixels)
         top = (index // columns) * high + (high - size[1]) // 2
         left = (index % columns) * wide + (wide - size[0]) // 2
-        canvas[top : top + size[1], left : left + size[0]] = np.asarray(
-            icon.resize(size, Image.Resampling.LANCZOS)
-        )
+        canvas[top : top + size[1], left : left + size[0]] = _pixels(cell, scene, size)
     return canvas
+
+
+def _pixels(cell: Cell, scene: Scene, size: tuple[int, int]) -> np.ndarray:
+    if cell.mark.sprite is None:
+        return np.array(GHOST, np.uint8)
+    icon = Image.fromarray(scene.sprites[cell.mark.sprite].pixels)
+    return np.asarray(icon.resize(size, Image.Resampling.LANCZOS))
 
 
 def _mosaic(panel: Cells, frame: Sequence[Cell], scene: Scene, width: float, spot: int) -> Block:
@@ -93,7 +99,9 @@ def _aspect(panel: Cells, scene: Scene) -> float:
 
 def _lens(cell: Cell, scene: Scene, width: float) -> Block:
     def draw(paper: Paper, x: float, y: float) -> None:
-        if cell.mark.sprite is not None:
+        if cell.mark.sprite is None:
+            paper.box(x, y, LENS, LENS, fill=False, edgecolor=LINE, linewidth=0.5, linestyle="--")
+        else:
             paper.picture(scene.sprites[cell.mark.sprite].pixels, x, y, LENS, LENS)
 
     words = paragraph(cell.mark.detail or cell.mark.label, width, SMALL, color=QUIET)

@@ -16,7 +16,8 @@ SMALL = 7.5
 # In inches: all flows together, the least a mark takes, the space between marks, the stem.
 FULL, LEAST_SLOT, BETWEEN, STEM = 2.2, 0.46, 0.06, 0.06
 ICON, SPACE = 0.4, 0.08
-WIDEST, SIDE_SHARE = 5.2, 0.3
+WIDEST, NARROW = 5.2, 4.0
+SIDE_SHARE, NARROW_SIDE_SHARE = 0.3, 0.37
 HAIR = 0.5
 BAND_ALPHA, REST_ALPHA = 0.5, 0.3
 
@@ -70,7 +71,7 @@ def _plan(panel: Sankey, frame: Sequence[Flow], scene: Scene, width: float) -> _
     height = max(sum(each) + BETWEEN * len(each) for each in slots)
     left = _column(panel.left, slots[0], [(f.source, f.value) for f in frame], unit, height)
     right = _column(panel.right, slots[1], [(f.target, f.value) for f in frame], unit, height)
-    side = SIDE_SHARE * width
+    side = (NARROW_SIDE_SHARE if width < NARROW else SIDE_SHARE) * width
     return _Plan(panel, scene, unit, (left, right), height, side, width - side)
 
 
@@ -93,7 +94,8 @@ def _column(
 def _legend(plan: _Plan) -> Block:
     step = flows.scale_step(plan.panel)
     length = plan.unit * step
-    height = max(length, line_height(SMALL))
+    # The same in every panel, so that columns side by side begin at one height.
+    height = max(FULL * flows.STEP_SHARE, line_height(SMALL))
     words = f"= {number(step)} {plan.panel.unit}".rstrip()
 
     def draw(paper: Paper, x: float, y: float) -> None:

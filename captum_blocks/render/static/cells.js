@@ -3,6 +3,8 @@
 // As many pixels as a sharp screen shows of the widest mosaic; no cell needs more than its icon has.
 const MOSAIC_PIXELS = 1280;
 const CELL_PIXELS = 128;
+// Where there is no picture, its size is still told, quietly.
+const GHOST = "rgb(128 128 128 / 13%)";
 
 class Mosaic {
   constructor(body, panel, page) {
@@ -75,13 +77,15 @@ class Mosaic {
   // A size is a share of the cell's area.
   draw(number, index, size) {
     const [, , sprite] = this.page.atomAt(number);
-    if (sprite === null || size <= 0) return;
     const columns = this.panel.grid[1];
     const [wide, high] = this.pitch;
     const side = Math.sqrt(size);
     const left = wide * ((index % columns) + (1 - side) / 2);
     const top = high * (Math.floor(index / columns) + (1 - side) / 2);
-    this.page.drawIcon(this.drawing, sprite, [left, top, side * wide, side * high]);
+    const box = [left, top, side * wide, side * high];
+    this.drawing.fillStyle = GHOST;
+    if (sprite === null) this.drawing.fillRect(...box);
+    else this.page.drawIcon(this.drawing, sprite, box);
   }
 
   follow() {

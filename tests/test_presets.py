@@ -12,6 +12,8 @@ PRESETS = {
     "predictions": cb.predictions(),
     "neuron_groups": cb.neuron_groups("late", 2),
     "semantic_dictionary": cb.semantic_dictionary("late", 2),
+    "activation_grid": cb.activation_grid("late"),
+    "group_attribution": cb.group_attribution("early", "late", groups=2),
     "channel_attribution": cb.channel_attribution("late", 3),
     "spatial_attribution": cb.spatial_attribution("early", "late"),
     "compare_classes": cb.compare_classes("late", "cat", 2),

@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.reduce.rows import wide
 
 ROWS_AT_ONCE = 4096
 FULL_EXCHANGES = 3
 MOST_PIVOTS = 500
-FEW_GROUPS = 8
-GUESSES = 20
+GUESSES = 40
+# Rows whose systems are solved together: few enough to be of similar size.
+ROWS_ALIKE = 64
 
 
 def encode(rows: Tensor, components: Tensor, l1: float = 0.0, l2: float = 0.0) -> Tensor:
@@ -34,9 +36,17 @@ def encode(rows: Tensor, components: Tensor, l1: float = 0.0, l2: float = 0.0) -
     Returns:
         The exact minimizer, differentiable with respect to ``rows``.
 
+    Raises:
+        InvalidArgument: the rows are not as wide as the components.
+
     >>> encode(torch.tensor([[2.0, -1.0]]), torch.eye(2)).tolist()
     [[2.0, 0.0]]
     """
+    if rows.ndim != 2 or components.ndim != 2 or rows.shape[1] != components.shape[1]:
+        raise InvalidArgument(
+            f"rows of shape {tuple(rows.shape)} and components of shape {tuple(components.shape)}: "
+            "give (position, channel) and (group, channel) with the same channels"
+        )
     gram, solve_dtype = _gram(components, l2)
     cross = (rows @ components.T).to(solve_dtype) - l1
     scores: Tensor = _NonNegative.apply(cross, gram)
@@ -71,12 +81,40 @@ class _NonNegative(torch.autograd.Function):
 
 def _solve_on(gram: Tensor, support: Tensor, right: Tensor) -> Tensor:
     """The linear system restricted to each row's support; zero elsewhere."""
-    inside = support.to(gram.dtype)
-    system = gram * inside[:, :, None] * inside[:, None, :]
-    outside = gram.diagonal().mean().clamp_min(torch.finfo(gram.dtype).tiny)
-    system = system + torch.diag_embed((1.0 - inside) * outside)
-    solved: Tensor = torch.linalg.solve_ex(system, right * inside)[0]
-    return solved * inside
+    k = len(gram)
+    # Entries that pad a row's support to its neighbours' size lie outside the matrix proper.
+    filler = gram.diagonal().mean().clamp_min(torch.finfo(gram.dtype).tiny)
+    padded = torch.block_diag(gram, filler * torch.eye(k, dtype=gram.dtype, device=gram.device))
+    sizes = support.sum(1)
+    steps = torch.arange(k, device=gram.device)
+    first = support.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    places = torch.where(steps < sizes[:, None], first, steps + k)
+    known = torch.cat([right, torch.zeros_like(right)], 1)
+    solved = torch.zeros_like(known)
+    order = sizes.argsort(stable=True)
+    at_once = max(ROWS_ALIKE, len(order) // 8)
+    for start in range(0, len(order), at_once):
+        part = order[start : start + at_once]
+        at = places[part, : int(sizes[part[-1]])]
+        found = _solve_positive(_minors(padded, at), known[part].gather(1, at))
+        solved[part] = torch.zeros_like(known[part]).scatter_(1, at, found)
+    return solved[:, :k]
+
+
+def _minors(matrix: Tensor, at: Tensor) -> Tensor:
+    """``(row, n, n)``: the matrix at each row's places ``(row, n)``."""
+    entries: Tensor = matrix.flatten()
+    return entries[(at * len(matrix))[:, :, None] + at[:, None, :]]
+
+
+def _solve_positive(systems: Tensor, right: Tensor) -> Tensor:
+    """Solutions ``(row, n)`` of positive definite systems, or of such as nearly are."""
+    factor, failed = torch.linalg.cholesky_ex(systems)
+    if bool(failed.any()):
+        general: Tensor = torch.linalg.solve_ex(systems, right)[0]
+        return general
+    solved: Tensor = torch.cholesky_solve(right[:, :, None], factor)
+    return solved[:, :, 0]
 
 
 def _pivot(cross: Tensor, gram: Tensor) -> Tensor:
@@ -108,17 +146,17 @@ def _pivot(cross: Tensor, gram: Tensor) -> Tensor:
 
 
 def _guess(cross: Tensor, gram: Tensor) -> Tensor:
-    """Where scores are positive, roughly: with many groups a cheap guess saves exact solves."""
-    if len(gram) <= FEW_GROUPS:
-        return cross
+    """Roughly where scores are positive: cheap steps, in single precision, save exact solves."""
     bound = torch.linalg.matrix_norm(gram, 2).clamp_min(torch.finfo(gram.dtype).tiny)
-    scores = ahead = torch.zeros_like(cross)
+    unit = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    step, pull = (unit - gram / bound).float(), (cross / bound).float()
+    scores: Tensor = pull.clamp_min(0.0)
+    ahead = scores
     momentum = 1.0
     for _ in range(GUESSES):
-        moved = torch.addmm(ahead * bound + cross, ahead, gram, alpha=-1.0)
-        moved = moved.div_(bound).clamp_min_(0.0)
+        moved = torch.addmm(pull, ahead, step).clamp_min_(0.0)
         following = (1.0 + (1.0 + 4.0 * momentum**2) ** 0.5) / 2.0
-        ahead = torch.add(moved, moved - scores, alpha=(momentum - 1.0) / following)
+        ahead = torch.lerp(scores, moved, 1.0 + (momentum - 1.0) / following)
         scores, momentum = moved, following
     return scores
 

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.reduce import encode
 from tests.reference.reduce_formulas import non_negative_least_squares
 
@@ -79,3 +80,28 @@ def test_silent_components_and_no_rows():
     assert scores.tolist() == [[0.0, 1.0], [0.0, 1.0]]
     assert encode(torch.ones(2, 3), torch.zeros(2, 3)).tolist() == [[0.0, 0.0]] * 2
     assert encode(torch.ones(0, 3), torch.eye(3)).shape == (0, 3)
+
+
+def test_many_groups_of_which_rows_hold_few_and_different_numbers():
+    generator = torch.Generator().manual_seed(7)
+    components = torch.rand(32, 80, generator=generator, dtype=torch.float64)
+    held = torch.rand(300, 32, generator=generator, dtype=torch.float64)
+    held = held * (torch.rand(300, 32, generator=generator) < torch.linspace(0, 1, 300)[:, None])
+    torch.testing.assert_close(encode(held @ components, components), held, atol=1e-9, rtol=0)
+
+
+def test_components_that_are_sums_of_others_are_no_obstacle():
+    data, components = problem(8, rows=80, groups=6, channels=20, shift=0.0)
+    repeated = torch.cat([components, components, components[:3] + components[3:]])
+    scores = encode(data, repeated)
+    torch.testing.assert_close(
+        scores @ repeated, encode(data, components) @ components, atol=1e-5, rtol=0
+    )
+    assert (scores >= 0).all()
+
+
+def test_widths_that_differ_are_refused():
+    with pytest.raises(
+        InvalidArgument, match=r"rows of shape \(3, 4\) and components of shape \(2, 5\): give"
+    ):
+        encode(torch.rand(3, 4), torch.rand(2, 5))

@@ -137,6 +137,7 @@ def check_place(inner: Attribution, layer: nn.Module, name: str) -> None:
     Raises:
         InvalidArgument: it was made for another one.
         UnsupportedMethod: it was made for several.
+        WrongType: it was made for a name.
     """
     if not isinstance(inner, LayerAttribution):
         return
@@ -144,10 +145,24 @@ def check_place(inner: Attribution, layer: nn.Module, name: str) -> None:
         raise UnsupportedMethod(
             f"{type(inner).__name__} was made for {len(inner.layer)} layers; make one per layer"
         )
+    check_layer_is_module(inner)
     if inner.layer is not layer:
         raise InvalidArgument(
             f"the {type(inner).__name__} given was made for another layer than {name!r}; "
             "make it for this one"
+        )
+
+
+def check_layer_is_module(inner: LayerAttribution) -> None:
+    """Whether a configured instance was made for a module, as Captum wants it.
+
+    Raises:
+        WrongType: it was made for a name, which Captum takes and cannot use.
+    """
+    if not isinstance(inner.layer, nn.Module):
+        raise WrongType(
+            f"the {type(inner).__name__} given was made for layer {inner.layer!r}; Captum takes "
+            f"the module itself, e.g. model.get_submodule({str(inner.layer)!r})"
         )
 
 

@@ -51,6 +51,7 @@ def ask(
     inputs: Any,
     activation: Tensor,
     arguments: Mapping[str, Any],
+    calls: int = 1,
 ) -> Any:
     """Captum's own answer, by whatever way round the method needs.
 
@@ -60,6 +61,7 @@ def ask(
         inputs: what the network takes, a tensor or a tuple.
         activation: of the layer, in its own layout; a method for inputs attributes to it.
         arguments: keyword arguments of ``attribute``.
+        calls: how often the layer runs in one forward pass; its last call is looked at.
     """
     kind, arguments = type(innermost(method)), dict(arguments)
     if catalogue.runs_on_head(kind):
@@ -76,8 +78,24 @@ def ask(
     # returns, and the copy keeps an in-place operation off the leaf that Captum puts there.
     stand_in = nn.Identity()
     mine = _prepared(method, stand_in, only)
-    with hooks.replace(layer, lambda output: stand_in(output).clone()):
+    with hooks.replace(layer, _on_last_call(lambda output: stand_in(output).clone(), calls)):
         return mine.attribute(inputs, **arguments)
+
+
+def _on_last_call(function: Callable[[Tensor], Tensor], calls: int) -> Callable[[Tensor], Tensor]:
+    """``function`` on the last of a layer's calls in a forward pass, and nothing on the others.
+
+    Some of Captum's methods exchange every output of their layer; the activation that they start
+    from is the last one.
+    """
+    count = 0
+
+    def exchange(output: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return output if count % calls else function(output)
+
+    return exchange
 
 
 def call(
@@ -101,7 +119,7 @@ def call(
         arguments["target"] = target
     if delta and "return_convergence_delta" in accepted:
         arguments["return_convergence_delta"] = True
-    answer = ask(method, layer, x, seen.activation, arguments)
+    answer = ask(method, layer, x, seen.activation, arguments, seen.calls)
     return tidied(answer, "return_convergence_delta" in arguments, seen.scores.shape[0])
 
 
@@ -142,6 +160,12 @@ def explained(name: str, layer: str) -> Iterator[None]:
 
 
 def _advice(name: str, message: str) -> str:
+    if "Cannot choose target column" in message:
+        return "wrap the network so that it returns (image, class), also for a single class"
+    if "Target not provided" in message:
+        return "give target=, the index of a class"
+    if "Target " in message:
+        return "give one class index, or one per image"
     if "LRP" in name:
         return (
             "LRP needs a rule for every module it passes: attribute to a convolution or linear "

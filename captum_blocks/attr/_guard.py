@@ -41,7 +41,8 @@ def unchanged(model: nn.Module) -> Iterator[None]:
             for name, kept in hooks.items():
                 _put_back(getattr(module, name), kept)
         for parameter, wanted in trainable:
-            parameter.requires_grad_(wanted)
+            if parameter.requires_grad != wanted:
+                parameter.requires_grad_(wanted)
 
 
 def _put_back(current: dict[Any, Any], kept: dict[Any, Any]) -> None:

@@ -15,6 +15,7 @@ from captum_blocks import hooks
 from captum_blocks.attr._guard import unchanged
 from captum_blocks.attr.head import Probe, check_input, probe
 from captum_blocks.attr.pooling import is_relaxed
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, resolve
 
 
@@ -63,7 +64,16 @@ def visiting(
 
 @contextmanager
 def quiet(module: nn.Module) -> Iterator[list[str]]:
-    """The module in evaluation mode with gradients on; yields what there is to tell about it."""
+    """The module in evaluation mode with gradients on; yields what there is to tell about it.
+
+    Raises:
+        InvalidArgument: the module's parameters were made under ``inference_mode``.
+    """
+    if any(parameter.is_inference() for parameter in module.parameters()):
+        raise InvalidArgument(
+            f"this {type(module).__name__} was made under torch.inference_mode(), so nothing can "
+            "be differentiated through it; build or load it outside of that context"
+        )
     notes = []
     if any(part.training for part in module.modules()):
         notes.append("the network was in training mode; it was evaluated in eval() mode")

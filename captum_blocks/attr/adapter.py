@@ -15,7 +15,14 @@ from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._building import Method
 from captum_blocks.attr._visit import Visit, quiet, visiting
 from captum_blocks.attr.group_attribution import GroupAttribution
-from captum_blocks.attr.head import check_input, check_targets, gradients, probe
+from captum_blocks.attr.head import (
+    check_input,
+    check_runs_once,
+    check_targets,
+    gradients,
+    probe,
+)
+from captum_blocks.attr.paths import LayerPathGradients
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.results import GroupResult, LayerResult
@@ -99,6 +106,17 @@ class LayerMethod:
         """How many forward passes of the batch ``x`` an attribution to ``n_targets`` classes costs.
 
         Runs the network once, as far as the layer, to see how large it is.
+
+        Args:
+            x: (image, ...), what the network takes.
+            n_targets: how many classes are asked for.
+
+        Returns:
+            Passes of the whole batch; ``attribute`` refuses more than ``MOST_FORWARD_PASSES``.
+
+        Raises:
+            UnusableLayer: the layer never runs.
+            InvalidArgument, WrongType: ``x`` is no float tensor of images.
         """
         with quiet(self.module), torch.no_grad():
             seen = hooks.run_until(self.module, {self.layer_name: self.layer}, check_input(x))
@@ -118,6 +136,10 @@ class LayerMethod:
             UnsupportedMethod: the method cannot do this layer, or would need more than
                 ``MOST_FORWARD_PASSES`` forward passes.
             InvalidArgument: targets out of range, activations that are not finite.
+            UnusableLayer: the layer never runs or has no gradient; or it runs several times, and
+                the method puts activations in. Methods of Captum that look at the layer itself
+                take its last call.
+            WrongType: ``x`` is no tensor, targets are no list of integers.
         """
         with self._visiting(x) as visit:
             answer = self._answer(visit, targets)
@@ -143,6 +165,7 @@ class LayerMethod:
         Raises:
             UnsupportedMethod: the method yields weights, which cannot be shared out.
             InvalidArgument: the reducer is not fitted, or was fitted on another width.
+            UnusableLayer, WrongType: as for ``attribute``.
         """
         if not self.contributes:
             raise _building.weights_refused(self.name)
@@ -236,6 +259,8 @@ class LayerMethod:
         return each * n_targets
 
     def _check_possible(self, visit: Visit, n_targets: int, with_weights: bool) -> None:
+        if self.on_head or issubclass(self.kind, LayerPathGradients):
+            check_runs_once(visit.seen.calls, self.layer_name)
         if self.name == "LayerGradCam" and visit.layout.kind != "NCHW":
             raise UnsupportedMethod(
                 f"LayerGradCam averages over axes that are not positions in the layout "

@@ -13,7 +13,7 @@ from captum_blocks import hooks
 from captum_blocks.attr import _building, _calling, catalogue, shapley
 from captum_blocks.attr._building import Method
 from captum_blocks.attr._visit import Visit, visiting
-from captum_blocks.attr.head import Head, check_targets, fast_head
+from captum_blocks.attr.head import Head, check_runs_once, check_targets, fast_head
 from captum_blocks.attr.reducers import Pieces, Reducer, fitted_components, take_apart
 from captum_blocks.attr.results import GroupResult
 from captum_blocks.errors import UnsupportedMethod
@@ -88,7 +88,12 @@ class GroupAttribution:
         return type(self.method) is ShapleyValues
 
     def forward_passes(self, n_targets: int, n_tokens: int = 0) -> int:
-        """How many passes of the head for one image and that many classes."""
+        """How many passes of the head one image costs.
+
+        Args:
+            n_targets: how many classes are asked for; exact Shapley values answer all at once.
+            n_tokens: how many class and register tokens the layer has.
+        """
         players = self.n_groups + 1 + (n_tokens > 0)
         if self._is_exact:
             return int(2**players)
@@ -107,11 +112,15 @@ class GroupAttribution:
             Groups, residual and tokens; together F(A) - F(0) for methods that are complete.
 
         Raises:
-            InvalidArgument: the reducer was fitted on another width; targets out of range.
+            InvalidArgument: the reducer was fitted on another width; targets out of range;
+                activations that are not finite.
+            UnusableLayer: the layer never runs, or several times.
+            WrongType: ``x`` is no tensor, targets are no list of integers.
             UnsupportedMethod: more than ``MOST_FORWARD_PASSES`` passes, or Captum refuses.
         """
         forward = self.method.forward_func
         with visiting(self.module, forward, self.layer, self.layer_name, self.layout, x) as visit:
+            check_runs_once(visit.seen.calls, self.layer_name)
             wanted = check_targets(targets, visit.seen.scores.shape[1])
             passes = self.forward_passes(len(wanted), visit.layout.prefix)
             catalogue.check_passes(passes, self.name, self.layer_name, len(wanted))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from captum.attr import Attribution, LayerAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_blocks import hooks
 from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._visit import quiet
+from captum_blocks.attr.head import Look, look, no_such_class
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
@@ -37,11 +36,12 @@ class LayerGroupAttribution(LayerAttribution):
         layout: where the layer keeps channels and positions; detected when None.
 
     Raises:
-        WrongType: something that is not a configured layer attribution.
+        WrongType: something that is not a configured layer attribution of a module.
         UnsupportedMethod: a method that yields weights or collapses the channels.
         InvalidArgument: the reducer is not fitted.
 
     >>> from captum.attr import LayerGradientXActivation
+    >>> import torch
     >>> class Halves:
     ...     components_ = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     ...     def transform(self, acts):
@@ -95,7 +95,9 @@ class LayerGroupAttribution(LayerAttribution):
             Prefix tokens belong to no group: they are all residual.
 
         Raises:
-            InvalidArgument: an argument the wrapped method does not have.
+            InvalidArgument: an argument the wrapped method does not have, a target out of range,
+                a reducer of another width, activations that are not finite.
+            UnusableLayer: the layer never runs, or returns nothing to attribute to.
             UnsupportedMethod: the wrapped method cannot do this layer, or does not add up as asked.
         """
         kwargs = self._checked(kwargs, return_residual)
@@ -104,18 +106,20 @@ class LayerGroupAttribution(LayerAttribution):
         call = {name: value for name, value in call.items() if value is not None}
         with _as_it_was(self.forward_func, self.layer):
             inputs = _private(inputs)
-            activation = self._activation(inputs, additional_forward_args)
+            seen = self._look(inputs, additional_forward_args)
+            _check_target(target, seen.output)
+            activation = seen.activation
             layout = resolve(self.layout, activation.shape)
             components = fitted_components(self.reducer).to(activation)
             check_width(components, activation, layout)
             scores = group_scores(self.reducer, activation, layout)
             value, delta = self._asked(
-                self.layer_attribution, inputs, activation, call, return_convergence_delta
+                self.layer_attribution, inputs, seen, call, return_convergence_delta
             )
             weights = None
             if _building.is_linear(self.layer_attribution):
                 twin = _building.weights_twin(inner)
-                weights = self._asked(twin, inputs, activation, call, False)[0]
+                weights = self._asked(twin, inputs, seen, call, False)[0]
         groups, residual = self._shared(activation, value, weights, scores, components, layout)
         extra = (residual,) * return_residual + (delta,) * return_convergence_delta
         return (groups, *extra) if extra else groups
@@ -148,32 +152,32 @@ class LayerGroupAttribution(LayerAttribution):
             )
         return _building.check_options(self.layer_attribution, kwargs, self._name)
 
-    def _activation(self, inputs: Any, additional: Any) -> Tensor:
+    def _look(self, inputs: Any, additional: Any) -> Look:
         arguments = inputs if isinstance(inputs, tuple) else (inputs,)
         if additional is not None:
             arguments += additional if isinstance(additional, tuple) else (additional,)
-        with torch.no_grad(), hooks.capture({"layer": self.layer}) as seen:
-            self.forward_func(*arguments)
-        return seen["layer"]
+        return look(self.forward_func, self.layer, type(self.layer).__name__, *arguments)
 
     def _asked(
         self,
         method: Attribution,
         inputs: Any,
-        activation: Tensor,
+        seen: Look,
         call: dict[str, Any],
         delta: bool,
     ) -> tuple[Tensor, Any]:
         with _calling.explained(self._name, type(self.layer).__name__):
             arguments = {**call, "return_convergence_delta": True} if delta else call
-            answer = _calling.ask(method, self.layer, inputs, activation, arguments)
+            answer = _calling.ask(
+                method, self.layer, inputs, seen.activation, arguments, seen.calls
+            )
         answer, found = answer if delta else (answer, None)
         while isinstance(answer, (tuple, list)):
             answer = answer[0]
-        if answer.shape != activation.shape:
+        if answer.shape != seen.activation.shape:
             raise UnsupportedMethod(
                 f"{self._name} answered with shape {tuple(answer.shape)} for a layer of shape "
-                f"{tuple(activation.shape)}; only a number per channel can be shared out"
+                f"{tuple(seen.activation.shape)}; only a number per channel can be shared out"
             )
         return answer.detach(), found.detach() if isinstance(found, Tensor) else found
 
@@ -212,9 +216,26 @@ def _inner_layer_method(method: Any) -> LayerAttribution:
         )
     if isinstance(inner.layer, (list, tuple)):
         raise UnsupportedMethod(f"{name} was made for several layers; make one per layer")
+    _building.check_layer_is_module(inner)
     if not catalogue.contributes(inner):
         raise _building.weights_refused(name)
     return inner
+
+
+def _check_target(target: Any, output: Any) -> None:
+    """Whether the classes asked for exist, where the network returns a table of them.
+
+    Negative ones count from the end, as everywhere in Captum.
+
+    Raises:
+        InvalidArgument: one does not.
+    """
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        return
+    asked = target.flatten().tolist() if isinstance(target, Tensor) else target
+    for wanted in asked if isinstance(asked, list) else [asked]:
+        if isinstance(wanted, int) and not -output.shape[1] <= wanted < output.shape[1]:
+            raise no_such_class(wanted, output.shape[1])
 
 
 def _private(inputs: Any) -> Any:

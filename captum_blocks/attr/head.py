@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import torch
@@ -91,38 +92,92 @@ class Probe:
     Attributes:
         activation: the layer's output in its own layout.
         scores: (image, class).
+        calls: how often the layer ran; the activation is that of its last call.
     """
 
     activation: Tensor
     scores: Tensor
+    calls: int = 1
 
     def one(self, image: int) -> Probe:
         """What one image of the batch gave, still as a batch."""
-        return Probe(self.activation[image : image + 1], self.scores[image : image + 1])
+        one = slice(image, image + 1)
+        return Probe(self.activation[one], self.scores[one], self.calls)
 
 
-def probe(forward: Callable[..., Any], layer: nn.Module, name: str, x: Tensor) -> Probe:
+@dataclass(frozen=True)
+class Look:
+    """What a layer and the network answered to any arguments.
+
+    Attributes:
+        activation: the layer's output on its last call, in its own layout.
+        output: what the network returned.
+        calls: how often the layer ran.
+    """
+
+    activation: Tensor
+    output: Any
+    calls: int
+
+
+def look(forward: Callable[..., Any], layer: nn.Module, name: str, *arguments: Any) -> Look:
     """Run the network once and check that the layer can be attributed to.
+
+    Args:
+        forward: the network.
+        layer: where to look.
+        name: of the layer, for the messages.
+        arguments: of the network; the first one counts the images.
 
     Raises:
         UnusableLayer: the layer never ran, or returned nothing to attribute to.
         InvalidArgument: an activation is not a number.
     """
-    with torch.no_grad(), hooks.capture({name: layer}) as seen:
-        scores = class_scores(forward(x))
+    watched = {name: layer}
+    with torch.no_grad(), hooks.count_calls(watched) as calls, hooks.capture(watched) as seen:
+        output = forward(*arguments)
     if name not in seen:
         raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
-    activation = seen[name]
+    _check_activation(seen[name], name, arguments[0])
+    return Look(seen[name], output, calls[name])
+
+
+def _check_activation(activation: Tensor, name: str, x: Any) -> None:
     if not activation.is_floating_point():
         raise UnusableLayer(f"layer {name!r} returns {activation.dtype}: it has no gradient")
-    if activation.shape[0] != x.shape[0]:
+    if isinstance(x, Tensor) and activation.shape[:1] != x.shape[:1]:
         raise UnusableLayer(
             f"layer {name!r} returns shape {tuple(activation.shape)} for {x.shape[0]} images: "
             "its first axis does not count them"
         )
     if not bool(torch.isfinite(activation).all()):
         raise InvalidArgument(f"layer {name!r} has activations that are NaN or infinite")
-    return Probe(activation, scores)
+
+
+def probe(forward: Callable[..., Any], layer: nn.Module, name: str, x: Tensor) -> Probe:
+    """Look at a layer of a network that returns a table of class scores.
+
+    Raises:
+        UnusableLayer: the layer never ran, or returned nothing to attribute to.
+        InvalidArgument: an activation is not a number, or the output is no table.
+    """
+    found = look(forward, layer, name, x)
+    return Probe(found.activation, class_scores(found.output), found.calls)
+
+
+def check_runs_once(calls: int, name: str) -> None:
+    """Whether an activation put in for the layer's output stands for one place in the network.
+
+    Raises:
+        UnusableLayer: the layer runs several times, so it would be put in at every one of them.
+
+    >>> check_runs_once(1, "relu")
+    """
+    if calls > 1:
+        raise UnusableLayer(
+            f"layer {name!r} runs {calls} times in one forward pass; choose a layer that runs "
+            "once, such as the block around it, or give each use its own module"
+        )
 
 
 def fast_head(
@@ -180,27 +235,63 @@ def check_input(x: Tensor) -> Tensor:
     return x.detach().clone()
 
 
+def whole_number(value: Any) -> int:
+    """An index, out of whatever kind of integer it is given as.
+
+    Raises:
+        WrongType: it is no integer.
+
+    >>> whole_number(torch.tensor(3))
+    3
+    """
+    try:
+        if not isinstance(value, bool):
+            return index(value)
+    except TypeError:
+        pass
+    raise WrongType(f"target {value!r} is not an index; give integers")
+
+
 def check_targets(targets: Sequence[int], n_classes: int) -> list[int]:
     """The classes asked for, each within what the network has.
 
     Raises:
         InvalidArgument: there is none, or one is out of range.
-        WrongType: one is not an integer.
+        WrongType: one is not an integer, or they are not listed.
 
     >>> check_targets([1, 0], 2)
     [1, 0]
     """
-    wanted = list(targets)
-    if not wanted:
-        raise InvalidArgument("no target class was given; give at least one, e.g. targets=[207]")
+    wanted = [whole_number(target) for target in listed(targets)]
     for target in wanted:
-        if isinstance(target, bool) or not isinstance(target, int):
-            raise WrongType(f"target {target!r} is not a class index")
         if not 0 <= target < n_classes:
-            raise InvalidArgument(
-                f"class {target} does not exist: this network has classes 0 to {n_classes - 1}"
-            )
+            raise no_such_class(target, n_classes)
     return wanted
+
+
+def listed(targets: Any) -> list[Any]:
+    """Targets as a list of at least one.
+
+    Raises:
+        InvalidArgument: there is none.
+        WrongType: they are not listed.
+    """
+    try:
+        wanted = list(targets)
+    except TypeError:
+        raise WrongType(
+            f"targets={targets!r} is no list of targets; give one, e.g. targets=[207]"
+        ) from None
+    if not wanted:
+        raise InvalidArgument("no target was given; give at least one, e.g. targets=[207]")
+    return wanted
+
+
+def no_such_class(target: int, n_classes: int) -> InvalidArgument:
+    """What is said to a class index out of range."""
+    return InvalidArgument(
+        f"class {target} does not exist: this network has classes 0 to {n_classes - 1}"
+    )
 
 
 def gradients(

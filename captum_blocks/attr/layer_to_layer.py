@@ -14,7 +14,7 @@ from captum_blocks.attr._building import Method
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
-from captum_blocks.attr.head import check_input
+from captum_blocks.attr.head import check_input, class_scores
 from captum_blocks.attr.segment import Segment, pulled_back, pushed_forward
 from captum_blocks.attr.sources import Parts, parts_of
 from captum_blocks.attr.targets import Index, Scores, scores_of
@@ -105,12 +105,18 @@ class LayerToLayerAttribution:
         Raises:
             InvalidArgument: the target does not depend on the source, a target is out of range, a
                 reducer does not fit, activations are not finite.
-            UnusableLayer: a layer runs more than once.
+            UnusableLayer: a layer runs more than once, never, or leads nowhere.
+            UnknownName: there is no such atom.
+            WrongType: ``x`` is no tensor, or a target no index.
             UnsupportedMethod: ``method`` cannot do it, or would take too long.
         """
         if options and method is None:
             raise InvalidArgument(
                 f"{', '.join(sorted(options))}: options belong to a method, and none was given"
+            )
+        if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
+            raise InvalidArgument(
+                f"chunk_size={chunk_size!r}; at least one row goes through at a time"
             )
         with quiet(self.module):
             images = check_input(x)
@@ -205,7 +211,7 @@ class _ScoreTable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         (target,) = self._target
         if target is None:
-            return self._scores.values(self.network(x))
+            return self._scores.values(class_scores(self.network(x)))
         with hooks.capture({"target": target}) as seen:
             self.network(x)
         return self._scores.values(seen["target"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,7 +12,15 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
-from captum_blocks.attr.head import class_scores
+from captum_blocks.attr._visit import quiet
+from captum_blocks.attr.head import (
+    check_runs_once,
+    class_scores,
+    listed,
+    look,
+    no_such_class,
+    whole_number,
+)
 from captum_blocks.errors import InvalidArgument, UnknownName, UnusableLayer, did_you_mean
 from captum_blocks.layouts import Kind, Layout, resolve
 
@@ -83,25 +92,39 @@ class LayerPathGradients(LayerAttribution):
 
         Raises:
             UnknownName: there is no such path.
-            InvalidArgument: ``n_steps`` is not positive.
-            UnusableLayer: the score has no gradient at the layer.
+            InvalidArgument: ``n_steps`` is no positive integer, targets do not exist, activations
+                are not finite.
+            WrongType: a target is no integer.
+            UnusableLayer: the score has no gradient at the layer, or the layer runs several times:
+                a point of the path is put in at every call.
         """
         if path not in get_args(Path):
             known = get_args(Path)
             raise UnknownName(
                 f"no path {path!r}{did_you_mean(str(path), known)}; known: {', '.join(known)}"
             )
-        if n_steps < 1:
-            raise InvalidArgument(f"n_steps={n_steps}; a path has at least one point")
+        if not isinstance(n_steps, int) or n_steps < 1:
+            raise InvalidArgument(f"n_steps={n_steps!r}; a path has at least one point")
         arguments = inputs if isinstance(inputs, tuple) else (inputs,)
         if additional_forward_args is not None:
             more = additional_forward_args
             arguments += more if isinstance(more, tuple) else (more,)
-        with torch.no_grad(), hooks.capture({"layer": self.layer}) as seen:
-            self.forward_func(*arguments)
-        activation = seen["layer"].detach()
+        forward = self.forward_func
+        with quiet(forward if isinstance(forward, nn.Module) else self.layer):
+            # Copies, also of what was made under inference_mode, can take part in a gradient.
+            own = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in arguments)
+            factors = partial(self._factors, path=path, n_steps=n_steps, seed=seed)
+            return self._along(own, target, factors)
+
+    def _along(
+        self, arguments: tuple[Any, ...], target: Any, factors_of: Callable[[Tensor], list[Tensor]]
+    ) -> Tensor:
+        name = type(self.layer).__name__
+        seen = look(self.forward_func, self.layer, name, *arguments)
+        check_runs_once(seen.calls, name)
+        activation = seen.activation.detach()
         total = torch.zeros_like(activation)
-        factors = self._factors(activation, path, n_steps, seed)
+        factors = factors_of(activation)
         for factor in factors:
             total += self._gradient(arguments, activation * factor, target)
         mean = total / len(factors)
@@ -139,15 +162,21 @@ class LayerPathGradients(LayerAttribution):
 
 def _selected(scores: Tensor, target: Any) -> Tensor:
     """The score of each image, (image,), by any target a table of scores can have."""
+    images, classes = scores.shape
     if target is None:
-        if scores.shape[1] != 1:
+        if classes != 1:
             raise InvalidArgument(
-                f"no target was given and the network has {scores.shape[1]} classes; give one"
+                f"no target was given and the network has {classes} classes; give one"
             )
         return scores[:, 0]
-    chosen = torch.as_tensor(target, device=scores.device).reshape(-1)
-    if bool((chosen < 0).any() or (chosen >= scores.shape[1]).any()):
+    several = isinstance(target, (list, tuple)) or (isinstance(target, Tensor) and target.ndim > 0)
+    chosen = [whole_number(one) for one in (listed(target) if several else [target])]
+    if len(chosen) not in (1, images):
         raise InvalidArgument(
-            f"target {target} does not exist: this network has classes 0 to {scores.shape[1] - 1}"
+            f"{len(chosen)} targets for {images} images; give one, or one per image"
         )
-    return scores.gather(1, chosen.expand(len(scores))[:, None])[:, 0]
+    for one in chosen:
+        if not 0 <= one < classes:
+            raise no_such_class(one, classes)
+    places = torch.tensor(chosen, device=scores.device).expand(images)
+    return scores.gather(1, places[:, None])[:, 0]

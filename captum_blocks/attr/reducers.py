@@ -39,7 +39,8 @@ def fitted_components(reducer: Any) -> Tensor:
             f"the {type(reducer).__name__} given is not fitted (it has no components_); "
             "call fit on activations of this layer first"
         )
-    return torch.as_tensor(found).detach()
+    # A copy: what was fitted under inference_mode cannot take part in a gradient.
+    return torch.as_tensor(found).detach().clone()
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from captum_blocks import hooks
-from captum_blocks.attr.head import class_scores
+from captum_blocks.attr.head import check_runs_once, class_scores
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 
 
@@ -115,7 +115,7 @@ class Segment:
 
         Raises:
             InvalidArgument: the target does not depend on the source, or is not finite.
-            UnusableLayer: a layer never runs, or runs several times.
+            UnusableLayer: a layer never runs, or runs several times, or leads nowhere.
         """
         leaves: list[Tensor] = []
         outputs: list[Tensor] = []
@@ -143,7 +143,9 @@ class Segment:
         _check_once(leaves, names[0])
         _check_once(outputs, names[1])
         leaf, output = leaves[0], outputs[0]
-        if not output.requires_grad:
+        if not _depends(output, leaf):
+            if self.target is None:
+                raise UnusableLayer(f"the class scores do not depend on layer {names[0]!r}")
             raise not_downstream()
         if not bool(torch.isfinite(leaf).all() and torch.isfinite(output).all()):
             raise InvalidArgument(
@@ -155,11 +157,21 @@ class Segment:
 def _check_once(calls: list[Tensor], name: str) -> None:
     if not calls:
         raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
-    if len(calls) > 1:
-        raise UnusableLayer(
-            f"layer {name!r} runs {len(calls)} times in one forward pass; choose a layer that runs "
-            "once, or give each use its own module"
-        )
+    check_runs_once(len(calls), name)
+
+
+def _depends(output: Tensor, leaf: Tensor) -> bool:
+    """Whether the graph of ``output`` reaches the leaf; parameters may be leaves of it, too."""
+    nodes, known = [output.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in known:
+            continue
+        if getattr(node, "variable", None) is leaf:
+            return True
+        known.add(node)
+        nodes.extend(before for before, _ in node.next_functions)
+    return False
 
 
 def not_downstream() -> InvalidArgument:

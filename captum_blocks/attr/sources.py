@@ -18,7 +18,7 @@ from torch import Tensor
 from captum_blocks.attr.atoms import ATOMS, AtomValues, to_atoms
 from captum_blocks.attr.reducers import Pieces, take_apart
 from captum_blocks.attr.regrouping import regroup
-from captum_blocks.errors import UnknownName, did_you_mean
+from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
 from captum_blocks.layouts import Layout
 
 
@@ -202,6 +202,7 @@ def parts_of(atom: Any, activation: Tensor, layout: Layout) -> Parts:
 
     Raises:
         UnknownName: there is no such atom.
+        InvalidArgument: the layer has no such atom, or the reducer does not fit.
     """
     if not isinstance(atom, str):
         return _Group(activation, layout, atom)
@@ -210,4 +211,6 @@ def parts_of(atom: Any, activation: Tensor, layout: Layout) -> Parts:
             f"no source atom {atom!r}{did_you_mean(atom, ATOMS)}; known: {', '.join(_KINDS)}, or "
             "a fitted reducer for groups"
         )
+    if atom == "tokens" and not layout.prefix:
+        raise InvalidArgument("the source layer has no class or register tokens")
     return _KINDS[atom](activation, layout)

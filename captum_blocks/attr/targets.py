@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_blocks.attr.head import listed, whole_number
 from captum_blocks.attr.reducers import check_width, fitted_components
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
 from captum_blocks.layouts import Layout
@@ -42,8 +43,8 @@ class Scores(ABC):
             self.shape = full
             self.indices = list(product(*(range(size) for size in full)))
         else:
-            self.shape = (len(chosen),)
-            self.indices = [_checked(index, full) for index in chosen]
+            self.indices = [_checked(index, full) for index in listed(chosen)]
+            self.shape = (len(self.indices),)
 
     @abstractmethod
     def full_shape(self) -> tuple[int, ...]:
@@ -244,6 +245,7 @@ def scores_of(
     Raises:
         UnknownName: there is no such atom.
         InvalidArgument: an index is out of range, or the atom does not exist at this place.
+        WrongType: an index is no integer, or they are not listed.
     """
     if layout is None:
         if atom not in ("class", "neuron"):
@@ -265,7 +267,8 @@ def scores_of(
 
 
 def _checked(index: Index, full: tuple[int, ...]) -> tuple[int, ...]:
-    index = index if isinstance(index, tuple) else (index,)
+    several = isinstance(index, (tuple, list))
+    index = tuple(whole_number(i) for i in (index if several else (index,)))  # type: ignore[union-attr]
     fits = len(index) == len(full) and all(
         0 <= i < size for i, size in zip(index, full, strict=False)
     )

@@ -100,6 +100,20 @@ class ChannelsLast(nn.Module):
         return self.head(torch.relu(self.mix(x)).mean((1, 2)))
 
 
+class Branches(nn.Module):
+    """Two branches through one ReLU, or through two that do the same."""
+
+    def __init__(self, shared: bool) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 6, 3), nn.Conv2d(3, 6, 3)
+        self.relu, self.head = nn.ReLU(), nn.Linear(6, 4)
+        self.second = None if shared else nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.relu(self.left(x)), (self.second or self.relu)(self.right(x))
+        return self.head(torch.tanh(left * right + right).mean((2, 3)))
+
+
 @pytest.fixture(autouse=True)
 def _same_numbers_every_time() -> Iterator[None]:
     with torch.random.fork_rng():
@@ -118,6 +132,14 @@ def residual_net() -> nn.Module:
     net.bn.running_mean.uniform_(-0.1, 0.1)
     net.bn.running_var.uniform_(0.5, 2)
     return net.eval()
+
+
+@pytest.fixture
+def branches() -> tuple[nn.Module, nn.Module]:
+    """The network with a ReLU that runs twice, and its twin with one for each branch."""
+    shared, apart = Branches(shared=True).eval(), Branches(shared=False).eval()
+    apart.load_state_dict(shared.state_dict())
+    return shared, apart
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from captum_blocks import attr, hooks
 from captum_blocks.attr.head import Head
 from captum_blocks.attr.reducers import take_apart
-from captum_blocks.errors import InvalidArgument, UnsupportedMethod
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from captum_blocks.layouts import Layout, detect
 from tests.attr.conftest import Directions
 from tests.reference import attr_loops
@@ -182,6 +182,42 @@ def test_pieces_are_the_activation(vit: nn.Module, x9: Tensor) -> None:
     torch.testing.assert_close(again, a)
 
 
+@pytest.mark.parametrize("name", ["ShapleyValues", "IntegratedGradients", "FeatureAblation"])
+def test_a_batch_equals_its_images_one_by_one(
+    name: str, convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    method = attr.GroupAttribution(convnet, "conv2", three_groups, name)
+    whole = method.attribute(x, [1, 2])
+    single = [method.attribute(x[i : i + 1], [1, 2]) for i in range(2)]
+    torch.testing.assert_close(whole.maps, torch.cat([one.maps for one in single]))
+    torch.testing.assert_close(whole.residual, torch.cat([one.residual for one in single]))
+
+
+@pytest.mark.parametrize("name", ["ShapleyValues", "IntegratedGradients", "DeepLift"])
+def test_under_inference_mode_also_with_a_reducer_fitted_there(
+    name: str, convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    expected = attr.GroupAttribution(convnet, "conv2", three_groups, name).attribute(x, [1])
+    with torch.inference_mode():
+        fitted_here = Directions(three_groups.components_.clone())
+        method = attr.GroupAttribution(convnet, "conv2", fitted_here, name)
+        found = method.attribute(x + 0, [1])
+    torch.testing.assert_close(found.maps, expected.maps)
+
+
+def test_training_mode_is_told_and_restored(
+    convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    method = attr.GroupAttribution(convnet, "conv2", three_groups)
+    expected = method.attribute(x, [1]).maps
+    convnet.train()
+    with pytest.warns(UserWarning, match="training mode"):
+        found = method.attribute(x, [1])
+    assert torch.equal(found.maps, expected)
+    assert "training mode" in found.notes[0]
+    assert convnet.training
+
+
 def test_network_comes_back_as_it_was(
     convnet: nn.Module, x: Tensor, three_groups: Directions, snapshot: Taken
 ) -> None:
@@ -192,6 +228,35 @@ def test_network_comes_back_as_it_was(
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("name", ["ShapleyValues", "IntegratedGradients", "KernelShap"])
+    def test_layer_that_runs_twice(
+        self, name: str, branches: tuple[nn.Module, nn.Module], x: Tensor, three_groups: Directions
+    ) -> None:
+        method = attr.GroupAttribution(branches[0], "relu", three_groups, name)
+        with pytest.raises(UnusableLayer, match="layer 'relu' runs 2 times in one forward pass"):
+            method.attribute(x, [0])
+
+    @pytest.mark.parametrize(
+        ("targets", "factor", "message"),
+        [([4], 1.0, "class 4 does not exist"), ([0], torch.nan, "activations that are NaN or inf")],
+    )
+    def test_arguments(
+        self,
+        targets: list[int],
+        factor: float,
+        message: str,
+        convnet: nn.Module,
+        x: Tensor,
+        three_groups: Directions,
+    ) -> None:
+        method = attr.GroupAttribution(convnet, "conv2", three_groups)
+        with pytest.raises(InvalidArgument, match=message):
+            method.attribute(x * factor, targets)
+
+    def test_reducer_that_is_not_fitted(self, convnet: nn.Module) -> None:
+        with pytest.raises(InvalidArgument, match="object given is not fitted"):
+            attr.GroupAttribution(convnet, "conv2", object())
+
     def test_too_many_groups(self, convnet: nn.Module) -> None:
         with pytest.raises(UnsupportedMethod, match=r"9 groups .*ShapleyValueSampling or KernelS"):
             attr.GroupAttribution(convnet, "conv2", Directions(torch.rand(9, 6)))

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from captum_blocks import attr
-from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer, WrongType
 from captum_blocks.layouts import Layout
 from tests.attr.conftest import Directions
 from tests.reference import attr_loops
@@ -208,7 +208,7 @@ class TestCaptumsOwnChecks:
             if target == 1:
                 lga.attribute(x, target=target)
             else:
-                with pytest.raises(UnsupportedMethod):
+                with pytest.raises(InvalidArgument, match="class 99 does not exist"):
                     lga.attribute(x, target=target)
             assert snapshot(convnet) == before
 
@@ -255,6 +255,44 @@ class TestRefusals:
         with pytest.raises(InvalidArgument, match=r"object given is not fitted .*call fit on act"):
             attr.LayerGroupAttribution(LayerConductance(convnet, convnet.conv2), object())
 
+    @pytest.mark.parametrize("target", [4, -5, [0, 9], torch.tensor([0, 9])])
+    def test_target_out_of_range(
+        self, target: Any, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        lga = attr.LayerGroupAttribution(LayerDeepLift(convnet, convnet.conv2), three_groups)
+        with pytest.raises(InvalidArgument, match="does not exist: this network has classes 0 to"):
+            lga.attribute(x, target=target)
+
+    @pytest.mark.parametrize(
+        ("target", "message"),
+        [(None, "give target=, the index of a class"), ([0], "give one class index, or one per")],
+    )
+    def test_target_of_another_form(
+        self, target: Any, message: str, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        wrapped = LayerGradientXActivation(convnet, convnet.conv2)
+        with pytest.raises(UnsupportedMethod, match=message):
+            attr.LayerGroupAttribution(wrapped, three_groups).attribute(x, target=target)
+
+    def test_activations_that_are_not_numbers(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        wrapped = LayerGradientXActivation(convnet, convnet.conv2)
+        with pytest.raises(InvalidArgument, match="'Conv2d' has activations that are NaN or inf"):
+            attr.LayerGroupAttribution(wrapped, three_groups).attribute(x * torch.inf, target=0)
+
+    def test_layer_that_is_never_called(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        convnet.spare = nn.Linear(1, 1).eval()
+        wrapped = LayerGradientXActivation(convnet, convnet.spare)
+        with pytest.raises(UnusableLayer, match="to its end without calling layer 'Linear'"):
+            attr.LayerGroupAttribution(wrapped, three_groups).attribute(x, target=0)
+
+    def test_layer_by_name(self, convnet: nn.Module, three_groups: Directions) -> None:
+        with pytest.raises(WrongType, match=r"e\.g\. model\.get_submodule\('conv2'\)"):
+            attr.LayerGroupAttribution(LayerConductance(convnet, "conv2"), three_groups)
+
     def test_reducer_of_another_width(self, convnet: nn.Module, x: Tensor) -> None:
         lga = attr.LayerGroupAttribution(
             LayerConductance(convnet, convnet.conv2), Directions(torch.rand(3, 5))
@@ -268,6 +306,36 @@ class TestRefusals:
         lga = attr.LayerGroupAttribution(LayerConductance(convnet, convnet.conv2), three_groups)
         with pytest.raises(InvalidArgument, match="no argument 'steps'; did you mean 'n_steps'"):
             lga.attribute(x, target=0, steps=3)
+
+
+def test_layer_that_another_branch_uses_too(
+    branches: tuple[nn.Module, nn.Module], x: Tensor, three_groups: Directions
+) -> None:
+    shared, apart = branches
+    for kind in (LayerIntegratedGradients, LayerFeatureAblation):
+        pair = (kind(shared, shared.relu), kind(apart, apart.second))
+        found, expected = (
+            attr.LayerGroupAttribution(one, three_groups).attribute(x, target=1) for one in pair
+        )
+        torch.testing.assert_close(found, expected)
+
+
+def test_training_mode_is_told_and_restored(
+    convnet: nn.Module, x: Tensor, three_groups: Directions
+) -> None:
+    lga = attr.LayerGroupAttribution(LayerConductance(convnet, convnet.conv2), three_groups)
+    expected = lga.attribute(x, target=1)
+    convnet.train()
+    with pytest.warns(UserWarning, match=r"it was evaluated in eval\(\) mode"):
+        assert torch.equal(lga.attribute(x, target=1), expected)
+    assert convnet.training
+
+
+def test_inference_mode_around(convnet: nn.Module, x: Tensor, three_groups: Directions) -> None:
+    lga = attr.LayerGroupAttribution(LayerConductance(convnet, convnet.conv2), three_groups)
+    expected = lga.attribute(x, target=1)
+    with torch.inference_mode():
+        torch.testing.assert_close(lga.attribute(x + 0, target=1), expected)
 
 
 @pytest.mark.parametrize("name", ["LayerConductance", "LayerIntegratedGradients"])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import captum.attr as captum_attr
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ShapleyValueSampling": {"n_samples": 1},
 }
 REFUSED = {"LayerLRP", "ShapleyValues"}
+ON_HEAD = {
+    name
+    for name, kind in attr.methods().items()
+    if not issubclass(kind, captum_attr.LayerAttribution) and name not in REFUSED
+}
 
 
 def safe_copy(convnet: nn.Module) -> nn.Module:
@@ -167,6 +173,41 @@ class TestForms:
         doubled = attr.LayerMethod(convnet, "conv2", Doubled).attribute(x, [1])
         torch.testing.assert_close(doubled.maps, 2 * plain.maps)
 
+    def test_function_that_has_chosen_its_class(self, convnet: nn.Module, x: Tensor) -> None:
+        for kind in (captum_attr.LayerGradientXActivation, captum_attr.LayerConductance):
+            chosen = kind(lambda x: convnet(x)[:, 2], convnet.conv2)
+            found = attr.LayerMethod(convnet, "conv2", chosen).attribute(x, [0]).maps
+            expected = attr.LayerMethod(convnet, "conv2", kind).attribute(x, [2]).maps
+            torch.testing.assert_close(found, expected)
+
+    def test_permutation_equals_captum_with_the_class_closed_over(
+        self, convnet: nn.Module, x: Tensor
+    ) -> None:
+        safe = safe_copy(convnet)
+        plain = captum_attr.LayerFeaturePermutation(lambda x: safe(x)[:, 1], safe.conv2)
+        torch.manual_seed(4)
+        expected = plain.attribute(x)
+        torch.manual_seed(4)
+        found = attr.LayerMethod(convnet, "conv2", "LayerFeaturePermutation").attribute(x, [3, 1])
+        torch.manual_seed(4)
+        alone = attr.LayerMethod(convnet, "conv2", "LayerFeaturePermutation").attribute(x, [1])
+        torch.testing.assert_close(alone.maps[:, 0], expected)
+        assert found.maps.shape == (2, 2, 6, 2, 2)
+
+    def test_relevance_equals_captum(self, x: Tensor) -> None:
+        class Plain(nn.Sequential):
+            def forward(self, x: Tensor) -> Tensor:
+                conv, relu, pool, head = self
+                return head(pool(relu(conv(x))).flatten(1))
+
+        # Captum has no rule for nn.Flatten.
+        net = Plain(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Linear(36, 3)).eval()
+        found = attr.LayerMethod(net, "0", "LayerLRP").attribute(x, [2, 0])
+        assert found.contributes
+        for position, target in enumerate([2, 0]):
+            expected = captum_attr.LayerLRP(net, net[0]).attribute(x, target=target)
+            torch.testing.assert_close(found.maps[:, position], expected.detach())
+
     def test_function_instead_of_the_network(self, convnet: nn.Module, x: Tensor) -> None:
         method = captum_attr.LayerGradientXActivation(
             lambda x: convnet(x).softmax(1), convnet.conv2
@@ -227,6 +268,49 @@ class TestLayers:
         twice = attr.LayerMethod(residual_net, "relu").attribute(x, [0])
         behind = attr.LayerMethod(residual_net, "pair").attribute(x, [0])
         torch.testing.assert_close(twice.maps, behind.maps)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "LayerConductance",
+            "LayerDeepLift",
+            "LayerFeatureAblation",
+            "LayerFeaturePermutation",
+            "LayerGradientXActivation",
+            "LayerIntegratedGradients",
+        ],
+    )
+    def test_last_call_of_a_layer_that_another_branch_uses_too(
+        self, name: str, branches: tuple[nn.Module, nn.Module], x: Tensor
+    ) -> None:
+        shared, apart = branches
+        found, expected = [], []
+        for net, layer, maps in ((shared, "relu", found), (apart, "second", expected)):
+            torch.manual_seed(2)
+            maps.append(attr.LayerMethod(net, layer, name).attribute(x, [1]).maps)
+        torch.testing.assert_close(found, expected)
+        assert found[0].abs().sum() > 0
+
+    @pytest.mark.parametrize(
+        "name", ["LayerPathGradients", *sorted(n for n in attr.methods() if n in ON_HEAD)]
+    )
+    def test_methods_that_put_activations_in_refuse_a_layer_that_runs_twice(
+        self, name: str, branches: tuple[nn.Module, nn.Module], x: Tensor, snapshot: Taken
+    ) -> None:
+        before = snapshot(branches[0])
+        method = attr.LayerMethod(branches[0], "relu", name, **OPTIONS.get(name, {}))
+        with pytest.raises(
+            UnusableLayer,
+            match="layer 'relu' runs 2 times in one forward pass; choose a layer that runs once",
+        ):
+            method.attribute(x, [1])
+        assert snapshot(branches[0]) == before
+
+    def test_any_kind_of_integer_is_a_target(self, convnet: nn.Module, x: Tensor) -> None:
+        method = attr.LayerMethod(convnet, "conv2")
+        expected = method.attribute(x, [2, 1]).maps
+        assert torch.equal(method.attribute(x, torch.tensor([2, 1])).maps, expected)
+        assert torch.equal(method.attribute(x, np.array([2, 1])).maps, expected)
 
     def test_frozen_network(self, convnet: nn.Module, x: Tensor) -> None:
         expected = attr.LayerMethod(convnet, "conv2").attribute(x, [0]).maps
@@ -357,8 +441,10 @@ class TestRefusals:
         [
             ([4], InvalidArgument, "class 4 does not exist: this network has classes 0 to 3"),
             ([-1], InvalidArgument, "class -1 does not exist"),
-            ([], InvalidArgument, "no target class was given"),
-            ([1.0], WrongType, r"target 1\.0 is not a class index"),
+            ([], InvalidArgument, "no target was given; give at least one"),
+            ([1.0], WrongType, r"target 1\.0 is not an index; give integers"),
+            ([True], WrongType, "target True is not an index"),
+            (3, WrongType, r"targets=3 is no list of targets; give one, e\.g\. targets=\[207\]"),
         ],
     )
     def test_targets(
@@ -397,6 +483,22 @@ class TestRefusals:
         other = captum_attr.LayerConductance(convnet, convnet.conv1)
         with pytest.raises(InvalidArgument, match="made for another layer than 'conv2'"):
             attr.LayerMethod(convnet, "conv2", other)
+
+    def test_instance_made_for_a_name(self, convnet: nn.Module) -> None:
+        named = captum_attr.LayerConductance(convnet, "conv2")
+        with pytest.raises(WrongType, match=r"made for layer 'conv2'; Captum takes the module it"):
+            attr.LayerMethod(convnet, "conv2", named)
+
+    def test_one_number_per_image_and_a_method_that_needs_the_module(self, x: Tensor) -> None:
+        net = nn.Sequential(nn.Conv2d(3, 1, 8), nn.Flatten(0)).eval()
+        with pytest.raises(UnsupportedMethod, match=r"so that it returns \(image, class\), also"):
+            attr.LayerMethod(net, "0", "LayerDeepLift").attribute(x, [0])
+
+    def test_network_made_under_inference_mode(self, x: Tensor) -> None:
+        with torch.inference_mode():
+            net = nn.Sequential(nn.Conv2d(3, 2, 8), nn.Flatten()).eval()
+        with pytest.raises(InvalidArgument, match=r"made under torch\.inference_mode\(\), so noth"):
+            attr.LayerMethod(net, "0").attribute(x, [0])
 
     def test_several_layers(self, convnet: nn.Module) -> None:
         both = captum_attr.LayerActivation(convnet, [convnet.conv1, convnet.conv2])

@@ -20,6 +20,7 @@ from captum_blocks.errors import (
     UnknownName,
     UnsupportedMethod,
     UnusableLayer,
+    WrongType,
 )
 from captum_blocks.layouts import Layout, detect
 from tests.attr.conftest import Directions
@@ -255,6 +256,33 @@ def test_network_comes_back_as_it_was(convnet: nn.Module, x: Tensor, snapshot: T
     assert torch.is_grad_enabled()
 
 
+def test_a_batch_equals_its_images_one_by_one(convnet: nn.Module, x: Tensor) -> None:
+    l2l = attr.LayerToLayerAttribution(convnet, "pool", "conv2")
+    for source in ("spatial", "whole"):
+        single = torch.cat([l2l.attribute(x[i : i + 1], "neuron", source) for i in range(2)])
+        torch.testing.assert_close(l2l.attribute(x, "neuron", source), single)
+
+
+def test_network_with_one_number_per_image(x: Tensor) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 6), nn.Flatten(0)).eval()
+    l2l = attr.LayerToLayerAttribution(net, "1")
+    found = l2l.attribute(x)
+    assert found.shape == (2, 1, 6, 6)
+    torch.testing.assert_close(l2l.attribute(x, method="LayerGradientXActivation"), found)
+
+
+class Aside(nn.Module):
+    """A layer that runs and leads nowhere."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.side = net, nn.Conv2d(3, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.side(x)
+        return self.net(x)
+
+
 class TestRefusals:
     def test_layers_in_the_wrong_order(self, convnet: nn.Module, x: Tensor) -> None:
         l2l = attr.LayerToLayerAttribution(convnet, "conv2", "conv1")
@@ -264,6 +292,16 @@ class TestRefusals:
     def test_layer_that_runs_twice(self, residual_net: nn.Module, x: Tensor) -> None:
         l2l = attr.LayerToLayerAttribution(residual_net, "stem", "relu")
         with pytest.raises(UnusableLayer, match="'relu' runs 2 times in one forward pass"):
+            l2l.attribute(x)
+
+    def test_source_that_leads_nowhere(self, convnet: nn.Module, x: Tensor) -> None:
+        aside = Aside(convnet).eval()
+        with pytest.raises(UnusableLayer, match="the class scores do not depend on layer 'side'"):
+            attr.LayerToLayerAttribution(aside, "side").attribute(x)
+
+    def test_layers_side_by_side(self, branches: tuple[nn.Module, nn.Module], x: Tensor) -> None:
+        l2l = attr.LayerToLayerAttribution(branches[1], "left", "right")
+        with pytest.raises(InvalidArgument, match="runs before or beside it; exchange source_lay"):
             l2l.attribute(x)
 
     def test_layer_that_never_runs(self, convnet: nn.Module, x: Tensor) -> None:
@@ -295,6 +333,11 @@ class TestRefusals:
                 InvalidArgument,
                 "target 6 does not exist",
             ),
+            ({"source_atom": "tokens"}, InvalidArgument, "source layer has no class or register"),
+            ({"targets": 3}, WrongType, "targets=3 is no list of targets"),
+            ({"targets": []}, InvalidArgument, "no target was given"),
+            ({"targets": [(1.0, 0)]}, WrongType, r"target 1\.0 is not an index"),
+            ({"chunk_size": 0}, InvalidArgument, "chunk_size=0; at least one row"),
             ({"source_atom": Directions(UPPER)}, InvalidArgument, "this layer has 5 channels"),
             ({"source_atom": object()}, InvalidArgument, "object given is not fitted"),
         ],

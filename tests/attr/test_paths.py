@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from captum_blocks import attr
 from captum_blocks.attr.head import Head, probe
-from captum_blocks.errors import InvalidArgument, UnknownName, UnusableLayer
+from captum_blocks.errors import InvalidArgument, UnknownName, UnusableLayer, WrongType
 from tests.attr.conftest import Directions
 from tests.reference import attr_loops
 
@@ -73,6 +73,16 @@ def test_same_seed_same_numbers_and_nothing_from_the_global_generator(
     assert not torch.equal(method.attribute(x, seed=1, **call), first)
 
 
+def test_inference_and_training_mode_around(convnet: nn.Module, x: Tensor) -> None:
+    method = attr.LayerPathGradients(convnet, convnet.conv2)
+    expected = method.attribute(x, target=1, n_steps=3)
+    convnet.train()
+    with torch.inference_mode(), pytest.warns(UserWarning, match="training mode"):
+        found = method.attribute(x + 0, target=1, n_steps=3)
+    torch.testing.assert_close(found, expected)
+    assert convnet.training
+
+
 class TestDependence:
     def test_linear_head_does_not_depend_on_the_path(self) -> None:
         net = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Flatten(), nn.Linear(12, 2)).eval()
@@ -118,7 +128,14 @@ class TestRefusals:
                 "no path 'strait'.*known: linear, integ",
             ),
             ({"target": 1, "n_steps": 0}, InvalidArgument, "n_steps=0; a path has at least one po"),
-            ({"target": 4}, InvalidArgument, "target 4 does not exist: this network has classes 0"),
+            ({"target": 4}, InvalidArgument, "class 4 does not exist: this network has classes 0"),
+            ({"target": "cat"}, WrongType, "target 'cat' is not an index"),
+            (
+                {"target": [1, 2, 3]},
+                InvalidArgument,
+                "3 targets for 2 images; give one, or one per",
+            ),
+            ({"target": 1, "n_steps": 2.5}, InvalidArgument, r"n_steps=2\.5; a path has at least"),
             ({}, InvalidArgument, "no target was given and the network has 4 classes"),
         ],
     )
@@ -132,6 +149,21 @@ class TestRefusals:
     ) -> None:
         with pytest.raises(kind, match=message):
             attr.LayerPathGradients(convnet, convnet.conv2).attribute(x, **call)
+
+    def test_layer_that_runs_twice(self, branches: tuple[nn.Module, nn.Module], x: Tensor) -> None:
+        with pytest.raises(UnusableLayer, match="layer 'ReLU' runs 2 times in one forward pass"):
+            attr.LayerPathGradients(branches[0], branches[0].relu).attribute(x, target=0)
+        with pytest.raises(UnusableLayer, match="layer 'relu' runs 2 times in one forward pass"):
+            attr.path_dependence(branches[0], "relu", x, [0])
+
+    def test_layer_that_is_never_called(self, convnet: nn.Module, x: Tensor) -> None:
+        convnet.spare = nn.Linear(1, 1).eval()
+        with pytest.raises(UnusableLayer, match="to its end without calling layer 'Linear'"):
+            attr.LayerPathGradients(convnet, convnet.spare).attribute(x, target=0)
+
+    def test_activations_that_are_not_numbers(self, convnet: nn.Module, x: Tensor) -> None:
+        with pytest.raises(InvalidArgument, match="has activations that are NaN or infinite"):
+            attr.LayerPathGradients(convnet, convnet.conv2).attribute(x * torch.nan, target=0)
 
     def test_score_without_a_gradient(self, convnet: nn.Module, x: Tensor) -> None:
         method = attr.LayerPathGradients(lambda x: convnet(x).round().detach(), convnet.conv2)

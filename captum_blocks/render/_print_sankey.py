@@ -97,6 +97,7 @@ def _legend(plan: _Plan) -> Block:
     # The same in every panel, so that columns side by side begin at one height.
     height = max(FULL * flows.STEP_SHARE, line_height(SMALL))
     words = f"= {number(step)} {plan.panel.unit}".rstrip()
+    shown = wrap(words, plan.left + plan.right - 1.4, SMALL, most=1)[0]
 
     def draw(paper: Paper, x: float, y: float) -> None:
         middle = y + height / 2
@@ -105,7 +106,7 @@ def _legend(plan: _Plan) -> Block:
             paper.text(x + 0.12, middle, word, SMALL, va="center_baseline")
             x += 0.7
         paper.box(x, middle - length / 2, STEM, length, facecolor=palette.NEUTRAL)
-        paper.text(x + STEM + 0.05, middle, words, SMALL, va="center_baseline")
+        paper.text(x + STEM + 0.05, middle, shown, SMALL, va="center_baseline")
 
     return Block(height, draw)
 

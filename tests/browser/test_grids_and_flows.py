@@ -12,7 +12,18 @@ import pytest
 from PIL import Image
 
 from captum_blocks.render.html import page
-from captum_blocks.scene import Below, Beside, Chapter
+from captum_blocks.render.mpl import figure
+from captum_blocks.scene import (
+    Below,
+    Beside,
+    Cell,
+    Cells,
+    Chapter,
+    Flow,
+    Mark,
+    Sankey,
+    Selection,
+)
 from tests.render.sample_grids import (
     COLUMNS,
     EMPTY,
@@ -347,10 +358,57 @@ def test_a_scene_without_a_photo_still_has_cells_and_flows(open_page, tmp_path):
     assert tab.locator(".band title").first.text_content() == "0 to 0: +1.80 logit"
 
 
-def test_paper_shows_everything(open_page, sample):
-    tab = open_page(sample, "at=0.9,0.9&mark=bn2%2Fgroup%2F2")
+def test_paper_shows_everything(open_page, tmp_path):
+    chapter = Chapter("h", "r", Below((mosaic(), Beside((flows(), flows())))))
+    path = save(replace(grids_scene(), chapters=(chapter,)), tmp_path)
+    # As wide as the text of an A4 sheet.
+    paper = {"viewport": {"width": 690, "height": 1000}}
+    tab = open_page(path, "at=0.9,0.9&mark=bn2%2Fgroup%2F2", **paper)
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     tab.emulate_media(media="print")
     assert outlined(tab) == middle(2, 1)
     assert tab.locator(".band.lit").count() == 0
     assert tab.locator(MOSAIC).bounding_box()["width"] > 200
+    names = tab.locator(f"{LEFT} .label").evaluate_all(
+        "labels => labels.map(l => [l.offsetHeight, l.scrollHeight - l.clientHeight])"
+    )
+    assert all(height < 55 and cut <= 1 for height, cut in names)
+
+
+def test_hostile_words_do_nothing(open_page, tmp_path):
+    name = "</script><img src=x onerror=alert(1)>\"'&שלום" + "x" * 10_000
+    mark = Mark(name, name, (1.0,), hue=0, detail=name)
+    cells = Cells(name, name, name, frames=((Cell(mark),),))
+    flow = Sankey(
+        name,
+        name,
+        name,
+        left=(mark, mark),
+        right=(mark,),
+        titles=(name, name),
+        frames=((Flow(0, 0, 1.0, name), Flow(1, 0, -1.0, name)),),
+    )
+    chapter = Chapter(name, name, Below((cells, flow)))
+    tab = open_page(save(replace(grids_scene(), chapters=(chapter,)), tmp_path))
+    tab.locator(LEFT).first.hover()
+    assert tab.locator("img").count() == 1
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert tab.locator(".flows").bounding_box()["height"] < 500
+    made = figure(replace(grids_scene(), chapters=(chapter,)))
+    assert made.get_figheight() < 20
+
+
+def test_flows_follow_what_is_chosen_and_nothing_jumps(open_page, tmp_path):
+    chosen = Selection("n", "choose", "number", ("first", "second"))
+    other = tuple(replace(flow, value=-flow.value / 2) for flow in flows().frames[0])
+    panel = replace(flows(), follows=("n",), frames=(flows().frames[0], other))
+    scene = replace(grids_scene(), selections=(chosen,), chapters=(Chapter("h", "r", panel),))
+    tab = open_page(save(scene, tmp_path))
+    tops = "marks => marks.map(mark => mark.getBoundingClientRect().top)"
+    before = tab.locator(LEFT).evaluate_all(tops)
+    wide = ends(tab)
+    tab.locator("select").select_option(label="second")
+    assert tab.locator(LEFT).evaluate_all(tops) == before
+    upper, lower, *_ = ends(tab)[0]
+    assert lower - upper == pytest.approx((wide[0][1] - wide[0][0]) / 2, abs=0.01)
+    assert tab.locator(".flows .sum").first.inner_text() == "−0.70"

@@ -65,7 +65,7 @@ class Flows {
     const legend = make("p", "sign-legend scale");
     const ruler = make("span", "ruler");
     ruler.style.height = `${this.unit * this.panel.step}px`;
-    const scale = make("span", "", `= ${formatNumber(this.panel.step)} ${this.panel.unit}`.trim());
+    const scale = make("span", "scale-words", `= ${formatNumber(this.panel.step)} ${this.panel.unit}`.trim());
     legend.append(make("span", "swatch supports"), make("span", "", "supports"));
     legend.append(make("span", "swatch opposes"), make("span", "", "opposes"), ruler, scale);
     return legend;

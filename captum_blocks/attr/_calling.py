@@ -76,7 +76,7 @@ def ask(
     only = arguments.pop("target", None) if issubclass(kind, LayerFeaturePermutation) else None
     # Captum looks at a stand-in behind the layer. It returns one tensor whatever the layer
     # returns, and the copy keeps an in-place operation off the leaf that Captum puts there.
-    stand_in = nn.Identity()
+    stand_in = nn.Identity().eval()
     mine = _prepared(method, stand_in, only)
     with hooks.replace(layer, _on_last_call(lambda output: stand_in(output).clone(), calls)):
         return mine.attribute(inputs, **arguments)

@@ -22,7 +22,9 @@ def relaxed_pooling(module: nn.Module) -> Iterator[nn.Module]:
     avgpool(x^2) / (1e-2 + avgpool|x|): neighbours of the maximum get their part, where the true
     gradient is all on one position and makes a checkerboard ("The Building Blocks of
     Interpretability", Distill 2018, footnote on spatial attribution). Numbers computed inside are
-    no longer the network's gradient; every result carries a note that says so.
+    no longer the network's gradient: every ``LayerResult`` and ``GroupResult`` made inside carries
+    a note that says so. Plain tensors, as ``LayerToLayerAttribution`` and ``LayerGroupAttribution``
+    answer with, cannot: whoever shows them has to say it.
 
     Args:
         module: the network; all its ``nn.MaxPool2d`` take part.

@@ -108,6 +108,12 @@ class TestDependence:
         linear = attr.LayerMethod(convnet, "conv2").attribute_groups(x, [1], three_groups)
         torch.testing.assert_close(found.values["linear"], linear.maps.sum((3, 4)))
 
+    @pytest.mark.filterwarnings("error")
+    def test_network_in_evaluation_mode_is_not_warned_of(
+        self, convnet: nn.Module, x: Tensor
+    ) -> None:
+        assert attr.path_dependence(convnet, "conv2", x, [1], n_steps=2).spread.shape == (2, 1, 6)
+
     def test_silent_layer(self, convnet: nn.Module, x: Tensor) -> None:
         torch.nn.init.zeros_(convnet.conv2.weight)
         torch.nn.init.zeros_(convnet.conv2.bias)

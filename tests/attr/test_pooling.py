@@ -40,6 +40,16 @@ def test_results_made_inside_say_so_and_the_network_is_itself_again(
     assert "forward" not in vars(convnet.pool)
 
 
+def test_layer_to_layer_inside_is_relaxed_from_both_sides(convnet: nn.Module, x: Tensor) -> None:
+    l2l = attr.LayerToLayerAttribution(convnet, "conv1")
+    with attr.relaxed_pooling(convnet):
+        maps = attr.LayerMethod(convnet, "conv1").attribute(x, [0, 1, 2, 3]).maps
+        backwards, forwards = l2l.attribute(x), l2l.attribute(x, source_atom="whole")
+    torch.testing.assert_close(backwards, maps.sum(2))
+    torch.testing.assert_close(forwards, maps.sum((2, 3, 4)))
+    assert not torch.allclose(l2l.attribute(x), backwards)
+
+
 def test_undone_after_an_error(convnet: nn.Module) -> None:
     with pytest.raises(KeyboardInterrupt), attr.relaxed_pooling(convnet):
         raise KeyboardInterrupt

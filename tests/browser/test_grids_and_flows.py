@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captum_blocks.render import palette
 from captum_blocks.render.html import page
 from captum_blocks.render.mpl import figure
 from captum_blocks.scene import (
@@ -131,6 +132,11 @@ def test_pointing_at_a_cell_moves_the_stage_and_tells(open_page, sample):
     assert outlined(tab, STAGE) == on_photo(1, 3)
     assert readout(tab) == "row 2, column 4: activation 1.0"
     assert tab.locator(".lens .icon").get_attribute("data-sprite") == "bn2/spatial/1,3"
+    # Near an edge of a cell that lies elsewhere on the photograph than in the mosaic.
+    tab.mouse.move(*spot_in(tab, MOSAIC, 0.6, 0.22))
+    assert outlined(tab) == middle(2, 1)
+    tab.mouse.move(*spot_in(tab, MOSAIC, 0.6, 0.78))
+    assert outlined(tab) == middle(2, 3)
     tab.mouse.move(700, 20)
     assert outlined(tab) == middle(2, 1)
     assert readout(tab) == "row 3, column 2 of 4 × 5"
@@ -248,8 +254,8 @@ def test_sign_is_colour_and_what_is_unexplained_is_hatched(open_page, sample):
     tab = open_page(sample)
     fills = tab.locator(".band").evaluate_all("bands => bands.map(b => getComputedStyle(b).fill)")
     signs = [value < 0 for *_, value in values_of_bands()]
-    assert len(set(fills)) == 2
-    assert [fill == fills[signs.index(True)] for fill in fills] == signs
+    colours = [f"rgb{palette.rgb(c)}" for c in (palette.SUPPORTS, palette.OPPOSES)]
+    assert fills == [colours[negative] for negative in signs]
     hatched = tab.locator(".flows .fill").evaluate_all(
         "fills => fills.map(f => getComputedStyle(f).backgroundImage.includes('repeating'))"
     )

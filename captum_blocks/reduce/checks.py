@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from numbers import Integral
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
 
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
 from torch import Tensor
 
-from captum_blocks.errors import BlocksError, InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.errors import (
+    BlocksError,
+    InvalidArgument,
+    UnknownName,
+    WrongType,
+    did_you_mean,
+)
 from captum_blocks.reduce.rows import Rows
 
 RANK_ROWS = 4096
@@ -50,12 +58,105 @@ def check_non_negative(table: Tensor, algorithm: str) -> None:
         )
 
 
-def check_not_silent(table: Tensor) -> None:
-    """Refuse activations that are zero everywhere."""
-    if not bool(table.detach().any()):
+def check_not_silent(table: Tensor, what: str = "activations") -> None:
+    """Refuse activations, or other goals, that are zero everywhere."""
+    if bool(table.detach().any()):
+        return
+    cause = "is the layer dead on this image, or the image blank?"
+    if what != "activations":
+        cause = "does the score depend on this layer?"
+    raise InvalidArgument(
+        f"all {table.shape[0]} x {table.shape[1]} {what} are zero: there is nothing to group; "
+        + cause
+    )
+
+
+def check_varied(table: Tensor) -> Tensor:
+    """The table about its mean; refuse one whose positions are all alike."""
+    centred = table.detach() - table.detach().mean(0)
+    if float(centred.abs().max()) <= 1e-6 * float(table.detach().abs().max()):
         raise InvalidArgument(
-            f"all {table.shape[0]} x {table.shape[1]} activations are zero: there is nothing to "
-            "group; is the layer dead on this image, or the image blank?"
+            f"all positions (n_samples={len(table)}) have the same activations: about their mean "
+            "nothing is left to group; take 'nmf', or more images"
+        )
+    return centred
+
+
+def check_fitted(reducer: object) -> None:
+    """Refuse to work with a reducer before it was fitted."""
+    if not hasattr(reducer, "components_"):
+        raise NotFitted("this ChannelReducer is not fitted yet; call fit(activations) first")
+
+
+def check_readable(data: Any) -> None:
+    """Refuse what is neither an array nor a table: several tensors at once, nothing, text."""
+    if isinstance(data, (list, tuple)) and any(isinstance(part, Tensor) for part in data):
+        raise WrongType(
+            f"a {type(data).__name__} of {len(data)} items was given where one tensor is needed: "
+            "torch.cat several batches, or give them to fit_loader one by one; of a batch with "
+            "labels, or of a layer with several outputs, take the activations"
+        )
+    if data is None or isinstance(data, str):
+        raise WrongType(f"activations must be a tensor or an array, not {data!r}")
+
+
+def check_loader(loader: Any, n_epochs: int) -> None:
+    """Refuse what cannot be gone through, or not that often."""
+    check_count("n_epochs", n_epochs)
+    if not isinstance(loader, Iterable):
+        raise WrongType(f"the loader is {loader!r}: give batches of activations, e.g. in a list")
+    if n_epochs > 1 and iter(loader) is loader:
+        raise InvalidArgument(
+            f"n_epochs={n_epochs} needs a loader that can be gone through again; an iterator "
+            "cannot: give a list or a DataLoader"
+        )
+
+
+def check_number(what: str, given: object, most: float | None = None) -> None:
+    """Refuse what is no finite number of at least 0, and at most ``most``."""
+    top = float("inf") if most is None else most
+    is_number = isinstance(given, Real) and not isinstance(given, bool)
+    if not is_number or not 0 <= float(given) <= top or float(given) == float("inf"):  # type: ignore[arg-type]
+        limit = "of at least 0" if most is None else f"from 0 to {most:g}"
+        raise InvalidArgument(f"{what}={given!r} is not a number {limit}")
+
+
+def check_numbers(parameters: Any) -> None:
+    """Refuse tolerances, regularization and seeds that no algorithm takes."""
+    check_count("max_iter", parameters.max_iter)
+    check_number("tol", parameters.tol)
+    check_number("alpha_W", parameters.alpha_W)
+    check_number("l1_ratio", parameters.l1_ratio, 1.0)
+    if isinstance(parameters.alpha_H, str):
+        check_name("alpha_H", parameters.alpha_H, ("same",))
+    else:
+        check_number("alpha_H", parameters.alpha_H)
+    try:
+        check_random_state(parameters.random_state)
+    except ValueError as error:
+        raise InvalidArgument(
+            f"random_state={parameters.random_state!r} is no seed: give a whole number from 0 to "
+            "2**32 - 1, a RandomState or None"
+        ) from error
+
+
+def check_factorizable(table: Any, n_components: int, start: Tensor | None) -> None:
+    """Refuse what ``factorize`` cannot work on."""
+    if not isinstance(table, Tensor) or table.dtype not in (torch.float32, torch.float64):
+        kind = table.dtype if isinstance(table, Tensor) else type(table).__name__
+        raise WrongType(f"table must be a tensor of float32 or float64, not {kind}")
+    if table.ndim != 2:
+        raise InvalidArgument(
+            f"table has shape {tuple(table.shape)}, expected (position, channel); ChannelReducer "
+            "takes a layer's output as it is"
+        )
+    check_count("n_components", n_components)
+    check_size(table, n_components)
+    check_finite(table, "the table's rows")
+    check_non_negative(table, "nmf")
+    if start is not None and tuple(start.shape) != (n_components, table.shape[1]):
+        raise InvalidArgument(
+            f"start has shape {tuple(start.shape)}, expected {(n_components, table.shape[1])}"
         )
 
 
@@ -96,7 +197,7 @@ def check_same_shape(name: str, found: Rows, expected: Rows) -> None:
 
 def check_upper(shape: Sequence[int], expected: Sequence[int]) -> None:
     """Refuse attributions to upper groups that are not ``(image, upper group, ...)``."""
-    shape, expected = tuple(shape), tuple(expected)
+    shape, expected = tuple(shape or ()), tuple(expected)
     if shape[:1] + shape[2:] != expected or len(shape) < 3 or shape[1] < 1:
         wanted = ", ".join(map(str, (expected[0], "upper groups", *expected[1:])))
         raise InvalidArgument(f"upper has shape {shape}, expected ({wanted})")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -16,9 +17,9 @@ from captum_blocks.reduce.quality import (
     Head,
     head_faithfulness,
     relative_error,
+    singular_squares,
     sparsity,
     stability,
-    svd_floor,
 )
 from captum_blocks.reduce.reducer import ChannelReducer
 from captum_blocks.reduce.rows import to_rows
@@ -111,29 +112,33 @@ def choose_n_components(
 
     Args:
         activations: a layer's output, or a table ``(position, channel)``.
-        candidates: numbers of groups to try.
+        candidates: numbers of groups to try, or one.
         head: activations -> ``(image, class)``; ``None`` leaves faithfulness out.
         n_seeds: fits with random starts whose components are compared; at least 2.
         **parameters: of ``ChannelReducer``, but for ``n_components``.
 
     Raises:
-        InvalidArgument: no candidate, or one larger than the activations allow.
+        InvalidArgument: no candidate, or one larger than the activations allow; NaN, negative
+            values where the algorithm takes none, all zero. Before any fit.
 
     >>> import torch
     >>> acts = torch.rand(1, 6, 6, 6, generator=torch.Generator().manual_seed(0))
     >>> choose_n_components(acts, (2, 3, 4), n_seeds=2).n_components
     (2, 3, 4)
     """
-    counts = tuple(sorted(set(candidates)))
+    given = [candidates] if isinstance(candidates, int) else list(candidates)
+    for count in given:
+        checks.check_count("n_components", count)
+    counts = tuple(sorted(set(given)))
     if not counts:
         raise InvalidArgument("there are no candidates: give numbers of groups, e.g. range(2, 13)")
     if n_seeds < 2:
         raise InvalidArgument(f"n_seeds={n_seeds}: stability compares at least 2 seeds")
+    activations = torch.as_tensor(activations)
     table = to_rows(activations, parameters.get("layout", "NCHW")).table
-    for count in (counts[0], counts[-1]):
-        checks.check_count("n_components", count)
-        checks.check_size(table, count)
-    floors = [svd_floor(table, count) for count in counts]
+    _refuse_early(ChannelReducer(counts[-1], **parameters), table)
+    squares = singular_squares(table)
+    floors = [float((squares[count:].sum() / squares.sum()).sqrt()) for count in counts]
     measured = [
         _measure(activations, count, head, n_seeds, parameters)
         for count in tqdm(counts, desc="groups", unit="fit", disable=None)
@@ -142,6 +147,17 @@ def choose_n_components(
     errors, zeros, stabilities = columns[:3]
     agreement, r2 = columns[3:] if head is not None else (None, None)
     return Choice(counts, errors, tuple(floors), zeros, stabilities, agreement, r2)
+
+
+def _refuse_early(largest: ChannelReducer, table: Tensor) -> None:
+    """What the fit of the largest number would refuse, said before the first fit."""
+    algorithm, settings = largest._choose()
+    checks.check_size(table, settings.n_components)
+    checks.check_finite(table)
+    if algorithm.non_negative:
+        checks.check_non_negative(table, str(largest.algorithm))
+    checks.check_not_silent(table)
+    algorithm.check(table, settings.n_components)
 
 
 def _measure(

@@ -15,9 +15,9 @@ from sklearn.decomposition import PCA, FastICA, MiniBatchDictionaryLearning, spa
 from sklearn.utils import get_tags
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.reduce.algorithms import Algorithm, Factors, NonNegative, Settings
-from captum_blocks.reduce.checks import check_distinct
+from captum_blocks.reduce.checks import check_distinct, check_rank, check_varied
 from captum_blocks.reduce.encoding import encode
 from captum_blocks.reduce.nmf import factor_signed
 
@@ -69,6 +69,11 @@ class PrincipalComponents(Algorithm):
 
     name = "pca"
 
+    def check(self, table: Tensor, n_components: int) -> None:
+        """Positions must differ: what is explained is the difference from their mean."""
+        check_rank(table, n_components)
+        check_varied(table)
+
     def fit(self, table: Tensor, settings: Settings) -> Factors:
         """scikit-learn's PCA."""
         model = PCA(settings.n_components, random_state=settings.random_state)
@@ -85,6 +90,10 @@ class IndependentComponents(Algorithm):
     """Independent components (Hyvarinen & Oja 2000); ``components_`` are the mixing directions."""
 
     name = "ica"
+
+    def check(self, table: Tensor, n_components: int) -> None:
+        """As many independent directions about the mean, which whitening divides by."""
+        check_rank(check_varied(table), n_components)
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
         """scikit-learn's FastICA; sources have unit variance."""
@@ -173,6 +182,11 @@ class Foreign(Algorithm):
     """Any scikit-learn decomposition: cloned, fitted, and read as an affine map of its scores."""
 
     def __init__(self, estimator: Any) -> None:
+        if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+            raise WrongType(
+                f"algorithm={estimator!r} is neither the name of an algorithm nor a scikit-learn "
+                "estimator, such as PCA(4)"
+            )
         self.estimator = estimator
         self.non_negative = bool(get_tags(estimator).input_tags.positive_only)
 

@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.reduce.algorithms import Algorithm, Factors, Settings
-from captum_blocks.reduce.checks import check_same_shape
+from captum_blocks.reduce.checks import check_number, check_same_shape
 from captum_blocks.reduce.decompositions import difference, halves
 from captum_blocks.reduce.rows import Rows, squared_norm, to_rows
 
@@ -100,19 +100,23 @@ def weights_of(of: Of) -> dict[str, float]:
 
     Raises:
         UnknownName: a goal that is none.
-        InvalidArgument: a negative weight, or none above zero.
+        InvalidArgument: a weight that is negative or no finite number, or none above zero.
+        WrongType: neither a name nor a mapping.
 
     >>> weights_of({"attribution": 0.5, "activation": 1})
     {'activation': 1.0, 'attribution': 0.5}
     """
+    if not isinstance(of, (str, Mapping)):
+        raise WrongType(
+            f"of={of!r} is neither the name of a goal nor a mapping of goals to weights"
+        )
     given = {of: 1.0} if isinstance(of, str) else dict(of)
     for name, weight in given.items():
         if name not in GOALS:
             raise UnknownName(
                 f"of={name!r} is none of {', '.join(GOALS)}{did_you_mean(name, GOALS)}"
             )
-        if not weight >= 0:
-            raise InvalidArgument(f"the weight of {name!r} is {weight!r}; weights are at least 0")
+        check_number(f"the weight of {name!r}", weight)
     kept = {name: float(given[name]) for name in GOALS if given.get(name)}
     if not kept:
         raise InvalidArgument(f"of={of!r} gives no goal a weight above 0")

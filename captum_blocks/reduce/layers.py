@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.reduce import checks
 from captum_blocks.reduce.reducer import ChannelReducer
 
 
@@ -32,7 +33,8 @@ def fit_layers(
     """
     if not activations:
         raise InvalidArgument("there are no layers: give {name: activations}")
-    if isinstance(n_components, int):
+    if not isinstance(n_components, Mapping):
+        checks.check_count("n_components", n_components)
         n_components = dict.fromkeys(activations, n_components)
     for name in n_components:
         if name not in activations:

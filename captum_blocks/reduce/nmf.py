@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import UnknownName
+from captum_blocks.reduce.checks import check_factorizable, check_name
 from captum_blocks.reduce.rows import squared_norm, wide
 
 Init = Literal["nndsvd", "nndsvda", "nndsvdar", "random"]
@@ -87,10 +88,20 @@ def factorize(
             projected gradient steps on all at once, fewer and larger operations, for GPUs.
             ``None``: by device.
 
+    Raises:
+        InvalidArgument: negative values, NaN, no table, more groups than positions or channels, or
+            a ``start`` of another shape.
+        UnknownName: of ``init`` or ``inner``.
+        WrongType: no tensor of float32 or float64.
+
     >>> found = factorize(torch.ones(4, 3), 1)
     >>> bool(found.errors[-1] < 1e-5)
     True
     """
+    check_factorizable(table, n_components, start)
+    check_name("init", init, INITS)
+    if inner is not None:
+        check_name("inner", inner, ("columns", "gradient"))
     unit = _unit(table)
     scaled = table if unit == 1.0 else table / unit
     if inner is None:

@@ -14,6 +14,8 @@ from torch import Tensor
 from captum_blocks.reduce.algorithms import Factors
 from captum_blocks.reduce.rows import Form, squared_norm, wide
 
+ORDERS = ("auto", "position", "share", "none")
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -28,6 +30,23 @@ class Summary:
     magnitude: Tensor
     share: Tensor
     power: float
+
+
+def arrangement(order: str, form: Form, scores: Tensor, shares: Tensor) -> Tensor:
+    """``(group,)``, the groups in one of ``ORDERS``; ``"auto"``: by position for one image.
+
+    Args:
+        order: the name.
+        form: of the table that was factorized.
+        scores: ``(position, group)``.
+        shares: ``(group,)`` of the squared norm explained.
+    """
+    if order == "auto":
+        order = "position" if form.is_one_image else "share"
+    if order == "none":
+        return torch.arange(len(shares), device=shares.device)
+    key = mean_x(scores, form) if order == "position" else -shares
+    return torch.argsort(key, stable=True)
 
 
 def mean_x(scores: Tensor, form: Form) -> Tensor:

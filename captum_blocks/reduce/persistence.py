@@ -8,12 +8,13 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import BlocksError, InvalidArgument
 from captum_blocks.layouts import Layout
 from captum_blocks.reduce.algorithms import Factors
 from captum_blocks.reduce.ordering import Summary
@@ -59,14 +60,26 @@ def read(kind: type[ChannelReducer], path: str | os.PathLike[str]) -> ChannelRed
     """Read what ``write`` wrote.
 
     Raises:
-        InvalidArgument: the file is no reducer, or of a newer version.
+        InvalidArgument: the file is damaged, no reducer, or of a newer version.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        about = json.loads(str(arrays.pop("about")[()]))
-    except (ValueError, KeyError, EOFError) as error:
-        raise InvalidArgument(f"{os.fspath(path)!r} is not a saved ChannelReducer") from error
+        return _restored(kind, path, arrays, json.loads(str(arrays.pop("about")[()])))
+    except BlocksError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, EOFError, BadZipFile) as error:
+        raise InvalidArgument(
+            f"{os.fspath(path)!r} is not a saved ChannelReducer, or it is damaged"
+        ) from error
+
+
+def _restored(
+    kind: type[ChannelReducer],
+    path: str | os.PathLike[str],
+    arrays: dict[str, np.ndarray[Any, Any]],
+    about: dict[str, Any],
+) -> ChannelReducer:
     if about["version"] > VERSION:
         raise InvalidArgument(
             f"{os.fspath(path)!r} was saved by a newer version of captum_blocks; update to read it"

@@ -20,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
+from captum_blocks.reduce.checks import check_count, check_finite, check_not_silent
 from captum_blocks.reduce.reducer import ChannelReducer
 from captum_blocks.reduce.rows import squared_norm, wide
 
@@ -62,9 +63,13 @@ class Curve:
 def relative_error(activations: Tensor, reconstruction: Tensor) -> float:
     """``||A - P|| / ||A||`` in the Frobenius norm.
 
+    Raises:
+        InvalidArgument: two shapes, or activations that are zero everywhere.
+
     >>> relative_error(torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 0.0]]))
     0.8
     """
+    activations, reconstruction = _alike(activations, reconstruction)
     power = squared_norm(activations)
     if power == 0:
         raise InvalidArgument("the activations are zero everywhere: no relative error is defined")
@@ -74,16 +79,37 @@ def relative_error(activations: Tensor, reconstruction: Tensor) -> float:
 def svd_floor(table: Tensor, n_components: int) -> float:
     """The least relative error any ``n_components`` directions can reach, signed ones included.
 
+    Reconstructions with an offset (``pca``, ``ica``) can come below it: one more direction.
+
     ``sqrt(sum_{i>k} s_i^2) / ||X||`` with the singular values of ``(position, channel)``
     (Eckart & Young, Psychometrika 1936).
 
     >>> svd_floor(torch.diag(torch.tensor([4.0, 3.0])), 1)
     0.6
     """
+    squares = singular_squares(table)
+    if not 1 <= n_components <= len(squares):
+        raise InvalidArgument(
+            f"n_components={n_components} of {len(squares)} directions: give 1 to {len(squares)}"
+        )
+    return float((squares[n_components:].sum() / squares.sum()).sqrt())
+
+
+def singular_squares(table: Tensor) -> Tensor:
+    """Squared singular values of ``(position, channel)``, the largest first.
+
+    Raises:
+        InvalidArgument: no table, NaN, or zero everywhere.
+    """
+    table = torch.as_tensor(table)
+    if table.ndim != 2:
+        raise InvalidArgument(f"table has shape {tuple(table.shape)}, expected (position, channel)")
+    check_finite(table, "the table's rows")
+    check_not_silent(table)
     tall = table if table.shape[0] >= table.shape[1] else table.T
     exact = tall.to(wide(table.device))
-    squares = torch.linalg.eigvalsh(exact.T @ exact).clamp_min(0.0).flip(0)
-    return float((squares[n_components:].sum() / squares.sum()).sqrt())
+    squares: Tensor = torch.linalg.eigvalsh(exact.T @ exact).clamp_min(0.0).flip(0)
+    return squares
 
 
 def sparsity(scores: Tensor, tolerance: float = 0.0) -> float:
@@ -92,7 +118,7 @@ def sparsity(scores: Tensor, tolerance: float = 0.0) -> float:
     >>> sparsity(torch.tensor([[0.0, 2.0], [0.0, 0.0]]))
     0.75
     """
-    return float((scores.abs() <= tolerance).double().mean())
+    return float((torch.as_tensor(scores).abs() <= tolerance).double().mean())
 
 
 def match_groups(first: Any, second: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -107,6 +133,9 @@ def match_groups(first: Any, second: Any) -> tuple[np.ndarray[Any, Any], np.ndar
     Returns:
         For each group of ``first``, its partner in ``second``, and their cosine.
 
+    Raises:
+        InvalidArgument: two shapes, NaN or infinity.
+
     >>> partners, cosines = match_groups(torch.eye(2), torch.eye(2).flip(0))
     >>> partners.tolist(), cosines.tolist()
     ([1, 0], [1.0, 1.0])
@@ -114,6 +143,8 @@ def match_groups(first: Any, second: Any) -> tuple[np.ndarray[Any, Any], np.ndar
     a, b = (_unit_rows(components) for components in (first, second))
     if a.shape != b.shape:
         raise InvalidArgument(f"components of shape {a.shape} and {b.shape} cannot be matched")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise InvalidArgument("components with NaN or inf cannot be matched")
     cosines = a @ b.T
     rows, partners = linear_sum_assignment(-cosines)
     return partners, cosines[rows, partners]
@@ -139,9 +170,13 @@ def head_faithfulness(head: Head, activations: Tensor, reconstruction: Tensor) -
         activations: a layer's output.
         reconstruction: the same shape, e.g. ``reducer.inverse_transform(scores)``.
 
+    Raises:
+        InvalidArgument: two shapes.
+
     >>> head_faithfulness(lambda acts: acts, torch.eye(3), torch.eye(3))
     Faithfulness(top1_agreement=1.0, logit_r2=1.0)
     """
+    activations, reconstruction = _alike(activations, reconstruction)
     with torch.no_grad():
         true, made = head(activations).double(), head(reconstruction).double()
     spread = (true - true.mean(0)).square().sum()
@@ -172,13 +207,17 @@ def deletion_curve(
         target: the class.
         importance: ``(group,)``; ``None``: total Sobol indices, averaged over images.
         keep_residual: add what the groups leave over.
+
+    Raises:
+        InvalidArgument: a target that is no class of the head, or another number of importances.
+        NotFitted: fit the reducer first.
     """
-    game = _Game(head, reducer, activations, keep_residual)
-    order = _by_importance(game, target, importance)
+    game = _Game(head, reducer, activations, target, keep_residual)
+    order = _by_importance(game, importance)
     masks = torch.ones(len(order) + 1, len(order))
     for step, group in enumerate(order):
         masks[step + 1 :, group] = 0.0
-    return Curve(tuple(order), game.play(masks)[..., target])
+    return Curve(tuple(order), game.play(masks))
 
 
 def insertion_curve(
@@ -191,14 +230,15 @@ def insertion_curve(
 ) -> Curve:
     """The target's score while groups are added, the most important first: it should rise fast.
 
-    Concept insertion, the counterpart of ``deletion_curve``, with the same arguments.
+    Concept insertion, the counterpart of ``deletion_curve`` (same sources), with the same arguments
+    and errors.
     """
-    game = _Game(head, reducer, activations, keep_residual)
-    order = _by_importance(game, target, importance)
+    game = _Game(head, reducer, activations, target, keep_residual)
+    order = _by_importance(game, importance)
     masks = torch.zeros(len(order) + 1, len(order))
     for step, group in enumerate(order):
         masks[step + 1 :, group] = 1.0
-    return Curve(tuple(order), game.play(masks)[..., target])
+    return Curve(tuple(order), game.play(masks))
 
 
 def sobol_total_indices(
@@ -228,22 +268,33 @@ def sobol_total_indices(
     Returns:
         ``(image, group)``.
 
+    Raises:
+        InvalidArgument: a target that is no class of the head, or no design.
+        NotFitted: fit the reducer first.
+
     >>> acts = torch.rand(1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
     >>> reducer = ChannelReducer(3).fit(acts)
     >>> sobol_total_indices(lambda a: a.mean((2, 3)), reducer, acts, target=0).shape
     torch.Size([1, 3])
     """
-    game = _Game(head, reducer, activations, keep_residual)
-    return _jansen(lambda masks: game.play(masks)[..., target], game.n_groups, n_designs, seed)
+    check_count("n_designs", n_designs)
+    game = _Game(head, reducer, activations, target, keep_residual)
+    return _jansen(game.play, game.n_groups, n_designs, seed)
 
 
 class _Game:
     """The head as a function of how much of each group is there."""
 
     def __init__(
-        self, head: Head, reducer: ChannelReducer, activations: Tensor, keep_residual: bool
+        self,
+        head: Head,
+        reducer: ChannelReducer,
+        activations: Tensor,
+        target: int,
+        keep_residual: bool,
     ) -> None:
-        self.head, self.reducer = head, reducer
+        self.head, self.reducer, self.target = head, reducer, target
+        activations = torch.as_tensor(activations)
         with torch.no_grad():
             self.scores = reducer.transform(activations)
             whole = reducer.inverse_transform(self.scores)
@@ -251,9 +302,13 @@ class _Game:
             self.rest = activations - whole if keep_residual else torch.zeros_like(activations)
         self.axis = 1 if reducer.layout_ is None else reducer.layout_.channel_axis
         self.n_groups = self.scores.shape[self.axis]
+        with torch.no_grad():
+            classes = head(activations[:1]).shape[1]
+        if not -classes <= target < classes:
+            raise InvalidArgument(f"target={target} is none of the head's {classes} classes")
 
     def play(self, masks: Tensor) -> Tensor:
-        """``(mask, group)`` -> ``(image, mask, class)``."""
+        """``(mask, group)`` -> the target's score, ``(image, mask)``."""
         with torch.no_grad():
             images = [self._one(i, masks.to(self.scores)) for i in range(len(self.scores))]
         return torch.stack(images)
@@ -265,16 +320,13 @@ class _Game:
         for part in masks.split(MASKS_AT_ONCE):
             scaled = self.scores[image : image + 1] * part.reshape(len(part), *shape[1:])
             made = self.reducer.inverse_transform(scaled)
-            found.append(self.head(made + self.rest[image : image + 1]))
+            found.append(self.head(made + self.rest[image : image + 1])[:, self.target])
         return torch.cat(found)
 
 
-def _by_importance(
-    game: _Game, target: int, importance: Sequence[float] | Tensor | None
-) -> list[int]:
+def _by_importance(game: _Game, importance: Sequence[float] | Tensor | None) -> list[int]:
     if importance is None:
-        play = lambda masks: game.play(masks)[..., target]  # noqa: E731
-        importance = _jansen(play, game.n_groups, 32, 0).mean(0)
+        importance = _jansen(game.play, game.n_groups, 32, 0).mean(0)
     values = torch.as_tensor(importance, dtype=torch.float64)
     if values.shape != (game.n_groups,):
         raise InvalidArgument(
@@ -299,6 +351,16 @@ def _jansen(play: Head, n_groups: int, n_designs: int, seed: int) -> Tensor:
     moved = (base - blocks[:, 2:]).square().mean(2) / 2.0
     tiny = torch.finfo(torch.float64).tiny
     return moved / variance.clamp_min(tiny)[:, None]
+
+
+def _alike(first: Any, second: Any) -> tuple[Tensor, Tensor]:
+    a, b = torch.as_tensor(first), torch.as_tensor(second)
+    if a.shape != b.shape:
+        raise InvalidArgument(
+            f"activations of shape {tuple(a.shape)} and a reconstruction of shape {tuple(b.shape)} "
+            "cannot be compared"
+        )
+    return a, b
 
 
 def _unit_rows(components: Any) -> np.ndarray[Any, Any]:

@@ -23,10 +23,9 @@ from captum_blocks.reduce.decompositions import Foreign
 from captum_blocks.reduce.goals import Of, Problem, beside, build, weights_of
 from captum_blocks.reduce.nmf import INITS
 from captum_blocks.reduce.online import Online, begin
-from captum_blocks.reduce.ordering import Summary, group_shares, magnitudes, mean_x
+from captum_blocks.reduce.ordering import ORDERS, Summary, arrangement, group_shares, magnitudes
 from captum_blocks.reduce.rows import Form, Rows, is_table, same_kind, tables_only, to_rows
 
-ORDERS = ("auto", "position", "share", "none")
 SOLVERS = ("auto", "cd", "hals")
 JOINT_ALGORITHMS = ("nmf", "semi_nmf")
 
@@ -167,8 +166,13 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
 
         Differentiable with respect to a tensor that requires a gradient, except for ``kmeans``,
         ``dictionary`` and foreign estimators.
+
+        Raises:
+            NotFitted: ``fit`` first.
+            InvalidArgument: another number of channels, NaN, or negative values where the
+                algorithm takes none.
         """
-        self._check_fitted()
+        checks.check_fitted(self)
         rows = self._rows(X, reset=False)
         checks.check_width(rows.table, self.n_features_in_)
         self._check_values(rows.table)
@@ -176,8 +180,13 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         return rows.form.give_back(self._algorithm.encode(rows.table, factors, self._settings))
 
     def inverse_transform(self, X: Any) -> Any:
-        """Scores -> the activations they stand for: ``offset_ + scores @ components_``."""
-        self._check_fitted()
+        """Scores, e.g. ``(image, group, y, x)``, -> ``offset_ + scores @ components_``.
+
+        Raises:
+            NotFitted: ``fit`` first.
+            InvalidArgument: another number of groups.
+        """
+        checks.check_fitted(self)
         rows = self._rows(X, reset=False, of_groups=True)
         checks.check_groups(rows.table, self._n_features_out)
         factors = self._factors.to(rows.table)
@@ -188,8 +197,8 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
     def partial_fit(self, X: Any, y: Any = None) -> ChannelReducer:
         """Learn from one more batch of activations, for ``nmf`` of data larger than memory.
 
-        The first batch decides the starting groups; groups keep their places from then on.
-        ``magnitude_`` and the shares speak of all batches so far.
+        The first batch decides the starting groups, which keep their places from then on.
+        ``magnitude_`` and the shares speak of all batches so far. It refuses what ``fit`` does.
         """
         return self._learn(X, None)
 
@@ -197,19 +206,13 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         """``partial_fit`` over all batches of a loader, then order the groups by share.
 
         Args:
-            loader: batches of activations, e.g. ``net.activations(layer, photos)`` in a list or a
-                ``DataLoader``.
+            loader: batches of activations: a ``DataLoader``, ``list(net.activations(...))``, ...
             n_epochs: how often to go through it; an iterator can only be gone through once.
 
         Raises:
-            InvalidArgument: the loader is empty, or an iterator with several epochs.
+            InvalidArgument: the loader is empty, or an iterator with several epochs; a bad batch.
         """
-        checks.check_count("n_epochs", n_epochs)
-        if n_epochs > 1 and iter(loader) is loader:
-            raise InvalidArgument(
-                f"n_epochs={n_epochs} needs a loader that can be gone through again; an iterator "
-                "cannot: give a list or a DataLoader"
-            )
+        checks.check_loader(loader, n_epochs)
         self._online: Online | None = None
         earlier: Online | None = None
         for _ in range(n_epochs):
@@ -224,22 +227,30 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         return self
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted reducer to one npz file of plain arrays, whole or not at all."""
+        """Write the fitted reducer to one npz file of plain arrays, whole or not at all.
+
+        Raises:
+            InvalidArgument: it wraps a foreign estimator, or a parameter is no plain value.
+        """
         from captum_blocks.reduce.persistence import write
 
-        self._check_fitted()
+        checks.check_fitted(self)
         write(self, path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> ChannelReducer:
-        """Read what ``save`` wrote. Nothing in the file is executed."""
+        """Read what ``save`` wrote. Nothing in the file is executed.
+
+        Raises:
+            InvalidArgument: the file is damaged, no reducer, or of a newer version.
+        """
         from captum_blocks.reduce.persistence import read
 
         return read(cls, path)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
         """``["group0", "group1", ...]``."""
-        self._check_fitted()
+        checks.check_fitted(self)
         return np.array([f"group{i}" for i in range(self._n_features_out)], dtype=object)
 
     def __sklearn_tags__(self) -> Any:
@@ -267,7 +278,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             else:
                 factors = problem.solve(rows.table.detach(), algorithm, settings)
             shares, power = group_shares(rows.table, factors)
-            order = self._ordered(rows.form, factors.scores, shares)
+            order = arrangement(self.order, rows.form, factors.scores, shares)
             factors = factors.arranged(order)
             summary = Summary(magnitudes(factors), shares[order], power)
         self._publish(factors, rows.form, summary)
@@ -280,7 +291,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         checks.check_name("solver", self.solver, SOLVERS)
         if self.init is not None:
             checks.check_name("init", self.init, INITS)
-        checks.check_count("max_iter", self.max_iter)
+        checks.check_numbers(self)
         if not isinstance(self.algorithm, str):
             own = getattr(self.algorithm, "n_components", None)
             known["n_components"] = own if isinstance(own, int) else 1
@@ -290,6 +301,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         return ALGORITHMS[self.algorithm](), Settings(**known)
 
     def _rows(self, X: Any, reset: bool, of_groups: bool = False) -> Rows:
+        checks.check_readable(X)
         if is_table(X):
             if of_groups:
                 X = np.asarray(X)
@@ -330,8 +342,11 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             )
         given["activation"] = X = rows.form.give_back(rows.table)
         tables = {goal: beside(rows, given[goal], f"{goal}s") for goal in weights}
+        for goal, table in tables.items():
+            checks.check_not_silent(table, f"{goal}s")
         if upper is not None:
-            checks.check_upper(upper.shape, X.shape)
+            checks.check_readable(upper)
+            checks.check_upper(getattr(upper, "shape", ()), X.shape)
         parts = [] if upper is None else [upper[:, i] for i in range(upper.shape[1])]
         shares = [beside(rows, part, f"upper[:, {i}]") for i, part in enumerate(parts)]
         return build(weights, tables, shares, self._algorithm.non_negative)
@@ -375,24 +390,9 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
     def _publish_online(self, order: Tensor) -> None:
         assert self._online is not None
         self._online = online = self._online.arranged(order)
-        empty = online.components.new_zeros(0, len(order))
+        factors = Factors(online.components, online.components.new_zeros(0, len(order)))
         summary = Summary(online.magnitudes, online.group_shares, online.power)
-        self._publish(Factors(online.components, empty), self._form, summary)
-
-    def _ordered(self, form: Form, scores: Tensor, shares: Tensor) -> Tensor:
-        order = self.order
-        if order == "auto":
-            order = "position" if form.is_one_image else "share"
-        if order == "none":
-            return torch.arange(len(shares), device=shares.device)
-        key = mean_x(scores, form) if order == "position" else -shares
-        return torch.argsort(key, stable=True)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "components_"):
-            raise checks.NotFitted(
-                "this ChannelReducer is not fitted yet; call fit(activations) first"
-            )
+        self._publish(factors, self._form, summary)
 
 
 for _name in ("transform", "fit_transform"):

@@ -80,9 +80,11 @@ def to_rows(data: Array, layout: Layout | Kind | None) -> Rows:
 
     Raises:
         InvalidArgument: the shape does not have the layout.
-        WrongType: the numbers are complex.
+        WrongType: the numbers are complex, or the tensor is sparse.
     """
     tensor = data if isinstance(data, Tensor) else torch.from_numpy(_writable(data))
+    if tensor.layout != torch.strided:
+        raise WrongType(f"activations are a {tensor.layout} tensor; give activations.to_dense()")
     if tensor.is_complex():
         raise WrongType(f"Complex data not supported: activations are {tensor.dtype}")
     dtype = tensor.dtype if tensor.is_floating_point() else torch.float32

@@ -76,5 +76,21 @@ def test_bad_candidates_are_refused_before_any_fit():
         choose_n_components(acts, [2, 17])
     with pytest.raises(InvalidArgument, match="n_components=0 is not a whole number of at least 1"):
         choose_n_components(acts, [0, 2])
+    with pytest.raises(
+        InvalidArgument, match="n_components='4' is not a whole number of at least 1"
+    ):
+        choose_n_components(acts, ["4", 2])
+    with pytest.raises(InvalidArgument, match="Negative values in data: algorithm='nmf' needs"):
+        choose_n_components(acts - 1, [2])
+    with pytest.raises(InvalidArgument, match="the activations contain NaN or inf in 1152 of"):
+        choose_n_components(acts * torch.nan, [2])
+    with pytest.raises(InvalidArgument, match=r"independent directions \(rank 1\); ask for at mos"):
+        choose_n_components(acts[:, :1].expand(2, 16, 6, 6), [1, 2])
     with pytest.raises(InvalidArgument, match="n_seeds=1: stability compares at least 2 seeds"):
         choose_n_components(acts, [2], n_seeds=1)
+
+
+def test_arrays_and_a_single_number_are_taken():
+    acts = four_groups()
+    from_array = choose_n_components(acts.numpy(), 3, head=head, n_seeds=2)
+    assert from_array == choose_n_components(acts, [3], head=head, n_seeds=2)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.decomposition import PCA
+from sklearn.decomposition import NMF, PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -30,6 +30,11 @@ def table(seed=0):
         {"algorithm": "semi_nmf"},
         {"algorithm": "pca"},
         {"algorithm": "kmeans"},
+        {"algorithm": "posneg"},
+        {"algorithm": "ica"},
+        {"algorithm": "dictionary", "max_iter": 20},
+        {"algorithm": PCA(1)},
+        {"algorithm": NMF(1)},
     ],
     ids=str,
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from captum_blocks.errors import InvalidArgument, UnknownName
+from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
 from captum_blocks.reduce import ChannelReducer
 from captum_blocks.reduce.goals import build, weights_of
 from tests.reference.reduce_formulas import compatible_copies
@@ -26,9 +26,13 @@ def test_weights_are_read_from_words_and_mappings():
     with pytest.raises(UnknownName, match=r"of='gradients' is none of .*did you mean 'gradient'"):
         weights_of("gradients")
     with pytest.raises(
-        InvalidArgument, match="the weight of 'gradient' is -1; weights are at least"
+        InvalidArgument, match="the weight of 'gradient'=-1 is not a number of at least 0"
     ):
         weights_of({"gradient": -1})
+    with pytest.raises(InvalidArgument, match="the weight of 'gradient'='a' is not a number"):
+        weights_of({"gradient": "a"})
+    with pytest.raises(WrongType, match="of=3 is neither the name of a goal nor a mapping of"):
+        weights_of(3)
     with pytest.raises(InvalidArgument, match="gives no goal a weight above 0"):
         weights_of({"gradient": 0})
 
@@ -187,3 +191,16 @@ def test_broken_gradients_are_called_by_their_name():
         InvalidArgument, match="gradients contain NaN or inf in 1 of 500 entries, fir"
     ):
         ChannelReducer(3, of="gradient").fit(acts, gradients=gradients)
+
+
+@pytest.mark.parametrize("of", ["attribution", {"activation": 1, "attribution": 1}], ids=str)
+def test_silent_attributions_are_refused_by_name(of):
+    acts, _, attr = scene()
+    with pytest.raises(InvalidArgument, match="all 50 x 10 attributions are zero: there is nothi"):
+        ChannelReducer(3, of=of).fit(acts, attributions=attr * 0)
+
+
+def test_upper_attributions_in_a_list_are_refused():
+    acts, _, attr = scene()
+    with pytest.raises(WrongType, match="a list of 2 items was given where one tensor is needed"):
+        ChannelReducer(3).fit(acts, upper=[attr, attr])

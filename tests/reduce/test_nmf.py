@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import NMF, non_negative_factorization
 from sklearn.decomposition._nmf import _initialize_nmf
 
-from captum_blocks.errors import UnknownName
+from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
 from captum_blocks.reduce import ChannelReducer, Penalty, factorize
 from captum_blocks.reduce.nmf import factor_signed, initial_factors
 from captum_blocks.reduce.quality import relative_error, svd_floor
@@ -183,3 +183,29 @@ def test_an_unknown_start_is_refused():
         UnknownName, match="init='svd' is none of nndsvd, nndsvda, nndsvdar, random"
     ):
         factorize(mixture(), 2, init="svd")
+
+
+def test_tables_that_cannot_be_factorized_are_refused():
+    table = mixture()
+    with pytest.raises(InvalidArgument, match="Negative values in data: algorithm='nmf' needs"):
+        factorize(table - 1, 2)
+    with pytest.raises(
+        InvalidArgument, match="the table's rows contain NaN or inf in 3000 of 3000"
+    ):
+        factorize(table * torch.nan, 2)
+    with pytest.raises(InvalidArgument, match="n_components=21 is more than the 20 channels"):
+        factorize(table, 21)
+    with pytest.raises(InvalidArgument, match=r"table has shape \(1, 150, 20\), expected \(positi"):
+        factorize(table[None], 2)
+    with pytest.raises(
+        WrongType, match="table must be a tensor of float32 or float64, not torch.i"
+    ):
+        factorize(table.int(), 2)
+    with pytest.raises(
+        WrongType, match="table must be a tensor of float32 or float64, not ndarray"
+    ):
+        factorize(table.numpy(), 2)
+    with pytest.raises(InvalidArgument, match=r"start has shape \(3, 20\), expected \(2, 20\)"):
+        factorize(table, 2, start=torch.rand(3, 20))
+    with pytest.raises(UnknownName, match="inner='rows' is none of columns, gradient"):
+        factorize(table, 2, inner="rows")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.reduce import ChannelReducer
 
 
@@ -76,6 +76,12 @@ def test_bad_loaders_and_batches_are_refused():
         InvalidArgument, match="the loader is empty: there is no batch to learn from"
     ):
         ChannelReducer(4).fit_loader([])
+    with pytest.raises(InvalidArgument, match="the loader is empty"):
+        ChannelReducer(4).fit_loader(iter([]))
+    with pytest.raises(WrongType, match="the loader is None: give batches of activations"):
+        ChannelReducer(4).fit_loader(None)
+    with pytest.raises(WrongType, match="a tuple of 2 items was given where one tensor is needed"):
+        ChannelReducer(4).fit_loader([(batches[0], torch.zeros(8))])
     with pytest.raises(InvalidArgument, match="n_epochs=2 needs a loader that can be gone through"):
         ChannelReducer(4).fit_loader(iter(batches), n_epochs=2)
     with pytest.raises(InvalidArgument, match="n_epochs=0 is not a whole number of at least 1"):

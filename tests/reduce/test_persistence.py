@@ -84,3 +84,28 @@ def test_a_newer_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(InvalidArgument, match="was saved by a newer version of captum_blocks"):
         ChannelReducer.load(tmp_path / "groups.npz")
+
+
+def test_damaged_files_are_refused(tmp_path):
+    whole, path = tmp_path / "groups.npz", tmp_path / "damaged.npz"
+    ChannelReducer(3).fit(activations()).save(whole)
+    content = whole.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 3] ^= 0xFF
+    for damaged in (content[: len(content) // 2], bytes(flipped), b""):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            InvalidArgument, match=r"damaged.npz' is not a saved ChannelReducer, or"
+        ):
+            ChannelReducer.load(path)
+    for about in ('{"version": 1}', "[1]"):
+        np.savez(path, about=np.array(about))
+        with pytest.raises(
+            InvalidArgument, match=r"damaged.npz' is not a saved ChannelReducer, or"
+        ):
+            ChannelReducer.load(path)
+    np.save(tmp_path / "array.npy", np.ones(3))
+    with pytest.raises(
+        InvalidArgument, match=r"array.npy' is not a saved ChannelReducer, or it is"
+    ):
+        ChannelReducer.load(tmp_path / "array.npy")

@@ -157,3 +157,36 @@ def test_token_layers_keep_their_class_token():
     reducer = ChannelReducer(3, layout="tokens").fit(tokens)
     curve = quality.deletion_curve(lambda x: x[:, 0], reducer, tokens, 4, [1.0, 1.0, 1.0])
     torch.testing.assert_close(curve.scores, tokens[:, :1, 4].expand(1, 4))
+
+
+def test_what_cannot_be_measured_is_refused():
+    reducer, acts = fitted()
+    head = linear_head()
+    with pytest.raises(InvalidArgument, match=r"reconstruction of shape \(2, 8, 4, 1\) cannot be"):
+        quality.relative_error(acts, acts[..., :1])
+    with pytest.raises(InvalidArgument, match=r"reconstruction of shape \(1, 8, 4, 4\) cannot be"):
+        quality.head_faithfulness(head, acts, acts[:1])
+    with pytest.raises(InvalidArgument, match="all 3 x 2 activations are zero"):
+        quality.svd_floor(torch.zeros(3, 2), 1)
+    with pytest.raises(InvalidArgument, match=r"table has shape \(2, 8, 4, 4\), expected \(posit"):
+        quality.svd_floor(acts, 1)
+    with pytest.raises(InvalidArgument, match="n_components=3 of 2 directions: give 1 to 2"):
+        quality.svd_floor(torch.ones(3, 2), 3)
+    with pytest.raises(InvalidArgument, match="components with NaN or inf cannot be matched"):
+        quality.stability([torch.eye(2), torch.eye(2) * torch.nan])
+    for measure in (quality.sobol_total_indices, quality.deletion_curve, quality.insertion_curve):
+        with pytest.raises(InvalidArgument, match="target=5 is none of the head's 5 classes"):
+            measure(head, reducer, acts, 5)
+    with pytest.raises(InvalidArgument, match="n_designs=0 is not a whole number of at least 1"):
+        quality.sobol_total_indices(head, reducer, acts, 0, n_designs=0)
+
+
+def test_arrays_are_measured_like_tensors():
+    reducer, acts = fitted()
+    made = acts * 0.9
+    arrays = acts.numpy(), made.numpy()
+    assert quality.relative_error(*arrays) == quality.relative_error(acts, made)
+    assert quality.sparsity(arrays[0]) == quality.sparsity(acts)
+    assert quality.svd_floor(arrays[0][0, :, 0], 2) == quality.svd_floor(acts[0, :, 0], 2)
+    found = quality.sobol_total_indices(linear_head(), reducer, arrays[0], 1)
+    assert torch.equal(found, quality.sobol_total_indices(linear_head(), reducer, acts, 1))

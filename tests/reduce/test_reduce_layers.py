@@ -32,6 +32,8 @@ def test_layers_and_numbers_must_match():
         fit_layers(layers(), {"low": 3})
     with pytest.raises(InvalidArgument, match=r"there are no layers: give \{name: activations\}"):
         fit_layers({})
+    with pytest.raises(InvalidArgument, match="n_components=2.5 is not a whole number"):
+        fit_layers(layers(), 2.5)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captum_blocks.errors import InvalidArgument, UnknownName
+from captum_blocks.errors import BlocksError, InvalidArgument, UnknownName, WrongType
 from captum_blocks.layouts import Layout
 from captum_blocks.reduce import ChannelReducer, NotFitted
 
@@ -246,3 +246,52 @@ def test_inference_mode_and_gradients_of_the_input_do_no_harm():
     found = ChannelReducer(2).fit_transform(acts.clone().requires_grad_())
     assert torch.equal(found, expected)
     assert not found.requires_grad
+
+
+@pytest.mark.parametrize("solver", ["cd", "hals"])
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"tol": -1}, "tol=-1 is not a number of at least 0"),
+        ({"tol": float("nan")}, "tol=nan is not a number of at least 0"),
+        ({"l1_ratio": 2.0}, "l1_ratio=2.0 is not a number from 0 to 1"),
+        ({"alpha_W": -1.0}, "alpha_W=-1.0 is not a number of at least 0"),
+        ({"alpha_H": float("inf")}, "alpha_H=inf is not a number of at least 0"),
+        ({"alpha_H": "some"}, "alpha_H='some' is none of same"),
+        ({"random_state": -1}, "random_state=-1 is no seed: give a whole number from 0"),
+        ({"random_state": "x"}, "random_state='x' is no seed: give a whole number from 0"),
+        ({"algorithm": None}, "algorithm=None is neither the name of an algorithm nor"),
+        ({"algorithm": ChannelReducer}, "reducer.ChannelReducer'> is neither the name of an"),
+    ],
+    ids=str,
+)
+def test_parameters_no_algorithm_takes_are_refused(parameters, said, solver):
+    with pytest.raises(BlocksError) as caught:
+        ChannelReducer(2, solver=solver).set_params(**parameters).fit(some_activations())
+    assert said in str(caught.value)
+
+
+def test_what_is_no_tensor_is_refused_with_advice():
+    acts = some_activations()
+    reducer = ChannelReducer(2).fit(acts)
+    for work in (reducer.fit, reducer.transform):
+        with pytest.raises(WrongType, match="a list of 2 items was given where one tensor is nee"):
+            work([acts, acts])
+        with pytest.raises(WrongType, match="activations must be a tensor or an array, not None"):
+            work(None)
+        with pytest.raises(WrongType, match="sparse_coo tensor; give activations.to_dense"):
+            work(torch.eye(10).to_sparse())
+
+
+@pytest.mark.parametrize("algorithm", ["pca", "ica"])
+def test_what_varies_nowhere_has_no_components_about_its_mean(algorithm):
+    assert refused(torch.ones(1, 6, 3, 3), n_components=1, algorithm=algorithm) == (
+        "all positions (n_samples=9) have the same activations: about their mean nothing is left "
+        "to group; take 'nmf', or more images"
+    )
+
+
+def test_independent_components_need_directions_about_the_mean():
+    acts = torch.ones(1, 6, 3, 3)
+    acts[:, 0] += some_activations((1, 3, 3))
+    assert "have independent directions (rank 1)" in refused(acts, n_components=2, algorithm="ica")

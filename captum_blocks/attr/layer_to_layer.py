@@ -125,10 +125,8 @@ class LayerToLayerAttribution:
             parts = parts_of(source_atom, look.leaf.detach(), look.layout)
             if method is not None:
                 values = self._by_method(images, scores, source_atom, parts, method, options)
-            elif parts.count < len(scores.indices):
-                values = self._forwards(look, parts, chunk_size)
             else:
-                values = self._backwards(look, parts, chunk_size)
+                values = self._from_the_smaller_side(look, parts, chunk_size)
         data = values.data.reshape(len(x), *scores.shape, *parts.shape).detach()
         rest = {
             name: part.reshape(len(x), *scores.shape).detach()
@@ -149,6 +147,17 @@ class LayerToLayerAttribution:
             found = resolve(self.target_layout, output.shape)
             scores = scores_of(atom, output.detach(), found, targets)
         return _Look(segment, leaf, output, layout, scores)
+
+    def _from_the_smaller_side(
+        self, look: _Look, parts: Parts, chunk_size: int | None
+    ) -> AtomValues:
+        if parts.count < len(look.scores.indices):
+            try:
+                return self._forwards(look, parts, chunk_size)
+            except NotImplementedError:
+                # An operation that PyTorch has no forward derivative of; it has a backward one.
+                pass
+        return self._backwards(look, parts, chunk_size)
 
     def _backwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
         scores, chunk = look.scores, chunk_size or _fitting(look.leaf, look.output)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from captum_blocks import hooks
@@ -247,12 +248,13 @@ def _push(function: Callable[[Tensor], Tensor], activation: Tensor, directions: 
         pushed: Tensor = torch.func.jvp(function, (activation,), (direction,))[1]
         return pushed
 
-    try:
-        with torch.no_grad():
+    # The fused kernels of attention have no forward derivative; the plain one has.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        try:
             pushed: Tensor = torch.func.vmap(along)(directions)
             return pushed
-    except RuntimeError:
-        return torch.stack([_dual(function, activation, one) for one in directions])
+        except RuntimeError:
+            return torch.stack([_dual(function, activation, one) for one in directions])
 
 
 def _dual(function: Callable[[Tensor], Tensor], activation: Tensor, direction: Tensor) -> Tensor:

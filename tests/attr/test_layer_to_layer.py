@@ -8,6 +8,7 @@ import captum.attr as captum_attr
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from captum_blocks import attr, hooks
 from captum_blocks.attr import segment
@@ -150,6 +151,47 @@ class TestTransformers:
             x9, "spatial", "channel"
         )
         assert found.shape == (2, 3, 3, 6)
+
+
+class Attends(nn.Module):
+    """Fused attention, which has no forward derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.head = nn.Linear(6, 18), nn.Linear(6, 9)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        q, k, v = self.qkv(tokens).unflatten(-1, (3, 2, 3)).permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(q, k, v)
+        return self.head(attended.transpose(1, 2).flatten(2).mean(1))
+
+
+class OneWay(torch.autograd.Function):
+    """The identity, with a backward derivative only."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        return a.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+class Passed(nn.Module):
+    def forward(self, a: Tensor) -> Tensor:
+        return OneWay.apply(a)
+
+
+@pytest.mark.parametrize("behind", [nn.Identity(), Passed()])
+def test_forwards_where_an_operation_has_no_forward_derivative(behind: nn.Module) -> None:
+    net = nn.Sequential(nn.Identity(), behind, Attends()).eval()
+    tokens = torch.randn(2, 4, 6)
+    l2l = attr.LayerToLayerAttribution(net, "0")
+    found = l2l.attribute(tokens, "class", "spatial")
+    assert found.shape == (2, 9, 2, 2)
+    few = l2l.attribute(tokens, "class", "spatial", targets=[5, 0])
+    torch.testing.assert_close(few, found[:, [5, 0]])
 
 
 class TestByMethod:

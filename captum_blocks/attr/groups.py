@@ -100,7 +100,7 @@ class LayerGroupAttribution(LayerAttribution):
             UnusableLayer: the layer never runs, or returns nothing to attribute to.
             UnsupportedMethod: the wrapped method cannot do this layer, or does not add up as asked.
         """
-        kwargs = self._checked(kwargs, return_residual)
+        kwargs = self._checked(kwargs, return_residual, return_convergence_delta)
         inner = _building.innermost(self.layer_attribution)
         call = {**kwargs, "target": target, "additional_forward_args": additional_forward_args}
         call = {name: value for name, value in call.items() if value is not None}
@@ -137,7 +137,9 @@ class LayerGroupAttribution(LayerAttribution):
         """Always: groups are contributions."""
         return True
 
-    def _checked(self, kwargs: dict[str, Any], with_residual: bool) -> dict[str, Any]:
+    def _checked(
+        self, kwargs: dict[str, Any], with_residual: bool, with_delta: bool
+    ) -> dict[str, Any]:
         valid = _building.call_defaults(self.layer_attribution)
         for name in kwargs:
             if name not in valid:
@@ -149,6 +151,10 @@ class LayerGroupAttribution(LayerAttribution):
             raise UnsupportedMethod(
                 f"nt_type={kwargs['nt_type']!r} squares the attributions, so nothing adds up and "
                 "there is no residual; use nt_type='smoothgrad'"
+            )
+        if with_delta and not self.has_convergence_delta():
+            raise UnsupportedMethod(
+                f"{self._name} has no convergence delta; leave return_convergence_delta out"
             )
         return _building.check_options(self.layer_attribution, kwargs, self._name)
 

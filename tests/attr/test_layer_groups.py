@@ -289,6 +289,14 @@ class TestRefusals:
         with pytest.raises(UnusableLayer, match="to its end without calling layer 'Linear'"):
             attr.LayerGroupAttribution(wrapped, three_groups).attribute(x, target=0)
 
+    def test_delta_of_a_method_without_one(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        wrapped = LayerGradientXActivation(convnet, convnet.conv2)
+        lga = attr.LayerGroupAttribution(wrapped, three_groups)
+        with pytest.raises(UnsupportedMethod, match="Activation has no convergence delta; leave"):
+            lga.attribute(x, target=0, return_convergence_delta=True)
+
     def test_layer_by_name(self, convnet: nn.Module, three_groups: Directions) -> None:
         with pytest.raises(WrongType, match=r"e\.g\. model\.get_submodule\('conv2'\)"):
             attr.LayerGroupAttribution(LayerConductance(convnet, "conv2"), three_groups)

@@ -213,8 +213,8 @@ def group_attribution(
         shown = shown | flow
     return shown.titled(
         "How did it put the answer together?",
-        "A band is what one group gave to another, or to an answer: the wider the more; blue "
-        "supports, orange opposes.",
+        "A band is what one group did to another, or to an answer: the wider the more. Blue raised "
+        "it, orange lowered it.",
     )
 
 

@@ -31,7 +31,7 @@ def _wanted(frames: Frames, wanted: Wanted, pools: Pools) -> None:
         if size > 0:
             direction = Direction(direction_of(vectors[:, y, x]))
             label = f"{layer} at row {y + 1}, column {x + 1}"
-            wanted.add(IconRequest(cell_key(value, y, x), layer, direction, label), size, True)
+            wanted.add(IconRequest(cell_key(value, y, x), layer, direction, label), size)
 
 
 WANTED["cells"] = _wanted

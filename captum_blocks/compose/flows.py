@@ -50,7 +50,8 @@ def _sankey(drawing: Drawing) -> Panel:
     assert value.target is not None
     flows = only_image(value.data)
     left = _column(drawing, value.source, value.coords[sources], flows.sum(0).tolist())
-    right = _column(drawing, value.target, value.coords[targets], flows.sum(1).tolist())
+    received = only_image(value.total).tolist()
+    right = _column(drawing, value.target, value.coords[targets], received)
     bands = [
         _flow(source, target, float(flows[target, source]), (left, right), value.unit)
         for target in range(len(right))
@@ -66,15 +67,24 @@ def _sankey(drawing: Drawing) -> Panel:
         left_out=sentences.left_out(value, drawing.coverage, icons=True),
         left=left,
         right=right,
-        titles=(place_name(value.source), place_name(value.target)),
+        titles=(
+            place_name(value.source),
+            "answers" if targets == "class" else place_name(value.target),
+        ),
         frames=(tuple(bands),),
     )
+
+
+def _end_name(value: Value) -> str:
+    assert value.target is not None
+    name = place_name(value.target)
+    return "answers" if name == "out" else name
 
 
 def _column(
     drawing: Drawing, substrate: Substrate, atoms: tuple[int, ...], sums: list[float]
 ) -> tuple[Mark, ...]:
-    pools = drawing.pools
+    pools, unit = drawing.pools, drawing.base.unit
     return tuple(
         Mark(
             key=pools.key(substrate, atom),
@@ -83,7 +93,7 @@ def _column(
             sprite=pools.sprite(pools.key(substrate, atom)),
             field=pools.activation_field(substrate, atom),
             hue=atom if substrate.atom == "group" else None,
-            detail=f"{pools.label(substrate, atom)}: {sentences.number(total)} in all",
+            detail=f"{pools.label(substrate, atom)}: {sentences.number(total)} {unit} in all",
         )
         for atom, total in zip(atoms, sums, strict=True)
     )

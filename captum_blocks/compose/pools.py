@@ -117,10 +117,12 @@ class Pools:
         """The name of a selection over a value's source (or target) atoms.
 
         Spatial selections of one grid are one; the others belong to a layer. The first panel that
-        follows a selection decides the state it opens in.
+        follows a selection decides the state it opens in; where none does, it opens on the atom
+        with the largest number.
         """
         states = states_of(selection, value, of_target)
         axes = selected_axes(selection, of_target)
+        opened = _strongest(value, axes) if default is None else default
         given = f"{selection.name}-" if selection.name else ""
         if selection.atom == "spatial":
             rows, columns = (value.data.shape[value.axis(axis)] for axis in axes)
@@ -128,19 +130,27 @@ class Pools:
             name = f"{given}{selection.gesture}-spatial-{grid[0]}x{grid[1]}"
             keys = tuple(f"{y},{x}" for y, x in states)  # type: ignore[misc]
             made = SceneSelection(
-                name, selection.gesture, "spatial", keys, default or 0, grid, self.extent
+                name, selection.gesture, "spatial", keys, opened, grid, self.extent
             )
         else:
             owner = _owner(selection, value, of_target)
             name = f"{given}{selection.gesture}-{selection.atom}-{place_name(owner)}"
             places = value.coords[axes[0]]
             keys = tuple(self.key(owner, places[int(i)]) for i in states)  # type: ignore[arg-type]
-            made = SceneSelection(name, selection.gesture, selection.atom, keys, default or 0)
+            made = SceneSelection(name, selection.gesture, selection.atom, keys, opened)
         if name not in self.selections or (default is not None and name not in self._opened):
             self.selections[name] = made
         if default is not None:
             self._opened.add(name)
         return name
+
+
+def _strongest(value: Value, axes: tuple[str, ...]) -> int:
+    """The state with the largest magnitude over everything else, counted in rows."""
+    places = [value.axis(axis) for axis in axes]
+    others = [place for place in range(value.data.ndim) if place not in places]
+    size = value.data.abs().amax(others) if others else value.data.abs()
+    return int(size.flatten().argmax())
 
 
 def _owner(selection: Selection, value: Value, of_target: bool) -> Substrate:

@@ -224,6 +224,8 @@ def test_a_grid_has_a_picture_for_every_place_that_fires(explain, small, noise_p
     shown = [cell.mark.sprite is not None for cell in panel.frames[0]]
     assert shown == [norm > 0 for norm in norms.flatten().tolist()]
     assert panel.sets == panel.highlights
+    opened = ex.scene.selection(panel.sets).default
+    assert opened == int(norms.argmax())
     whole = explain(cb.activation_grid("late", scale_by=None), quality).scene
     assert {cell.size for cell in next(whole.panels()).frames[0]} == {1.0}
 
@@ -231,7 +233,7 @@ def test_a_grid_has_a_picture_for_every_place_that_fires(explain, small, noise_p
 def test_flows_between_groups_add_up_with_their_remainder(explain, small, noise_picture) -> None:
     ex = explain(cb.group_attribution("early", "late", groups=(2, 3), classes=cb.Out(0, 1)))
     first, second = ex.scene.panels()
-    assert (first.titles, second.titles) == (("early", "late"), ("late", "out"))
+    assert (first.titles, second.titles) == (("early", "late"), ("late", "answers"))
     assert [mark.role for mark in first.left] == ["atom", "atom", "remainder"]
     content = cb.Attribution(cb.Hidden("early").groups(2), LATE.groups(3))
     value = cb.evaluate(content, small, small.read(noise_picture))
@@ -240,6 +242,8 @@ def test_flows_between_groups_add_up_with_their_remainder(explain, small, noise_
         assert came == pytest.approx(float(value.total[0, target]), abs=1e-4)
     assert [mark.key for mark in first.right] == [mark.key for mark in second.left[:3]]
     assert [mark.label for mark in second.right] == ["cat", "dog"]
+    totals = [mark.values[0] for mark in first.right]
+    assert totals == pytest.approx(value.total[0].tolist(), abs=1e-4)
 
 
 def test_spatial_attribution_follows_a_class(explain) -> None:

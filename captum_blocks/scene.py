@@ -1,10 +1,8 @@
 """What is drawn: panels, sprites, fields and selections, and nothing of how.
 
-``compose`` makes a scene from values; every renderer draws the same scene. A scene is frozen NumPy
-and plain Python: no torch, no network, no file.
-
-Two pools hold what many marks share: ``sprites`` (icons) and ``fields`` (numbers on a grid over the
-photograph). A mark names them. A mark with a field shows it on the photograph when pointed at.
+``compose`` makes a scene, every renderer draws it. It is frozen NumPy and plain Python. Two pools
+hold what many marks share and name: ``sprites`` (icons) and ``fields`` (numbers on a grid over the
+photograph, shown there when a mark is pointed at).
 """
 
 from __future__ import annotations
@@ -94,10 +92,8 @@ class Selection:
 
     Attributes:
         name: unique in the scene.
-        gesture: how it is changed.
-        atom: what is selected: "spatial", "channel", "group", "class", "image" or "number".
-        keys: the states: atom keys, class names, numbers as text. For "spatial" the cells of
-            ``grid`` in rows, ``"y,x"``.
+        gesture, atom: how it is changed, and what is selected: "spatial", "channel", "group", ...
+        keys: the states: atom keys; for "spatial" the cells of ``grid`` in rows, ``"y,x"``.
         default: index of the state that is shown first, and in print.
         grid: (rows, columns) of a spatial selection. Spatial selections of all layers move
             together: a place on the photograph picks the cell it lies in, in each.
@@ -179,8 +175,7 @@ class Bars(Panel):
         columns: name of each column of values, at least one.
         frames: a tuple of marks a frame.
         domain: (low, high) of the common scale.
-        signed: values are for or against something: drawn in the sign colours even where all of
-            them are positive.
+        signed: values are for or against something, even where all of them are positive.
         arrangement: "rows" (a line a mark: icon, map, name, one bar a column) or "tiles" (icons
             side by side, name and bar below each).
         maps: draw each mark's field on a small photograph beside its icon.
@@ -295,8 +290,7 @@ class Chapter:
     """A question, how to read the answer, the panels, and how it was computed.
 
     Attributes:
-        heading: the question.
-        reading: one sentence on how to read the panels.
+        heading, reading: the question, and one sentence on how to read the panels.
         body: the panels and their arrangement.
         method: (term, text) of the fold-out: formula, method, layer, source.
     """

@@ -67,10 +67,7 @@ def _sankey(drawing: Drawing) -> Panel:
         left_out=sentences.left_out(value, drawing.coverage, icons=True),
         left=left,
         right=right,
-        titles=(
-            place_name(value.source),
-            "answers" if targets == "class" else place_name(value.target),
-        ),
+        titles=(place_name(value.source), _end_name(value)),
         frames=(tuple(bands),),
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from captum_blocks import attr, hooks
-from captum_blocks.attr import segment
+from captum_blocks.attr import segment, targets
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.sources import parts_of
 from captum_blocks.attr.targets import scores_of
@@ -270,19 +270,39 @@ def test_score_values_have_the_seeds_as_gradient(vit: nn.Module, x9: Tensor) -> 
             torch.testing.assert_close(found.seeds([index])[0], expected)
 
 
-@pytest.mark.parametrize("target_atom", ["spatial", "channel", "neuron"])
-def test_some_targets(target_atom: str, convnet: nn.Module, x: Tensor) -> None:
+@pytest.mark.parametrize("target_atom", ["spatial", "channel", "neuron", "group"])
+@pytest.mark.parametrize("source_atom", ["channel", "whole"])
+def test_some_targets(target_atom: str, source_atom: str, convnet: nn.Module, x: Tensor) -> None:
     l2l = attr.LayerToLayerAttribution(convnet, "pool", "conv2")
     chosen: dict[str, list[Any]] = {
         "spatial": [(1, 0), (0, 1)],
         "channel": [4, 0],
-        "neuron": [(5, 1, 0)],
+        "neuron": [(5, 1, 0), (0, 0, 0)],
+        "group": [1],
     }
-    everything = l2l.attribute(x, target_atom, "channel")
-    some = l2l.attribute(x, target_atom, "channel", targets=chosen[target_atom])
+    atom = Directions(UPPER) if target_atom == "group" else target_atom
+    everything = l2l.attribute(x, atom, source_atom)
+    some = l2l.attribute(x, atom, source_atom, targets=chosen[target_atom])
+    assert some.shape[1] == len(chosen[target_atom])
     for position, index in enumerate(chosen[target_atom]):
         place = index if isinstance(index, tuple) else (index,)
         torch.testing.assert_close(some[:, position], everything[(slice(None), *place)])
+
+
+def test_some_targets_cost_no_more_than_themselves(
+    convnet: nn.Module, x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, ...]] = []
+    seeds = targets._Spatial.seeds
+
+    def counted(self: Any, indices: Any) -> Tensor:
+        asked.extend(indices)
+        return seeds(self, indices)
+
+    monkeypatch.setattr(targets._Spatial, "seeds", counted)
+    l2l = attr.LayerToLayerAttribution(convnet, "pool", "conv2")
+    l2l.attribute(x, "spatial", "spatial", targets=[(1, 0)])
+    assert asked == [(1, 0)]
 
 
 def test_network_comes_back_as_it_was(convnet: nn.Module, x: Tensor, snapshot: Taken) -> None:

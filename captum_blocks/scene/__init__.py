@@ -1,0 +1,55 @@
+"""What is drawn: panels, sprites, fields and selections, and nothing of how.
+
+``compose`` makes a scene, every renderer draws it. It is frozen NumPy and plain Python. Two pools
+hold what many marks share and name: ``sprites`` (icons) and ``fields`` (numbers on a grid over the
+photograph, shown there when a mark is pointed at).
+"""
+
+from captum_blocks.scene.page import Below, Beside, Chapter, Layout, Scene, panels_of
+from captum_blocks.scene.panels import (
+    Bars,
+    Cell,
+    Cells,
+    Flow,
+    Framed,
+    Histogram,
+    Mark,
+    Matrix,
+    Multiples,
+    Overlay,
+    Panel,
+    Role,
+    Sankey,
+    marks_of,
+)
+from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
+from captum_blocks.scene.selections import Gesture, Selection
+
+__all__ = [
+    "Bars",
+    "Below",
+    "Beside",
+    "Cell",
+    "Cells",
+    "Chapter",
+    "Field",
+    "Flow",
+    "Framed",
+    "Gesture",
+    "Histogram",
+    "Layout",
+    "Mark",
+    "Matrix",
+    "Multiples",
+    "Overlay",
+    "Pairs",
+    "Panel",
+    "Photo",
+    "Role",
+    "Sankey",
+    "Scene",
+    "Selection",
+    "Sprite",
+    "marks_of",
+    "panels_of",
+]

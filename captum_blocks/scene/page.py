@@ -1,0 +1,135 @@
+"""A whole page: panels arranged in chapters, the pools they name, the states they follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.scene.panels import Framed, Panel, named_in
+from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
+from captum_blocks.scene.selections import Selection
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Parts from left to right."""
+
+    parts: tuple[Layout, ...]
+
+
+@dataclass(frozen=True)
+class Below:
+    """Parts from top to bottom."""
+
+    parts: tuple[Layout, ...]
+
+
+Layout = Panel | Beside | Below
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A question, how to read the answer, the panels, and how it was computed.
+
+    Attributes:
+        heading, reading: the question, and one sentence on how to read the panels.
+        body: the panels and their arrangement.
+        method: (term, text) of the fold-out: formula, method, layer, source.
+    """
+
+    heading: str
+    reading: str
+    body: Layout
+    method: Pairs = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A whole page or figure.
+
+    Attributes:
+        title: the question the page answers, with names in it.
+        answer: one sentence made from the numbers.
+        photo: the photograph, or None for a scene without one.
+        chapters: in reading order.
+        sprites, fields: the pools that marks and overlays name.
+        selections: every state the reader can change.
+        footer: (term, text): network, weights, layers, methods, seeds, versions, approximations.
+        others: further photographs, where the page is about several.
+        pictured: name of the selection that says which of them is shown: its states are
+            ``(photo, *others)``.
+    """
+
+    title: str
+    answer: str
+    photo: Photo | None
+    chapters: tuple[Chapter, ...]
+    sprites: Mapping[str, Sprite] = field(default_factory=dict)
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    selections: tuple[Selection, ...] = ()
+    footer: Pairs = ()
+    others: tuple[Photo, ...] = ()
+    pictured: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.pictured is not None:
+            states = len(self.selection(self.pictured).keys)
+            if self.photo is None or states != 1 + len(self.others):
+                raise InvalidArgument(
+                    f"selection {self.pictured!r} has {states} states for "
+                    f"{len(self.photos)} photographs"
+                )
+        for panel in self.panels():
+            self._check(panel)
+
+    @property
+    def photos(self) -> tuple[Photo, ...]:
+        """All photographs, the first one first."""
+        return () if self.photo is None else (self.photo, *self.others)
+
+    def panels(self) -> Iterator[Panel]:
+        """Every panel in reading order."""
+        for chapter in self.chapters:
+            yield from panels_of(chapter.body)
+
+    def selection(self, name: str) -> Selection:
+        """The selection of that name."""
+        for selection in self.selections:
+            if selection.name == name:
+                return selection
+        raise InvalidArgument(f"no selection {name!r} in this scene")
+
+    def default_frame(self, panel: Framed) -> int:
+        """Index of the frame that is shown before the reader acts."""
+        index = 0
+        for name in panel.follows:
+            selection = self.selection(name)
+            index = index * len(selection.keys) + selection.default
+        return index
+
+    def _check(self, panel: Panel) -> None:
+        for name in (*panel.follows, panel.sets, panel.highlights):
+            if name is not None:
+                self.selection(name)
+        if not isinstance(panel, Framed):
+            return
+        states = int(np.prod([len(self.selection(name).keys) for name in panel.follows], dtype=int))
+        if len(panel.frames) != states:
+            raise InvalidArgument(
+                f"panel {panel.title!r} follows {states} states and has {len(panel.frames)} frames"
+            )
+        for name in named_in(panel):
+            if name not in self.fields and name not in self.sprites:
+                raise InvalidArgument(f"panel {panel.title!r} names {name!r}, which is in no pool")
+
+
+def panels_of(layout: Layout) -> Iterator[Panel]:
+    """The panels of an arrangement in reading order."""
+    if isinstance(layout, Panel):
+        yield layout
+    else:
+        for part in layout.parts:
+            yield from panels_of(part)

@@ -1,0 +1,238 @@
+"""The kinds of panels, and the marks in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["atom", "remainder", "total"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One atom's line in a panel.
+
+    Attributes:
+        key: identity of the atom, the same wherever it appears: "bn2/group/2".
+        label: as printed.
+        values: one number a column; NaN never, None where there is none.
+        sprite: name in ``Scene.sprites``.
+        field: name in ``Scene.fields``: shown on the photograph when the mark is pointed at.
+        hue: index of its categorical colour.
+        role: "remainder" for what the atoms leave out, "total" for the sum.
+        detail: one line told on pointing, values included.
+    """
+
+    key: str
+    label: str
+    values: tuple[float | None, ...]
+    sprite: str | None = None
+    field: str | None = None
+    hue: int | None = None
+    role: Role = "atom"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What every panel has.
+
+    Attributes:
+        title: short name.
+        caption: how to read it, one sentence.
+        unit: of its values.
+        follows: names of the selections whose states pick the frame. ``frames`` are in row-major
+            order over the states of these selections: one frame where nothing is followed.
+        sets: the selection that pointing at a mark (or a cell) of this panel changes.
+        highlights: the selection whose state is marked in this panel.
+        left_out: what is not shown: "showing 5 of 672 channels, 61 % of the attribution".
+    """
+
+    title: str
+    caption: str = ""
+    unit: str = ""
+    follows: tuple[str, ...] = ()
+    sets: str | None = None
+    highlights: str | None = None
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
+class Bars(Panel):
+    """Marks with bars that share a zero line and one scale.
+
+    Attributes:
+        columns: name of each column of values, at least one.
+        frames: a tuple of marks a frame.
+        domain: (low, high) of the common scale.
+        signed: values are for or against something, even where all of them are positive.
+        arrangement: "rows" (a line a mark: icon, map, name, one bar a column) or "tiles" (icons
+            side by side, name and bar below each).
+        maps: draw each mark's field on a small photograph beside its icon.
+    """
+
+    columns: tuple[str, ...] = ("",)
+    frames: tuple[tuple[Mark, ...], ...] = ()
+    domain: tuple[float, float] = (0.0, 1.0)
+    signed: bool = False
+    arrangement: Literal["rows", "tiles"] = "rows"
+    maps: bool = False
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values are drawn as for and against."""
+        return self.signed or self.domain[0] < 0
+
+
+@dataclass(frozen=True)
+class Overlay(Panel):
+    """Fields on the photograph.
+
+    Attributes:
+        frames: names of the fields of each frame, drawn over one another.
+        stage: drawn on the page's one large photograph (a view of it), not in the chapter.
+        bare: drawn on an empty sheet (a heat map), not on the photograph.
+    """
+
+    frames: tuple[tuple[str, ...], ...] = ()
+    stage: bool = False
+    bare: bool = False
+
+
+@dataclass(frozen=True)
+class Multiples(Panel):
+    """Small photographs side by side, each under one mark's field.
+
+    Attributes:
+        frames: the marks of each frame; those without a field are not drawn.
+    """
+
+    frames: tuple[tuple[Mark, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Matrix(Panel):
+    """Marks in rows, columns of numbers: printed, or as coloured cells.
+
+    Attributes:
+        columns: name of each column of values, at least one.
+        frames: the rows of each frame.
+        domain: (low, high) of the colour scale.
+        signed: values are for or against something.
+        style: "numbers" (a table) or "colours" (cells whose colour is the sign and whose area is
+            the magnitude; the number is told on pointing).
+    """
+
+    columns: tuple[str, ...] = ("",)
+    frames: tuple[tuple[Mark, ...], ...] = ()
+    domain: tuple[float, float] = (0.0, 1.0)
+    signed: bool = False
+    style: Literal["numbers", "colours"] = "numbers"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values are drawn as for and against."""
+        return self.signed or self.domain[0] < 0
+
+
+@dataclass(frozen=True)
+class Histogram(Panel):
+    """How many numbers lie in each bin.
+
+    Attributes:
+        edges: of the bins, one more than there are bins, in the panel's unit.
+        columns: name of each set of numbers, at least one; each is drawn below the other, all on
+            one scale.
+        frames: for each frame, for each column, the count of each bin.
+        counted: what is counted, in the plural: "neurons".
+    """
+
+    edges: tuple[float, ...] = (0.0, 1.0)
+    columns: tuple[str, ...] = ("",)
+    frames: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    counted: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One position of a layer, as a picture.
+
+    Attributes:
+        mark: its key ("bn2/spatial/3,4"), value, sprite and detail.
+        size: share of the cell's area that the picture takes, in [0, 1].
+    """
+
+    mark: Mark
+    size: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cells(Panel):
+    """A layer's positions as a mosaic of icons, in the shape of the photograph.
+
+    Attributes:
+        grid: (rows, columns).
+        extent: of the grid, as in ``Field``.
+        frames: the cells of each frame, row by row.
+    """
+
+    grid: tuple[int, int] = (1, 1)
+    extent: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    frames: tuple[tuple[Cell, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What one mark gave to another.
+
+    Attributes:
+        source, target: index of the marks in the left and the right column.
+        value: signed; width is its magnitude.
+        detail: one line told on pointing.
+    """
+
+    source: int
+    target: int
+    value: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Sankey(Panel):
+    """Two columns of marks and what flows between them: width is magnitude, colour is sign.
+
+    Attributes:
+        left, right: the marks, top to bottom; atoms, then remainders.
+        titles: of the two columns.
+        frames: the flows of each frame.
+    """
+
+    left: tuple[Mark, ...] = ()
+    right: tuple[Mark, ...] = ()
+    titles: tuple[str, str] = ("", "")
+    frames: tuple[tuple[Flow, ...], ...] = ()
+
+
+Framed = Bars | Overlay | Cells | Sankey | Multiples | Matrix | Histogram
+
+
+def marks_of(panel: Panel) -> Iterator[Mark]:
+    """Every mark of a panel, of all its frames."""
+    if isinstance(panel, (Bars, Matrix, Multiples)):
+        for marks in panel.frames:
+            yield from marks
+    elif isinstance(panel, Cells):
+        for cells in panel.frames:
+            yield from (cell.mark for cell in cells)
+    elif isinstance(panel, Sankey):
+        yield from (*panel.left, *panel.right)
+
+
+def named_in(panel: Panel) -> Iterator[str]:
+    """Names of the sprites and fields a panel draws."""
+    if isinstance(panel, Overlay):
+        for names in panel.frames:
+            yield from names
+    for mark in marks_of(panel):
+        yield from (name for name in (mark.sprite, mark.field) if name is not None)

@@ -28,6 +28,10 @@ class AtomValues:
         axes: the names of the trailing axes.
         remainder: by name ("residual", "tokens", "positions"), a number per leading index. The sum
             of ``data`` over ``axes`` plus all remainders is the total of the attribution.
+
+    >>> import torch
+    >>> AtomValues(torch.ones(1, 4), ("channel",), {"tokens": torch.tensor([0.5])}).total
+    tensor([4.5000])
     """
 
     data: Tensor

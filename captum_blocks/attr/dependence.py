@@ -28,6 +28,11 @@ class PathDependence:
             magnitude. 0: the path does not matter. 1: by one of the paths the atom does nothing
             at all. Above 1: not even the sign is agreed on.
         axes: the names of the trailing axes.
+
+    >>> import torch
+    >>> values = {"straight": torch.tensor([[[2.0]]]), "as it is": torch.tensor([[[1.0]]])}
+    >>> PathDependence(values, torch.tensor([[[0.5]]]), ("channel",)).axes
+    ('channel',)
     """
 
     values: dict[str, Tensor]

@@ -18,6 +18,11 @@ class LayerResult:
         contributes: whether the numbers add up to a change of the score; weights do not.
         notes: what was repaired, defaulted or approximated, in words for the reader.
         activation: (image, channel, y, x), the layer's activation itself.
+
+    >>> import torch
+    >>> maps, none = torch.ones(1, 2, 8, 7, 7), torch.zeros(1, 2, 0, 8)
+    >>> LayerResult(maps, none, None, True, (), maps[:, 0]).contributes
+    True
     """
 
     maps: Tensor
@@ -38,6 +43,11 @@ class GroupResult:
         tokens: (image, class, token): what class and register tokens hold, as a remainder.
         delta: (image, class), Captum's convergence delta, where the method has one.
         notes: what was repaired, defaulted or approximated, in words for the reader.
+
+    >>> import torch
+    >>> maps, residual = torch.ones(1, 1, 6, 7, 7), torch.zeros(1, 1, 7, 7)
+    >>> GroupResult(maps, residual, torch.zeros(1, 1, 0), None, ()).total
+    tensor([[294.]])
     """
 
     maps: Tensor

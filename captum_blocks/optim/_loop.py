@@ -40,6 +40,10 @@ class Visualization:
         snapshots: images (n, channel, y, x) by the number of steps after which they were taken.
         importance: how much each pixel mattered on the way, the sum of |gradient| over steps and
             channels, (n, y, x): MACO's transparency.
+
+    >>> images, history = torch.zeros(1, 3, 8, 8), torch.zeros(4, 1)
+    >>> Visualization(images, history, torch.zeros(1), ["channel 3"]).labels
+    ['channel 3']
     """
 
     images: Tensor
@@ -52,7 +56,11 @@ class Visualization:
 
 
 class Diverged(BlocksError, ArithmeticError):
-    """A score or gradient that is not a number."""
+    """A score or gradient that is not a number.
+
+    >>> issubclass(Diverged, ArithmeticError)
+    True
+    """
 
 
 @dataclass(frozen=True, eq=False)

@@ -119,6 +119,10 @@ class Foreign(Transform):
 
     It draws from the global generator, which is seeded for it and given back as it was; it sees the
     batch as one, so what it draws for an image depends on the others.
+
+    >>> twice = Foreign(lambda images: images * 2)
+    >>> twice(torch.ones(1, 3, 4, 4), [torch.Generator()]).max()
+    tensor(2.)
     """
 
     function: Callable[[Tensor], Tensor]

@@ -70,6 +70,10 @@ class Parameterization:
     Attributes:
         colour: axes that colours are mixed from: ``"imagenet"`` (three channels only; others are
             left alone), a square matrix as ``fit_colour`` gives, or None.
+
+    >>> from captum_blocks.optim import Fourier, Pixel
+    >>> isinstance(Fourier(), Parameterization), Pixel(colour=None).colour
+    (True, None)
     """
 
     colour: Literal["imagenet"] | Matrix | None = field(default="imagenet", kw_only=True)

@@ -21,7 +21,14 @@ Generators = Sequence[torch.Generator]
 
 
 class Transform:
-    """(n, channel, y, x) -> (n, channel, y, x); subclasses are frozen dataclasses."""
+    """(n, channel, y, x) -> (n, channel, y, x); subclasses are frozen dataclasses.
+
+    >>> class Mirror(Transform):
+    ...     def __call__(self, images, generators):
+    ...         return images.flip(-1)
+    >>> Mirror()(torch.tensor([[[[1.0, 2.0]]]]), [])
+    tensor([[[[2., 1.]]]])
+    """
 
     def __call__(self, images: Tensor, generators: Generators) -> Tensor:
         """The transformed images; random numbers come from each image's own generator."""
@@ -52,7 +59,11 @@ class Geometric(Transform):
 
 @dataclass(frozen=True)
 class Jitter(Geometric):
-    """Shift by up to ``pixels`` in any direction."""
+    """Shift by up to ``pixels`` in any direction.
+
+    >>> Jitter(8)(torch.rand(2, 3, 32, 32), [torch.Generator(), torch.Generator()]).shape
+    torch.Size([2, 3, 32, 32])
+    """
 
     pixels: float
     draws: ClassVar[int] = 2
@@ -67,7 +78,11 @@ class Jitter(Geometric):
 
 @dataclass(frozen=True)
 class Scale(Geometric):
-    """Enlarge by a factor between ``smallest`` and ``largest``."""
+    """Enlarge by a factor between ``smallest`` and ``largest``.
+
+    >>> Scale(0.5, 0.5).matrix(torch.zeros(1, 1))[0].diagonal()
+    tensor([2., 2., 1.])
+    """
 
     smallest: float = 0.9
     largest: float = 1.1
@@ -88,7 +103,12 @@ class Scale(Geometric):
 
 @dataclass(frozen=True)
 class Rotate(Geometric):
-    """Turn by up to ``degrees`` either way."""
+    """Turn by up to ``degrees`` either way.
+
+    >>> Rotate(90).matrix(torch.ones(1, 1))[0, :2, :2].round().int()
+    tensor([[ 0, -1],
+            [ 1,  0]], dtype=torch.int32)
+    """
 
     degrees: float = 10.0
     draws: ClassVar[int] = 1
@@ -105,7 +125,11 @@ class Rotate(Geometric):
 
 @dataclass(frozen=True)
 class Pad(Geometric):
-    """Show the picture with ``pixels`` of grey around it."""
+    """Show the picture with ``pixels`` of grey around it.
+
+    >>> Pad(12)(torch.rand(1, 3, 32, 32), [torch.Generator()]).shape
+    torch.Size([1, 3, 56, 56])
+    """
 
     pixels: int
 

@@ -41,6 +41,9 @@ class Factors:
         n_iter: iterations run.
         goal_share: ``{goal: share explained}`` of a fit to goals.
         model: a foreign fitted estimator that does the encoding, if there is one.
+
+    >>> Factors(torch.ones(2, 3), torch.ones(5, 2)).offset is None
+    True
     """
 
     components: Tensor
@@ -71,7 +74,11 @@ class Factors:
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters of ``ChannelReducer`` that algorithms read, by scikit-learn's names."""
+    """The parameters of ``ChannelReducer`` that algorithms read, by scikit-learn's names.
+
+    >>> Settings(n_components=3).seed
+    0
+    """
 
     n_components: int = 6
     init: str | None = "nndsvd"
@@ -104,6 +111,9 @@ class Algorithm:
     Attributes:
         name: what ``ChannelReducer(algorithm=...)`` calls it.
         non_negative: it refuses negative activations.
+
+    >>> ALGORITHMS["nmf"].name, ALGORITHMS["nmf"].non_negative
+    ('nmf', True)
     """
 
     name: ClassVar[str]

@@ -24,11 +24,19 @@ RANK_ROWS = 4096
 
 
 class NotFitted(BlocksError, NotFittedError):
-    """A reducer that was asked to transform before it was fitted."""
+    """A reducer that was asked to transform before it was fitted.
+
+    >>> issubclass(NotFitted, NotFittedError)
+    True
+    """
 
 
 class BatchesUnsupported(BlocksError, AttributeError):
-    """``partial_fit`` of an algorithm that needs all data at once."""
+    """``partial_fit`` of an algorithm that needs all data at once.
+
+    >>> issubclass(BatchesUnsupported, AttributeError)
+    True
+    """
 
 
 def check_finite(table: Tensor, what: str = "the activations") -> None:

@@ -39,6 +39,10 @@ class Choice:
         stability: mean matched cosine of the components over seeds.
         top1_agreement: share of images on which the head keeps its class; ``None`` without a head.
         logit_r2: how much of the head's scores the reconstruction keeps; ``None`` without a head.
+
+    >>> tried = {"relative_error": (0.5, 0.2, 0.18), "svd_floor": (0.5, 0.1, 0.1)}
+    >>> Choice((2, 4, 6), **tried, sparsity=(0.0, 0.3, 0.3), stability=(1.0, 1.0, 1.0)).recommended
+    4
     """
 
     n_components: tuple[int, ...]

@@ -35,7 +35,11 @@ Inner: TypeAlias = Callable[[Tensor, Tensor, Tensor, "Penalty"], Tensor]
 
 
 class Penalty(NamedTuple):
-    """Weights of ``sum(F)`` and of half the squared norm of a factor."""
+    """Weights of ``sum(F)`` and of half the squared norm of a factor.
+
+    >>> Penalty(l1=0.5)
+    Penalty(l1=0.5, l2=0.0)
+    """
 
     l1: float = 0.0
     l2: float = 0.0
@@ -52,6 +56,10 @@ class Factorized:
         scores: ``W``, ``(position, group)``.
         components: ``H``, ``(group, channel)``.
         errors: ``||X - W H|| / ||X||`` after each iteration.
+
+    >>> found = factorize(torch.ones(6, 4), 1)
+    >>> found.scores.shape, found.components.shape, found.errors[-1] < 1e-5
+    (torch.Size([6, 1]), torch.Size([1, 4]), True)
     """
 
     scores: Tensor

@@ -11,7 +11,13 @@ from difflib import get_close_matches
 
 
 class BlocksError(Exception):
-    """Base of every error raised on purpose by ``captum_blocks``."""
+    """Base of every error raised on purpose by ``captum_blocks``.
+
+    >>> str(UnknownName("no layer 'conv11'"))
+    "no layer 'conv11'"
+    >>> issubclass(LayerNotFound, BlocksError), issubclass(InvalidArgument, ValueError)
+    (True, True)
+    """
 
     def __str__(self) -> str:
         # KeyError would show the repr of its message: quotes and escapes nobody wants to read.

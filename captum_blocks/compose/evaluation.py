@@ -63,7 +63,11 @@ def value_of(content: Content, context: Context) -> Value:
 
 @singledispatch
 def evaluate_content(content: Any, context: Context) -> Value:
-    """The value of a content; register a function by type to add a kind of content."""
+    """The value of a content; register a function by type to add a kind of content.
+
+    >>> Activation in evaluate_content.registry
+    True
+    """
     raise WrongType(
         f"nothing evaluates a {type(content).__name__}; "
         "add a function with @evaluate_content.register"

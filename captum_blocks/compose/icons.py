@@ -37,6 +37,9 @@ class Quality:
         n_steps: of optimization.
         budget: how many icons a page may need; the most wanted are made.
         seed: of the optimization.
+
+    >>> Quality(size=64, n_steps=32, budget=12).recipe()
+    {'size': 64, 'n_steps': 32, 'seed': 0, 'channels': 3}
     """
 
     size: int
@@ -83,6 +86,10 @@ class IconRequest:
         layer: dotted name.
         objective: what the icon maximises.
         label: its name as printed.
+
+    >>> from captum_blocks.optim import Channel
+    >>> IconRequest("bn2/channel/7", "bn2", Channel(7), "bn2 : 7").objective.label
+    'channel 7'
     """
 
     key: str
@@ -100,6 +107,11 @@ class Icon:
         request: what it is for.
         score: the objective on the final image.
         cached: whether it came from the store.
+
+    >>> from captum_blocks.optim import Channel
+    >>> request = IconRequest("bn2/channel/7", "bn2", Channel(7), "bn2 : 7")
+    >>> Icon(np.zeros((64, 64, 3), np.uint8), request, score=1.5, cached=True).request.label
+    'bn2 : 7'
     """
 
     pixels: np.ndarray

@@ -45,6 +45,11 @@ class Value:
         notes: what was repaired, defaulted or approximated.
 
     ``data`` summed over the source axes plus all remainders is ``total``.
+
+    >>> from captum_blocks.grammar import Hidden
+    >>> Value(torch.ones(1, 4), ("image", "channel"), spans(image=1, channel=4), "activation",
+    ...       Hidden("layer3").channels).total
+    tensor([4.])
     """
 
     data: Tensor

@@ -14,7 +14,12 @@ Where = int | tuple[int, ...] | Selection
 
 
 class Content:
-    """What has numbers: an activation, an attribution, or something made of them."""
+    """What has numbers: an activation, an attribution, or something made of them.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> isinstance(Activation(Hidden("layer3").channels).filter(top=5), Content)
+    True
+    """
 
     def filter(
         self,
@@ -76,7 +81,12 @@ class Content:
 @word
 @dataclass(frozen=True)
 class Filter(Content):
-    """Some of a content's atoms; see ``Content.filter``."""
+    """Some of a content's atoms; see ``Content.filter``.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> Activation(Hidden("layer3").neurons).filter(at=(3, 4), top=5).at
+    (3, 4)
+    """
 
     content: Content
     at: Where | None = None
@@ -100,7 +110,13 @@ class Filter(Content):
 @word
 @dataclass(frozen=True)
 class Project(Content):
-    """A content per group of channels; see ``Content.project``."""
+    """A content per group of channels; see ``Content.project``.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> layer = Hidden("layer3")
+    >>> Activation(layer.channels).project(layer.groups(6)).groups
+    Hidden('layer3').groups(6)
+    """
 
     content: Content
     groups: Substrate
@@ -113,7 +129,12 @@ class Project(Content):
 @word
 @dataclass(frozen=True)
 class Aggregate(Content):
-    """One number along an axis; see ``Content.aggregate``."""
+    """One number along an axis; see ``Content.aggregate``.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> Activation(Hidden("layer3").channels).aggregate("image", "mean").how
+    'mean'
+    """
 
     content: Content
     axis: str
@@ -127,7 +148,12 @@ class Aggregate(Content):
 @word
 @dataclass(frozen=True)
 class Normalise(Content):
-    """Magnitudes relative to the largest or to their sum; see ``Content.normalise``."""
+    """Magnitudes relative to the largest or to their sum; see ``Content.normalise``.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> Activation(Hidden("layer3").channels).normalise(by="max").by
+    'max'
+    """
 
     content: Content
     by: str = "max"
@@ -140,7 +166,13 @@ class Normalise(Content):
 @word
 @dataclass(frozen=True)
 class Difference(Content):
-    """One content minus another; see ``Content.difference``."""
+    """One content minus another; see ``Content.difference``.
+
+    >>> from captum_blocks.grammar import Attribution, Hidden, Out
+    >>> dog, cat = (Attribution(Hidden("layer3").channels, Out(index)) for index in (207, 282))
+    >>> dog.difference(cat).other == cat
+    True
+    """
 
     content: Content
     other: Content
@@ -151,7 +183,12 @@ class Difference(Content):
 
 
 def parts_of(spec: Any) -> Iterator[Any]:
-    """A word and every word inside it, outermost first."""
+    """A word and every word inside it, outermost first.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> [type(part).__name__ for part in parts_of(Activation(Hidden("layer3").channels))]
+    ['Activation', 'Substrate', 'Hidden']
+    """
     if isinstance(spec, tuple):
         for item in spec:
             yield from parts_of(item)

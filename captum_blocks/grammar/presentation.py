@@ -41,6 +41,10 @@ class InfoVis(_Composable):
         sets: the selection that pointing at it changes.
         highlights: the selection whose state is marked in it.
         title, caption: short name, and one sentence on how to read it.
+
+    >>> from captum_blocks.grammar import Attribution, Out
+    >>> InfoVis(Attribution(Hidden("layer3").spatial, Out(207)), mark="overlay").mark
+    'overlay'
     """
 
     content: Content
@@ -69,6 +73,9 @@ class FeatureVis(_Composable):
         sets, highlights: as in ``InfoVis``.
         scale_by: "magnitude" makes an icon's area follow its number, for positions.
         title, caption: short name, and one sentence on how to read it.
+
+    >>> FeatureVis(Hidden("layer3").channels[:4]).content
+    Activation(source=Hidden('layer3').channels[[0, 1, 2, 3]])
     """
 
     content: Content
@@ -100,6 +107,12 @@ class Interface(_Composable):
         arrangement: "beside" or "below" one another; "one" for a single part.
         title: the question it answers.
         reading: one sentence on how to read it.
+
+    >>> icons = FeatureVis(Hidden("layer3").channels[:4])
+    >>> numbers = InfoVis(Activation(Hidden("layer3").channels[:4]))
+    >>> interface = icons | numbers & icons
+    >>> interface.arrangement, Interface.from_json(interface.to_json()) == interface
+    ('beside', True)
     """
 
     parts: tuple[Element | Interface, ...]
@@ -136,7 +149,11 @@ class Interface(_Composable):
 
 
 def as_interface(given: Element | Interface | Content) -> Interface:
-    """A single element as an interface of one part."""
+    """A single element as an interface of one part.
+
+    >>> as_interface(FeatureVis(Hidden("layer3").channels)).arrangement
+    'one'
+    """
     if isinstance(given, Interface):
         return given
     if isinstance(given, (InfoVis, FeatureVis)):

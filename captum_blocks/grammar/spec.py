@@ -77,7 +77,12 @@ def decode(data: Any) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """A word as versioned JSON text."""
+    """A word as versioned JSON text.
+
+    >>> from captum_blocks.grammar import Hidden
+    >>> from_json(to_json(Hidden("layer3"))) == Hidden("layer3")
+    True
+    """
     return json.dumps({"captum_blocks": VERSION, "spec": encode(value)}, allow_nan=False)
 
 
@@ -86,6 +91,10 @@ def from_json(text: str) -> Any:
 
     Raises:
         InvalidArgument: not such a text, or of a later version.
+
+    >>> from captum_blocks.grammar import Hidden
+    >>> from_json(to_json(Hidden("layer3").groups(6)))
+    Hidden('layer3').groups(6)
     """
     try:
         data = json.loads(text)

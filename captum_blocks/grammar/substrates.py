@@ -39,6 +39,9 @@ class Selection:
     """A state that the reader of a page changes; it stands where a filter takes a constant.
 
     Two equal selections are the same selection: panels that use it move together.
+
+    >>> hover("spatial") == Selection("hover", "spatial")
+    True
     """
 
     gesture: Gesture
@@ -79,6 +82,9 @@ class Grouping:
         of: what the groups explain: "activation", or the "gradient" or "attribution" of the most
             probable class (the article's three goals).
         align_with: groups of a later layer that these are to be compatible with.
+
+    >>> Grouping(6, algorithm="semi_nmf").n
+    6
     """
 
     n: int | Given
@@ -109,6 +115,9 @@ class Substrate:
         atom: which kind.
         grouping: how groups are made, for the atom "group".
         only: indices of the atoms looked at, for channels and groups; None means all.
+
+    >>> Hidden("layer3").spatial == Substrate(Hidden("layer3"), "spatial")
+    True
     """
 
     layer: Input | Hidden | Out
@@ -183,7 +192,11 @@ class _Atoms:
 @word
 @dataclass(frozen=True)
 class Input(_Atoms):
-    """The picture as the network takes it."""
+    """The picture as the network takes it.
+
+    >>> Input().spatial.atom
+    'spatial'
+    """
 
 
 @word
@@ -269,7 +282,11 @@ class Out:
 
 
 def as_substrate(given: Substrate | Hidden | Input | Out) -> Substrate:
-    """A bare hidden or input layer means its neurons, the output its classes."""
+    """A bare hidden or input layer means its neurons, the output its classes.
+
+    >>> as_substrate(Hidden("layer3")) == Hidden("layer3").neurons
+    True
+    """
     if isinstance(given, Substrate):
         return given
     if isinstance(given, (Hidden, Input)):

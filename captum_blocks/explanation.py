@@ -43,6 +43,14 @@ class Explanation:
         scene: what is drawn.
         values: the numbers behind it, keyed by content.
         predictions: the most probable classes: [(index, label, probability), ...].
+
+    >>> import torch
+    >>> from captum_blocks.grammar import Activation, InfoVis, Out
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    >>> answer = InfoVis(Activation(Out()))
+    >>> ex = explain(answer, model, torch.zeros(1, 3, 8, 8), progress=False)
+    >>> round(ex.figure().get_figwidth()), len(ex.predictions)
+    (7, 2)
     """
 
     scene: Scene
@@ -150,6 +158,14 @@ def explain(
 
     Raises:
         BlocksError: anything that cannot be done, before long work starts.
+
+    >>> import torch
+    >>> from captum_blocks.grammar import Attribution, Hidden, InfoVis, Out
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    >>> effect = Attribution(Hidden("1").channels, Out(1))
+    >>> ex = explain(InfoVis(effect), model, torch.zeros(1, 3, 8, 8), progress=False)
+    >>> ex.values[effect].data.shape
+    torch.Size([1, 1, 4])
     """
     chosen = quality_named(quality)
     words = as_interface(interface)

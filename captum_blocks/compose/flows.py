@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from captum_blocks.compose import sentences
 from captum_blocks.compose.build import WANTED, Drawing, mark
 from captum_blocks.compose.icons import Wanted
@@ -10,9 +12,7 @@ from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Substrate
-from captum_blocks.scene import Flow, Mark, Panel, Sankey
-
-Ends = tuple[tuple[Mark, ...], tuple[Mark, ...]]
+from captum_blocks.scene import Flow, Flows, Mark, Panel, Sankey
 
 
 def _axes(value: Value) -> tuple[str, str]:
@@ -26,18 +26,18 @@ def _axes(value: Value) -> tuple[str, str]:
 
 
 def _wanted(frames: Frames, wanted: Wanted, pools: Pools) -> None:
-    value = frames.values[0]
-    sources, targets = _axes(value)
-    flows = only_image(value.data).abs()
-    assert value.target is not None
-    for substrate, axis, sizes in (
-        (value.source, sources, flows.sum(0)),
-        (value.target, targets, flows.sum(1)),
-    ):
-        for index, size in zip(value.coords[axis], sizes.tolist(), strict=True):
-            request = pools.request(substrate, index)
-            if request is not None and size > 0:
-                wanted.add(request, size, at_once=True)
+    for value in frames.values:
+        sources, targets = _axes(value)
+        flows = only_image(value.data).abs()
+        assert value.target is not None
+        for substrate, axis, sizes in (
+            (value.source, sources, flows.sum(0)),
+            (value.target, targets, flows.sum(1)),
+        ):
+            for index, size in zip(value.coords[axis], sizes.tolist(), strict=True):
+                request = pools.request(substrate, index)
+                if request is not None and size > 0:
+                    wanted.add(request, size, at_once=value is frames.values[0])
 
 
 WANTED["sankey"] = _wanted
@@ -46,30 +46,35 @@ WANTED["sankey"] = _wanted
 @mark("sankey")
 def _sankey(drawing: Drawing) -> Panel:
     value = drawing.base
-    sources, targets = _axes(value)
-    assert value.target is not None
-    flows = only_image(value.data)
-    left = _column(drawing, value.source, value.coords[sources], flows.sum(0).tolist())
-    received = only_image(value.total).tolist()
-    right = _column(drawing, value.target, value.coords[targets], received)
-    bands = [
-        _flow(source, target, float(flows[target, source]), (left, right), value.unit)
-        for target in range(len(right))
-        for source in range(len(left))
-    ]
-    for name, held in value.remainder.items():
-        left, bands = _with_remainder(left, right, bands, name, only_image(held).tolist(), value)
     return Sankey(
         title=drawing.element.title or repr(value.source),
         caption=drawing.element.caption,
         unit=value.unit,
+        follows=drawing.follows,
         sets=drawing.sets,
+        highlights=drawing.highlights,
         left_out=sentences.left_out(value, drawing.coverage, icons=True),
-        left=left,
-        right=right,
         titles=(place_name(value.source), _end_name(value)),
-        frames=(tuple(bands),),
+        frames=tuple(_frame(each, drawing.pools) for each in drawing.frames.values),
     )
+
+
+def _frame(value: Value, pools: Pools) -> Flows:
+    sources, targets = _axes(value)
+    assert value.target is not None
+    sizes, received = only_image(value.data), only_image(value.total).tolist()
+    given = sizes.sum(0).tolist()
+    left = _column(value.source, value.coords[sources], given, value.unit, pools)
+    right = _column(value.target, value.coords[targets], received, value.unit, pools)
+    flows = tuple(
+        _flow(source, target, float(sizes[target, source]), Flows(left, right), value.unit)
+        for target in range(len(right))
+        for source in range(len(left))
+    )
+    frame = Flows(left, right, flows)
+    for name, held in value.remainder.items():
+        frame = _with_remainder(frame, name, only_image(held).tolist(), value)
+    return frame
 
 
 def _end_name(value: Value) -> str:
@@ -79,9 +84,8 @@ def _end_name(value: Value) -> str:
 
 
 def _column(
-    drawing: Drawing, substrate: Substrate, atoms: tuple[int, ...], sums: list[float]
+    substrate: Substrate, atoms: tuple[int, ...], sums: list[float], unit: str, pools: Pools
 ) -> tuple[Mark, ...]:
-    pools, unit = drawing.pools, drawing.base.unit
     return tuple(
         Mark(
             key=pools.key(substrate, atom),
@@ -96,27 +100,18 @@ def _column(
     )
 
 
-def _flow(source: int, target: int, size: float, ends: Ends, unit: str) -> Flow:
-    left, right = ends
-    detail = f"{left[source].label} to {right[target].label}: {sentences.number(size)} {unit}"
-    return Flow(source, target, size, detail)
+def _flow(source: int, target: int, size: float, frame: Flows, unit: str) -> Flow:
+    given, received = frame.left[source].label, frame.right[target].label
+    return Flow(source, target, size, f"{given} to {received}: {sentences.number(size)} {unit}")
 
 
-def _with_remainder(
-    left: tuple[Mark, ...],
-    right: tuple[Mark, ...],
-    bands: list[Flow],
-    name: str,
-    held: list[float],
-    value: Value,
-) -> tuple[tuple[Mark, ...], list[Flow]]:
+def _with_remainder(frame: Flows, name: str, held: list[float], value: Value) -> Flows:
     """What no atom of the source explains is a source of its own."""
     label = sentences.remainder_label(value, name)
     key = f"{place_name(value.source)}/{value.source.atom}/{name}"
     extra = Mark(key, label, (sum(held),), role="remainder", detail=label)
-    left = (*left, extra)
-    flows = [
-        _flow(len(left) - 1, target, size, (left, right), value.unit)
-        for target, size in enumerate(held)
-    ]
-    return left, bands + flows
+    longer = replace(frame, left=(*frame.left, extra))
+    flows = tuple(
+        _flow(len(frame.left), target, size, longer, value.unit) for target, size in enumerate(held)
+    )
+    return replace(longer, flows=(*frame.flows, *flows))

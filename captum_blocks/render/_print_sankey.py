@@ -10,7 +10,7 @@ from captum_blocks.render import flows, palette
 from captum_blocks.render._blocks import Block, below
 from captum_blocks.render.paper import QUIET, Paper, line_height, wrap
 from captum_blocks.render.wording import number
-from captum_blocks.scene import Flow, Mark, Sankey, Scene
+from captum_blocks.scene import Flows, Mark, Sankey, Scene
 
 SMALL = 7.5
 # In inches: all flows together, the least a mark takes, the space between marks, the stem.
@@ -50,12 +50,12 @@ class _Plan:
     right: float
 
 
-def print_sankey(panel: Sankey, frame: Sequence[Flow], scene: Scene, width: float) -> Block:
+def print_sankey(panel: Sankey, frame: Flows, scene: Scene, width: float) -> Block:
     """Ribbons as wide as their flows, on one scale that is printed above them."""
     plan = _plan(panel, frame, scene, min(width, WIDEST))
 
     def draw(paper: Paper, x: float, y: float) -> None:
-        for band in flows.bands(frame):
+        for band in flows.bands(frame.flows):
             _ribbon(paper, band, plan, x, y)
         for side in (0, 1):
             for node in plan.columns[side]:
@@ -64,13 +64,19 @@ def print_sankey(panel: Sankey, frame: Sequence[Flow], scene: Scene, width: floa
     return below([_legend(plan), _titles(plan), Block(plan.height, draw)], 0.04)
 
 
-def _plan(panel: Sankey, frame: Sequence[Flow], scene: Scene, width: float) -> _Plan:
+def _plan(panel: Sankey, frame: Flows, scene: Scene, width: float) -> _Plan:
     whole = flows.whole(panel)
     unit = FULL / whole if whole > 0 else 0.0
-    slots = [[max(LEAST_SLOT, unit * size) for size in sizes] for sizes in flows.thickness(panel)]
+    columns = (frame.left, frame.right)
+    slots = [
+        [max(LEAST_SLOT, unit * held[mark.key]) for mark in marks]
+        for marks, held in zip(columns, flows.thickness(panel), strict=True)
+    ]
     height = max(sum(each) + BETWEEN * len(each) for each in slots)
-    left = _column(panel.left, slots[0], [(f.source, f.value) for f in frame], unit, height)
-    right = _column(panel.right, slots[1], [(f.target, f.value) for f in frame], unit, height)
+    given = [(flow.source, flow.value) for flow in frame.flows]
+    received = [(flow.target, flow.value) for flow in frame.flows]
+    left = _column(frame.left, slots[0], given, unit, height)
+    right = _column(frame.right, slots[1], received, unit, height)
     side = (NARROW_SIDE_SHARE if width < NARROW else SIDE_SHARE) * width
     return _Plan(panel, scene, unit, (left, right), height, side, width - side)
 

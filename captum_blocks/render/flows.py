@@ -46,30 +46,37 @@ def bands(frame: Iterable[Flow]) -> list[Band]:
     return sorted(placed, key=lambda band: -band.width)
 
 
-def thickness(panel: Sankey) -> tuple[list[float], list[float]]:
-    """What each mark of the left and of the right column holds at most in any frame."""
-    left, right = [0.0] * len(panel.left), [0.0] * len(panel.right)
+Held = dict[str, float]
+
+
+def thickness(panel: Sankey) -> tuple[Held, Held]:
+    """What each mark of the left and of the right column holds at most in any frame, by its key."""
+    sides: tuple[Held, Held] = ({}, {})
     for frame in panel.frames:
-        for marks, ends in ((left, "source"), (right, "target")):
-            for mark in range(len(marks)):
-                held = sum(abs(flow.value) for flow in frame if getattr(flow, ends) == mark)
-                marks[mark] = max(marks[mark], held)
-    return left, right
+        ends = ((frame.left, "source"), (frame.right, "target"))
+        for most, (marks, end) in zip(sides, ends, strict=True):
+            for place, mark in enumerate(marks):
+                own = (abs(flow.value) for flow in frame.flows if getattr(flow, end) == place)
+                most[mark.key] = max(most.get(mark.key, 0.0), sum(own))
+    return sides
 
 
 def whole(panel: Sankey) -> float:
     """The magnitude of all flows together, in the frame where that is largest.
 
-    >>> whole(Sankey("flows", frames=((Flow(0, 0, -1.0), Flow(0, 1, 2.0)),)))
+    >>> from captum_blocks.scene import Flows
+    >>> whole(Sankey("flows", frames=(Flows((), (), (Flow(0, 0, -1.0), Flow(0, 1, 2.0))),)))
     3.0
     """
-    return max((sum(abs(flow.value) for flow in frame) for frame in panel.frames), default=0.0)
+    sums = (sum(abs(flow.value) for flow in frame.flows) for frame in panel.frames)
+    return max(sums, default=0.0)
 
 
 def scale_step(panel: Sankey) -> float:
     """A round number to print the scale by: 1, 2 or 5 times a power of ten; 0 where nothing flows.
 
-    >>> scale_step(Sankey("flows", frames=((Flow(0, 0, -10.0), Flow(0, 1, 20.0)),)))
+    >>> from captum_blocks.scene import Flows
+    >>> scale_step(Sankey("flows", frames=(Flows(flows=(Flow(0, 0, -10.0), Flow(0, 1, 20.0))),)))
     2.0
     """
     most = STEP_SHARE * whole(panel)

@@ -111,14 +111,23 @@ def _cells(panel: Cells, marks: Any) -> dict[str, Any]:
 
 @pack_panel.register
 def _sankey(panel: Sankey, marks: Any) -> dict[str, Any]:
+    thickness = [
+        {key: _rounded(size) for key, size in held.items()} for held in flows.thickness(panel)
+    ]
     return _common("sankey", panel) | {
-        "left": [marks.place(mark) for mark in panel.left],
-        "right": [marks.place(mark) for mark in panel.right],
         "titles": list(panel.titles),
-        "thickness": [[_rounded(size) for size in sizes] for sizes in flows.thickness(panel)],
+        "thickness": thickness,
         "whole": flows.whole(panel),
         "step": flows.scale_step(panel),
-        "frames": [[_pack_band(band) for band in flows.bands(frame)] for frame in panel.frames],
+        "frames": [
+            {
+                "sides": [
+                    [marks.place(mark) for mark in side] for side in (frame.left, frame.right)
+                ],
+                "bands": [_pack_band(band) for band in flows.bands(frame.flows)],
+            }
+            for frame in panel.frames
+        ],
     }
 
 

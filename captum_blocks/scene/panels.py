@@ -199,19 +199,30 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Sankey(Panel):
-    """Two columns of marks and what flows between them: width is magnitude, colour is sign.
+class Flows:
+    """Two columns of marks and what flows from the left one to the right one.
 
     Attributes:
         left, right: the marks, top to bottom; atoms, then remainders.
-        titles: of the two columns.
-        frames: the flows of each frame.
+        flows: between them.
     """
 
     left: tuple[Mark, ...] = ()
     right: tuple[Mark, ...] = ()
+    flows: tuple[Flow, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sankey(Panel):
+    """Two columns of marks and what flows between them: width is magnitude, colour is sign.
+
+    Attributes:
+        titles: of the two columns.
+        frames: the columns and flows of each frame, all drawn on one scale.
+    """
+
     titles: tuple[str, str] = ("", "")
-    frames: tuple[tuple[Flow, ...], ...] = ()
+    frames: tuple[Flows, ...] = ()
 
 
 Framed = Bars | Overlay | Cells | Sankey | Multiples | Matrix | Histogram
@@ -226,7 +237,8 @@ def marks_of(panel: Panel) -> Iterator[Mark]:
         for cells in panel.frames:
             yield from (cell.mark for cell in cells)
     elif isinstance(panel, Sankey):
-        yield from (*panel.left, *panel.right)
+        for frame in panel.frames:
+            yield from (*frame.left, *frame.right)
 
 
 def named_in(panel: Panel) -> Iterator[str]:

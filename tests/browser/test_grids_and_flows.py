@@ -21,6 +21,7 @@ from captum_blocks.scene import (
     Cells,
     Chapter,
     Flow,
+    Flows,
     Mark,
     Sankey,
     Selection,
@@ -389,10 +390,8 @@ def test_hostile_words_do_nothing(open_page, tmp_path):
         name,
         name,
         name,
-        left=(mark, mark),
-        right=(mark,),
         titles=(name, name),
-        frames=((Flow(0, 0, 1.0, name), Flow(1, 0, -1.0, name)),),
+        frames=(Flows((mark, mark), (mark,), (Flow(0, 0, 1.0, name), Flow(1, 0, -1.0, name))),),
     )
     chapter = Chapter(name, name, Below((cells, flow)))
     tab = open_page(save(replace(grids_scene(), chapters=(chapter,)), tmp_path))
@@ -406,8 +405,9 @@ def test_hostile_words_do_nothing(open_page, tmp_path):
 
 def test_flows_follow_what_is_chosen_and_nothing_jumps(open_page, tmp_path):
     chosen = Selection("n", "choose", "number", ("first", "second"))
-    other = tuple(replace(flow, value=-flow.value / 2) for flow in flows().frames[0])
-    panel = replace(flows(), follows=("n",), frames=(flows().frames[0], other))
+    first = flows().frames[0]
+    other = tuple(replace(flow, value=-flow.value / 2) for flow in first.flows)
+    panel = replace(flows(), follows=("n",), frames=(first, replace(first, flows=other)))
     scene = replace(grids_scene(), selections=(chosen,), chapters=(Chapter("h", "r", panel),))
     tab = open_page(save(scene, tmp_path))
     tops = "marks => marks.map(mark => mark.getBoundingClientRect().top)"
@@ -418,3 +418,26 @@ def test_flows_follow_what_is_chosen_and_nothing_jumps(open_page, tmp_path):
     upper, lower, *_ = ends(tab)[0]
     assert lower - upper == pytest.approx((wide[0][1] - wide[0][0]) / 2, abs=0.01)
     assert tab.locator(".flows .sum").first.inner_text() == "−0.70"
+
+
+def test_columns_change_with_the_number_of_groups(open_page, tmp_path):
+    """Fewer marks in one state than in another: the panel keeps its height, focus its place."""
+    number = Selection("k", "slider", "number", ("3", "2"))
+    many = flows().frames[0]
+    few = Flows(
+        many.left[1:], many.right, tuple(f for f in many.flows if f.source < len(many.left) - 1)
+    )
+    panel = replace(flows(), follows=("k",), frames=(many, few))
+    scene = replace(grids_scene(), selections=(number,), chapters=(Chapter("h", "r", panel),))
+    tab = open_page(save(scene, tmp_path))
+    height = tab.locator(".flows").bounding_box()["height"]
+    tab.locator(LEFT).nth(1).focus()
+    tab.locator('input[type="range"]').evaluate(
+        "i => { i.value = 1; i.dispatchEvent(new Event('input')); }"
+    )
+    assert tab.locator(f"{LEFT} .label").all_inner_texts() == [mark.label for mark in few.left]
+    assert tab.locator(".band").count() == len(few.flows)
+    assert tab.locator(".flows").bounding_box()["height"] == height
+    assert tab.evaluate("document.activeElement.dataset.key") == few.left[1].key
+    made = figure(replace(scene, selections=(replace(number, default=1),)))
+    assert "group 1" not in [text.get_text() for text in made.axes[0].texts]

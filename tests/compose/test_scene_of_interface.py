@@ -234,15 +234,16 @@ def test_flows_between_groups_add_up_with_their_remainder(explain, small, noise_
     ex = explain(cb.group_attribution("early", "late", groups=(2, 3), classes=cb.Out(0, 1)))
     first, second = ex.scene.panels()
     assert (first.titles, second.titles) == (("early", "late"), ("late", "answers"))
-    assert [mark.role for mark in first.left] == ["atom", "atom", "remainder"]
+    given, received = first.frames[0], second.frames[0]
+    assert [mark.role for mark in given.left] == ["atom", "atom", "remainder"]
     content = cb.Attribution(cb.Hidden("early").groups(2), LATE.groups(3))
     value = cb.evaluate(content, small, small.read(noise_picture))
     for target in range(3):
-        came = sum(flow.value for flow in first.frames[0] if flow.target == target)
+        came = sum(flow.value for flow in given.flows if flow.target == target)
         assert came == pytest.approx(float(value.total[0, target]), abs=1e-4)
-    assert [mark.key for mark in first.right] == [mark.key for mark in second.left[:3]]
-    assert [mark.label for mark in second.right] == ["cat", "dog"]
-    totals = [mark.values[0] for mark in first.right]
+    assert [mark.key for mark in given.right] == [mark.key for mark in received.left[:3]]
+    assert [mark.label for mark in received.right] == ["cat", "dog"]
+    totals = [mark.values[0] for mark in given.right]
     assert totals == pytest.approx(value.total[0].tolist(), abs=1e-4)
 
 

@@ -11,6 +11,7 @@ from captum_blocks.scene import (
     Chapter,
     Field,
     Flow,
+    Flows,
     Mark,
     Sankey,
     Scene,
@@ -66,14 +67,16 @@ def flows() -> Sankey:
         "Groups to answers",
         "The wider the more.",
         "logit",
-        left=(*(_group(k) for k in range(LEFT)), rest),
-        right=tuple(Mark(f"class/{name}", name, (0.0,)) for name in classes),
         titles=("bn2", "answers"),
         frames=(
-            tuple(
-                Flow(s, t, value, f"{s} to {t}: {value:+.2f} logit")
-                for t in range(RIGHT)
-                for s, value in enumerate(shares[t] for shares in SHARES)
+            Flows(
+                (*(_group(k) for k in range(LEFT)), rest),
+                tuple(Mark(f"class/{name}", name, (0.0,)) for name in classes),
+                tuple(
+                    Flow(s, t, value, f"{s} to {t}: {value:+.2f} logit")
+                    for t in range(RIGHT)
+                    for s, value in enumerate(shares[t] for shares in SHARES)
+                ),
             ),
         ),
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captum_blocks.render import flows
-from captum_blocks.scene import Flow, Mark, Sankey
+from captum_blocks.scene import Flow, Flows, Mark, Sankey
 
 VALUES = st.floats(-10, 10).map(lambda value: round(value, 3))
 FRAMES = st.lists(st.builds(Flow, st.integers(0, 3), st.integers(0, 2), VALUES), max_size=12)
@@ -15,7 +15,7 @@ FRAMES = st.lists(st.builds(Flow, st.integers(0, 3), st.integers(0, 2), VALUES),
 
 def panel(*frames) -> Sankey:
     left, right = (tuple(Mark(str(k), str(k), (0.0,)) for k in range(count)) for count in (4, 3))
-    return Sankey("flows", left=left, right=right, frames=tuple(map(tuple, frames)))
+    return Sankey("flows", frames=tuple(Flows(left, right, tuple(frame)) for frame in frames))
 
 
 @given(FRAMES)
@@ -40,8 +40,8 @@ def test_the_thin_are_drawn_over_the_wide(frame) -> None:
 def test_a_mark_is_as_thick_as_its_fullest_frame() -> None:
     shown = panel([Flow(0, 0, 1.0), Flow(0, 1, -2.0)], [Flow(0, 1, 2.5), Flow(3, 1, 4.0)])
     left, right = flows.thickness(shown)
-    assert left == [3.0, 0.0, 0.0, 4.0]
-    assert right == [1.0, 6.5, 0.0]
+    assert left == {"0": 3.0, "1": 0.0, "2": 0.0, "3": 4.0}
+    assert right == {"0": 1.0, "1": 6.5, "2": 0.0}
     assert flows.whole(shown) == 6.5
 
 

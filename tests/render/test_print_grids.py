@@ -12,7 +12,7 @@ from matplotlib.patches import PathPatch
 
 from captum_blocks.render import _print_cells, palette
 from captum_blocks.render.mpl import figure
-from captum_blocks.scene import Beside, Chapter, Mark, Scene
+from captum_blocks.scene import Beside, Chapter, Flows, Mark, Scene
 from tests.render.sample_grids import (
     COLUMNS,
     DEFAULT,
@@ -123,7 +123,7 @@ def test_narrow_panels_keep_to_their_sides() -> None:
 
 
 def test_nothing_flows_where_nothing_was_given() -> None:
-    silent = replace(flows(), left=(Mark("a", "a", (0.0,)),), frames=((),))
+    silent = replace(flows(), frames=(Flows((Mark("a", "a", (0.0,)),)),))
     made = figure(Scene("t", "a", None, (Chapter("h", "r", silent),)))
     assert "= 0.00 logit" in words(made)
     assert not any(isinstance(patch, PathPatch) for patch in made.axes[0].patches)

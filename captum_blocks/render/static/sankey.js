@@ -12,44 +12,52 @@ const SVG = "http://www.w3.org/2000/svg";
 class Flows {
   constructor(body, panel, page) {
     Object.assign(this, { panel, page, band: null, unit: panel.whole > 0 ? FULL / panel.whole : 0 });
-    const sides = [panel.left, panel.right].map((numbers, side) => this.column(numbers, side));
-    this.height = Math.max(...sides.map((side) => side.needed));
-    sides.forEach((side) => this.spread(side));
-    this.sides = sides;
+    // As high as the fullest frame, so that nothing below moves.
+    this.height = Math.max(...panel.frames.flatMap(({ sides }) => sides.map((numbers, side) => this.needed(numbers, side))));
+    this.sides = ["left", "right"].map((side) => ({ list: make("ul", `marks ${side}`), nodes: [], numbers: null }));
+    for (const { list } of this.sides) list.style.height = `${this.height}px`;
     this.drawing = draw("svg", { viewBox: `0 0 100 ${this.height}`, height: this.height, preserveAspectRatio: "none" });
     this.drawing.setAttribute("aria-hidden", "true");
     this.listen();
     this.place = make("div", "flows");
     const [left, right] = panel.titles;
-    this.place.append(labelled(left), make("span"), labelled(right), sides[0].list, this.drawing, sides[1].list);
+    this.place.append(labelled(left), make("span"), labelled(right), this.sides[0].list, this.drawing, this.sides[1].list);
     body.append(this.legend(), this.place);
   }
 
-  column(numbers, side) {
-    const list = make("ul", `marks ${side ? "right" : "left"}`);
-    const nodes = numbers.map((number) => this.node(number));
-    list.append(...nodes);
-    const slots = this.panel.thickness[side].map((size) => Math.max(LEAST_SLOT, this.unit * size));
-    const needed = slots.reduce((sum, slot) => sum + slot + BETWEEN, 0);
-    return { list, nodes, slots, needed };
+  slot(number, side) {
+    return Math.max(LEAST_SLOT, this.unit * this.panel.thickness[side][this.page.atomAt(number)[0]]);
+  }
+
+  needed(numbers, side) {
+    return numbers.reduce((sum, number) => sum + this.slot(number, side) + BETWEEN, 0);
+  }
+
+  // The nodes stay, so that focus and pointer stay on them, and are filled anew.
+  fillSide(side, numbers) {
+    const { list, nodes } = this.sides[side];
+    while (nodes.length > numbers.length) nodes.pop().remove();
+    while (nodes.length < numbers.length) nodes.push(list.appendChild(make("li", "mark")));
+    nodes.forEach((node, i) => this.fill(node, numbers[i]));
+    this.spread(side, numbers);
   }
 
   // The shorter column takes as much room as the other.
-  spread({ list, nodes, slots, needed }) {
-    const space = BETWEEN + (this.height - needed) / nodes.length;
+  spread(side, numbers) {
+    const space = BETWEEN + (this.height - this.needed(numbers, side)) / numbers.length;
     let top = space / 2;
-    list.style.height = `${this.height}px`;
-    nodes.forEach((node, i) => {
-      Object.assign(node, { top, slot: slots[i] });
+    this.sides[side].nodes.forEach((node, i) => {
+      const slot = this.slot(numbers[i], side);
+      node.middle = top + slot / 2;
       node.style.top = `${top}px`;
-      node.style.height = `${slots[i]}px`;
-      top += slots[i] + space;
+      node.style.height = `${slot}px`;
+      top += slot + space;
     });
   }
 
-  node(number) {
+  fill(node, number) {
+    if (node.number === number) return;
     const [, label, sprite, , hue, role] = this.page.atomAt(number);
-    const node = make("li");
     identify(node, number, this.page);
     node.classList.toggle("hued", hue !== null);
     const words = make("span", "words");
@@ -57,8 +65,7 @@ class Flows {
     Object.assign(node, { sum: make("span", "sum"), fill: make("span", "fill plain") });
     stem.append(node.fill);
     words.append(nameNode(this.page, label, hue), node.sum);
-    node.append(words, ...(sprite === null ? [] : [iconNode(this.page, sprite, label)]), stem);
-    return node;
+    node.replaceChildren(words, ...(sprite === null ? [] : [iconNode(this.page, sprite, label)]), stem);
   }
 
   legend() {
@@ -72,7 +79,9 @@ class Flows {
   }
 
   show(frame) {
-    this.flows = this.panel.frames[frame];
+    const { sides, bands } = this.panel.frames[frame];
+    this.flows = bands;
+    sides.forEach((numbers, side) => this.fillSide(side, numbers));
     this.sides.forEach(({ nodes }, side) => nodes.forEach((node, i) => this.stand(node, side, i)));
     this.bands = this.flows.map((flow, i) => this.ribbon(flow, i));
     this.drawing.replaceChildren(...this.bands);
@@ -83,7 +92,7 @@ class Flows {
   stand(node, side, index) {
     const own = this.flows.filter((flow) => flow[side] === index);
     const length = this.unit * own.reduce((sum, flow) => sum + Math.abs(flow[2]), 0);
-    node.start = node.top + (node.slot - length) / 2;
+    node.start = node.middle - length / 2;
     node.fill.style.height = `${length}px`;
   }
 

@@ -24,9 +24,37 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", cb.__all__)
-def test_every_public_name_is_there_and_explained(name: str) -> None:
-    assert len((inspect.getdoc(getattr(cb, name)) or "").split()) >= 4
+ROOMS = ("", ".optim", ".reduce", ".attr", ".grammar", ".compose")
+PUBLIC = [
+    (room, name)
+    for room in ROOMS
+    for name in importlib.import_module(f"captum_blocks{room}").__all__
+]
+
+
+def is_explained(thing: object) -> bool:
+    """A docstring of its own; with an example, where it can be called."""
+    own = thing.__doc__ or ""
+    if not callable(thing):
+        return bool(own)
+    return len(own.split()) >= 4 and ">>>" in own
+
+
+@pytest.mark.parametrize(("room", "name"), PUBLIC)
+def test_every_public_name_is_there_and_explained(room: str, name: str) -> None:
+    assert is_explained(getattr(importlib.import_module(f"captum_blocks{room}"), name))
+
+
+def test_a_missing_example_is_noticed() -> None:
+    def silent() -> None:
+        """Says four words or more, and shows nothing."""
+
+    class Inheriting(cb.Given):
+        pass
+
+    assert not is_explained(silent)
+    assert not is_explained(Inheriting)
+    assert is_explained(cb.explain)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -135,7 +135,7 @@ class Pad(Geometric):
 
     @property
     def grow(self) -> int:  # type: ignore[override]
-        """How much larger the picture becomes."""
+        """How much larger the picture becomes; negative: smaller."""
         return 2 * self.pixels
 
     def matrix(self, uniform: Tensor) -> Tensor:

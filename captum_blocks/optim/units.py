@@ -127,7 +127,7 @@ class Direction(Objective):
     def score(self, seen: Seen) -> Tensor:
         """Mean over positions, (n,)."""
         maps = seen.at(self.layer)
-        return _along(maps, maps.new_tensor(self.vector), self.power).mean((1, 2))
+        return along(maps, maps.new_tensor(self.vector), self.power).mean((1, 2))
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class NeuronDirection(Objective):
     def score(self, seen: Seen) -> Tensor:
         """The score at the position, (n,)."""
         here = _at_place(seen.at(self.layer), self.y, self.x)[:, :, None, None]
-        return _along(here, here.new_tensor(self.vector), self.power)[:, 0, 0]
+        return along(here, here.new_tensor(self.vector), self.power)[:, 0, 0]
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Group(Objective):
         """Mean coefficient, (n,)."""
         maps = seen.at(self.layer)
         vector = maps.new_tensor(self.vector)
-        return _along(maps, vector / vector.square().sum(), 0).mean((1, 2))
+        return along(maps, vector / vector.square().sum(), 0).mean((1, 2))
 
 
 @dataclass(frozen=True)
@@ -235,12 +235,22 @@ class ClassLogit(Objective):
         return seen.at(self.layer)[:, self.index].mean((1, 2))
 
 
-def _along(maps: Tensor, vector: Tensor, power: float) -> Tensor:
-    """(n, channel, y, x) -> (n, y, x)."""
-    dot = torch.einsum("nchw,c->nhw", maps, vector)
+def along(maps: Tensor, vectors: Tensor, power: float) -> Tensor:
+    """``dot * max(0.1, cosine) ** power`` at each position.
+
+    Args:
+        maps: (n, channel, y, x).
+        vectors: one direction for all, (channel,), or one per image, (n, channel).
+        power: of the cosine.
+
+    Returns:
+        (n, y, x).
+    """
+    vectors = vectors.expand(len(maps), -1)
+    dot = torch.einsum("nchw,nc->nhw", maps, vectors)
     if power == 0:
         return dot
-    cosine = dot / (maps.norm(dim=1) * vector.norm()).clamp_min(1e-8)
+    cosine = dot / (maps.norm(dim=1) * vectors.norm(dim=1)[:, None, None]).clamp_min(1e-8)
     made: Tensor = dot * cosine.clamp_min(0.1) ** power
     return made
 

@@ -6,20 +6,28 @@ gone after success, an error and Ctrl-C alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
+from copy import copy
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from captum_blocks.errors import LayerNotFound, UnusableLayer, did_you_mean
 
+Path = tuple[str, ...]
+
 
 def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
     """The dotted name and the module of a layer given either way.
 
+    The end of a name is enough where only one layer's name ends so: ``"3.conv1"`` for
+    ``"layer4.3.conv1"``.
+
     Raises:
-        LayerNotFound: the model has no such submodule; the nearest names are in the message.
+        LayerNotFound: the model has no such submodule, or the ending fits several; the nearest
+            names are in the message.
 
     >>> find_layer(nn.Sequential(nn.ReLU()), "0")
     ('0', ReLU())
@@ -30,41 +38,154 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module
             if module is layer:
                 return name, module
         raise LayerNotFound(
-            f"the {type(layer).__name__} given is not a submodule of this {type(model).__name__}"
+            f"the {type(layer).__name__} given is not a submodule of this {model._get_name()}"
         )
     if layer in modules and layer:
         return layer, modules[layer]
+    ending = [name for name in modules if layer and name.endswith(f".{layer}")]
+    if len(ending) == 1:
+        return ending[0], modules[ending[0]]
+    if ending:
+        raise LayerNotFound(
+            f"layer {layer!r} is ambiguous in {model._get_name()}: {_some(ending)} end so"
+        )
     hint = did_you_mean(str(layer), modules)
-    raise LayerNotFound(f"no layer {layer!r} in {type(model).__name__}{hint}")
+    raise LayerNotFound(f"no layer {layer!r} in {model._get_name()}{hint}")
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    """The first names of a list, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def tensors_in(output: Any) -> dict[Path, Tensor]:
+    """The tensors in what a module returned, by the way to them.
+
+    Tuples and lists count their elements, mappings and dataclasses name them.
+
+    >>> import torch
+    >>> list(tensors_in({"map": torch.ones(1), "pair": (None, torch.ones(2))}))
+    [('map',), ('pair', '1')]
+    """
+    if isinstance(output, Tensor):
+        return {(): output}
+    found = {}
+    for key, part in _parts(output):
+        for path, tensor in tensors_in(part).items():
+            found[(str(key), *path)] = tensor
+    return found
+
+
+def _parts(output: Any) -> Iterable[tuple[Any, Any]]:
+    """The named or numbered elements of a structure; none of anything else."""
+    if isinstance(output, Mapping):
+        return list(output.items())
+    if is_dataclass(output) and not isinstance(output, type):
+        return [(field.name, getattr(output, field.name)) for field in fields(output)]
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return list(zip(output._fields, output, strict=True))
+    return list(enumerate(output)) if isinstance(output, (tuple, list)) else []
+
+
+def element(output: Any, name: str | int, owner: str) -> tuple[Path, Tensor]:
+    """One tensor of what a module returned, by name or index, dotted where it lies deeper.
+
+    Raises:
+        UnusableLayer: there is no such tensor; those there are, with their shapes, are named.
+
+    >>> import torch
+    >>> element((torch.ones(2), {"x": torch.ones(3)}), "1.x", "the layer")[1].shape
+    torch.Size([3])
+    """
+    found = tensors_in(output)
+    for path, tensor in found.items():
+        if path and ".".join(path) == str(name):
+            return path, tensor
+    raise UnusableLayer(f"{owner} returns no element {str(name)!r}; it returns {described(output)}")
+
+
+def described(output: Any) -> str:
+    """What a module returned, in words: the shapes of its tensors and what they are called.
+
+    >>> import torch
+    >>> described({"logits": torch.ones(1, 3)})
+    "dict with 'logits' (1, 3)"
+    """
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)}"
+    named = [f"{'.'.join(path)!r} {tuple(t.shape)}" for path, t in tensors_in(output).items()]
+    return type(output).__name__ + (f" with {', '.join(named)}" if named else "")
 
 
 def first_tensor(output: Any, name: str) -> Tensor:
-    """The tensor a layer returned, or the first one of a tuple, list or dict.
+    """The tensor a layer returned, or the first one of a tuple, list, mapping or dataclass.
 
     Raises:
         UnusableLayer: there is no tensor in the output.
     """
-    if isinstance(output, Tensor):
-        return output
-    values = output.values() if isinstance(output, Mapping) else output
-    if isinstance(output, (tuple, list, Mapping)):
-        for value in values:
-            if isinstance(value, Tensor):
-                return value
+    for tensor in tensors_in(output).values():
+        return tensor
     raise UnusableLayer(f"layer {name!r} returns {type(output).__name__}, not a tensor")
 
 
 def _with_first_tensor(output: Any, tensor: Tensor) -> Any:
     """``output`` with its first tensor exchanged for ``tensor``."""
-    if isinstance(output, Tensor):
+    return _with(output, next(iter(tensors_in(output))), tensor)
+
+
+def _with(output: Any, path: Path, tensor: Tensor) -> Any:
+    """``output`` with the tensor at a path exchanged; the structure given is left alone."""
+    if not path:
         return tensor
+    key, part = next((key, part) for key, part in _parts(output) if str(key) == path[0])
+    changed = _with(part, path[1:], tensor)
+    if isinstance(output, MutableMapping) or is_dataclass(output):
+        made = copy(output)
+        if isinstance(made, MutableMapping):
+            made[key] = changed
+        else:
+            object.__setattr__(made, key, changed)
+        return made
     if isinstance(output, Mapping):
-        first = next(key for key, value in output.items() if isinstance(value, Tensor))
-        return type(output)({**output, first: tensor})  # type: ignore[call-arg]
+        return type(output)({**output, key: changed})  # type: ignore[call-arg]
+    if hasattr(output, "_fields"):
+        return output._replace(**{key: changed})
     items = list(output)
-    first_index = next(i for i, value in enumerate(items) if isinstance(value, Tensor))
-    items[first_index] = tensor
-    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+    items[key] = changed
+    return type(output)(items)
+
+
+@contextmanager
+def tapped(layer: nn.Module, taps: Mapping[str, nn.Module], name: str) -> Iterator[None]:
+    """Lead elements of what a layer returns through modules of their own while the context is open.
+
+    Whatever looks at a module, Captum included, can then look at one element of a tuple or dict.
+
+    Args:
+        layer: returns several tensors.
+        taps: a module that returns its input, by the name of the element.
+        name: of the layer, for the message.
+
+    >>> import torch
+    >>> lstm, tap = nn.LSTM(2, 3), nn.Identity()
+    >>> with tapped(lstm, {"1.0": tap}, "lstm"), capture({"hidden": tap}) as seen:
+    ...     _ = lstm(torch.ones(4, 2))
+    >>> seen["hidden"].shape
+    torch.Size([1, 3])
+    """
+
+    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+        for wanted, tap in taps.items():
+            path, tensor = element(output, wanted, f"layer {name!r}")
+            output = _with(output, path, tap(tensor))
+        return output
+
+    handle = layer.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

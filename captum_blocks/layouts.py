@@ -90,47 +90,83 @@ class Layout:
         assert self.grid is not None
         return self.grid
 
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Whether an output of this shape, batch axis included, can be laid out so.
+
+        >>> Layout("tokens", prefix=1, grid=(2, 3)).fits((1, 6, 8))
+        False
+        """
+        axes: dict[str, tuple[int, ...]] = {"NCHW": (2, 4), "NHWC": (4,), "tokens": (3,)}
+        if len(shape) not in axes[self.kind]:
+            return False
+        if self.kind != "tokens":
+            return True
+        height, width = self._patch_grid
+        return shape[1] == self.prefix + height * width
+
     def _check(self, output: Tensor) -> None:
         shape = tuple(output.shape)
-        fits = {
-            "NCHW": output.ndim in (2, 4),
-            "NHWC": output.ndim == 4,
-            "tokens": output.ndim == 3,
-        }[self.kind]
-        if fits and self.kind == "tokens":
-            height, width = self._patch_grid
-            fits = shape[1] == self.prefix + height * width
-        if not fits:
+        if not self.fits(shape):
             raise InvalidArgument(f"an output of shape {shape} does not have the layout {self}")
 
 
-def detect(shape: Sequence[int]) -> Layout:
+def detect(shape: Sequence[int], image: tuple[int, int] | None = None) -> Layout:
     """The likely layout of a layer's output from its shape, batch axis included.
 
-    Four axes are NCHW unless only the first two behind the batch are equal (Swin's NHWC); three
-    axes are tokens, with the fewest prefix tokens that leave a square grid of patches.
+    Four axes are NCHW unless those behind the batch are a grid of the picture's proportions and
+    the last two are not (Swin's NHWC); three axes are tokens, with the fewest prefix tokens that
+    leave a grid of square patches.
+
+    Args:
+        shape: of the output.
+        image: (height, width) of what the network was given; square unless told.
 
     Raises:
         InvalidArgument: no layout fits, with what to declare instead.
 
     >>> detect((1, 197, 768))
     Layout(kind='tokens', prefix=1, grid=(14, 14))
+    >>> detect((1, 25, 768), image=(64, 96))
+    Layout(kind='tokens', prefix=1, grid=(4, 6))
     """
     shape = tuple(shape)
+    image = image or (1, 1)
     if len(shape) == 2:
         return Layout("NCHW")
     if len(shape) == 4:
-        channels_last = shape[1] == shape[2] != shape[3]
-        return Layout("NHWC" if channels_last else "NCHW")
+        last = _proportionate(shape[1:3], image) and not _proportionate(shape[2:], image)
+        return Layout("NHWC" if last else "NCHW")
     if len(shape) == 3:
         for prefix in range(min(MOST_PREFIX_TOKENS, shape[1] - 1) + 1):
-            side = isqrt(shape[1] - prefix)
-            if side * side == shape[1] - prefix:
-                return Layout("tokens", prefix, (side, side))
+            grid = _patch_grid(shape[1] - prefix, image)
+            if grid is not None:
+                return Layout("tokens", prefix, grid)
     raise InvalidArgument(
         f"no layout fits an output of shape {shape}; declare one, "
         "e.g. Layout('tokens', prefix=1, grid=(12, 16))"
     )
+
+
+def _proportionate(grid: Sequence[int], image: tuple[int, int]) -> bool:
+    """Whether cells of a grid over a picture are square, up to what is lost at the edges."""
+    (rows, columns), (height, width) = grid, image
+    if height == width:
+        return rows == columns
+    return abs(rows * width - columns * height) <= max(height, width)
+
+
+def _patch_grid(patches: int, image: tuple[int, int]) -> tuple[int, int] | None:
+    """(rows, columns) that so many square patches of a picture make; None if they make none."""
+    height, width = image
+    if height == width:
+        side = isqrt(patches)
+        return (side, side) if side * side == patches else None
+    for patch in range(1, min(height, width) + 1):
+        rows, columns = height // patch, width // patch
+        exact = height % patch == 0 and width % patch == 0
+        if exact and rows * columns == patches:
+            return (rows, columns)
+    return None
 
 
 def resolve(layout: Layout | Kind | None, shape: Sequence[int]) -> Layout:

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
+from captum_blocks.optim._batches import Batch, in_batches
 from captum_blocks.optim.accentuation import Accentuation
 from captum_blocks.optim.filters import CollapseAlpha
 from captum_blocks.optim.images import Canvas
@@ -22,7 +23,6 @@ from captum_blocks.optim.transforms import Transform, apply
 from captum_blocks.optim.trunk import Trunk
 
 Callback = Callable[[int, Tensor], object]
-Generators = Sequence[torch.Generator]
 RESCUE_STEPS = 16
 
 
@@ -63,21 +63,6 @@ class Diverged(BlocksError, ArithmeticError):
     """
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Images that go through the network together.
-
-    Attributes:
-        objectives: what they maximise.
-        sizes: how many images each objective has.
-        rows: which images of the run they are.
-    """
-
-    objectives: list[Objective]
-    sizes: list[int]
-    rows: slice
-
-
 class Run:
     """The state of a run; ``until_done`` improves its images step by step.
 
@@ -111,7 +96,7 @@ class Run:
         self._optimizer = recipe.make_optimizer(self._image.parameters)
         self._schedule = recipe.schedule(self._optimizer) if recipe.schedule else None
         self._collapse: tuple[Transform, ...] = (CollapseAlpha("grey"),) if recipe.alpha else ()
-        self._batches = _batches(
+        self._batches = in_batches(
             pairs, max(1, memory_budget // max(1, trunk.bytes_per_image(example)))
         )
         self._reference = self._photo_pixels() if _compares(objectives) else None
@@ -162,8 +147,7 @@ class Run:
     def _differentiate_all(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Scores (n,) and the gradient of each image's score, one batch after the other."""
         found = [
-            self._differentiate_or_rescue(batch, pixels[batch.rows], step)
-            for batch in self._batches
+            self._differentiate_or_rescue(batch, batch.of(pixels), step) for batch in self._batches
         ]
         if len(found) == 1:
             return found[0][0].cpu(), found[0][1]
@@ -173,16 +157,22 @@ class Run:
         self, batch: Batch, pixels: Tensor, step: int
     ) -> tuple[Tensor, Tensor]:
         """The gradient, let through shut rectifiers for images that would get none at the start."""
-        generators = self._generators[batch.rows]
+        if step >= RESCUE_STEPS:
+            return self._differentiate(batch, pixels, step)
+        generators = batch.generators(self._generators)
         states = [generator.get_state() for generator in generators]
         scores, gradient = self._differentiate(batch, pixels, step)
-        blocked = gradient.flatten(1).eq(0).all(1)
-        if step < RESCUE_STEPS and blocked.any():
-            for generator, state in zip(generators, states, strict=True):
-                generator.set_state(state)
-            with redirected_rectifiers():
-                _, redirected = self._differentiate(batch, pixels, step)
-            gradient = torch.where(blocked[:, None, None, None], redirected, gradient)
+        blocked = gradient.flatten(1).eq(0).all(1).cpu()
+        if not blocked.any():
+            return scores, gradient
+        part, rows = batch.only(blocked)
+        for row in rows:  # the same draws once more
+            generators[row].set_state(states[row])
+        with redirected_rectifiers():
+            _, redirected = self._differentiate(part, pixels.detach()[rows], step)
+        shut = blocked[rows].to(gradient.device)[:, None, None, None]
+        gradient = gradient.clone()
+        gradient[rows] = torch.where(shut, redirected, gradient[rows])
         return scores, gradient
 
     def _differentiate(self, batch: Batch, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -202,10 +192,10 @@ class Run:
 
     def _views(self, batch: Batch, pixels: Tensor, progress: float | None) -> list[Seen]:
         """What each objective sees of its images; clean ones where there is no progress."""
-        generators = self._generators[batch.rows]
+        generators = batch.generators(self._generators)
         seen, reference = pixels, None
         if self._reference is not None:
-            reference = self._reference[batch.rows]
+            reference = batch.of(self._reference)
             seen = torch.cat([pixels, reference], 1)  # side by side, so both move alike
         if progress is not None:
             members = [transform.at(progress) for transform in self._recipe.robustness]
@@ -237,7 +227,7 @@ class Run:
         return {name: output.split(batch.sizes) for name, output in maps.items()}
 
     def _balances(self, batch: Batch) -> tuple[Tensor, ...]:
-        made: tuple[Tensor, ...] = self._balance[batch.rows].split(batch.sizes)
+        made: tuple[Tensor, ...] = batch.of(self._balance).split(batch.sizes)
         return made
 
     def _weigh(self, batch: Batch, views: Sequence[Seen], pixels: Tensor) -> None:
@@ -277,7 +267,7 @@ class Run:
         scores = []
         with torch.no_grad():
             for batch in self._batches:
-                views = self._views(batch, pixels[batch.rows], None)
+                views = self._views(batch, batch.of(pixels), None)
                 scores += [o.score(v) for o, v in zip(batch.objectives, views, strict=True)]
         return torch.cat(scores).cpu()
 
@@ -309,21 +299,6 @@ class Run:
 def _generator(seed: int, copy: int) -> torch.Generator:
     # Distances between seeds are large, so that seed 0 copy 1 is not seed 1 copy 0.
     return torch.Generator().manual_seed((seed * 1_000_003 + copy) % 2**63)
-
-
-def _batches(pairs: Sequence[tuple[Objective, int]], most: int) -> list[Batch]:
-    """Neighbours together, as many images as fit; images that are compared stay together."""
-    batches: list[Batch] = []
-    start = 0
-    for objective, size in pairs:
-        if not batches or sum(batches[-1].sizes) + size > most:
-            batches.append(Batch([], [], slice(start, start)))
-        last = batches[-1]
-        last.objectives.append(objective)
-        last.sizes.append(size)
-        start += size
-        batches[-1] = Batch(last.objectives, last.sizes, slice(last.rows.start, start))
-    return batches
 
 
 def _compares(objectives: Iterator[Objective] | Sequence[Objective]) -> bool:

@@ -139,7 +139,7 @@ class Mosaic:
         vectors, alive = self._scaled()
         if not alive.any():
             raise InvalidArgument("Mosaic: all vectors are zero; there is nothing to show")
-        chunks: list[Objective] = [Directions(part) for part in vectors[alive].split(CHUNK)]
+        chunks: list[Objective] = [Directions(stored(part)) for part in vectors[alive].split(CHUNK)]
         shown = visualizer.visualize(
             chunks, callback=callback, progress=progress, **self._recipe(alive)
         )
@@ -148,7 +148,7 @@ class Mosaic:
     def key(self, visualizer: FeatureVisualizer) -> str | None:
         """Canonical JSON of all that determines the pictures, as ``FeatureVisualizer.key``."""
         vectors, alive = self._scaled()
-        return visualizer.key(Directions(vectors), **self._recipe(alive))
+        return visualizer.key(Directions(stored(vectors)), **self._recipe(alive))
 
     def _scaled(self) -> tuple[Tensor, Tensor]:
         """Vectors (cell, channel) with a largest entry of one, and which are not zero.

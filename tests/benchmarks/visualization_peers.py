@@ -66,7 +66,6 @@ def horama(
     units: Sequence[int],
     size: int,
     n_steps: int,
-    crops: int = 6,
 ) -> Tensor:
     package = importlib.import_module("horama.fourier_fv")
     package.tqdm = lambda steps: steps
@@ -85,9 +84,8 @@ def horama(
                 partial(objective, unit),
                 total_steps=n_steps,
                 image_size=size,
-                model_input_size=size,
+                model_input_size=224,
                 values_range=(-MEAN / DEVIATION, (1 - MEAN) / DEVIATION),
-                crops_per_iteration=crops,
                 device="cpu",
             )[0]
             for unit in units

@@ -1,0 +1,79 @@
+"""Which images of a run go through the network together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_blocks.optim.objectives import Objective
+
+Generators = Sequence[torch.Generator]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Images that go through the network together.
+
+    Attributes:
+        objectives: what they maximise.
+        sizes: how many images each objective has.
+        rows: which images of the run they are, in order.
+    """
+
+    objectives: Sequence[Objective]
+    sizes: list[int]
+    rows: list[int]
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Its own rows of a tensor of all images, (n, ...); a view where they are neighbours."""
+        first, after = self.rows[0], self.rows[-1] + 1
+        neighbours = after - first == len(self.rows)
+        return tensor[first:after] if neighbours else tensor[self.rows]
+
+    def generators(self, of_run: Generators) -> Generators:
+        """Those of its own images."""
+        return [of_run[row] for row in self.rows]
+
+    def only(self, which: Tensor) -> tuple[Batch, list[int]]:
+        """The part with all objectives that have one of these images.
+
+        Images that are compared with each other stay together.
+
+        Args:
+            which: of its images, (n,) booleans.
+
+        Returns:
+            The part, and which images of this batch it has.
+        """
+        members = torch.arange(len(self.rows)).split(self.sizes)
+        kept = [i for i, part in enumerate(members) if which[part].any()]
+        inside = torch.cat([members[i] for i in kept]).tolist()
+        part = Batch(
+            [self.objectives[i] for i in kept],
+            [self.sizes[i] for i in kept],
+            [self.rows[row] for row in inside],
+        )
+        return part, inside
+
+
+def in_batches(pairs: Sequence[tuple[Objective, int]], most: int) -> list[Batch]:
+    """Objectives with their numbers of images, as many neighbours together as fit.
+
+    Args:
+        pairs: objectives and how many images each has; those stay together.
+        most: how many images may go together.
+    """
+    groups: list[list[tuple[Objective, int]]] = []
+    for objective, size in pairs:
+        if not groups or sum(s for _, s in groups[-1]) + size > most:
+            groups.append([])
+        groups[-1].append((objective, size))
+    sizes = [sum(size for _, size in group) for group in groups]
+    rows = torch.arange(sum(sizes)).split(sizes)
+    return [
+        Batch([o for o, _ in group], [s for _, s in group], mine.tolist())
+        for group, mine in zip(groups, rows, strict=True)
+    ]

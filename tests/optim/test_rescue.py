@@ -1,0 +1,93 @@
+"""Images that get no gradient at the start: woken, and nobody else disturbed."""
+
+import pytest
+import torch
+from torch import nn
+
+from captum_blocks.optim import Channel, FeatureVisualizer
+from captum_blocks.optim._batches import Batch, in_batches
+
+SEEN: list[int] = []
+
+
+class HalfSilent(nn.Module):
+    """Units 0 and 1 are silent on noise, 2 and 3 are not; writes down how many images came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            nn.init.normal_(self.conv.weight, std=1.0)
+        self.conv.bias.data = torch.tensor([-2.0, -2.0, 1.0, 1.0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        SEEN.append(len(x))
+        return (self.conv(x - 0.5)).relu()
+
+
+@pytest.fixture
+def visualizer() -> FeatureVisualizer:
+    # The rectifier is inside the layer: its output is what is looked at.
+    return FeatureVisualizer(nn.Sequential(HalfSilent()), "0")
+
+
+def history(visualizer, units, n_steps=20):
+    made = visualizer.visualize([Channel(u) for u in units], size=12, n_steps=n_steps)
+    return made.history, made.images
+
+
+def test_only_the_blocked_images_are_seen_twice(visualizer):
+    history(visualizer, [0, 2, 3], 1)
+    SEEN.clear()
+    history(visualizer, [0, 2, 3], 1)
+    assert SEEN[-3:] == [3, 1, 3]  # all, the silent one again, the clean scores
+
+
+def test_nothing_is_seen_twice_where_nothing_is_blocked(visualizer):
+    history(visualizer, [2, 3], 1)
+    SEEN.clear()
+    history(visualizer, [2, 3], 2)
+    assert SEEN[-3:] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("unit", [0, 1, 2, 3])
+def test_a_picture_does_not_depend_on_blocked_neighbours(visualizer, unit):
+    alone, picture = history(visualizer, [unit])
+    together, pictures = history(visualizer, [0, 2, 1, 3])
+    place = [0, 2, 1, 3].index(unit)
+    torch.testing.assert_close(together[:, place], alone[:, 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pictures[place], picture[0], atol=1e-4, rtol=0)
+    assert alone[0, 0] == 0 if unit < 2 else alone[0, 0] > 0
+
+
+def test_the_silent_wake_among_the_awake(visualizer):
+    scores, _ = history(visualizer, [0, 2, 1], 60)
+    assert (scores[0, [0, 2]] == 0).all()
+    assert (scores[-1] > 0).all()
+
+
+def test_the_part_of_a_batch_keeps_compared_images_together():
+    first, pair, last = Channel(0), Channel(1).copies(2), Channel(2)
+    batch = Batch([first, pair, last], [1, 2, 1], [4, 5, 6, 7])
+    part, inside = batch.only(torch.tensor([False, False, True, False]))
+    assert (part.objectives, part.sizes, part.rows, inside) == ([pair], [2], [5, 6], [1, 2])
+
+
+def test_parts_of_a_part_are_rows_of_the_run():
+    batch = Batch([Channel(i) for i in range(4)], [1, 1, 1, 1], [2, 3, 4, 5])
+    part, _ = batch.only(torch.tensor([True, False, True, True]))
+    assert part.rows == [2, 4, 5]
+    assert part.of(torch.arange(10)).tolist() == [2, 4, 5]
+    deeper, inside = part.only(torch.tensor([False, True, True]))
+    assert (deeper.rows, inside) == ([4, 5], [1, 2])
+
+
+def test_batches_hold_neighbours_up_to_a_size():
+    pairs = [(Channel(i), size) for i, size in enumerate([1, 1, 3, 1, 5])]
+    assert [batch.rows for batch in in_batches(pairs, 3)] == [
+        [0, 1],
+        [2, 3, 4],
+        [5],
+        [6, 7, 8, 9, 10],
+    ]

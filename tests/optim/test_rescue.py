@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from captum_blocks.optim import Channel, FeatureVisualizer
+from captum_blocks.optim import Channel, FeatureVisualizer, Jitter
 from captum_blocks.optim._batches import Batch, in_batches
 
 SEEN: list[int] = []
@@ -19,7 +19,7 @@ class HalfSilent(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(5)
             nn.init.normal_(self.conv.weight, std=1.0)
-        self.conv.bias.data = torch.tensor([-2.0, -2.0, 1.0, 1.0])
+        self.conv.bias.data = torch.tensor([-1.0, -1.0, 1.0, 1.0])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         SEEN.append(len(x))
@@ -33,7 +33,8 @@ def visualizer() -> FeatureVisualizer:
 
 
 def history(visualizer, units, n_steps=20):
-    made = visualizer.visualize([Channel(u) for u in units], size=12, n_steps=n_steps)
+    objectives = [Channel(u) for u in units]
+    made = visualizer.visualize(objectives, size=12, n_steps=n_steps, transforms=Jitter(1))
     return made.history, made.images
 
 

@@ -127,9 +127,8 @@ def made(
     log = folder / "about.json"
     about: dict[str, Any] = json.loads(log.read_text()) if log.exists() else {"seconds": {}}
     if "steps" not in about:
-        mean = about_seconds(folder.parent / OURS.name)
         about["steps"] = contender.steps or steps_within(
-            mean, maker, module, contender.size, wanted[0]
+            about_seconds(folder.parent / OURS.name), maker, module, contender.size, wanted[0]
         )
     quick = module if contender.steps is None or contender.maker == "ours" else frozen(module)
     todo = [c for c in wanted if str(c) not in about["seconds"]]

@@ -73,7 +73,8 @@ def tensors_in(output: Any) -> dict[Path, Tensor]:
     found = {}
     for key, part in _parts(output):
         for path, tensor in tensors_in(part).items():
-            found[(str(key), *path)] = tensor
+            deeper = (str(key), *path)
+            found[deeper] = tensor
     return found
 
 
@@ -198,7 +199,8 @@ def capture(layers: Mapping[str, nn.Module], lenient: bool = False) -> Iterator[
 
     Args:
         layers: the modules to watch, by the name they are recorded under.
-        lenient: pass over a layer that returns no tensor, instead of raising.
+        lenient: pass over a layer that returns no tensor, instead of raising; of one that returns
+            several, also record the others, as ``"name:element"``.
 
     Yields:
         A dict that fills with ``name -> output`` as the network runs.
@@ -220,6 +222,9 @@ def capture(layers: Mapping[str, nn.Module], lenient: bool = False) -> Iterator[
                 if lenient:
                     return None
                 raise
+            if lenient:
+                others = list(tensors_in(output).items())[1:]
+                seen.update({f"{name}:{'.'.join(path)}": other for path, other in others})
             return _with_first_tensor(output, seen[name].clone())
 
         return hook

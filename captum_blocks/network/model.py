@@ -1,0 +1,385 @@
+"""A network and what it needs to be spoken about: preprocessing, labels, its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from captum_blocks._pictures import Source, open_picture
+from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType, did_you_mean
+from captum_blocks.hooks import capture, evaluation_mode, find_layer, run_until
+from captum_blocks.layouts import Layout
+from captum_blocks.network import answers
+from captum_blocks.network.answers import Prediction
+from captum_blocks.network.layers import LayerTable, layout_of, marked, recommended, survey
+from captum_blocks.network.readout import Readout, Region, as_scores
+from captum_blocks.preprocessing import Preprocess, preprocessing
+
+Where = Sequence[float] | Tensor | np.ndarray
+
+
+class Network:
+    """A vision module with its preprocessing, labels and name.
+
+    ``net.module`` is what every engine and Captum itself take: the module given, or, where
+    ``output``, ``region`` or an element of a layer is asked for, the same module behind a readout
+    that returns (image, class) and keeps all layer names. The module given is never modified.
+
+    Layers are named by their dotted name, or by its end where that is unambiguous
+    (``"3.conv1"``). A layer that returns several tensors stands for the first one;
+    ``"encoder:hidden"`` and ``"lstm:1.0"`` name another, by key, field or index.
+
+    Args:
+        module: the network; never modified.
+        preprocess: a ``Preprocess``, a torchvision transform (``weights.transforms()``), or None
+            for a module that is only given ready tensors.
+        labels: class names by index; None shows "class 207".
+        name: what to call it.
+        layouts: layouts of layers that cannot be guessed, by dotted name.
+        source: where the weights come from, for the page's footer.
+        recommend: layers to look at when none are named, early to late; guessed unless given.
+        output: which element of what the module returns holds the scores, by name or index, e.g.
+            ``"logits"``, ``0``, ``"heads.age"``; the first tensor unless given.
+        head: what the scores are: ``"classes"`` exclude each other (softmax), ``"labels"`` stand
+            each for itself (sigmoid), ``"values"`` are plain numbers. Unless given, several scores
+            are classes and a single one is a value.
+        region: of a module that returns a map of scores (image, class, y, x): where each class's
+            score is averaged; a box (top, left, bottom, right) in fractions of the picture the
+            network sees, or a mask (y, x).
+
+    Raises:
+        WrongType: ``module`` is no module, or ``region`` no region.
+        InvalidArgument: no such head, or an empty region.
+        LayerNotFound: a layout is declared for a layer that is not there.
+
+    >>> net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), Preprocess(size=8))
+    >>> net.layers()[1].sign, net.layers()[1].field
+    ('>= 0', (3, 3))
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        preprocess: Preprocess | Callable[[Any], Tensor] | None = None,
+        labels: Sequence[str] | None = None,
+        name: str | None = None,
+        layouts: dict[str, Layout] | None = None,
+        source: str = "",
+        recommend: Sequence[str] = (),
+        *,
+        output: str | int | None = None,
+        head: answers.Head | None = None,
+        region: Where | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise WrongType(f"a network is an nn.Module, not {type(module).__name__}")
+        self.preprocess = preprocessing(preprocess)
+        self.labels = None if labels is None else tuple(labels)
+        self.name = name or type(module).__name__
+        self.source = source
+        self.output, self.head = output, answers.checked_head(head)
+        self.region = None if region is None else Region(region)
+        self._given = module
+        self._elements: dict[str, tuple[str, ...]] = {}
+        self._recommended = tuple(recommend)
+        self._takes: dict[tuple[int, ...], bool] = {}
+        self.module = self._read_out()
+        self.layouts = {self.name_of(layer): layout for layer, layout in (layouts or {}).items()}
+
+    def with_region(self, region: Where) -> Network:
+        """The same network, its map of scores averaged over another region.
+
+        Args:
+            region: a box (top, left, bottom, right) in fractions of the picture the network sees,
+                or a mask (y, x).
+
+        >>> net = Network(nn.Conv2d(3, 2, 1)).with_region((0, 0, 0.5, 0.5))
+        >>> net.logits(torch.zeros(1, 3, 4, 4)).shape
+        torch.Size([1, 2])
+        """
+        made = copy(self)
+        made.region, made._takes = Region(region), {}
+        made.module = made._read_out()
+        return made
+
+    def _read_out(self) -> nn.Module:
+        """The module that returns (image, class): the one given where nothing else is asked for."""
+        if self.output is None and self.region is None and not self._elements:
+            return self._given
+        return Readout(self._given, self.output, self.region, self._elements)
+
+    def picture(self, source: Source) -> Image.Image:
+        """The photograph, upright RGB, as the reader gave it; of many bands the first three."""
+        if _is_of_bands(source, self._channels):
+            return open_picture(np.ascontiguousarray(source[..., [0, 1, 2][: source.shape[2]]]))  # type: ignore[index, union-attr]
+        return open_picture(source)
+
+    def read(self, source: Source | Tensor) -> Tensor:
+        """A photograph, or a ready float tensor -> (image, channel, y, x) for the module.
+
+        A network of other than one or three channels reads uint8 arrays (height, width, channel).
+
+        Raises:
+            UnreadableImage: the file cannot be read as a picture.
+            InvalidArgument: a tensor that is not ready, or no preprocessing to make one with.
+        """
+        if isinstance(source, Tensor):
+            return _ready(source).to(self._device, self._dtype)
+        if self.preprocess is None:
+            raise InvalidArgument(
+                f"{self.name} has no preprocessing, so it cannot read a photograph; give it a "
+                "ready tensor, or Network(module, preprocess=Preprocess(size, mean, std))"
+            )
+        if self._channels in (1, 3):
+            return self.preprocess(open_picture(source)).to(self._device, self._dtype)
+        if not _is_of_bands(source, self._channels):
+            raise InvalidArgument(
+                f"{self.name} takes {self._channels} channels; give a uint8 array "
+                f"(height, width, {self._channels}), or a ready tensor"
+            )
+        return self.preprocess.bands(source).to(self._device, self._dtype)  # type: ignore[union-attr, arg-type]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(image, class) in evaluation mode, without gradient."""
+        with torch.no_grad(), evaluation_mode(self.module):
+            return self.as_logits(self.module(x))
+
+    def as_logits(self, output: Any) -> Tensor:
+        """What the module returned as (image, class).
+
+        Raises:
+            UnusableLayer: it cannot be read so; what it is and what to declare is said.
+        """
+        return as_scores(output, self.name)
+
+    def predict(self, x: Tensor, top: int = 5) -> list[Prediction]:
+        """The strongest outputs of one ready image: [(index, label, probability), ...].
+
+        The third number is a probability where the head is one of classes (softmax) or labels
+        (sigmoid), and the plain output where it is one of values.
+        """
+        if len(x) != 1:
+            raise InvalidArgument(f"predict takes one image, not a batch of {len(x)}")
+        return self.ranked(self.logits(x)[0], top)
+
+    def ranked(self, logits: Tensor, top: int) -> list[Prediction]:
+        """The strongest of (class,) logits."""
+        scores = answers.scores(self.head_of(len(logits)), logits)
+        values, indices = scores.topk(min(top, len(logits)))
+        return [
+            Prediction(index, self.label(index), value)
+            for index, value in zip(indices.tolist(), values.tolist(), strict=True)
+        ]
+
+    def head_of(self, outputs: int) -> answers.Head:
+        """What so many outputs are: "classes", "labels" or "values"."""
+        return answers.head_for(self.head, outputs)
+
+    def told(self, logits: Tensor, index: int) -> str:
+        """The score of one of (class,) logits as printed: "12.3%", or "3.14" of a value."""
+        head = self.head_of(len(logits))
+        return answers.told(head, float(answers.scores(head, logits)[index]))
+
+    @property
+    def reading(self) -> str:
+        """How scores are taken from what the module returns, in words; empty where they are it."""
+        parts = []
+        if self.output is not None:
+            parts.append(f"element {str(self.output)!r} of what the network returns")
+        if self.region is not None:
+            parts.append(f"each class's mean over {self.region}")
+        if self.head is not None:
+            parts.append(answers.MEANING[self.head])
+        return "; ".join(parts)
+
+    def label(self, index: int) -> str:
+        """The name of a class; "class 207" where no name is known."""
+        if self.labels is not None and index < len(self.labels):
+            return self.labels[index]
+        return f"{answers.NAMED[self.head or 'classes']} {index}"
+
+    def class_index(self, wanted: int | str, n_classes: int) -> int:
+        """The index of a class given by index or name.
+
+        Raises:
+            InvalidArgument: out of range, unknown (with the nearest names), or ambiguous.
+        """
+        if isinstance(wanted, str) and not wanted.lstrip("-").isdigit():
+            return self._index_of_label(wanted)
+        index = int(wanted)
+        if not 0 <= index < n_classes:
+            raise InvalidArgument(f"no class {index}: {self.name} has classes 0 to {n_classes - 1}")
+        return index
+
+    def _index_of_label(self, wanted: str) -> int:
+        labels = self.labels or ()
+        found = [i for i, label in enumerate(labels) if label.casefold() == wanted.casefold()]
+        if len(found) > 1:
+            raise InvalidArgument(f"class {wanted!r} is ambiguous: it names {found}; use an index")
+        if not found:
+            near = did_you_mean(wanted, labels) if labels else "; it has no labels, use an index"
+            raise InvalidArgument(f"no class {wanted!r} in {self.name}{near}")
+        return found[0]
+
+    def name_of(self, layer: nn.Module | str) -> str:
+        """The full dotted name of a layer given as a module, a name, or the end of one.
+
+        Raises:
+            LayerNotFound: there is no such layer, or several names end so.
+        """
+        if isinstance(layer, str) and ":" in layer:
+            return self._element(layer)
+        return find_layer(self.module, layer)[0]
+
+    def _element(self, layer: str) -> str:
+        """A layer's element becomes a layer of its own in the readout, when it is first named."""
+        base, _, wanted = layer.partition(":")
+        name = find_layer(self.module, base)[0]
+        if wanted not in self._elements.get(name, ()):
+            self._elements = {**self._elements, name: (*self._elements.get(name, ()), wanted)}
+            self.module = self._read_out()
+        return f"{name}:{wanted}"
+
+    def layout_of(self, name: str, output: Tensor, image: tuple[int, int] | None = None) -> Layout:
+        """The layout of a layer: as declared, or as its output suggests.
+
+        Args:
+            name: of the layer.
+            output: what it returned.
+            image: (height, width) of the picture it was returned for; the preprocessing's unless
+                told.
+
+        Raises:
+            InvalidArgument: the declared layout does not fit, or nothing can be guessed.
+        """
+        if image is None:
+            image = self.preprocess.shape if self.preprocess is not None else (1, 1)
+        if self.layouts and name not in self.layouts:
+            name = self.name_of(name)
+        return layout_of(name, tuple(output.shape), self.layouts, image)
+
+    def layout_at(self, name: str, shape: tuple[int, ...]) -> Layout | None:
+        """The layout of a layer for pictures of another (channel, height, width).
+
+        None where an engine finds it by itself: a square picture and nothing declared.
+        """
+        if shape[1] == shape[2] and not self.layouts:
+            return None
+        picture = torch.zeros(1, *shape, dtype=self._dtype, device=self._device)
+        layer = {name: find_layer(self.module, name)[1]}
+        with torch.no_grad(), evaluation_mode(self.module):
+            output = run_until(self.module, layer, picture)[name]
+        return self.layout_of(name, output, shape[1:])  # type: ignore[arg-type]
+
+    def layers(self, x: Tensor | None = None) -> LayerTable:
+        """What can be looked at, from one dry run on two noise images; prints as a table.
+
+        Args:
+            x: a ready tensor whose size to use; the preprocessing's size unless given.
+
+        Raises:
+            InvalidArgument: there is no size to use, or a declared layout does not fit.
+        """
+        table = survey(self.module, self._noise(x), self.layouts)
+        return marked(table, self._recommended or recommended(table))
+
+    def recommended(self, x: Tensor | None = None) -> tuple[str, ...]:
+        """Layers to look at when none are named, early to late; those marked in ``layers()``.
+
+        An early, a middle and a late one, behind a nonlinearity where there is one; of
+        transformers, blocks before the last one.
+
+        Raises:
+            UnusableLayer: no layer has positions.
+        """
+        names = self._recommended or recommended(survey(self.module, self._noise(x), self.layouts))
+        if not names:
+            raise UnusableLayer(f"{self.name} has no layer with positions to look at")
+        return names
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether the module can take images of this (channel, height, width).
+
+        Transformers usually take one size only.
+        """
+        if shape not in self._takes:
+            try:
+                self.logits(torch.zeros(1, *shape, dtype=self._dtype, device=self._device))
+            except (RuntimeError, ValueError, AssertionError, IndexError):
+                self._takes[shape] = False
+            else:
+                self._takes[shape] = True
+        return self._takes[shape]
+
+    def activations(
+        self, layer: str | nn.Module, photos: Iterable[Source | Tensor], batch_size: int = 32
+    ) -> Iterator[Tensor]:
+        """Activations of many photographs, (batch, channel, y, x) at a time, tokens left out."""
+        name, module = find_layer(self.module, self.name_of(layer))
+        batch: list[Tensor] = []
+        for photo in photos:
+            batch.append(self.read(photo))
+            if len(batch) == batch_size:
+                yield self._maps(name, module, torch.cat(batch))
+                batch = []
+        if batch:
+            yield self._maps(name, module, torch.cat(batch))
+
+    def _maps(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
+        with torch.no_grad(), evaluation_mode(self.module), capture({name: module}) as seen:
+            self.module(x)
+        return self.layout_of(name, seen[name], tuple(x.shape[-2:])).to_maps(seen[name])  # type: ignore[arg-type]
+
+    def _noise(self, x: Tensor | None) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        if x is not None:
+            shape = tuple(x.shape[1:])
+        elif self.preprocess is not None:
+            shape = (self._channels, *self.preprocess.shape)
+        else:
+            raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
+        return torch.randn(2, *shape, generator=generator).to(self._device, self._dtype)
+
+    @property
+    def _channels(self) -> int:
+        return 3 if self.preprocess is None else self.preprocess.channels
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        kinds = (p.dtype for p in self._given.parameters() if p.dtype.is_floating_point)
+        return next(kinds, torch.float32)
+
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self._given.parameters()), torch.device("cpu"))
+
+    def __repr__(self) -> str:
+        return (
+            f"Network({self.name})" if not self.source else f"Network({self.name}, {self.source})"
+        )
+
+
+def _is_of_bands(source: Any, channels: int) -> bool:
+    """Whether an array has as many bands as a network that takes no ordinary picture."""
+    known = isinstance(source, np.ndarray) and source.ndim == 3 and source.dtype == np.uint8
+    return known and channels not in (1, 3) and source.shape[2] == channels
+
+
+def _ready(tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        raise InvalidArgument(
+            f"a {tensor.dtype} tensor is not ready for a network; give a float tensor as the "
+            "module takes it, or the picture itself as a path, PIL image or uint8 array"
+        )
+    if tensor.ndim != 4:
+        raise InvalidArgument(
+            f"a ready tensor is (image, channel, y, x), not {tuple(tensor.shape)}; "
+            "a single image needs its batch axis: x[None]"
+        )
+    return tensor

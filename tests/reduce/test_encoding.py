@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import nnls
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.reduce import encode
@@ -53,6 +54,19 @@ def test_single_precision_is_as_good_as_its_products():
     single = encode(data.float(), components.float())
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), encode(data, components), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [8, 32])
+def test_a_photograph_is_encoded_as_scipy_does(groups):
+    generator = torch.Generator().manual_seed(groups)
+    components = torch.rand(groups, 96, generator=generator) ** 4
+    held = torch.rand(196, groups, generator=generator) - 0.4
+    data = held.clamp_min(0.0) @ components + 0.2 * torch.rand(196, 96, generator=generator)
+    scores = encode(data, components).double().numpy()
+    wide = components.T.double().numpy()
+    expected = np.stack([nnls(wide, row)[0] for row in data.double().numpy()])
+    assert 0 < (expected == 0).mean() < 1
+    np.testing.assert_allclose(scores, expected, atol=1e-5 * expected.max(), rtol=0)
 
 
 def test_rows_do_not_depend_on_their_company():

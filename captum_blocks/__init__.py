@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from captum_blocks.grammar import Interface as Interface
     from captum_blocks.grammar import Method as Method
     from captum_blocks.grammar import Out as Out
+    from captum_blocks.grammar import choose as choose
+    from captum_blocks.grammar import click as click
     from captum_blocks.grammar import hover as hover
+    from captum_blocks.grammar import slider as slider
     from captum_blocks.layouts import Layout as Layout
     from captum_blocks.network import Network as Network
     from captum_blocks.optim import FeatureVisualizer as FeatureVisualizer
@@ -76,7 +79,10 @@ _HOMES = {
         "Interface",
         "Method",
         "Out",
+        "choose",
+        "click",
         "hover",
+        "slider",
     ),
     "layouts": ("Layout",),
     "network": ("Network",),

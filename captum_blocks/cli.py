@@ -153,7 +153,8 @@ def layers(network: str) -> None:
 def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) -> None:
     """Draw the icons of a LAYER of NETWORK into the icon store; resumes where it stopped."""
     from captum_blocks.compose import Progress, quality_named
-    from captum_blocks.compose.icons import channel_request, render_icons
+    from captum_blocks.compose.icons import render_icons
+    from captum_blocks.compose.wanted import channel_request
     from captum_blocks.store import Store
     from captum_blocks.zoo import load_network
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor, nn
 
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
-from captum_blocks.compose.pipeline import Picture
+from captum_blocks.compose.pictures import read_pictures
 from captum_blocks.errors import InvalidArgument, MissingDependency
 from captum_blocks.grammar import Content, Element, Interface, as_interface
 from captum_blocks.network import Network, Prediction
@@ -134,7 +133,7 @@ class Explanation:
 def explain(
     interface: Interface | Element,
     network: Network | nn.Module,
-    image: Source | Tensor,
+    image: Source | Tensor | Sequence[Source | Tensor] | Mapping[str, Source | Tensor],
     *,
     given: Mapping[str, Any] | None = None,
     quality: str | Quality = "standard",
@@ -146,8 +145,10 @@ def explain(
     Args:
         interface: what to show: a preset such as ``neuron_groups("layer4")``, or words of your own.
         network: a ``Network``, or any ``nn.Module`` together with a ready tensor.
-        image: a path, PIL image or uint8 array; or a float tensor (1, channel, y, x) as the module
-            takes it, which is rescaled for display.
+        image: a path, PIL image or uint8 array; or a float tensor (image, channel, y, x) as the
+            module takes it, which is rescaled for display. Several, as a list or as a dict by
+            name, are explained together: groups are fitted jointly, and the page has a list to
+            choose the photograph from.
         given: the objects that ``Given`` words name.
         quality: of the icons: "draft", "standard" or "high".
         progress: show what is being done, and how far it is.
@@ -170,9 +171,9 @@ def explain(
     chosen = quality_named(quality)
     words = as_interface(interface)
     net = network if isinstance(network, Network) else Network(network)
-    x, picture = _read(net, image)
+    x, pictures = read_pictures(net, image)
     composition = compose(
-        words, net, x, picture, dict(given or {}), chosen, store or Store(), Progress(progress)
+        words, net, x, pictures, dict(given or {}), chosen, store or Store(), Progress(progress)
     )
     return Explanation(composition.scene, composition.values, composition.predictions)
 
@@ -198,34 +199,3 @@ def writable(path: str | PathLike[str]) -> Path:
         raise InvalidArgument(
             f"cannot write {target}: {target.parent} is not writable ({error.strerror})"
         ) from error
-
-
-def _read(net: Network, image: Source | Tensor) -> tuple[Tensor, Picture]:
-    """The picture as the network takes it, and as it is shown."""
-    x = net.read(image)
-    if isinstance(image, Tensor):
-        note = "given as a tensor; its colours were rescaled for display"
-        return x, Picture(_displayed(x), "the picture given", note=note)
-    picture = net.picture(image)
-    named = image if isinstance(image, (str, PathLike)) else getattr(image, "filename", "")
-    name = Path(named).name or "the picture given"
-    assert net.preprocess is not None
-    extent = net.preprocess.extent(picture.size)
-    seen = extent != (0.0, 0.0, 1.0, 1.0)
-    note = "the network saw the part inside the frame" if seen else ""
-    return x, Picture(picture, name, extent, note)
-
-
-def _displayed(x: Tensor) -> Image.Image:
-    """A ready tensor's first image with its values stretched to what a screen shows."""
-    if len(x) != 1:
-        raise InvalidArgument(f"a page shows one photograph, not {len(x)}; explain them one by one")
-    pixels = x[0].detach().float().cpu()
-    if pixels.shape[0] not in (1, 3):
-        pixels = pixels.mean(0, keepdim=True)
-    if not pixels.isfinite().all():
-        raise InvalidArgument("the picture holds NaN or infinite values")
-    low, high = pixels.min(), pixels.max()
-    pixels = (pixels - low) / (high - low).clamp_min(1e-12)
-    array = (pixels * 255).round().byte().permute(1, 2, 0).expand(-1, -1, 3)
-    return Image.fromarray(np.ascontiguousarray(array.numpy()))

@@ -4,67 +4,108 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from captum_blocks.compose.build import WANTED, Drawing, mark
-from captum_blocks.compose.icons import IconRequest, Wanted, direction_of
-from captum_blocks.compose.pools import Pools, only_image, place_name
+from captum_blocks.compose.build import MARKS, Drawing, wants
+from captum_blocks.compose.pools import Pools, image_of, only_image, place_name
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
+from captum_blocks.compose.wanted import (
+    IconRequest,
+    MosaicRequest,
+    Wanted,
+    direction_of,
+    place_label,
+)
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import FeatureVis, Hidden
+from captum_blocks.grammar import Element, FeatureVis, Hidden
 from captum_blocks.optim import Direction
 from captum_blocks.scene import Cell, Cells, Mark, Panel
 
-
-def cell_key(value: Value, y: int, x: int) -> str:
-    """The identity of a position on the page."""
-    return f"{place_name(value.source)}/spatial/{y},{x}"
+SHARED_GROUPS = 6
 
 
-def _wanted(frames: Frames, wanted: Wanted, pools: Pools) -> None:
-    """One icon a position: the direction of its activation vector."""
-    value = frames.values[0]
-    if not isinstance(value.source.layer, Hidden):
-        raise InvalidArgument(f"{value.source!r}: only positions of hidden layers have icons")
-    layer = value.source.layer.layer
-    vectors = only_image(pools.context.maps(layer))
+def cell_key(value: Value, y: int, x: int, element: Element, pools: Pools) -> str:
+    """The identity of a position's picture on the page."""
+    shared = " shared" if _is_shared(element) else ""
+    photo = pools.of_photo(image_of(value))
+    return f"{place_name(value.source)}/spatial{shared}{photo}/{y},{x}"
+
+
+def _is_shared(element: Element) -> bool:
+    return isinstance(element, FeatureVis) and element.recipe == "shared"
+
+
+@wants("cells")
+def _wanted(element: Element, frames: Frames, wanted: Wanted, pools: Pools) -> None:
+    """One picture a position: the direction of its activation vector."""
+    for frame, value in enumerate(frames.values):
+        if not isinstance(value.source.layer, Hidden):
+            raise InvalidArgument(f"{value.source!r}: only positions of hidden layers have icons")
+        if image_of(value) is None:
+            raise InvalidArgument(f"{value!r}: positions of several photographs have no one icon")
+        if _is_shared(element):
+            _want_mosaic(element, value, wanted, pools)
+        else:
+            _want_icons(element, value, wanted, pools, at_once=frame == frames.default)
+
+
+def _vectors(value: Value, pools: Pools) -> Tensor:
+    """The activation vector of each position, (channel, y, x)."""
+    maps = pools.context.maps(value.source.layer.layer)  # type: ignore[union-attr]
+    return maps[image_of(value)]
+
+
+def _want_icons(
+    element: Element, value: Value, wanted: Wanted, pools: Pools, at_once: bool
+) -> None:
+    layer, vectors = place_name(value.source), _vectors(value, pools)
     for (y, x), size in _sizes(value).items():
         if size > 0:
             direction = Direction(direction_of(vectors[:, y, x]))
-            label = f"{layer} at row {y + 1}, column {x + 1}"
-            wanted.add(IconRequest(cell_key(value, y, x), layer, direction, label), size)
+            key = cell_key(value, y, x, element, pools)
+            request = IconRequest(key, layer, direction, place_label(layer, key))
+            wanted.add(request, size, at_once)
 
 
-WANTED["cells"] = _wanted
+def _want_mosaic(element: Element, value: Value, wanted: Wanted, pools: Pools) -> None:
+    assert isinstance(value.source.layer, Hidden)
+    layer, vectors = value.source.layer, _vectors(value, pools)
+    groups = layer.groups(min(SHARED_GROUPS, *vectors.flatten(1).shape))
+    scores = pools.context.scores(groups)[image_of(value)].clamp_min(0)
+    keys = tuple(cell_key(value, y, x, element, pools) for y, x in _sizes(value))
+    wanted.mosaics[keys[0]] = MosaicRequest(
+        keys, layer.layer, vectors.flatten(1).T, scores.flatten(1).T
+    )
 
 
-@mark("cells")
 def _cells(drawing: Drawing) -> Panel:
-    value, element = drawing.base, drawing.element
+    values, element = drawing.frames.values, drawing.element
     scaled = isinstance(element, FeatureVis) and element.scale_by == "magnitude"
-    sizes = _sizes(value)
-    largest = max(sizes.values()) or 1.0
-    rows, columns = value.data.shape[-2:]
-    cells = tuple(
-        Cell(_mark(drawing, y, x, size), size / largest if scaled else 1.0)
-        for (y, x), size in sizes.items()
+    largest = max(max(_sizes(value).values()) for value in values) or 1.0
+    rows, columns = drawing.base.data.shape[-2:]
+    frames = tuple(
+        tuple(
+            Cell(_mark(drawing, value, y, x, size), size / largest if scaled else 1.0)
+            for (y, x), size in _sizes(value).items()
+        )
+        for value in values
     )
     return Cells(
-        title=element.title or repr(value.source),
-        caption=element.caption,
-        unit=value.unit,
-        sets=drawing.sets,
-        highlights=drawing.highlights,
+        **drawing.words(),
         left_out=_left_out(drawing),
         grid=(rows, columns),
         extent=drawing.pools.extent,
-        frames=(cells,),
+        frames=frames,
     )
 
 
-def _mark(drawing: Drawing, y: int, x: int, size: float) -> Mark:
-    key = cell_key(drawing.base, y, x)
+# Not a mark of InfoVis: pictures of positions are what FeatureVis draws.
+MARKS["cells"] = _cells
+
+
+def _mark(drawing: Drawing, value: Value, y: int, x: int, size: float) -> Mark:
+    key = cell_key(value, y, x, drawing.element, drawing.pools)
     sprite = drawing.pools.sprite(key)
-    detail = f"row {y + 1}, column {x + 1}: {drawing.base.unit} {size:.3g}"
+    detail = f"row {y + 1}, column {x + 1}: {value.unit} {size:.3g}"
     return Mark(key, f"row {y + 1}, column {x + 1}", (size,), sprite=sprite, detail=detail)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,12 +40,19 @@ class Context:
         x: (image, ...) as the module takes it.
         given: the objects that ``Given`` words name.
         words: what will be evaluated: decides which layers the one forward pass records.
+        names: of the pictures; their numbers unless given.
     """
 
     def __init__(
-        self, net: Network, x: Tensor, given: Mapping[str, Any], words: Iterable[Any]
+        self,
+        net: Network,
+        x: Tensor,
+        given: Mapping[str, Any],
+        words: Iterable[Any],
+        names: Sequence[str] = (),
     ) -> None:
         self.net, self.x, self.given = net, x, given
+        self.names = tuple(names) or tuple(str(i) for i in range(len(x)))
         self._memo: dict[Any, Any] = {}
         self._look(sorted(layers_in(words)))
 
@@ -79,6 +86,23 @@ class Context:
         count = n_classes if out.top is None else min(out.top, n_classes)
         ranked = self.logits[0].topk(count).indices.tolist()
         return tuple(range(n_classes)) if out.top is None else tuple(ranked)
+
+    def image(self, named: Any) -> int:
+        """The place of a photograph, by place or name.
+
+        Raises:
+            UnknownName, InvalidArgument: there is none.
+        """
+        if isinstance(named, str):
+            if named not in self.names:
+                hint = did_you_mean(named, self.names) or f"; there are {', '.join(self.names)}"
+                raise UnknownName(f"no photograph {named!r}{hint}")
+            return self.names.index(named)
+        if not 0 <= named < len(self.x):
+            raise InvalidArgument(
+                f"image={named}: photographs are counted from 0 to {len(self.x) - 1}"
+            )
+        return int(named)
 
     def reducer(self, substrate: Substrate) -> Any:
         """The fitted reducer of a layer's groups; equal substrates share one fit."""
@@ -171,6 +195,7 @@ class Context:
             self.x,
             self._atom(target),
             self._atom(source),
+            targets=target.only,
             method=None if plain else named,
             return_remainder=True,
             **options,

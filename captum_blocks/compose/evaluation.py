@@ -10,7 +10,7 @@ from torch import Tensor
 
 from captum_blocks.attr.atoms import to_atoms
 from captum_blocks.compose.context import Context, check_given
-from captum_blocks.compose.picking import keep, towards
+from captum_blocks.compose.picking import keep
 from captum_blocks.compose.validation import validate
 from captum_blocks.compose.values import SOURCE_AXES, Value, spans
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
@@ -163,10 +163,13 @@ def _between_layers(content: Attribution, context: Context) -> Value:
     data, rest = context.between(source, target, content.method)
     axes = ("image", *(f"to_{axis}" for axis in SOURCE_AXES[target.atom]))
     axes += SOURCE_AXES[source.atom]
+    coords = spans(**dict(zip(axes, data.shape, strict=True)))
+    if target.only is not None:
+        coords[axes[1]] = target.only
     value = Value(
         data.cpu(),
         axes,
-        spans(**dict(zip(axes, data.shape, strict=True))),
+        coords,
         "activation",
         source,
         target,
@@ -226,8 +229,6 @@ def _given_maps(tensor: Tensor, layer: str, out: Out, context: Context) -> Tenso
 
 
 def _picked(value: Value) -> Value:
-    """Only the atoms the substrates pick by number."""
-    if value.target is not None and value.target.only is not None:
-        value = towards(value, value.target_axes[0], list(value.target.only))
+    """Only the source atoms the substrate picks by number."""
     only = value.source.only
     return value if only is None else keep(value, value.source_axes[0], list(only))

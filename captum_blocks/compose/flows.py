@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from captum_blocks.compose import sentences
-from captum_blocks.compose.build import WANTED, Drawing, mark
-from captum_blocks.compose.icons import Wanted
-from captum_blocks.compose.pools import Pools, only_image, place_name
+from captum_blocks.compose.build import Drawing, mark, wants
+from captum_blocks.compose.pools import Pools, image_of, only_image, place_name
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
+from captum_blocks.compose.wanted import Wanted
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Substrate
+from captum_blocks.grammar import Element, Substrate
 from captum_blocks.scene import Flow, Flows, Mark, Panel, Sankey
 
 
@@ -25,8 +25,9 @@ def _axes(value: Value) -> tuple[str, str]:
     return value.source_axes[0], value.target_axes[0]
 
 
-def _wanted(frames: Frames, wanted: Wanted, pools: Pools) -> None:
-    for value in frames.values:
+@wants("sankey")
+def _wanted(element: Element, frames: Frames, wanted: Wanted, pools: Pools) -> None:
+    for frame, value in enumerate(frames.values):
         sources, targets = _axes(value)
         flows = only_image(value.data).abs()
         assert value.target is not None
@@ -37,22 +38,14 @@ def _wanted(frames: Frames, wanted: Wanted, pools: Pools) -> None:
             for index, size in zip(value.coords[axis], sizes.tolist(), strict=True):
                 request = pools.request(substrate, index)
                 if request is not None and size > 0:
-                    wanted.add(request, size, at_once=value is frames.values[0])
-
-
-WANTED["sankey"] = _wanted
+                    wanted.add(request, size, at_once=frame == frames.default)
 
 
 @mark("sankey")
 def _sankey(drawing: Drawing) -> Panel:
     value = drawing.base
     return Sankey(
-        title=drawing.element.title or repr(value.source),
-        caption=drawing.element.caption,
-        unit=value.unit,
-        follows=drawing.follows,
-        sets=drawing.sets,
-        highlights=drawing.highlights,
+        **drawing.words(),
         left_out=sentences.left_out(value, drawing.coverage, icons=True),
         titles=(place_name(value.source), _end_name(value)),
         frames=tuple(_frame(each, drawing.pools) for each in drawing.frames.values),
@@ -64,8 +57,8 @@ def _frame(value: Value, pools: Pools) -> Flows:
     assert value.target is not None
     sizes, received = only_image(value.data), only_image(value.total).tolist()
     given = sizes.sum(0).tolist()
-    left = _column(value.source, value.coords[sources], given, value.unit, pools)
-    right = _column(value.target, value.coords[targets], received, value.unit, pools)
+    left = _column(value.source, value.coords[sources], given, value, pools)
+    right = _column(value.target, value.coords[targets], received, value, pools)
     flows = tuple(
         _flow(source, target, float(sizes[target, source]), Flows(left, right), value.unit)
         for target in range(len(right))
@@ -73,7 +66,7 @@ def _frame(value: Value, pools: Pools) -> Flows:
     )
     frame = Flows(left, right, flows)
     for name, held in value.remainder.items():
-        frame = _with_remainder(frame, name, only_image(held).tolist(), value)
+        frame = _with_remainder(frame, name, only_image(held).tolist(), value, pools)
     return frame
 
 
@@ -84,7 +77,7 @@ def _end_name(value: Value) -> str:
 
 
 def _column(
-    substrate: Substrate, atoms: tuple[int, ...], sums: list[float], unit: str, pools: Pools
+    substrate: Substrate, atoms: tuple[int, ...], sums: list[float], value: Value, pools: Pools
 ) -> tuple[Mark, ...]:
     return tuple(
         Mark(
@@ -92,9 +85,9 @@ def _column(
             label=pools.label(substrate, atom),
             values=(total,),
             sprite=pools.sprite(pools.key(substrate, atom)),
-            field=pools.activation_field(substrate, atom),
+            field=pools.activation_field(substrate, atom, image_of(value)),
             hue=atom if substrate.atom == "group" else None,
-            detail=f"{pools.label(substrate, atom)}: {sentences.number(total)} {unit} in all",
+            detail=f"{pools.label(substrate, atom)}: {sentences.number(total)} {value.unit} in all",
         )
         for atom, total in zip(atoms, sums, strict=True)
     )
@@ -105,10 +98,12 @@ def _flow(source: int, target: int, size: float, frame: Flows, unit: str) -> Flo
     return Flow(source, target, size, f"{given} to {received}: {sentences.number(size)} {unit}")
 
 
-def _with_remainder(frame: Flows, name: str, held: list[float], value: Value) -> Flows:
+def _with_remainder(
+    frame: Flows, name: str, held: list[float], value: Value, pools: Pools
+) -> Flows:
     """What no atom of the source explains is a source of its own."""
     label = sentences.remainder_label(value, name)
-    key = f"{place_name(value.source)}/{value.source.atom}/{name}"
+    key = f"{pools.key(value.source, 0).rsplit('/', 1)[0]}/{name}"
     extra = Mark(key, label, (sum(held),), role="remainder", detail=label)
     longer = replace(frame, left=(*frame.left, extra))
     flows = tuple(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from captum_blocks.compose.progress import Advance, Progress
+from captum_blocks.compose.wanted import IconRequest
 from captum_blocks.errors import UnknownName, did_you_mean
 from captum_blocks.network import Network
-from captum_blocks.optim import Channel, Direction, FeatureVisualizer, Objective, Visualization
+from captum_blocks.optim import FeatureVisualizer, Visualization
 from captum_blocks.store import Store
 
 BATCH = 12
@@ -35,8 +36,11 @@ class Quality:
     Attributes:
         size: side in pixels.
         n_steps: of optimization.
-        budget: how many icons a page may need; the most wanted are made.
+        budget: how many icons an element of the page may need on average; the most wanted are
+            made.
         seed: of the optimization.
+        cell: side in pixels of the pictures of a mosaic.
+        cell_steps: of their optimization.
 
     >>> Quality(size=64, n_steps=32, budget=12).recipe()
     {'size': 64, 'n_steps': 32, 'seed': 0, 'channels': 3}
@@ -46,6 +50,8 @@ class Quality:
     n_steps: int
     budget: int
     seed: int = 0
+    cell: int = 64
+    cell_steps: int = 32
 
     def recipe(self, channels: int = 3) -> Recipe:
         """The arguments of ``FeatureVisualizer.visualize``, for pictures of so many channels."""
@@ -54,9 +60,9 @@ class Quality:
 
 
 QUALITIES: Mapping[str, Quality] = {
-    "draft": Quality(size=96, n_steps=48, budget=32),
-    "standard": Quality(size=128, n_steps=128, budget=72),
-    "high": Quality(size=192, n_steps=256, budget=400),
+    "draft": Quality(size=96, n_steps=48, budget=11, cell=48, cell_steps=12),
+    "standard": Quality(size=128, n_steps=128, budget=24),
+    "high": Quality(size=192, n_steps=256, budget=140, cell=96, cell_steps=64),
 }
 
 
@@ -75,27 +81,6 @@ def quality_named(name: str | Quality) -> Quality:
         hint = did_you_mean(name, QUALITIES) or f"; there are {', '.join(QUALITIES)}"
         raise UnknownName(f"no quality {name!r}{hint}")
     return QUALITIES[name]
-
-
-@dataclass(frozen=True)
-class IconRequest:
-    """An icon that some element would like to show.
-
-    Attributes:
-        key: the atom's identity on the page, e.g. "bn2/group/2".
-        layer: dotted name.
-        objective: what the icon maximises.
-        label: its name as printed.
-
-    >>> from captum_blocks.optim import Channel
-    >>> IconRequest("bn2/channel/7", "bn2", Channel(7), "bn2 : 7").objective.label
-    'channel 7'
-    """
-
-    key: str
-    layer: str
-    objective: Objective
-    label: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,68 +103,6 @@ class Icon:
     request: IconRequest
     score: float
     cached: bool
-
-
-class Wanted:
-    """Icon requests with how much each would be seen."""
-
-    def __init__(self) -> None:
-        self.requests: dict[str, IconRequest] = {}
-        self.weight: dict[str, float] = defaultdict(float)
-        self.at_once: set[str] = set()
-
-    def add(self, request: IconRequest, weight: float, at_once: bool = False) -> None:
-        """Ask for an icon once more, or for the first time.
-
-        Args:
-            request: the icon.
-            weight: how much it is seen.
-            at_once: it is seen before the reader acts, so it is made before others.
-        """
-        self.requests[request.key] = request
-        self.weight[request.key] += weight
-        if at_once:
-            self.at_once.add(request.key)
-
-    def join(self, other: Wanted) -> None:
-        """Take over what another element wants; each element counts the same."""
-        total = sum(other.weight.values()) or 1.0
-        for key, request in other.requests.items():
-            self.add(request, other.weight[key] / total, key in other.at_once)
-
-    def chosen(self, budget: int) -> list[IconRequest]:
-        """The most wanted requests, as many as the budget allows."""
-        ranked = sorted(
-            self.requests, key=lambda key: (key not in self.at_once, -self.weight[key], key)
-        )
-        return [self.requests[key] for key in ranked[:budget]]
-
-    def coverage(self, keys: Iterable[str]) -> float:
-        """The share of all weight that these icons carry."""
-        total = sum(self.weight.values())
-        return sum(self.weight[key] for key in keys) / total if total else 1.0
-
-
-def channel_request(layer: str, channel: int) -> IconRequest:
-    """The icon of one channel."""
-    return IconRequest(
-        f"{layer}/channel/{channel}", layer, Channel(channel), f"{layer} : {channel}"
-    )
-
-
-def group_request(layer: str, group: int, direction: Tensor) -> IconRequest:
-    """The icon of a group: its direction in channel space."""
-    objective = Direction(direction_of(direction))
-    return IconRequest(f"{layer}/group/{group}", layer, objective, f"{layer} / group {group + 1}")
-
-
-def direction_of(vector: Tensor) -> tuple[float, ...]:
-    """A vector in channel space as data, its largest entry one.
-
-    Rounded, so that another number of threads does not make another icon of it.
-    """
-    unit = vector / vector.abs().max().clamp_min(1e-12)
-    return tuple(round(value, 4) for value in unit.tolist())
 
 
 def render_icons(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from captum_blocks.attr import regroup
 from captum_blocks.compose.context import Context
 from captum_blocks.compose.evaluation import evaluate_content, value_of
-from captum_blocks.compose.picking import at, keep, ranking, to
+from captum_blocks.compose.picking import at, keep, of_image, ranking, to, within
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
@@ -30,36 +30,48 @@ from captum_blocks.grammar import (
 @evaluate_content.register
 def _filter(content: Filter, context: Context) -> Value:
     value = value_of(content.content, context)
-    if isinstance(content.at, Selection) or isinstance(content.to, Selection):
-        raise InvalidArgument(
-            "this filter follows a selection: bind it to a state, e.g. filter(at=(3, 4))"
-        )
+    for item in fields(content):
+        if isinstance(getattr(content, item.name), Selection):
+            raise InvalidArgument(
+                f"this filter follows a selection: bind it to a state, e.g. {item.name}=3"
+            )
+    if content.image is not None:
+        value = of_image(value, context.image(content.image))
     if content.to is not None:
-        value = to(value, content.to)
+        value = to(value, content.to)  # type: ignore[arg-type]
     if content.at is not None:
-        value = at(value, content.at)
-    if content.above is not None:
-        axis, strength = ranking(value)
-        value = keep(value, axis, (strength > content.above).nonzero().flatten().tolist())
-    if content.top or content.bottom or content.strongest:
-        value = _ranked(value, content)
+        value = at(value, content.at)  # type: ignore[arg-type]
+    if content.within is not None:
+        value = within(value, content.within)
+    if content.ranks:
+        judge = value if content.by is None else value_of(content.by, context)
+        value = keep(value, *_ranked(content, value, judge))
     return value
 
 
-def _ranked(value: Value, content: Filter) -> Value:
-    axis, high = ranking(value)
-    low = ranking(value, "min")[1]
+def _ranked(content: Filter, value: Value, judge: Value) -> tuple[str, list[int]]:
+    """The axis and the places that a filter keeps, by the numbers of ``judge``."""
+    axis, high = ranking(judge)
+    if value.source_axes != judge.source_axes or value.coords[axis] != judge.coords[axis]:
+        raise InvalidArgument(
+            f"by= needs numbers of the same atoms: {value!r} and {judge!r} differ"
+        )
+    low = ranking(judge, "min")[1]
     chosen: list[int] = []
     for count, strength in (
         (content.strongest, torch.maximum(high.abs(), low.abs())),
         (content.top, high),
         (content.bottom, -low),
     ):
-        if count:
+        if count is not None:
+            assert isinstance(count, int)
             order = torch.argsort(strength, descending=True, stable=True)
-            picks = order[:count].tolist()
-            chosen += [pick for pick in picks if pick not in chosen]
-    return keep(value, axis, chosen)
+            chosen += [pick for pick in order[:count].tolist() if pick not in chosen]
+    if content.above is not None:
+        over = set((high > content.above).nonzero().flatten().tolist())
+        counted = content.strongest or content.top or content.bottom
+        chosen = [pick for pick in chosen if pick in over] if counted else sorted(over)
+    return axis, chosen
 
 
 @evaluate_content.register
@@ -119,6 +131,9 @@ def _aggregate(content: Aggregate, context: Context) -> Value:
         rest = dict(value.remainder)
     maps = along(value.maps) if value.maps is not None and leading else None
     note = f"{how} over {content.axis}"
+    labels = dict(value.labels)
+    if content.axis == "image" and value.data.shape[0] > 1:
+        labels["image"] = (f"{how} over {value.data.shape[0]} photographs",)
     return replace(
         value,
         data=along(value.data),
@@ -127,6 +142,7 @@ def _aggregate(content: Aggregate, context: Context) -> Value:
         maps=maps,
         remainder={} if how == "max" else rest,
         remainder_maps={},
+        labels=labels,
         notes=(*value.notes, note),
     )
 

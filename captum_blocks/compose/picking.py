@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,15 @@ from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 
 
+def of_image(value: Value, place: int) -> Value:
+    """The numbers of one photograph; the image axis stays."""
+    index = torch.tensor([place])
+    coords = {**value.coords, "image": (value.coords["image"][place],)}
+    return _each(
+        value, lambda held: held.index_select(0, index), value.axes, coords, dict(value.labels)
+    )
+
+
 def ranking(value: Value, by: str = "max") -> tuple[str, Tensor]:
     """The source axis, and each atom's largest (or smallest) number over images and targets."""
     if len(value.source_axes) != 1:
@@ -20,6 +30,47 @@ def ranking(value: Value, by: str = "max") -> tuple[str, Tensor]:
         )
     flat = value.data.flatten(0, -2)
     return value.source_axes[0], flat.amax(0) if by == "max" else flat.amin(0)
+
+
+def within(value: Value, region: tuple[float, float, float, float]) -> Value:
+    """What lies in a region of the picture; the rest becomes the remainder "outside"."""
+    if value.maps is None:
+        raise InvalidArgument(
+            f"within= needs positions, and {value.source!r} has none; filter its layer's .spatial, "
+            ".channels or .groups before anything that drops them"
+        )
+    rows, columns = (
+        _covered(size, region[i], region[i + 2]) for i, size in enumerate(value.maps.shape[-2:])
+    )
+    maps = value.maps[..., rows, :][..., columns]
+    coords = dict(value.coords)
+    if "y" in value.source_axes:
+        coords["y"] = tuple(
+            value.coords["y"][i] for i in range(*rows.indices(value.maps.shape[-2]))
+        )
+        coords["x"] = tuple(
+            value.coords["x"][i] for i in range(*columns.indices(value.maps.shape[-1]))
+        )
+        data = maps
+    else:
+        data = maps.mean((-2, -1)) if value.target is None else maps.sum((-2, -1))
+    picked = replace(value, data=data, coords=coords, maps=_masked(value.maps, rows, columns))
+    outside = value.remainder.get("outside", 0.0) + value.total - picked.total
+    return replace(picked, remainder={**value.remainder, "outside": outside})
+
+
+def _covered(size: int, low: float, high: float) -> slice:
+    """The rows or columns whose middle lies in a span of the picture; at least one."""
+    first = math.ceil(low * size - 0.5)
+    last = max(math.ceil(high * size - 0.5), first + 1)
+    return slice(min(first, size - 1), last)
+
+
+def _masked(maps: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Maps that are zero outside of a region: they still lie over the whole photograph."""
+    kept = torch.zeros_like(maps)
+    kept[..., rows, columns] = maps[..., rows, columns]
+    return kept
 
 
 def at(value: Value, place: int | tuple[int, ...]) -> Value:

@@ -11,37 +11,23 @@ from PIL import Image
 from torch import Tensor
 
 from captum_blocks.compose import build, sentences
+from captum_blocks.compose.arranging import chapter, chapters_of, elements_of
 from captum_blocks.compose.context import Context, check_given
-from captum_blocks.compose.icons import Quality, Wanted, render_icons
+from captum_blocks.compose.icons import Quality, render_icons
+from captum_blocks.compose.mosaics import render_mosaics
+from captum_blocks.compose.pictures import Picture
 from captum_blocks.compose.pools import Pools
 from captum_blocks.compose.progress import Progress
 from captum_blocks.compose.states import Frames, frames
 from captum_blocks.compose.validation import validate
 from captum_blocks.compose.values import Value
-from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Content, Element, Interface
+from captum_blocks.compose.wanted import IconRequest, MosaicRequest, Wanted
+from captum_blocks.grammar import Content, Element, Interface, Selection, Substrate
 from captum_blocks.network import Network, Prediction
-from captum_blocks.scene import Chapter, Panel, Photo, Scene
+from captum_blocks.scene import Chapter, Pairs, Panel, Photo, Scene
 from captum_blocks.store import Store
 
 LARGEST_PHOTO = 760
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """The photograph as it is shown.
-
-    Attributes:
-        image: upright RGB.
-        name: e.g. its file name.
-        extent: what part of it the network saw.
-        note: said in the footer, e.g. that the colours were rescaled for display.
-    """
-
-    image: Image.Image
-    name: str
-    extent: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,34 +45,20 @@ class Composition:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """An element with its numbers, the icons it wants and the frame it opens on."""
+    """An element with its numbers in every state and the icons it wants."""
 
     element: Element
     frames: Frames
     wanted: Wanted
-    default: int
-
-    @classmethod
-    def of(cls, element: Element, pools: Pools) -> _Part:
-        shown = frames(element.content, pools.context)
-        default = build.telling_frame(shown)
-        return cls(element, shown, build.wanted_icons(element, shown, default, pools), default)
-
-    @property
-    def values(self) -> dict[Content, Value]:
-        """The numbers behind it: of a content that follows selections, those it picks from."""
-        if not self.frames.followed:
-            return {self.element.content: self.frames.values[0]}
-        return {each.content: each.value for each in self.frames.followed}
 
     def panel(self, pools: Pools) -> Panel:
-        opened = self.frames.defaults(self.default)
+        opened = self.frames.places(self.frames.default)
         follows = tuple(
-            pools.selection(each.selection, each.value, place, each.of_target)
+            pools.followed(each, place)
             for each, place in zip(self.frames.followed, opened, strict=True)
         )
         sets, highlights = (
-            pools.selection(selection, self.frames.values[0]) if selection else None
+            pools.pointed(selection, self.frames.values) if selection else None
             for selection in (self.element.sets, self.element.highlights)
         )
         coverage = self.wanted.coverage(pools.promised)
@@ -95,17 +67,55 @@ class _Part:
         )
 
 
+class _Parts:
+    """The elements of an interface, each evaluated once; those that set a selection first.
+
+    Args:
+        elements: in reading order.
+        context: what they are evaluated in.
+    """
+
+    def __init__(self, elements: Sequence[Element], context: Context) -> None:
+        self.elements, self.context = elements, context
+        self._frames: dict[Content, Frames] = {}
+        self._under_way: set[Content] = set()
+
+    def frames(self, content: Content) -> Frames:
+        """A content in every state."""
+        if content not in self._frames:
+            self._under_way.add(content)
+            self._frames[content] = frames(content, self.context, self._reach)
+            self._under_way.discard(content)
+        return self._frames[content]
+
+    def _reach(self, selection: Selection, substrate: Substrate) -> tuple[int, ...] | None:
+        """The atoms of a substrate that the elements which set a selection show."""
+        shown: dict[int, None] = {}
+        setters = [element for element in self.elements if element.sets == selection]
+        for element in setters:
+            if element.content in self._under_way:
+                continue
+            for value in self.frames(element.content).values:
+                if _same_atoms(value.source, substrate):
+                    shown |= dict.fromkeys(value.coords.get(substrate.atom, ()))
+        return tuple(shown) or None
+
+
+def _same_atoms(one: Substrate, other: Substrate) -> bool:
+    return (one.layer, one.atom, one.grouping) == (other.layer, other.atom, other.grouping)
+
+
 def compose(
     interface: Interface,
     net: Network,
     x: Tensor,
-    picture: Picture,
+    pictures: Sequence[Picture],
     given: Mapping[str, Any],
     quality: Quality,
     store: Store | None,
     progress: Progress,
 ) -> Composition:
-    """Evaluate an interface on one picture and lay it out as a scene.
+    """Evaluate an interface on some pictures and lay it out as a scene.
 
     Everything is laid out before the first icon is drawn, so that whatever cannot be shown is said
     at once.
@@ -113,8 +123,8 @@ def compose(
     Args:
         interface: what is shown.
         net: the network.
-        x: (1, ...) as the module takes it.
-        picture: the same as it is shown.
+        x: (image, ...) as the module takes it.
+        pictures: the same as they are shown. Several share one extent.
         given: the objects that ``Given`` words name.
         quality: of the icons.
         store: where icons are kept; None keeps none.
@@ -122,52 +132,77 @@ def compose(
 
     Raises:
         BlocksError: before long work, whatever cannot be shown.
-
-    >>> import torch
-    >>> from captum_blocks.grammar import Activation, InfoVis, Out
-    >>> net = Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval())
-    >>> answer, grey = Interface((InfoVis(Activation(Out())),)), Image.new("RGB", (4, 4))
-    >>> x, few = torch.zeros(1, 3, 4, 4), Quality(size=16, n_steps=1, budget=1)
-    >>> made = compose(answer, net, x, Picture(grey, "grey"), {}, few, None, Progress(False))
-    >>> len(made.scene.chapters)
-    1
     """
-    _check(interface, net, x, given)
+    check_given([interface], given)
+    validate([interface], net)
     with progress.stage("one look through the network"):
-        context = Context(net, x, given, [interface])
-    pools = Pools(context, picture.extent)
+        names = [picture.name for picture in pictures]
+        context = Context(net, x, given, [interface], names)
+    pools = Pools(context, pictures[0].extent)
     with progress.stage("attribution and groups"):
-        parts = [_Part.of(element, pools) for element in build.elements_of(interface)]
+        parts = _evaluated(interface, context, pools)
     everything = _joined(parts)
     requests = everything.chosen(quality.budget)
+    mosaics = list(everything.mosaics.values())
     pools.promised = {request.key for request in requests}
+    pools.promised |= {key for mosaic in mosaics for key in mosaic.keys}
     chapters = _chapters(interface, [part.panel(pools) for part in parts], parts)
-    pools.deliver(
-        render_icons(requests, net, quality, store, progress, tuple(x.shape[1:])), quality
-    )
-    values = {content: value for part in parts for content, value in part.values.items()}
-    footer = sentences.footer(context, interface, quality, pools.promised, everything)
-    if picture.note:
-        footer += (("photograph", picture.note),)
+    _draw_icons(requests, mosaics, pools, quality, store, progress)
+    values = {content: value for part in parts for content, value in part.frames.numbers.items()}
     with progress.stage("laying out the page"):
+        photos = [_photo(picture) for picture in pictures]
         made = Scene(
-            title=sentences.title(context, picture.name),
+            title=sentences.title(context),
             answer=sentences.answer(context, values.values()),
-            photo=Photo(_shown(picture.image), picture.name, picture.extent),
+            photo=photos[0],
             chapters=tuple(chapters),
             sprites=pools.sprites,
             fields=pools.fields,
             selections=tuple(pools.selections.values()),
-            footer=footer,
+            footer=_footer(context, interface, quality, everything, pictures, pools),
+            others=tuple(photos[1:]) if pools.pictured else (),
+            pictured=pools.pictured,
         )
     return Composition(made, values, net.ranked(context.logits[0], 5))
 
 
-def _check(interface: Interface, net: Network, x: Tensor, given: Mapping[str, Any]) -> None:
-    check_given([interface], given)
-    validate([interface], net)
-    if len(x) != 1:
-        raise InvalidArgument(f"a page shows one photograph, not {len(x)}; explain them one by one")
+def _evaluated(interface: Interface, context: Context, pools: Pools) -> list[_Part]:
+    elements = elements_of(interface)
+    evaluated = _Parts(elements, context)
+    parts = []
+    for element in elements:
+        shown = evaluated.frames(element.content)
+        parts.append(_Part(element, shown, build.wanted_icons(element, shown, pools)))
+    return parts
+
+
+def _draw_icons(
+    requests: list[IconRequest],
+    mosaics: list[MosaicRequest],
+    pools: Pools,
+    quality: Quality,
+    store: Store | None,
+    progress: Progress,
+) -> None:
+    net, shape = pools.context.net, tuple(pools.context.x.shape[1:])
+    icons = render_icons(requests, net, quality, store, progress, shape)
+    pools.deliver(icons, quality.n_steps, quality.seed)
+    cells = render_mosaics(mosaics, net, quality, store, progress, shape)
+    pools.deliver(cells, quality.cell_steps, quality.seed)
+
+
+def _footer(
+    context: Context,
+    interface: Interface,
+    quality: Quality,
+    everything: Wanted,
+    pictures: Sequence[Picture],
+    pools: Pools,
+) -> Pairs:
+    drawn = pools.promised & set(everything.requests)
+    footer = sentences.footer(context, interface, quality, drawn, everything)
+    notes = dict.fromkeys(picture.note for picture in pictures if picture.note)
+    return (*footer, ("photograph", "; ".join(notes))) if notes else footer
 
 
 def _joined(parts: list[_Part]) -> Wanted:
@@ -175,6 +210,10 @@ def _joined(parts: list[_Part]) -> Wanted:
     for part in parts:
         everything.join(part.wanted)
     return everything
+
+
+def _photo(picture: Picture) -> Photo:
+    return Photo(_shown(picture.image), picture.name, picture.extent)
 
 
 def _shown(image: Image.Image) -> np.ndarray:
@@ -186,10 +225,10 @@ def _shown(image: Image.Image) -> np.ndarray:
 
 def _chapters(interface: Interface, panels: list[Panel], parts: list[_Part]) -> list[Chapter]:
     chapters, start = [], 0
-    for inner in build.chapters_of(interface):
-        end = start + len(build.elements_of(inner))
+    for inner in chapters_of(interface):
+        end = start + len(elements_of(inner))
         values = [part.frames.values[0] for part in parts[start:end]]
         method = sentences.method_notes(inner, values)
-        chapters.append(build.chapter(inner, panels[start:end], method))
+        chapters.append(chapter(inner, panels[start:end], method))
         start = end
     return chapters

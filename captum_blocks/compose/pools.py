@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from captum_blocks.compose.context import Context
-from captum_blocks.compose.icons import Icon, IconRequest, Quality, channel_request, group_request
-from captum_blocks.compose.states import selected_axes, states_of
+from captum_blocks.compose.icons import Icon
+from captum_blocks.compose.states import Followed, selected_axes, states_of
 from captum_blocks.compose.values import Value
+from captum_blocks.compose.wanted import IconRequest, channel_request, group_request
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Hidden, Out, Selection, Substrate, as_substrate
-from captum_blocks.scene import Field, Sprite
+from captum_blocks.scene import Field, Pairs, Sprite
 from captum_blocks.scene import Selection as SceneSelection
 
 Extent = tuple[float, float, float, float]
+# What a list or slider decides, as printed beside it.
+TITLES = {
+    "groups": "number of groups",
+    "top": "how many of the largest",
+    "bottom": "how many of the smallest",
+    "strongest": "how many of the strongest",
+    "image": "photograph",
+    "class": "answer",
+    "number": "number",
+    "channel": "channel",
+    "group": "group",
+}
 NAMES = {"channel": "channel", "group": "group", "neuron": "channel", "token": "token"}
 
 
@@ -29,6 +42,7 @@ class Pools:
 
     Attributes:
         promised: keys of the atoms whose icons will be made: marks name them before they are.
+        pictured: name of the selection of a photograph, where there are several.
     """
 
     def __init__(self, context: Context, extent: Extent) -> None:
@@ -37,10 +51,14 @@ class Pools:
         self.sprites: dict[str, Sprite] = {}
         self.fields: dict[str, Field] = {}
         self.selections: dict[str, SceneSelection] = {}
+        self.pictured: str | None = None
         self._opened: set[str] = set()
+        self._words: dict[str, Selection] = {}
 
     def key(self, source: Substrate, index: int) -> str:
         """The identity of an atom, the same wherever it appears."""
+        if source.grouping is not None:
+            return f"{place_name(source)}/{source.grouping!r}/{index}"
         return f"{place_name(source)}/{NAMES.get(source.atom, source.atom)}/{index}"
 
     def label(self, source: Substrate, index: int) -> str:
@@ -61,34 +79,44 @@ class Pools:
             return channel_request(source.layer.layer, index)
         if source.atom == "group":
             direction = self.context.directions(source)[index]
-            return group_request(source.layer.layer, index, direction)
+            return group_request(self.key(source, index), source.layer.layer, index, direction)
         return None
 
     def sprite(self, key: str) -> str | None:
         """The name of an atom's icon, where there will be one."""
         return key if key in self.promised else None
 
-    def deliver(self, icons: Mapping[str, Icon], quality: Quality) -> None:
-        """Keep the icons that were promised."""
-        self.sprites = {key: _sprite(icon, quality) for key, icon in icons.items()}
+    def deliver(self, icons: Mapping[str, Icon], n_steps: int, seed: int) -> None:
+        """Keep icons that were promised.
 
-    def activation_field(self, source: Substrate, index: int) -> str | None:
-        """The name of the map of where an atom fires."""
-        if not isinstance(source.layer, Hidden) or source.atom not in NAMES:
+        Args:
+            icons: by key.
+            n_steps, seed: of their optimization.
+        """
+        made = (("steps", str(n_steps)), ("seed", str(seed)))
+        self.sprites |= {key: _sprite(icon, made) for key, icon in icons.items()}
+
+    def of_photo(self, image: int | None) -> str:
+        """What tells the maps of several photographs apart."""
+        return f" in {image}" if image is not None and len(self.context.x) > 1 else ""
+
+    def activation_field(self, source: Substrate, index: int, image: int | None) -> str | None:
+        """The name of the map of where an atom fires in a photograph."""
+        if image is None or not isinstance(source.layer, Hidden) or source.atom not in NAMES:
             return None
-        key = self.key(source, index)
-        if key in self.fields:
-            return key
+        name = f"{self.key(source, index)}{self.of_photo(image)}"
+        if name in self.fields:
+            return name
         layer = source.layer.layer
         label = f"{self.label(source, index)} at {layer}"
         if source.atom == "group":
             sizes = self.context.directions(source).norm(dim=1)
-            maps = self.context.scores(source)[0] * sizes[:, None, None]
-            top = float(maps.max())  # one scale for all groups: they are compared
-            return self.field(key, maps[index], (0.0, top), label, index)
-        grid = self.context.maps(layer)[0, index]
-        domain = (min(0.0, float(grid.min())), float(grid.max()))
-        return self.field(key, grid, domain, label)
+            maps = self.context.scores(source) * sizes[:, None, None]
+            top = float(maps.max())  # one scale for all groups and photographs: they are compared
+            return self.field(name, maps[image, index], (0.0, top), label, index)
+        grids = self.context.maps(layer)[:, index]
+        domain = (min(0.0, float(grids.min())), float(grids.max()))
+        return self.field(name, grids[image], domain, label)
 
     def field(
         self,
@@ -107,42 +135,104 @@ class Pools:
         self.fields[name] = Field(grid.numpy(), span, unit, label, hue, self.extent)
         return name
 
-    def selection(
-        self,
-        selection: Selection,
-        value: Value,
-        default: int | None = None,
-        of_target: bool = False,
-    ) -> str:
-        """The name of a selection over a value's source (or target) atoms.
+    def followed(self, followed: Followed, place: int) -> str:
+        """The name of a selection that a panel follows.
 
-        Spatial selections of one grid are one; the others belong to a layer. The first panel that
-        follows a selection decides the state it opens in; where none does, it opens on the atom
-        with the largest number.
+        The first panel that follows a selection decides the state it opens in.
+
+        Args:
+            followed: the selection and its states.
+            place: of the state that the panel opens in.
         """
-        states = states_of(selection, value, of_target)
-        axes = selected_axes(selection, of_target)
-        opened = _strongest(value, axes) if default is None else default
-        given = f"{selection.name}-" if selection.name else ""
+        selection, owner = followed.selection, followed.owner
         if selection.atom == "spatial":
-            rows, columns = (value.data.shape[value.axis(axis)] for axis in axes)
-            grid = (rows, columns)
-            name = f"{given}{selection.gesture}-spatial-{grid[0]}x{grid[1]}"
-            keys = tuple(f"{y},{x}" for y, x in states)  # type: ignore[misc]
-            made = SceneSelection(
-                name, selection.gesture, "spatial", keys, opened, grid, self.extent
-            )
+            name, made = self._spatial(selection, followed.value, followed.of_target, place)
         else:
-            owner = _owner(selection, value, of_target)
-            name = f"{given}{selection.gesture}-{selection.atom}-{place_name(owner)}"
-            places = value.coords[axes[0]]
-            keys = tuple(self.key(owner, places[int(i)]) for i in states)  # type: ignore[arg-type]
-            made = SceneSelection(name, selection.gesture, selection.atom, keys, opened)
-        if name not in self.selections or (default is not None and name not in self._opened):
-            self.selections[name] = made
-        if default is not None:
+            name = self._name(selection, owner)
+            keys, labels = self._states(followed)
+            title = selection.name or TITLES.get(followed.purpose) or TITLES[selection.atom]
+            made = SceneSelection(
+                name, selection.gesture, selection.atom, keys, place, labels=labels, title=title
+            )
+        if selection.atom == "image":
+            self.pictured = name
+        if name not in self._opened:
             self._opened.add(name)
+            self.selections[name] = made
         return name
+
+    def pointed(self, selection: Selection, values: Iterable[Value]) -> str:
+        """The name of a selection that a panel sets or highlights, over its values' atoms.
+
+        Where no panel follows it, it opens on the atom with the largest number.
+        """
+        values = list(values)
+        if selection.atom in ("image", "number"):
+            raise InvalidArgument(f"{selection!r} is changed by its own control, not by a panel")
+        if selection.atom == "spatial":
+            name, made = self._spatial(selection, values[0], False, None)
+        else:
+            owner = _owner(selection, values[0])
+            name = self._name(selection, owner)
+            keys = {
+                self.key(_owner(selection, value), int(index)): None  # type: ignore[arg-type]
+                for value in values
+                for index in states_of(selection, value, _of_target(selection, value))
+            }
+            old = self.selections[name].keys if name in self.selections else ()
+            known = tuple(dict.fromkeys((*old, *keys)))
+            axes = selected_axes(selection, _of_target(selection, values[0]))
+            opened = known.index(list(keys)[_strongest(values[0], axes)])
+            made = SceneSelection(name, selection.gesture, selection.atom, known, opened)
+        if name not in self._opened:
+            self.selections[name] = made
+        return name
+
+    def _states(self, followed: Followed) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Keys and labels of a selection's states."""
+        states, owner = followed.states, followed.owner
+        if followed.selection.atom == "number":
+            return tuple(map(str, states)), ()
+        if followed.selection.atom == "image":
+            names = tuple(self.context.names[int(i)] for i in states)  # type: ignore[arg-type]
+            return tuple(f"image/{i}" for i in states), names
+        assert owner is not None
+        indices = [int(state) for state in states]  # type: ignore[arg-type]
+        labels = tuple(self.label(owner, index) for index in indices)
+        return tuple(self.key(owner, index) for index in indices), labels
+
+    def _spatial(
+        self, selection: Selection, value: Value | None, of_target: bool, place: int | None
+    ) -> tuple[str, SceneSelection]:
+        """Spatial selections of one grid are one."""
+        assert value is not None
+        of_target = of_target or "y" not in value.axes
+        axes = selected_axes(selection, of_target)
+        states = states_of(selection, value, of_target)
+        rows, columns = (value.data.shape[value.axis(axis)] for axis in axes)
+        if tuple(states[-1]) != (rows - 1, columns - 1):  # type: ignore[arg-type]
+            raise InvalidArgument(f"{selection!r} needs the whole grid of {value.source!r}")
+        name = f"{_given(selection)}{selection.gesture}-spatial-{rows}x{columns}"
+        opened = _strongest(value, axes) if place is None else place
+        keys = tuple(f"{y},{x}" for y, x in states)  # type: ignore[misc]
+        made = SceneSelection(
+            name, selection.gesture, "spatial", keys, opened, (rows, columns), self.extent
+        )
+        return name, made
+
+    def _name(self, selection: Selection, owner: Substrate | None) -> str:
+        """One name a selection and place; unequal selections never share it."""
+        place = "" if owner is None else f"-{place_name(owner)}"
+        name = plain = f"{_given(selection)}{selection.gesture}-{selection.atom}{place}"
+        number = 1
+        while self._words.setdefault(name, selection) != selection:
+            number += 1
+            name = f"{plain}-{number}"
+        return name
+
+
+def _given(selection: Selection) -> str:
+    return f"{selection.name}-" if selection.name else ""
 
 
 def _strongest(value: Value, axes: tuple[str, ...]) -> int:
@@ -153,11 +243,23 @@ def _strongest(value: Value, axes: tuple[str, ...]) -> int:
     return int(size.flatten().argmax())
 
 
-def _owner(selection: Selection, value: Value, of_target: bool) -> Substrate:
+def _of_target(selection: Selection, value: Value) -> bool:
+    """Whether a selection picks a value's target atoms: where its source has none of the kind."""
+    return value.source.atom != selection.atom and "class" not in value.source_axes
+
+
+def _owner(selection: Selection, value: Value) -> Substrate:
     """The substrate whose atoms a selection picks."""
     if selection.atom == "class":
         return as_substrate(Out())
-    return value.target if of_target and value.target is not None else value.source
+    owner = value.target if _of_target(selection, value) else value.source
+    assert owner is not None
+    return owner
+
+
+def image_of(value: Value) -> int | None:
+    """The photograph that a value's numbers are of; None where they are of several."""
+    return None if "image" in value.labels else value.coords["image"][0]
 
 
 def place_name(source: Substrate) -> str:
@@ -182,12 +284,11 @@ def bounds(tensors: list[Tensor]) -> tuple[float, float]:
     return (min(0.0, float(flat.min())), max(0.0, float(flat.max())))
 
 
-def _sprite(icon: Icon, quality: Quality) -> Sprite:
+def _sprite(icon: Icon, made: Pairs) -> Sprite:
     details = (
         ("objective", icon.request.objective.label),
         ("layer", icon.request.layer),
         ("score", f"{icon.score:.3g}"),
-        ("steps", str(quality.n_steps)),
-        ("seed", str(quality.seed)),
+        *made,
     )
     return Sprite(icon.pixels, icon.request.label, details)

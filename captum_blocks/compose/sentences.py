@@ -9,8 +9,9 @@ from torch import Tensor
 
 from captum_blocks import __version__
 from captum_blocks.compose.context import Context
-from captum_blocks.compose.icons import Quality, Wanted
+from captum_blocks.compose.icons import Quality
 from captum_blocks.compose.values import Value
+from captum_blocks.compose.wanted import Wanted
 from captum_blocks.grammar import (
     Activation,
     Attribution,
@@ -19,7 +20,6 @@ from captum_blocks.grammar import (
     Hidden,
     Interface,
     Method,
-    Substrate,
     parts_of,
 )
 from captum_blocks.scene import Pairs
@@ -88,7 +88,7 @@ def left_out(value: Value, coverage: float, icons: bool) -> str:
 
 
 def _numbers(held: Tensor) -> list[str]:
-    """The numbers of the one photograph, one for each target."""
+    """The numbers of the first photograph, one for each target."""
     return [number(part) for part in held[0].reshape(-1).tolist()]
 
 
@@ -115,6 +115,7 @@ def remainder_label(value: Value, name: str) -> str:
         "tokens": "class and register tokens",
         "positions": "all positions",
         "elsewhere": "other positions",
+        "outside": "outside of the region",
         "total": "the whole layer",
     }.get(name, name)
 
@@ -133,8 +134,8 @@ def detail(
 ) -> str:
     """One line told when an atom is pointed at."""
     if value.source.atom == "class" and value.target is None:
-        probability = context.logits[0].softmax(-1)[atom].item()
-        return f"{context.net.label(atom)}: probability {probability:.1%}, logit {numbers[0]:.2f}"
+        said = f"{context.net.label(atom)}: logit {numbers[0]:.2f}"
+        return said + _probability(context, value, atom, ", probability {:.1%}")
     if not value.source_axes and value.target is not None:
         return f"{number(numbers[0])} {value.unit} to {quoted(context.net.label(atom))}"
     label = {"group": f"group {atom + 1}", "whole": "the whole layer"}.get(
@@ -145,11 +146,17 @@ def detail(
     return f"{label}: {value.unit} {numbers[0]:.3g}"
 
 
-def mark_label(context: Context, source: Substrate, atom: int, label: str) -> str:
+def mark_label(context: Context, value: Value, atom: int, label: str) -> str:
     """An atom's name beside its bar; a class with its probability."""
-    if source.atom != "class":
+    if value.source.atom != "class":
         return label
-    return f"{label} ({context.logits[0].softmax(-1)[atom].item():.1%})"
+    return label + _probability(context, value, atom, " ({:.1%})")
+
+
+def _probability(context: Context, value: Value, atom: int, words: str) -> str:
+    if "image" in value.labels:
+        return ""
+    return words.format(context.logits[value.coords["image"][0]].softmax(-1)[atom].item())
 
 
 def place(context: Context, value: Value) -> str:
@@ -161,21 +168,34 @@ def place(context: Context, value: Value) -> str:
     return f"{layer}, {channels} channels on a {height} × {width} grid"
 
 
-def title(context: Context, picture: str) -> str:
+def title(context: Context) -> str:
     """The question the page answers, with names in it."""
+    if len(context.x) > 1:
+        return f"What {context.net.name} saw in {count(len(context.x), 'photograph')}"
     top = int(context.logits[0].argmax())
+    (picture,) = context.names
     seen = f"What {context.net.name} saw in {picture}" if picture else context.net.name
     return f"Why {quoted(context.net.label(top))}? {seen}"
 
 
 def answer(context: Context, values: Iterable[Value]) -> str:
     """One sentence made from the first attribution to groups, or from the prediction alone."""
-    best = context.net.ranked(context.logits[0], 1)[0]
+    if len(context.x) > 1:
+        return "; ".join(map(_sure, [context] * len(context.x), range(len(context.x)))) + "."
     for value in values:
         to_classes = "class" in value.coords and "residual" in value.remainder
         if value.source.atom == "group" and to_classes:
             return _group_answer(context, value)
-    return f"{context.net.name} is {best.probability:.0%} sure of {quoted(best.label)}."
+    return f"{context.net.name} is {_best(context, 0)}."
+
+
+def _sure(context: Context, image: int) -> str:
+    return f"{context.names[image]}: {_best(context, image)}"
+
+
+def _best(context: Context, image: int) -> str:
+    best = context.net.ranked(context.logits[image], 1)[0]
+    return f"{best.probability:.0%} sure of {quoted(best.label)}"
 
 
 def _group_answer(context: Context, value: Value) -> str:

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from captum_blocks.compose.context import Context
 from captum_blocks.compose.evaluation import value_of
+from captum_blocks.compose.picking import of_image
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Content, Filter, Selection, parts_of
+from captum_blocks.grammar import (
+    Activation,
+    Attribution,
+    Content,
+    Filter,
+    Grouping,
+    Hidden,
+    Out,
+    Selection,
+    Substrate,
+    parts_of,
+)
+from captum_blocks.grammar.spec import is_word
 
 State = int | tuple[int, ...]
+# The atoms that the panels which set a selection show, where there are such panels.
+Reach = Callable[[Selection, Substrate], tuple[int, ...] | None]
 AXES = {"spatial": ("y", "x"), "channel": ("channel",), "group": ("group",), "class": ("class",)}
+IMAGE = Selection("choose", "image", "photograph")
+MOST_STATES = 10_000
+
+
+def everywhere(selection: Selection, substrate: Substrate) -> None:
+    """A reach that knows of no panel that sets anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +48,27 @@ class Followed:
 
     Attributes:
         selection: the word.
-        content: what it picks from.
-        value: the content's value, whose atoms it picks.
-        states: everything it can be.
+        states: everything it can be: a number of a slider, the place of a photograph, the index of
+            an atom or class, a (y, x) position.
+        content: for atoms, the content from which it picks.
+        value: that content's value.
         of_target: it picks among the atoms that an attribution goes to.
+        purpose: what a number decides: "groups", "top", ...
     """
 
     selection: Selection
-    content: Content
-    value: Value
     states: tuple[State, ...]
+    content: Content | None = None
+    value: Value | None = None
     of_target: bool = False
+    purpose: str = ""
+
+    @property
+    def owner(self) -> Substrate | None:
+        """The substrate whose atoms are picked."""
+        if self.value is None:
+            return None
+        return self.value.target if self.of_target else self.value.source
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,55 +76,170 @@ class Frames:
     """A content in every state of the selections it follows.
 
     Attributes:
-        values: one value a combination of states, in row-major order.
+        values: one value a combination of states, in row-major order, each of one photograph.
         followed: the selections, outermost first.
+        numbers: the values behind it, of all photographs, by content: of a content that picks
+            atoms, those it picks from.
     """
 
     values: tuple[Value, ...]
     followed: tuple[Followed, ...] = ()
+    numbers: Mapping[Content, Value] = field(default_factory=dict)
 
-    def defaults(self, frame: int) -> tuple[int, ...]:
+    @cached_property
+    def default(self) -> int:
+        """The frame that is shown before the reader acts: of those where every list and slider
+        stands where it starts, the one that holds the most."""
+        sums = [float(value.data.abs().sum()) for value in self.values]
+        open_to = [i for i in range(len(sums)) if all(map(_starts, self.followed, self.places(i)))]
+        return max(open_to, key=lambda index: sums[index])
+
+    def places(self, frame: int) -> tuple[int, ...]:
         """A frame's number as the place of a state in each selection."""
         sizes = [len(each.states) for each in self.followed]
         return tuple(int(place) for place in np.unravel_index(frame, sizes)) if sizes else ()
 
 
-def frames(content: Content, context: Context) -> Frames:
-    """Evaluate a content once for every state of the selections in it."""
-    followed = []
-    for selection, (base, of_target) in _selections_in(content).items():
-        value = value_of(base, context)
-        states = states_of(selection, value, of_target)
-        followed.append(Followed(selection, base, value, states, of_target))
-    names = [each.selection for each in followed]
-    values = tuple(
-        value_of(bind(content, dict(zip(names, chosen, strict=True))), context)
+def frames(content: Content, context: Context, reach: Reach = everywhere) -> Frames:
+    """Evaluate a content once for every state of the selections in it, and every photograph.
+
+    Raises:
+        InvalidArgument: more states than a page can hold, or a selection of atoms that the content
+            does not have.
+    """
+    content = _narrowed(content, reach)
+    followed = list(_followed(content, context, reach))
+    _check_size(content, followed)
+    contents = [
+        bind(
+            content, dict(zip((each.selection for each in followed), chosen, strict=True)), context
+        )
         for chosen in product(*(each.states for each in followed))
-    )
-    return Frames(values, tuple(followed))
+    ]
+    values = [value_of(each, context) for each in contents]
+    numbers = {
+        each.content: each.value for each in followed if each.content and each.value is not None
+    } or dict(zip(contents, values, strict=True))
+    images = values[0].coords["image"]
+    if len(images) == 1:
+        return Frames(tuple(values), tuple(followed), numbers)
+    each_image = (of_image(value, i) for i in range(len(images)) for value in values)
+    return Frames(tuple(each_image), (Followed(IMAGE, images), *followed), numbers)
 
 
-def _selections_in(content: Any) -> dict[Selection, tuple[Content, bool]]:
-    """Each selection, the content whose atoms it picks, and whether it picks targets."""
-    followed: dict[Selection, tuple[Content, bool]] = {}
+def _starts(followed: Followed, place: int) -> bool:
+    """Whether a selection may open at a place: what has a start opens there."""
+    start = 0 if followed.selection.atom == "image" else None
+    start = start if followed.selection.start is None else followed.selection.start
+    return start is None or min(start, len(followed.states) - 1) == place
+
+
+def selections_in(content: Any) -> set[Selection]:
+    """The selections that a content follows."""
+    return {part for part in parts_of(content) if isinstance(part, Selection)}
+
+
+def _narrowed(content: Any, reach: Reach) -> Any:
+    """The content of those atoms alone that can be selected."""
+
+    def narrow(part: Any) -> Any:
+        if not isinstance(part, Filter) or not isinstance(part.content, (Activation, Attribution)):
+            return part
+        base: Any = part.content
+        for name, where in (("source", part.at), ("target", part.to)):
+            substrate = getattr(base, name, None)
+            if isinstance(where, Selection) and substrate is not None:
+                atoms = _reachable(where, substrate, reach)
+                if atoms is not None:
+                    base = replace(base, **{name: replace(substrate, only=atoms)})
+        return replace(part, content=base)
+
+    return rewritten(content, narrow)
+
+
+def _reachable(where: Selection, substrate: Substrate, reach: Reach) -> tuple[int, ...] | None:
+    countable = substrate.atom in ("channel", "group") and isinstance(substrate.layer, Hidden)
+    if not countable or where.atom != substrate.atom or substrate.only is not None:
+        return None
+    return reach(where, substrate)
+
+
+def rewritten(part: Any, change: Callable[[Any], Any]) -> Any:
+    """A word with a change made to every word in it that depends on a selection, inside first."""
+    if isinstance(part, tuple):
+        return tuple(rewritten(item, change) for item in part)
+    if not is_word(part) or not selections_in(part):
+        return part
+    if isinstance(part, Selection):
+        return change(part)
+    held = {item.name: getattr(part, item.name) for item in fields(part)}
+    new = {name: rewritten(value, change) for name, value in held.items()}
+    same = all(new[name] is value for name, value in held.items())
+    return change(part if same else replace(part, **new))
+
+
+def _followed(content: Content, context: Context, reach: Reach) -> Iterator[Followed]:
+    """The selections in a content, each once, with their states."""
+    seen: set[Selection] = set()
+    for selection, owner, purpose in _occurrences(content):
+        if selection in seen:
+            continue
+        seen.add(selection)
+        if selection.atom == "number":
+            assert isinstance(selection.options, tuple)
+            yield Followed(selection, selection.options, purpose=purpose)
+        elif selection.atom == "image":
+            yield Followed(selection, tuple(range(len(context.x))))
+        else:
+            yield _picking(selection, owner, purpose == "to", context, reach)
+
+
+def _occurrences(content: Content) -> Iterator[tuple[Selection, Any, str]]:
+    """Each selection, the word it stands in, and what it decides there."""
     for part in parts_of(content):
-        if isinstance(part, Filter):
-            for where, of_target in ((part.to, True), (part.at, False)):
-                if isinstance(where, Selection):
-                    followed.setdefault(where, (part.content, of_target))
-    return followed
+        if isinstance(part, (Filter, Grouping)):
+            for item in fields(part):
+                held = getattr(part, item.name)
+                if isinstance(held, Selection):
+                    yield held, part, "groups" if isinstance(part, Grouping) else item.name
+
+
+def _picking(
+    selection: Selection, filtered: Filter, of_target: bool, context: Context, reach: Reach
+) -> Followed:
+    base = filtered.content
+    if inner := selections_in(base):
+        raise InvalidArgument(
+            f"{selection!r} cannot pick from {base!r}, whose atoms depend on {inner.pop()!r}; "
+            "filter first by what picks atoms"
+        )
+    value = value_of(base, context)
+    states = states_of(selection, value, of_target)
+    if isinstance(selection.options, Out):
+        classes = context.classes(selection.options)
+        if missing := [index for index in classes if index not in states]:
+            raise InvalidArgument(
+                f"{selection!r}: {context.net.label(missing[0])!r} is not among the classes of "
+                f"{base!r}"
+            )
+        states = classes
+    found = Followed(selection, states, base, value, of_target)
+    shown = reach(selection, found.owner) if found.owner is not None else None
+    if shown is None or selection.atom not in ("channel", "group"):
+        return found
+    kept = tuple(state for state in states if state in shown)
+    return replace(found, states=kept or states)
 
 
 def states_of(selection: Selection, value: Value, of_target: bool = False) -> tuple[State, ...]:
-    """Everything a selection can be, for the source or target atoms of a value."""
+    """The source or target atoms of a value that a selection can pick."""
     axes = selected_axes(selection, of_target)
     if missing := [axis for axis in axes if axis not in value.axes]:
         raise InvalidArgument(
             f"a selection of {selection.atom} atoms cannot pick from {value.source!r}: "
             f"it has no axis {missing[0]!r}"
         )
-    sizes = [value.data.shape[value.axis(axis)] for axis in axes]
-    places = list(product(*map(range, sizes)))
+    places = list(product(*(value.coords[axis] for axis in axes)))
     return tuple(places) if len(axes) > 1 else tuple(place[0] for place in places)
 
 
@@ -102,11 +251,45 @@ def selected_axes(selection: Selection, of_target: bool) -> tuple[str, ...]:
     return tuple(f"to_{axis}" for axis in axes)
 
 
-def bind(content: Any, states: dict[Selection, State]) -> Any:
+def bind(content: Any, states: dict[Selection, State], context: Context) -> Any:
     """The content with every selection replaced by a state."""
-    if isinstance(content, Selection):
-        return states.get(content, content)
-    if not isinstance(content, Filter):
-        return content
-    bound = {item.name: bind(getattr(content, item.name), states) for item in fields(content)}
-    return replace(content, **bound)
+
+    def change(part: Any) -> Any:
+        if isinstance(part, Filter):
+            return replace(
+                part,
+                at=_place(part.at, part, False, states, context),
+                to=_place(part.to, part, True, states, context),
+            )
+        if isinstance(part, Selection) and part.atom in ("number", "image"):
+            return states.get(part, part)
+        return part
+
+    return rewritten(content, change)
+
+
+def _place(
+    where: Any, part: Filter, of_target: bool, states: dict[Selection, State], context: Context
+) -> Any:
+    """Where the atom that is selected stands on the axes of the content that is filtered."""
+    if not isinstance(where, Selection) or where not in states:
+        return where
+    value, state = value_of(part.content, context), states[where]
+    indices = state if isinstance(state, tuple) else (state,)
+    places = tuple(
+        value.coords[axis].index(index)
+        for axis, index in zip(selected_axes(where, of_target), indices, strict=True)
+    )
+    return places if isinstance(state, tuple) else places[0]
+
+
+def _check_size(content: Content, followed: list[Followed]) -> None:
+    sizes = [len(each.states) for each in followed]
+    if prod(sizes) > MOST_STATES:
+        each = " × ".join(
+            f"{size} of {one.selection!r}" for size, one in zip(sizes, followed, strict=True)
+        )
+        raise InvalidArgument(
+            f"{content!r} would have {prod(sizes)} states ({each}), each computed beforehand; "
+            f"{MOST_STATES} at most: follow fewer selections, or select from fewer atoms"
+        )

@@ -16,7 +16,9 @@ from captum_blocks.grammar.presentation import (
     InfoVis,
     Interface,
     as_interface,
+    name_mark,
 )
+from captum_blocks.grammar.selections import Selection, choose, click, hover, slider
 from captum_blocks.grammar.spec import from_json, to_json
 from captum_blocks.grammar.substrates import (
     Given,
@@ -24,10 +26,8 @@ from captum_blocks.grammar.substrates import (
     Hidden,
     Input,
     Out,
-    Selection,
     Substrate,
     as_substrate,
-    hover,
 )
 
 __all__ = [
@@ -53,8 +53,12 @@ __all__ = [
     "Substrate",
     "as_interface",
     "as_substrate",
+    "choose",
+    "click",
     "from_json",
     "hover",
+    "name_mark",
     "parts_of",
+    "slider",
     "to_json",
 ]

@@ -7,10 +7,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.selections import Selection
 from captum_blocks.grammar.spec import is_word, word
-from captum_blocks.grammar.substrates import Selection, Substrate
+from captum_blocks.grammar.substrates import Substrate
 
 Where = int | tuple[int, ...] | Selection
+Count = int | Selection
+Region = tuple[float, float, float, float]
+COUNTS = ("top", "bottom", "strongest")
 
 
 class Content:
@@ -26,24 +30,31 @@ class Content:
         *,
         at: Where | list[int] | None = None,
         to: Where | None = None,
-        top: int | None = None,
-        bottom: int | None = None,
-        strongest: int | None = None,
+        image: int | str | Selection | None = None,
+        within: Region | None = None,
+        top: Count | None = None,
+        bottom: Count | None = None,
+        strongest: Count | None = None,
         above: float | None = None,
+        by: Content | None = None,
     ) -> Filter:
         """Some of the atoms; what is left out is said wherever the content is shown.
 
         Args:
             at: source atoms: an index, a (y, x) position, or a selection.
-            to: target atoms: an index into the classes, or a selection.
+            to: target atoms: an index into the classes, a (y, x) position, or a selection.
+            image: one of the photographs, by place or name, or ``choose("image")``.
+            within: (top, left, bottom, right) of a region, as fractions of what the network saw:
+                only what lies there counts.
             top: as many atoms with the largest values. With several classes, an atom's largest
                 value over the classes decides.
             bottom: as many atoms with the smallest values.
             strongest: as many atoms with the largest magnitudes.
             above: atoms whose value is larger.
+            by: a content of the same atoms whose numbers decide, instead of this content's own.
         """
         place = tuple(at) if isinstance(at, list) else at
-        return Filter(self, place, to, top, bottom, strongest, above)
+        return Filter(self, place, to, image, within, top, bottom, strongest, above, by)
 
     def project(self, groups: Substrate) -> Project:
         """The same numbers per group of channels; what the groups leave becomes a remainder.
@@ -91,20 +102,54 @@ class Filter(Content):
     content: Content
     at: Where | None = None
     to: Where | None = None
-    top: int | None = None
-    bottom: int | None = None
-    strongest: int | None = None
+    image: int | str | Selection | None = None
+    within: Region | None = None
+    top: Count | None = None
+    bottom: Count | None = None
+    strongest: Count | None = None
     above: float | None = None
+    by: Content | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.content, Content):
-            raise WrongType(f"a filter needs a content, not {self.content!r}")
-        for name in ("top", "bottom", "strongest"):
-            count = getattr(self, name)
-            if count is not None and (isinstance(count, bool) or count < 1):
-                raise InvalidArgument(f"{name}={count}: at least one atom is needed")
-        if all(getattr(self, item.name) is None for item in fields(self)[1:]):
-            raise InvalidArgument("a filter needs one of at, to, top, bottom, strongest, above")
+        for content in (self.content, self.by):
+            if content is not None and not isinstance(content, Content):
+                raise WrongType(f"a filter needs a content, not {content!r}")
+        for name in COUNTS:
+            _check_count(name, getattr(self, name))
+        if self.within is not None:
+            _check_region(self.within)
+        if all(getattr(self, item.name) is None for item in fields(self)[1:-1]):
+            names = ", ".join(item.name for item in fields(self)[1:-1])
+            raise InvalidArgument(f"a filter needs one of {names}")
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it keeps some atoms by their numbers."""
+        return any(getattr(self, name) is not None for name in (*COUNTS, "above"))
+
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        held = ((item.name, getattr(self, item.name)) for item in fields(self)[1:])
+        words = ", ".join(f"{name}={value!r}" for name, value in held if value is not None)
+        return f"{self.content!r}.filter({words})"
+
+
+def _check_count(name: str, count: Any) -> None:
+    if isinstance(count, Selection):
+        if count.gesture != "slider":
+            raise WrongType(f"{name}= takes a number or a slider, not {count!r}")
+    elif count is not None and (isinstance(count, bool) or count < 1):
+        raise InvalidArgument(f"{name}={count}: at least one atom is needed")
+
+
+def _check_region(region: Region) -> None:
+    if len(region) != 4 or not (
+        0 <= region[0] < region[2] <= 1 and 0 <= region[1] < region[3] <= 1
+    ):
+        raise InvalidArgument(
+            f"within={region}: a region is (top, left, bottom, right) in fractions of what the "
+            "network saw, e.g. (0, 0, 0.5, 1) for its upper half"
+        )
 
 
 @word

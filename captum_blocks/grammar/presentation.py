@@ -7,16 +7,35 @@ Interface = [Element]
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
-from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.grammar.content import Activation
 from captum_blocks.grammar.operations import Content
+from captum_blocks.grammar.selections import Selection
 from captum_blocks.grammar.spec import from_json, to_json, word
-from captum_blocks.grammar.substrates import Hidden, Input, Out, Selection, Substrate
+from captum_blocks.grammar.substrates import Given, Hidden, Input, Out, Substrate
 
-Mark = Literal["overlay", "bars", "sankey"]
 Arrangement = Literal["one", "beside", "below"]
+
+
+# The names of marks; ``compose`` draws them, and adds to them what others register.
+MARK_NAMES = [
+    "overlay",
+    "heatmap",
+    "multiples",
+    "bars",
+    "table",
+    "matrix",
+    "histogram",
+    "sankey",
+]
+
+
+def name_mark(name: str) -> None:
+    """Make a mark's name known to ``InfoVis``; ``compose.build.mark`` draws it."""
+    if name not in MARK_NAMES:
+        MARK_NAMES.append(name)
 
 
 class _Composable:
@@ -36,8 +55,10 @@ class InfoVis(_Composable):
 
     Attributes:
         content: what is drawn.
-        mark: "overlay" (maps on the photograph), "bars", or "sankey" (flows from the atoms of one
-            layer to those of a later one).
+        mark: "overlay" (maps on the photograph), "heatmap" (maps on an empty sheet), "multiples"
+            (one small photograph an atom, each under its map), "bars", "table" (printed numbers),
+            "matrix" (coloured cells: atoms by targets), "histogram" (how often which number
+            occurs), or "sankey" (flows from the atoms of one layer to those of a later one).
         sets: the selection that pointing at it changes.
         highlights: the selection whose state is marked in it.
         title, caption: short name, and one sentence on how to read it.
@@ -48,7 +69,7 @@ class InfoVis(_Composable):
     """
 
     content: Content
-    mark: Mark = "bars"
+    mark: str = "bars"
     sets: Selection | None = None
     highlights: Selection | None = None
     title: str = ""
@@ -59,8 +80,9 @@ class InfoVis(_Composable):
             raise WrongType(
                 f"InfoVis draws a content such as Activation(...), not {self.content!r}"
             )
-        if self.mark not in get_args(Mark):
-            raise InvalidArgument(f"no mark {self.mark!r}; there are {', '.join(get_args(Mark))}")
+        if self.mark not in MARK_NAMES:
+            hint = did_you_mean(str(self.mark), MARK_NAMES)
+            raise UnknownName(f"no mark {self.mark!r}{hint}; there are {', '.join(MARK_NAMES)}")
 
 
 @word
@@ -71,6 +93,10 @@ class FeatureVis(_Composable):
     Attributes:
         content: what is drawn; a bare substrate means its activation.
         sets, highlights: as in ``InfoVis``.
+        objective: a ``Given`` objective that is added to each atom's own, for icons that also
+            satisfy it.
+        recipe: "shared" draws the positions of a layer together, with the layer's groups as common
+            ground: the article's activation grid, many times faster than one by one.
         scale_by: "magnitude" makes an icon's area follow its number, for positions.
         title, caption: short name, and one sentence on how to read it.
 
@@ -82,12 +108,21 @@ class FeatureVis(_Composable):
     sets: Selection | None = None
     highlights: Selection | None = None
     scale_by: Literal["magnitude"] | None = None
+    objective: Given | None = None
+    recipe: Literal["shared"] | None = None
     title: str = ""
     caption: str = ""
 
     def __post_init__(self) -> None:
         if self.scale_by not in (None, "magnitude"):
             raise InvalidArgument(f"scale_by={self.scale_by!r} is neither None nor 'magnitude'")
+        if self.recipe not in (None, "shared"):
+            raise InvalidArgument(f"recipe={self.recipe!r} is neither None nor 'shared'")
+        if self.objective is not None and not isinstance(self.objective, Given):
+            raise WrongType(
+                "a spec holds names: objective=Given('name') with given={'name': objective}, not "
+                f"{self.objective!r}"
+            )
         if isinstance(self.content, (Substrate, Hidden, Input, Out)):
             object.__setattr__(self, "content", Activation(self.content))  # type: ignore[arg-type]
         if not isinstance(self.content, Content):

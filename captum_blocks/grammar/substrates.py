@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.selections import Selection
 from captum_blocks.grammar.spec import word
 
 Atom = Literal["neuron", "spatial", "channel", "group", "whole", "token", "class"]
-Gesture = Literal["hover"]
 GOALS = ("activation", "gradient", "attribution")
-SELECTABLE = ("spatial", "channel", "group", "class")
 
 
 @word
@@ -35,47 +34,12 @@ class Given:
 
 @word
 @dataclass(frozen=True)
-class Selection:
-    """A state that the reader of a page changes; it stands where a filter takes a constant.
-
-    Two equal selections are the same selection: panels that use it move together.
-
-    >>> hover("spatial") == Selection("hover", "spatial")
-    True
-    """
-
-    gesture: Gesture
-    atom: str
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.atom not in SELECTABLE:
-            raise InvalidArgument(
-                f"a selection is one of {', '.join(SELECTABLE)}, not {self.atom!r}"
-            )
-
-
-def hover(atom: str, name: str | None = None) -> Selection:
-    """What the reader points at: a place of the photograph, a group, a channel or a class.
-
-    Args:
-        atom: "spatial", "channel", "group" or "class".
-        name: tells two selections of one atom apart.
-
-    >>> hover("spatial")
-    Selection(gesture='hover', atom='spatial', name=None)
-    """
-    return Selection("hover", atom, name)
-
-
-@word
-@dataclass(frozen=True)
 class Grouping:
     """How a layer's channels are grouped.
 
     Attributes:
-        n: how many groups, fitted jointly on the photographs of one explain, or a ``Given``
-            reducer that was fitted elsewhere.
+        n: how many groups, fitted jointly on the photographs of one explain; a ``Given`` reducer
+            that was fitted elsewhere; or a slider.
         algorithm: of ``ChannelReducer``; None takes "nmf" where the layer is non-negative and
             "semi_nmf" where it is signed.
         seed: of the reducer.
@@ -87,7 +51,7 @@ class Grouping:
     6
     """
 
-    n: int | Given
+    n: int | Given | Selection
     algorithm: str | None = None
     seed: int = 0
     of: str = "activation"
@@ -99,10 +63,25 @@ class Grouping:
         upper = self.align_with
         if upper is not None and (not isinstance(upper, Substrate) or upper.atom != "group"):
             raise WrongType(f"align_with takes groups of a later layer, not {upper!r}")
-        if isinstance(self.n, bool) or not isinstance(self.n, (int, Given)):
-            raise WrongType(f"groups() takes a number or a Given reducer, not {self.n!r}")
+        if isinstance(self.n, Selection) and self.n.gesture != "slider":
+            raise WrongType(f"the number of groups is a slider's, not {self.n!r}")
+        if isinstance(self.n, bool) or not isinstance(self.n, (int, Given, Selection)):
+            raise WrongType(f"groups() takes a number, a slider or a Given reducer, not {self.n!r}")
         if isinstance(self.n, int) and self.n < 1:
             raise InvalidArgument(f"{self.n} groups: at least one is needed")
+
+    def __repr__(self) -> str:
+        """The call that makes such groups."""
+        words = [repr(self.n)]
+        for name, usual in (
+            ("of", "activation"),
+            ("align_with", None),
+            ("algorithm", None),
+            ("seed", 0),
+        ):
+            held = getattr(self, name)
+            words += [] if held == usual else [f"{name}={held!r}"]
+        return f"groups({', '.join(words)})"
 
 
 @word
@@ -150,8 +129,7 @@ class Substrate:
     def __repr__(self) -> str:
         if self.atom == "class":
             return repr(self.layer)
-        groups = self.grouping
-        name = f"groups({groups.n!r})" if groups else _PLURAL[self.atom]
+        name = repr(self.grouping) if self.grouping else _PLURAL[self.atom]
         return f"{self.layer!r}.{name}" + (f"[{list(self.only)}]" if self.only else "")
 
 
@@ -218,7 +196,7 @@ class Hidden(_Atoms):
 
     def groups(
         self,
-        n: int | Given,
+        n: int | Given | Selection,
         *,
         of: str = "activation",
         align_with: Substrate | None = None,
@@ -228,7 +206,7 @@ class Hidden(_Atoms):
         """Groups of channels that fire together (non-negative matrix factorization).
 
         Args:
-            n: how many, or a ``Given`` fitted reducer.
+            n: how many, a ``slider``, or a ``Given`` fitted reducer.
             of: what they explain: "activation", or the "gradient" or "attribution" of the most
                 probable class.
             align_with: groups of a later layer that these are to be compatible with.

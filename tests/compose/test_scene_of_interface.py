@@ -208,11 +208,6 @@ def test_what_cannot_be_drawn_says_why(explain, interface, message) -> None:
         explain(interface)
 
 
-def test_several_photographs_are_refused(small, small_x, store) -> None:
-    with pytest.raises(InvalidArgument, match="a page shows one photograph, not 2"):
-        cb.explain(cb.predictions(), small, small_x.repeat(2, 1, 1, 1), progress=False, store=store)
-
-
 def test_a_grid_has_a_picture_for_every_place_that_fires(explain, small, noise_picture) -> None:
     quality = Quality(size=32, n_steps=1, budget=40)
     ex = explain(cb.activation_grid("late"), quality)

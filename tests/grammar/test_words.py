@@ -92,7 +92,7 @@ def test_classes_are_stored_by_name() -> None:
         (lambda: LAYER.groups(0), InvalidArgument, "0 groups: at least one is needed"),
         (lambda: LAYER.groups(2, of="noise"), InvalidArgument, "of='noise' is none of activation"),
         (lambda: LAYER.groups(2, align_with=LAYER.channels), WrongType, "align_with takes groups"),
-        (lambda: LAYER.groups(2.5), WrongType, r"groups\(\) takes a number or a Given reducer"),
+        (lambda: LAYER.groups(2.5), WrongType, r"groups\(\) takes a number, a slider or a Given reducer"),
         (lambda: cb.Hidden(3), WrongType, "a layer is named, as in 'layer3.1', not int"),
         (lambda: cb.Out(1, top=2), InvalidArgument, "Out takes classes, or top=, not both"),
         (lambda: cb.Out(1, 1), InvalidArgument, "a class is named twice"),
@@ -102,8 +102,8 @@ def test_classes_are_stored_by_name() -> None:
         (lambda: cb.InfoVis(LAYER), WrongType, "InfoVis draws a content"),
         (
             lambda: cb.InfoVis(cb.Activation(LAYER), "rainbow"),
-            InvalidArgument,
-            "no mark 'rainbow'; there are overlay, bars, sankey",
+            UnknownName,
+            "no mark 'rainbow'; there are overlay, heatmap, multiples, bars",
         ),
         (
             lambda: cb.Attribution(cb.Out(1), cb.Out(1)),
@@ -148,7 +148,7 @@ def test_classes_are_stored_by_name() -> None:
         (
             lambda: cb.Activation(LAYER).filter(),
             InvalidArgument,
-            "a filter needs one of at, to, top",
+            "a filter needs one of at, to, image, within, top",
         ),
         (lambda: cb.Activation(LAYER).filter(top=0), InvalidArgument, "top=0: at least one atom"),
         (lambda: LAYER.spatial[3], InvalidArgument, "spatial atoms are not picked by number"),

@@ -1,0 +1,53 @@
+"""Panels -> chapters: what stands beside what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from captum_blocks.grammar import Element, Interface
+from captum_blocks.scene import Below, Beside, Chapter, Layout, Overlay, Pairs, Panel
+
+
+def arrange(interface: Interface, panels: Mapping[int, Panel]) -> Layout:
+    """The panels of an interface (by position of their element in reading order), arranged."""
+    numbered = iter(sorted(panels))
+
+    def place(part: Element | Interface) -> Layout:
+        if not isinstance(part, Interface):
+            return panels[next(numbered)]
+        parts = tuple(place(inner) for inner in part.parts)
+        return _joined(parts, Beside if part.arrangement == "beside" else Below)
+
+    return place(interface)
+
+
+def _joined(parts: tuple[Layout, ...], kind: type[Beside] | type[Below]) -> Layout:
+    """What is drawn on the stage takes no room in the chapter, so nothing stands beside it."""
+    staged = tuple(part for part in parts if isinstance(part, Overlay) and part.stage)
+    if kind is Beside and staged and len(staged) < len(parts):
+        rest = tuple(part for part in parts if part not in staged)
+        return Below((*staged, _joined(rest, Beside)))
+    return parts[0] if len(parts) == 1 else kind(parts)
+
+
+def chapters_of(interface: Interface) -> list[Interface]:
+    """A titled interface is a chapter; so are the titled parts of an untitled one below another."""
+    if interface.title or interface.arrangement != "below":
+        return [interface]
+    if not any(isinstance(part, Interface) and part.title for part in interface.parts):
+        return [interface]
+    return [part if isinstance(part, Interface) else Interface((part,)) for part in interface.parts]
+
+
+def elements_of(interface: Interface) -> list[Element]:
+    """The elements of an interface in reading order."""
+    found: list[Element] = []
+    for part in interface.parts:
+        found += elements_of(part) if isinstance(part, Interface) else [part]
+    return found
+
+
+def chapter(interface: Interface, panels: list[Panel], method: Pairs) -> Chapter:
+    """An interface and its panels as a chapter."""
+    body = arrange(interface, dict(enumerate(panels)))
+    return Chapter(interface.title, interface.reading, body, method)

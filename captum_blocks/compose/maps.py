@@ -1,0 +1,149 @@
+"""Marks that lay numbers over the photograph, or on a sheet: "overlay", "heatmap", "multiples"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from captum_blocks.compose import sentences
+from captum_blocks.compose.build import Drawing, mark
+from captum_blocks.compose.pools import bounds, image_of, only_image
+from captum_blocks.compose.values import Value
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import Hidden
+from captum_blocks.scene import Mark, Multiples, Overlay, Panel
+
+
+@dataclass(frozen=True)
+class _Map:
+    """One field and what it is of.
+
+    Attributes:
+        key, label: of the atom or class.
+        field: name of the field.
+        value: the one number behind it.
+        hue: of a group.
+    """
+
+    key: str
+    label: str
+    field: str
+    value: float
+    hue: int | None = None
+
+
+@mark("overlay")
+def _overlay(drawing: Drawing) -> Panel:
+    return _on_one_ground(drawing, bare=False)
+
+
+@mark("heatmap")
+def _heatmap(drawing: Drawing) -> Panel:
+    return _on_one_ground(drawing, bare=True)
+
+
+@mark("multiples")
+def _multiples(drawing: Drawing) -> Panel:
+    return Multiples(
+        **drawing.words(),
+        left_out=sentences.left_out(drawing.base, 1.0, icons=False),
+        frames=tuple(
+            tuple(_mark(found, value.unit) for found in _maps(drawing, frame, value))
+            for frame, value in enumerate(drawing.frames.values)
+        ),
+    )
+
+
+def _on_one_ground(drawing: Drawing, bare: bool) -> Panel:
+    for value in drawing.frames.values:
+        _check_one_target(value)
+    named = [_maps(drawing, i, value) for i, value in enumerate(drawing.frames.values)]
+    return Overlay(
+        **drawing.words(default_title="Map"),
+        frames=tuple(tuple(found.field for found in maps) for maps in named),
+        stage=not bare and set(drawing.follows) <= {drawing.pools.pictured},
+        bare=bare,
+    )
+
+
+def _mark(found: _Map, unit: str) -> Mark:
+    detail = f"{found.label}: {sentences.number(found.value)} {unit}"
+    return Mark(
+        found.key, found.label, (found.value,), field=found.field, hue=found.hue, detail=detail
+    )
+
+
+def _maps(drawing: Drawing, frame: int, value: Value) -> tuple[_Map, ...]:
+    """A map for each atom of the source, or for each place of the target."""
+    source = value.source
+    if value.maps is None or source.atom in ("neuron", "token", "whole", "class"):
+        raise InvalidArgument(
+            f"{source!r} has no map to lay over a photograph; show its .spatial, .channels or "
+            ".groups, or take the mark 'bars' or 'table'"
+        )
+    whole = value.target is None and "outside" not in value.remainder
+    countable = source.atom in ("channel", "group") and isinstance(source.layer, Hidden)
+    if whole and countable and image_of(value) is not None:
+        return _activation_maps(drawing, value)
+    grids = only_image(value.maps)
+    grids = grids.reshape(-1, *grids.shape[-2:])
+    names = _names(drawing, value)
+    if len(names) != len(grids):
+        raise InvalidArgument(
+            f"{len(grids)} maps of {source!r} to {value.target!r}: show one place of the target, "
+            "with .filter(to=0), .filter(to=(y, x)) or .filter(to=selection)"
+        )
+    sums = grids.mean((1, 2)) if value.target is None else grids.sum((1, 2))
+    domain, prefix = bounds([grids]), f"{drawing.element!r}/{frame}"
+    return tuple(
+        _Map(
+            key,
+            label,
+            drawing.pools.field(f"{prefix}/{i}", grid, domain, label, unit=value.unit),
+            float(total),
+        )
+        for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True))
+    )
+
+
+def _activation_maps(drawing: Drawing, value: Value) -> tuple[_Map, ...]:
+    pools, source, found = drawing.pools, value.source, []
+    numbers = only_image(value.data).tolist()
+    for index, number in zip(value.coords[source.atom], numbers, strict=True):
+        field = pools.activation_field(source, index, image_of(value))
+        assert field is not None
+        hue = index if source.atom == "group" else None
+        label = pools.label(source, index)
+        found.append(_Map(pools.key(source, index), label, field, number, hue))
+    return tuple(found)
+
+
+def _names(drawing: Drawing, value: Value) -> list[tuple[str, str]]:
+    """(key, label) of each map: of each atom, or of each class where the source is positions."""
+    pools, source, target = drawing.pools, value.source, value.target
+    if source.atom != "spatial":
+        return [
+            (pools.key(source, index), pools.label(source, index))
+            for index in value.coords[source.atom]
+        ]
+    axes = value.target_axes
+    if target is None or not axes:
+        return [(pools.key(source, 0), drawing.element.title or repr(source))]
+    if len(axes) > 1:
+        return []
+    labels = value.labels.get(axes[0]) or [pools.label(target, i) for i in value.coords[axes[0]]]
+    return [
+        (pools.key(target, index), label)
+        for index, label in zip(value.coords[axes[0]], labels, strict=True)
+    ]
+
+
+def _check_one_target(value: Value) -> None:
+    """Maps of several classes over one another say nothing."""
+    targets = prod(value.data.shape[value.axis(axis)] for axis in value.target_axes)
+    if targets > 1:
+        raise InvalidArgument(
+            f"a map shows what came from it to one place of {value.target!r}, not {targets}: "
+            "add .filter(to=0), .filter(to=(y, x)) or .filter(to=selection), or take the mark "
+            "'multiples'"
+        )

@@ -1,0 +1,128 @@
+"""Pictures of all positions of a layer, drawn together and kept together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from captum_blocks.compose.icons import Icon, Quality, preparation
+from captum_blocks.compose.progress import Advance, Progress
+from captum_blocks.compose.wanted import IconRequest, MosaicRequest, direction_of, place_label
+from captum_blocks.network import Network
+from captum_blocks.optim import Direction, FeatureVisualizer, Mosaic
+from captum_blocks.optim.objectives import stored
+from captum_blocks.store import Store
+
+EDGE = 4  # a mosaic is optimized so many pixels larger than it is shown
+
+
+def render_mosaics(
+    requests: Iterable[MosaicRequest],
+    net: Network,
+    quality: Quality,
+    store: Store | None,
+    progress: Progress,
+    input_shape: tuple[int, ...],
+) -> dict[str, Icon]:
+    """Pictures by key: from the store where it has the mosaic, else rendered and stored.
+
+    Args:
+        requests: the mosaics wanted.
+        net: the network.
+        quality: how they are made.
+        store: where finished ones are kept; None keeps none.
+        progress: named stages.
+        input_shape: (channel, height, width) that the network is known to take.
+    """
+    icons: dict[str, Icon] = {}
+    for request in requests:
+        prepare = preparation(net, quality.cell + EDGE, input_shape)
+        layer, layout = request.layer, net.layouts.get(request.layer)
+        maker = FeatureVisualizer(net.module, layer, prepare, layout)
+        mosaic = Mosaic(
+            stored(request.vectors),
+            stored(request.groups),
+            size=quality.cell,
+            n_steps=quality.cell_steps,
+            seed=quality.seed,
+            channels=input_shape[0],
+        )
+        icons.update(_made(request, mosaic, maker, store, progress))
+    return icons
+
+
+def _made(
+    request: MosaicRequest,
+    mosaic: Mosaic,
+    maker: FeatureVisualizer,
+    store: Store | None,
+    progress: Progress,
+) -> dict[str, Icon]:
+    key, label = mosaic.key(maker), f"{request.layer}-mosaic"
+    if store is not None and key is not None:
+        found = _stored(store, key, label, len(request.keys), mosaic.size)
+        if found is not None:
+            return _icons(request, *found, cached=True)
+    with progress.stage(f"drawing {len(request.keys)} positions", mosaic.n_steps, "steps") as step:
+        pictures, scores = _drawn(mosaic, maker, step)
+    if store is not None and key is not None:
+        about = json.dumps({"label": label, "scores": scores}).encode()
+        store.write(key, {".png": _sheet(pictures), ".json": about}, label)
+    return _icons(request, pictures, scores, cached=False)
+
+
+def _drawn(
+    mosaic: Mosaic, maker: FeatureVisualizer, advance: Advance
+) -> tuple[np.ndarray, list[float]]:
+    def step_done(step: int, scores: Tensor) -> None:
+        advance(1)
+
+    shown = mosaic.visualize(maker, callback=step_done)
+    if shown.interrupted:
+        raise KeyboardInterrupt
+    images = shown.images.detach().cpu().clamp(0, 1)
+    if images.shape[1] < 3:
+        images = images[:, :1].expand(-1, 3, -1, -1)
+    pixels = (images[:, :3] * 255).round().byte().permute(0, 2, 3, 1)
+    return np.ascontiguousarray(pixels.numpy()), shown.scores.tolist()
+
+
+def _sheet(pictures: np.ndarray) -> bytes:
+    """The pictures below one another, as one file."""
+    buffer = BytesIO()
+    Image.fromarray(pictures.reshape(-1, *pictures.shape[2:])).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _stored(
+    store: Store, key: str, label: str, count: int, size: int
+) -> tuple[np.ndarray, list[float]] | None:
+    sheet, about = (store.read(key, suffix, label) for suffix in (".png", ".json"))
+    if sheet is None or about is None:
+        return None
+    try:
+        pixels = np.array(Image.open(BytesIO(sheet)).convert("RGB"))
+        pictures = pixels.reshape(count, size, size, 3)
+        scores = [float(score) for score in json.loads(about)["scores"]]
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+        store.discard(key, label)
+        return None
+    return pictures, scores
+
+
+def _icons(
+    request: MosaicRequest, pictures: np.ndarray, scores: list[float], cached: bool
+) -> dict[str, Icon]:
+    icons = {}
+    for key, vector, pixels, score in zip(
+        request.keys, request.vectors, pictures, scores, strict=True
+    ):
+        objective = Direction(direction_of(vector))
+        one = IconRequest(key, request.layer, objective, place_label(request.layer, key))
+        icons[key] = Icon(pixels, one, score, cached)
+    return icons

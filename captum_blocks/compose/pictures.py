@@ -1,0 +1,137 @@
+"""What the reader hands over -> pictures as the network takes them and as a page shows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.network import Network
+
+Extent = tuple[float, float, float, float]
+WHOLE: Extent = (0.0, 0.0, 1.0, 1.0)
+UNNAMED = "the picture given"
+FRAMED = "the network saw the part inside the frame"
+RESCALED = "given as a tensor; its colours were rescaled for display"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A photograph as it is shown.
+
+    Attributes:
+        image: upright RGB.
+        name: e.g. its file name.
+        extent: what part of it the network saw.
+        note: said in the footer, e.g. that the colours were rescaled for display.
+    """
+
+    image: Image.Image
+    name: str
+    extent: Extent = WHOLE
+    note: str = ""
+
+
+def read_pictures(net: Network, given: Any) -> tuple[Tensor, list[Picture]]:
+    """One picture or several, as the network takes them and as they are shown.
+
+    Args:
+        net: the network.
+        given: a path, PIL image or array; a float tensor (image, channel, y, x); a list of
+            pictures, or a dict of pictures by name.
+
+    Raises:
+        BlocksError: a picture that cannot be read, no picture, pictures of several sizes.
+    """
+    if isinstance(given, Mapping):
+        found = [_read(net, each, str(name)) for name, each in given.items()]
+    elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
+        found = [_read(net, each) for each in given]
+    elif isinstance(given, Tensor):
+        found = list(_split(net.read(given)))
+    else:
+        found = [_read(net, given)]
+    if not found:
+        raise InvalidArgument("there is no picture to explain")
+    sizes = {tuple(x.shape[1:]) for x, _ in found}
+    if len(sizes) > 1:
+        shapes = ", ".join(map(str, sorted(sizes)))
+        raise InvalidArgument(f"the pictures differ in size: {shapes}; explain them one by one")
+    pictures = [picture for _, picture in found]
+    return torch.cat([x for x, _ in found]), pictures if len(found) == 1 else _comparable(pictures)
+
+
+def _comparable(pictures: list[Picture]) -> list[Picture]:
+    """Several pictures by distinct names, each cut to what the network saw of it."""
+    names = _distinct([picture.name for picture in pictures])
+    return [
+        replace(picture, image=_seen(picture), extent=WHOLE, name=name, note=_cut_note(picture))
+        for picture, name in zip(pictures, names, strict=True)
+    ]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    counts, made = Counter(names), []
+    for place, name in enumerate(names):
+        made.append(name if counts[name] == 1 else f"{name} ({names[:place].count(name) + 1})")
+    return made
+
+
+def _seen(picture: Picture) -> Image.Image:
+    top, left, bottom, right = picture.extent
+    width, height = picture.image.size
+    box = (left * width, top * height, right * width, bottom * height)
+    return picture.image.crop(tuple(round(edge) for edge in box))  # type: ignore[arg-type]
+
+
+def _cut_note(picture: Picture) -> str:
+    cut = "" if picture.extent == WHOLE else "shown is the part that the network saw"
+    return cut if picture.note in ("", FRAMED) else picture.note
+
+
+def _read(net: Network, given: Any, name: str | None = None) -> tuple[Tensor, Picture]:
+    x = net.read(given)
+    if isinstance(given, Tensor):
+        if len(x) != 1:
+            raise InvalidArgument(
+                f"each picture of several is one: {tuple(x.shape)} holds {len(x)}"
+            )
+        return x, Picture(_displayed(x), name or UNNAMED, note=RESCALED)
+    picture = net.picture(given)
+    if name is None:
+        named = given if isinstance(given, (str, PathLike)) else getattr(given, "filename", "")
+        name = Path(named).name or UNNAMED
+    assert net.preprocess is not None
+    extent = net.preprocess.extent(picture.size)
+    return x, Picture(picture, name, extent, FRAMED if extent != WHOLE else "")
+
+
+def _split(x: Tensor) -> list[tuple[Tensor, Picture]]:
+    """The pictures of a tensor."""
+    names = [UNNAMED] if len(x) == 1 else [f"picture {i + 1}" for i in range(len(x))]
+    return [
+        (one[None], Picture(_displayed(one[None]), name, note=RESCALED))
+        for one, name in zip(x, names, strict=True)
+    ]
+
+
+def _displayed(x: Tensor) -> Image.Image:
+    """A ready picture with its values stretched to what a screen shows."""
+    pixels = x[0].detach().float().cpu()
+    if pixels.shape[0] not in (1, 3):
+        pixels = pixels.mean(0, keepdim=True)
+    if not pixels.isfinite().all():
+        raise InvalidArgument("the picture holds NaN or infinite values")
+    low, high = pixels.min(), pixels.max()
+    pixels = (pixels - low) / (high - low).clamp_min(1e-12)
+    array = (pixels * 255).round().byte().permute(1, 2, 0).expand(-1, -1, 3)
+    return Image.fromarray(np.ascontiguousarray(array.numpy()))

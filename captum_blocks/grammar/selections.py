@@ -1,0 +1,146 @@
+"""States that the reader of a page changes: they stand where a filter or groups take a constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.spec import word
+
+if TYPE_CHECKING:
+    from captum_blocks.grammar.substrates import Out
+
+Gesture = Literal["hover", "click", "choose", "slider"]
+ATOMS = ("spatial", "channel", "group", "class")
+MOST_NUMBERS = 64
+
+
+@word
+@dataclass(frozen=True)
+class Selection:
+    """A state that the reader of a page changes; it stands where a filter takes a constant.
+
+    Two equal selections are the same selection: panels that use it move together.
+
+    Attributes:
+        gesture: how it is changed.
+        atom: what is selected: "spatial", "channel", "group", "class", "image" or "number".
+        name: tells two selections of one kind apart; printed beside lists and sliders.
+        options: what there is to select from: classes, or numbers. None: whatever atoms the panels
+            that set it show, or, where none does, all atoms of the content that follows it.
+        start: place of the state that is shown first, and in print. None: the most telling one.
+    """
+
+    gesture: Gesture
+    atom: str
+    name: str | None = None
+    options: Out | tuple[int, ...] | None = None
+    start: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.gesture not in get_args(Gesture):
+            raise InvalidArgument(
+                f"gesture {self.gesture!r} is none of hover, click, choose, slider"
+            )
+        if self.gesture in ("hover", "click") and self.atom not in ATOMS:
+            raise InvalidArgument(f"a selection is one of {', '.join(ATOMS)}, not {self.atom!r}")
+        if self.start is not None and self.start < 0:
+            raise InvalidArgument(f"start={self.start}: places are counted from 0")
+        if isinstance(self.options, tuple) and (self.start or 0) >= len(self.options):
+            raise InvalidArgument(f"start={self.start}: there are {len(self.options)} options")
+
+    def __repr__(self) -> str:
+        """The call that makes it."""
+        words = [f"name={self.name!r}"] if self.name else []
+        if isinstance(self.options, tuple):
+            low, high, step = self.options[0], self.options[-1], _step(self.options)
+            shown = [str(low), str(high)]
+            shown += [] if self.start is None else [f"value={self.options[self.start]}"]
+            shown += [] if step == 1 else [f"step={step}"]
+        else:
+            shown = [repr(self.atom if self.options is None else self.options)]
+            shown += [] if self.start is None else [f"start={self.start}"]
+        return f"{self.gesture}({', '.join([*shown, *words])})"
+
+
+def _step(numbers: tuple[int, ...]) -> int:
+    return numbers[1] - numbers[0] if len(numbers) > 1 else 1
+
+
+def hover(atom: str, name: str | None = None) -> Selection:
+    """What the reader points at: a place of the photograph, a group, a channel or a class.
+
+    Args:
+        atom: "spatial", "channel", "group" or "class".
+        name: tells two selections of one atom apart.
+
+    >>> hover("spatial")
+    hover('spatial')
+    """
+    return Selection("hover", atom, name)
+
+
+def click(atom: str, name: str | None = None) -> Selection:
+    """What the reader clicked last; a second click goes back to the state it started in.
+
+    Args:
+        atom: "spatial", "channel", "group" or "class".
+        name: tells two selections of one atom apart.
+
+    >>> click("channel", "mixed4d")
+    click('channel', name='mixed4d')
+    """
+    return Selection("click", atom, name)
+
+
+def choose(options: Out | str, name: str | None = None, start: int | None = None) -> Selection:
+    """What the reader takes from a list: one of some classes, or one of the photographs.
+
+    Args:
+        options: classes, e.g. ``Out(207, 282)`` or ``Out(top=5)``; or "image".
+        name: printed beside the list; tells two lists apart.
+        start: place in the list of what is shown first.
+
+    >>> from captum_blocks.grammar import Out
+    >>> choose(Out(207, "tiger cat"), "answer")
+    choose(Out(207, 'tiger cat'), name='answer')
+    """
+    if options == "image":
+        return Selection("choose", "image", name, None, start)
+    if isinstance(options, str) or not hasattr(options, "classes"):
+        raise WrongType(f"choose takes classes, as in Out(207, 282), or 'image', not {options!r}")
+    if not options.classes and options.top is None:
+        raise InvalidArgument("choose: say which classes, as in Out(207, 282) or Out(top=5)")
+    return Selection("choose", "class", name, options, start)
+
+
+def slider(
+    low: int, high: int, value: int | None = None, step: int = 1, name: str | None = None
+) -> Selection:
+    """A number the reader slides: how many groups, how many of the strongest atoms.
+
+    Args:
+        low, high: the smallest and the largest number.
+        value: the number that is shown first; the middle unless given.
+        step: between numbers.
+        name: printed beside the slider; tells two sliders apart.
+
+    >>> slider(2, 12, value=6).options
+    (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+    """
+    for given in (low, high, step, 0 if value is None else value):
+        if isinstance(given, bool) or not isinstance(given, int):
+            raise WrongType(f"a slider counts in whole numbers, not {given!r}")
+    numbers = tuple(range(low, high + 1, step)) if step > 0 else ()
+    if not numbers or low < 1:
+        raise InvalidArgument(f"slider({low}, {high}, step={step}): no numbers from 1 upwards")
+    if len(numbers) > MOST_NUMBERS:
+        raise InvalidArgument(
+            f"slider({low}, {high}) has {len(numbers)} states, each computed beforehand; "
+            f"{MOST_NUMBERS} at most: take a larger step"
+        )
+    start = numbers[len(numbers) // 2] if value is None else value
+    if start not in numbers:
+        raise InvalidArgument(f"value={value}: the slider holds {numbers}")
+    return Selection("slider", "number", name, numbers, numbers.index(start))

@@ -68,7 +68,13 @@ class Context:
 
     def layout(self, layer: str) -> Layout:
         """Where the layer keeps its channels and positions."""
-        return self.net.layout_of(layer, self._outputs[layer])
+        height, width = self.x.shape[-2:]
+        return self.net.layout_of(layer, self._outputs[layer], (height, width))
+
+    @property
+    def unit(self) -> str:
+        """Of what the network answers: logits of classes or labels, or plain outputs."""
+        return "output" if self.net.head_of(self.logits.shape[1]) == "values" else "logit"
 
     def maps(self, layer: str) -> Tensor:
         """The layer's activation, (image, channel, y, x)."""
@@ -141,7 +147,7 @@ class Context:
     def _gradient(self, layer: str) -> Tensor:
         """d logit / d activation of the most probable class, (image, channel, y, x)."""
         method = LayerMethod(
-            self.net.module, layer, "Saliency", self.net.layouts.get(layer), abs=False
+            self.net.module, layer, "Saliency", self.layout(layer), abs=False
         )
         return method.attribute(self.x, self.classes(Out(top=1))).maps[:, 0]
 
@@ -161,6 +167,17 @@ class Context:
             return layout.to_maps(torch.as_tensor(scores)).float().cpu()
 
         return self.once(("scores", substrate.layer, substrate.grouping), transform)  # type: ignore[no-any-return]
+
+    def group_notes(self, substrate: Substrate) -> tuple[str, ...]:
+        """What the reader has to know of how a layer's groups were made."""
+        layer, grouping = _hidden(substrate), substrate.grouping
+        chosen = grouping is None or grouping.algorithm is not None or isinstance(grouping.n, Given)
+        if chosen or default_algorithm(self._outputs[layer]) == "nmf":
+            return ()
+        return (
+            f"{layer} takes negative values, so its groups are made by semi-NMF: how much of a "
+            "group is at a place is never negative, its direction has either sign",
+        )
 
     def directions(self, substrate: Substrate) -> Tensor:
         """The groups' directions in channel space, (group, channel)."""
@@ -189,7 +206,7 @@ class Context:
         plain = named == DEFAULT_METHOD and not options
         layers = _hidden(source), _hidden(target)
         found = LayerToLayerAttribution(
-            self.net.module, *layers, *(self.net.layouts.get(layer) for layer in layers)
+            self.net.module, *layers, *(self.layout(layer) for layer in layers)
         )
         return found.attribute(  # type: ignore[no-any-return]
             self.x,
@@ -213,7 +230,7 @@ class Context:
         def build() -> LayerMethod:
             named, options = self._named(how)
             return LayerMethod(
-                self.net.module, layer, named, self.net.layouts.get(layer), **options
+                self.net.module, layer, named, self.layout(layer), **options
             )
 
         return self.once(("method", layer, how), build)  # type: ignore[no-any-return]

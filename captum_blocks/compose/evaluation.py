@@ -122,7 +122,7 @@ def _logits(source: Substrate, out: Out, context: Context) -> Value:
     chosen = context.classes(out)
     data = context.logits[:, list(chosen)]
     coords = {**spans(image=len(data)), "class": chosen}
-    return Value(data, ("image", "class"), coords, "logit", source)
+    return Value(data, ("image", "class"), coords, context.unit, source)
 
 
 @evaluate_content.register
@@ -143,7 +143,7 @@ def _attribution(content: Attribution, context: Context) -> Value:
             found.data,
             axes,
             {**coords, "class": context.classes(out)},
-            "logit",
+            context.unit,
             source,
             content.target,
             maps=(found.data if source.atom == "spatial" else maps) if has_positions else None,
@@ -167,14 +167,14 @@ def _between_layers(content: Attribution, context: Context) -> Value:
     if target.only is not None:
         coords[axes[1]] = target.only
     value = Value(
-        data.cpu(),
+        _plain(data),
         axes,
         coords,
         "activation",
         source,
         target,
-        maps=data.cpu() if source.atom == "spatial" else None,
-        remainder={name: held.cpu() for name, held in rest.items()},
+        maps=_plain(data) if source.atom == "spatial" else None,
+        remainder={name: _plain(held) for name, held in rest.items()},
     )
     return _picked(value)
 
@@ -197,12 +197,18 @@ def _attribution_maps(
         return maps, None, None, (f"attribution given as a tensor named {how.name!r}",)
     if source.atom == "group":
         groups = context.attributed_groups(source, out, how)
-        tokens = groups.tokens.cpu() if groups.tokens.shape[-1] else None
-        return groups.maps.cpu(), groups.residual.cpu(), tokens, groups.notes
+        tokens = _plain(groups.tokens) if groups.tokens.shape[-1] else None
+        notes = (*groups.notes, *context.group_notes(source))
+        return _plain(groups.maps), _plain(groups.residual), tokens, notes
     _check_sums(context, layer, how, source)
     result = context.attributed(layer, out, how)
-    tokens = result.tokens.cpu() if result.tokens.shape[2] else None
-    return result.maps.cpu(), None, tokens, result.notes
+    tokens = _plain(result.tokens) if result.tokens.shape[2] else None
+    return _plain(result.maps), None, tokens, result.notes
+
+
+def _plain(numbers: Tensor) -> Tensor:
+    """Numbers as they are shown, whatever the network's device and type."""
+    return numbers.float().cpu()
 
 
 def _check_sums(context: Context, layer: str, how: Method | Given, source: Substrate) -> None:

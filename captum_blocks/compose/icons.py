@@ -21,6 +21,7 @@ from torch.nn import functional
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import IconRequest
 from captum_blocks.errors import UnknownName, did_you_mean
+from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.optim import FeatureVisualizer, Visualization
 from captum_blocks.store import Store
@@ -128,10 +129,12 @@ def render_icons(
     """
     prepare = preparation(net, quality.size, input_shape) if requests else None
     makers = {
-        layer: FeatureVisualizer(net.module, layer, prepare, net.layouts.get(layer))
+        layer: FeatureVisualizer(
+            net.module, layer, prepare, icon_layout(net, layer, quality.size, input_shape)
+        )
         for layer in {request.layer for request in requests}
     }
-    recipe = quality.recipe(input_shape[0] if input_shape else 3)
+    recipe = quality.recipe(input_shape[0] if input_shape else net.channels)
     icons: dict[str, Icon] = {}
     for request in requests:
         found = _stored(request, makers[request.layer], recipe, store)
@@ -154,7 +157,7 @@ def preparation(
     """Icons in [0, 1] -> what the network takes; enlarged for one that takes no other size."""
     normalise = net.preprocess.normalise if net.preprocess else None
     if input_shape is None and net.preprocess is not None:
-        input_shape = (3, *net.preprocess.shape)
+        input_shape = (net.channels, *net.preprocess.shape)
     if input_shape is None or net.takes((input_shape[0], size, size)):
         return normalise
     height, width = input_shape[-2:]
@@ -166,6 +169,17 @@ def preparation(
         return pixels if normalise is None else normalise(pixels)
 
     return enlarge
+
+
+def icon_layout(
+    net: Network, layer: str, size: int, input_shape: tuple[int, ...] | None
+) -> Layout | None:
+    """The layout of a layer for icons, at the size at which the network gets to see them."""
+    if net.takes((net.channels, size, size)):
+        return net.layout_at(layer, (net.channels, size, size))
+    if input_shape is None and net.preprocess is not None:
+        input_shape = (net.channels, *net.preprocess.shape)
+    return None if input_shape is None else net.layout_at(layer, input_shape)
 
 
 def _visualized(

@@ -42,7 +42,8 @@ def render_mosaics(
     icons: dict[str, Icon] = {}
     for request in requests:
         prepare = preparation(net, quality.cell + EDGE, input_shape)
-        layer, layout = request.layer, net.layouts.get(request.layer)
+        layer = request.layer
+        layout = icon_layout(net, layer, quality.cell + EDGE, input_shape)
         maker = FeatureVisualizer(net.module, layer, prepare, layout)
         mosaic = Mosaic(
             stored(request.vectors),

@@ -21,6 +21,7 @@ Extent = tuple[float, float, float, float]
 WHOLE: Extent = (0.0, 0.0, 1.0, 1.0)
 UNNAMED = "the picture given"
 FRAMED = "the network saw the part inside the frame"
+BARRED = "the network saw all of it, between bars that keep its proportions"
 RESCALED = "given as a tensor; its colours were rescaled for display"
 
 
@@ -112,7 +113,13 @@ def _read(net: Network, given: Any, name: str | None = None) -> tuple[Tensor, Pi
         name = Path(named).name or UNNAMED
     assert net.preprocess is not None
     extent = net.preprocess.extent(picture.size)
-    return x, Picture(picture, name, extent, FRAMED if extent != WHOLE else "")
+    return x, Picture(picture, name, extent, _seen_note(extent))
+
+
+def _seen_note(extent: Extent) -> str:
+    if extent == WHOLE:
+        return ""
+    return BARRED if min(extent[:2]) < 0 or max(extent[2:]) > 1 else FRAMED
 
 
 def _split(x: Tensor) -> list[tuple[Tensor, Picture]]:

@@ -134,8 +134,8 @@ def detail(
 ) -> str:
     """One line told when an atom is pointed at."""
     if value.source.atom == "class" and value.target is None:
-        said = f"{context.net.label(atom)}: logit {numbers[0]:.2f}"
-        return said + _probability(context, value, atom, ", probability {:.1%}")
+        said = f"{context.net.label(atom)}: {context.unit} {numbers[0]:.2f}"
+        return said + _probability(context, value, atom, ", probability {}")
     if not value.source_axes and value.target is not None:
         return f"{number(numbers[0])} {value.unit} to {quoted(context.net.label(atom))}"
     label = {"group": f"group {atom + 1}", "whole": "the whole layer"}.get(
@@ -150,13 +150,14 @@ def mark_label(context: Context, value: Value, atom: int, label: str) -> str:
     """An atom's name beside its bar; a class with its probability."""
     if value.source.atom != "class":
         return label
-    return label + _probability(context, value, atom, " ({:.1%})")
+    return label + _probability(context, value, atom, " ({})")
 
 
 def _probability(context: Context, value: Value, atom: int, words: str) -> str:
-    if "image" in value.labels:
+    """A class's probability in some words; nothing of an output that has none."""
+    if "image" in value.labels or context.unit == "output":
         return ""
-    return words.format(context.logits[value.coords["image"][0]].softmax(-1)[atom].item())
+    return words.format(context.net.told(context.logits[value.coords["image"][0]], atom))
 
 
 def place(context: Context, value: Value) -> str:
@@ -195,6 +196,8 @@ def _sure(context: Context, image: int) -> str:
 
 def _best(context: Context, image: int) -> str:
     best = context.net.ranked(context.logits[image], 1)[0]
+    if context.unit == "output":
+        return f"at {best.probability:.3g} for {quoted(best.label)}"
     return f"{best.probability:.0%} sure of {quoted(best.label)}"
 
 
@@ -282,6 +285,7 @@ def footer(
     pairs = {
         "network": context.net.name,
         "weights": context.net.source,
+        "scores": context.net.reading,
         "layers": ", ".join(sorted(layers)),
         "attribution": ", ".join(sorted(methods)),
         "icons": (

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from captum_blocks.compose.icons import Icon, Quality, preparation
+from captum_blocks.compose.icons import Icon, Quality, icon_layout, preparation
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import IconRequest, MosaicRequest, direction_of, place_label
 from captum_blocks.network import Network

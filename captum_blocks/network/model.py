@@ -116,7 +116,7 @@ class Network:
 
     def picture(self, source: Source) -> Image.Image:
         """The photograph, upright RGB, as the reader gave it; of many bands the first three."""
-        if _is_of_bands(source, self._channels):
+        if _is_of_bands(source, self.channels):
             return open_picture(np.ascontiguousarray(source[..., [0, 1, 2][: source.shape[2]]]))  # type: ignore[index, union-attr]
         return open_picture(source)
 
@@ -136,12 +136,12 @@ class Network:
                 f"{self.name} has no preprocessing, so it cannot read a photograph; give it a "
                 "ready tensor, or Network(module, preprocess=Preprocess(size, mean, std))"
             )
-        if self._channels in (1, 3):
+        if self.channels in (1, 3):
             return self.preprocess(open_picture(source)).to(self._device, self._dtype)
-        if not _is_of_bands(source, self._channels):
+        if not _is_of_bands(source, self.channels):
             raise InvalidArgument(
-                f"{self.name} takes {self._channels} channels; give a uint8 array "
-                f"(height, width, {self._channels}), or a ready tensor"
+                f"{self.name} takes {self.channels} channels; give a uint8 array "
+                f"(height, width, {self.channels}), or a ready tensor"
             )
         return self.preprocess.bands(source).to(self._device, self._dtype)  # type: ignore[union-attr, arg-type]
 
@@ -341,13 +341,14 @@ class Network:
         if x is not None:
             shape = tuple(x.shape[1:])
         elif self.preprocess is not None:
-            shape = (self._channels, *self.preprocess.shape)
+            shape = (self.channels, *self.preprocess.shape)
         else:
             raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
         return torch.randn(2, *shape, generator=generator).to(self._device, self._dtype)
 
     @property
-    def _channels(self) -> int:
+    def channels(self) -> int:
+        """How many channels a picture has for the network; three unless its preprocessing tells."""
         return 3 if self.preprocess is None else self.preprocess.channels
 
     @property

@@ -83,7 +83,7 @@ def demo(output: str, quality: str, quiet: bool) -> None:
     "--network",
     default="demo",
     show_default=True,
-    help="demo, torchvision:NAME or timm:NAME.",
+    help="demo, torchvision:NAME or timm:NAME; NAME:FILE takes weights from a file.",
 )
 @click.option(
     "--layers",
@@ -233,12 +233,13 @@ def _explain_to(
     found = explained(interface, net, photo, quality=quality, progress=not quiet)
     found.save(target)
     if not quiet:
-        _summary(found, target, time.perf_counter() - start)
+        _summary(found, net, target, time.perf_counter() - start)
 
 
-def _summary(found: Explanation, target: Path, seconds: float) -> None:
-    for index, label, probability in found.predictions[:3]:
-        click.echo(f"{probability:6.1%}  {label} ({index})")
+def _summary(found: Explanation, net: Network, target: Path, seconds: float) -> None:
+    for prediction in found.predictions[:3]:
+        said = net.said(prediction, len(found.predictions))
+        click.echo(f"{said:>6}  {prediction.label} ({prediction.index})")
     click.echo(found.scene.answer)
     click.echo(f"{target}  ({seconds:.0f} s)")
 

@@ -186,6 +186,10 @@ class Network:
         head = self.head_of(len(logits))
         return answers.told(head, float(answers.scores(head, logits)[index]))
 
+    def said(self, prediction: Prediction, outputs: int) -> str:
+        """The number of a prediction as printed, of a network of so many outputs."""
+        return answers.told(self.head_of(outputs), prediction.probability)
+
     @property
     def reading(self) -> str:
         """How scores are taken from what the module returns, in words; empty where they are it."""

@@ -16,23 +16,37 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from captum_blocks.render import palette
 from captum_blocks.render.payload import payload
 from captum_blocks.render.pictures import photo_uri
-from captum_blocks.scene import Bars, Below, Beside, Layout, Overlay, Panel, Scene
+from captum_blocks.scene import Bars, Below, Beside, Layout, Matrix, Overlay, Panel, Scene
 
 TEMPLATES = ("page.html.j2", "article.html.j2")
 SCRIPTS = (
     "draw.js",
+    "pools.js",
+    "photographs.js",
     "stage.js",
     "marks.js",
     "bars.js",
     "cells.js",
     "sankey.js",
+    "matrix.js",
+    "multiples.js",
+    "histogram.js",
     "panels.js",
     "controls.js",
+    "enlarge.js",
     "copy.js",
     "gestures.js",
     "blocks.js",
 )
-STYLES = ("blocks.css", "cells.css", "sankey.css")
+STYLES = (
+    "blocks.css",
+    "controls.css",
+    "cells.css",
+    "sankey.css",
+    "matrix.css",
+    "multiples.css",
+    "histogram.css",
+)
 
 
 def page(scene: Scene) -> str:
@@ -75,7 +89,7 @@ def article_context(scene: Scene) -> dict[str, Any]:
         "views": [
             (number, panel)
             for number, panel in enumerate(scene.panels())
-            if isinstance(panel, Overlay) and panel.stage
+            if isinstance(panel, Overlay) and panel.on_stage
         ],
         "signed": _first_signed(scene),
     }
@@ -147,6 +161,6 @@ def _arranged(layout: Layout, numbers: Iterator[int]) -> dict[str, Any]:
 
 def _first_signed(scene: Scene) -> int | None:
     for number, panel in enumerate(scene.panels()):
-        if isinstance(panel, Bars) and panel.is_signed:
+        if isinstance(panel, (Bars, Matrix)) and panel.is_signed:
             return number
     return None

@@ -7,8 +7,21 @@ from typing import Any
 
 from captum_blocks.errors import WrongType
 from captum_blocks.render import flows, palette
-from captum_blocks.render.pictures import pack_field, sheets
-from captum_blocks.scene import Bars, Cells, Mark, Overlay, Panel, Sankey, Scene, Selection
+from captum_blocks.render.pictures import pack_field, photo_uri, sheets
+from captum_blocks.scene import (
+    Bars,
+    Cells,
+    Histogram,
+    Mark,
+    Matrix,
+    Multiples,
+    Overlay,
+    Panel,
+    Photo,
+    Sankey,
+    Scene,
+    Selection,
+)
 
 VERSION = 1
 DIGITS = 5
@@ -52,7 +65,8 @@ def payload(scene: Scene) -> dict[str, Any]:
     made, places = sheets(scene.sprites)
     return {
         "version": VERSION,
-        "seen": [float(edge) for edge in scene.photo.seen] if scene.photo else [0, 0, 1, 1],
+        "photos": [_pack_photo(photo, scene) for photo in scene.photos],
+        "pictured": scene.pictured,
         "panels": panels,
         "atoms": marks.atoms.items,
         "marks": marks.marks.items,
@@ -68,6 +82,7 @@ def payload(scene: Scene) -> dict[str, Any]:
             "supports": list(palette.rgb(palette.SUPPORTS)),
             "opposes": list(palette.rgb(palette.OPPOSES)),
             "presence": list(palette.rgb(palette.PRESENCE)),
+            "neutral": list(palette.rgb(palette.NEUTRAL)),
         },
     }
 
@@ -96,7 +111,39 @@ def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
 @pack_panel.register
 def _overlay(panel: Overlay, marks: Any) -> dict[str, Any]:
     frames = [list(frame) for frame in panel.frames]
-    return _common("overlay", panel) | {"stage": panel.stage, "frames": frames}
+    return _common("overlay", panel) | {
+        "stage": panel.on_stage,
+        "bare": panel.bare,
+        "frames": frames,
+    }
+
+
+@pack_panel.register
+def _multiples(panel: Multiples, marks: Any) -> dict[str, Any]:
+    drawn = [[mark for mark in frame if mark.field is not None] for frame in panel.frames]
+    frames = [[marks.place(mark) for mark in frame] for frame in drawn]
+    return _common("multiples", panel) | {"frames": frames}
+
+
+@pack_panel.register
+def _matrix(panel: Matrix, marks: Any) -> dict[str, Any]:
+    return _common("matrix", panel) | {
+        "columns": list(panel.columns),
+        "domain": [float(edge) for edge in panel.domain],
+        "signed": panel.is_signed,
+        "style": panel.style,
+        "frames": [[marks.place(mark) for mark in frame] for frame in panel.frames],
+    }
+
+
+@pack_panel.register
+def _histogram(panel: Histogram, marks: Any) -> dict[str, Any]:
+    return _common("histogram", panel) | {
+        "edges": [float(edge) for edge in panel.edges],
+        "columns": list(panel.columns),
+        "frames": [[list(counts) for counts in frame] for frame in panel.frames],
+        "counted": panel.counted,
+    }
 
 
 @pack_panel.register
@@ -148,8 +195,15 @@ def _common(kind: str, panel: Panel) -> dict[str, Any]:
     }
 
 
+def _pack_photo(photo: Photo, scene: Scene) -> dict[str, Any]:
+    # The first photograph stands in the page's own text.
+    src = None if photo is scene.photo else photo_uri(photo.pixels)
+    return {"name": photo.name, "seen": [float(edge) for edge in photo.seen], "src": src}
+
+
 def _pack_selection(selection: Selection) -> dict[str, Any]:
-    spatial = selection.grid is not None
+    # Places are pointed at; a list or a slider of places is one of names.
+    spatial = selection.grid is not None and selection.gesture in ("hover", "click")
     return {
         "name": selection.name,
         "gesture": selection.gesture,
@@ -157,7 +211,9 @@ def _pack_selection(selection: Selection) -> dict[str, Any]:
         # The cells of a grid are its rows in order: their keys need not be written out.
         "keys": None if spatial else list(selection.keys),
         "default": selection.default,
-        "grid": list(selection.grid) if selection.grid else None,
+        "labels": list(selection.labels),
+        "title": selection.title,
+        "grid": list(selection.grid) if spatial and selection.grid else None,
         "extent": [float(edge) for edge in selection.extent],
     }
 

@@ -99,6 +99,11 @@ class Overlay(Panel):
     stage: bool = False
     bare: bool = False
 
+    @property
+    def on_stage(self) -> bool:
+        """Whether it is a view of the one large photograph."""
+        return self.stage and not self.bare
+
 
 @dataclass(frozen=True)
 class Multiples(Panel):

@@ -438,6 +438,6 @@ def test_columns_change_with_the_number_of_groups(open_page, tmp_path):
     assert tab.locator(f"{LEFT} .label").all_inner_texts() == [mark.label for mark in few.left]
     assert tab.locator(".band").count() == len(few.flows)
     assert tab.locator(".flows").bounding_box()["height"] == height
-    assert tab.evaluate("document.activeElement.dataset.key") == few.left[1].key
+    assert tab.evaluate("document.activeElement.dataset.key") == many.left[1].key
     made = figure(replace(scene, selections=(replace(number, default=1),)))
     assert "group 1" not in [text.get_text() for text in made.axes[0].texts]

@@ -123,8 +123,12 @@ class Bars {
     }
   }
 
+  rephotograph() {
+    if (this.hasMaps) for (const mark of this.marks) mark.number = null;
+  }
+
   map(field) {
-    const canvas = drawMap(this.page.ground(MAP_WIDTH), this.page.field(field), this.page.data.palette);
+    const canvas = drawMap(this.page.photographs.ground(MAP_WIDTH), this.page.field(field), this.page.data.palette);
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${this.page.field(field).label} on the photograph`);
     return canvas;

@@ -1,13 +1,14 @@
 // The page's state: who is pointed at, what is pinned, which panels follow, what lies on the photo.
 // It knows kinds of panels and kinds of selections, never the name of an interface.
 
-class Page {
-  constructor(root, data, memory, closing) {
-    Object.assign(this, { root, data, memory, closing });
-    this.photo = root.querySelector("[data-stage] img");
+class Page extends Pools {
+  constructor(root, data, images, memory, closing) {
+    super(data);
+    Object.assign(this, { root, memory, closing });
     this.selections = new Map(data.selections.map((selection) => [selection.name, selection]));
     this.spatial = data.selections.filter((selection) => selection.grid);
-    this.unpacked = new Map();
+    this.pictured = this.selections.get(data.pictured) ?? null;
+    this.photographs = new Photographs(this, images);
     this.place = { over: null, pinned: null };
     this.atom = { over: null, pinned: null };
     this.chosen = { over: new Map(), pinned: new Map() };
@@ -22,6 +23,8 @@ class Page {
     this.stage = aside && new Stage(aside, this);
     this.controls = new Controls(this);
     this.panels = [...this.root.querySelectorAll("[data-panel]")].map((section) => this.build(section));
+    this.homes = new Map(this.spatial.map((selection) => [selection, selection.extent]));
+    this.photographs.show(0);
     this.gestures = new Gestures(this);
     this.gestures.listen();
     this.memory.listen(() => this.recall());
@@ -36,15 +39,35 @@ class Page {
     return { section, panel, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
   }
 
+  viewOf(section) {
+    return this.panels.find((entry) => entry.section === section).view;
+  }
+
   // State
 
+  get photo() {
+    return this.photographs.image;
+  }
+
   state(selection) {
-    if (selection.grid) {
-      const place = this.place.over || this.place.pinned;
-      return place ? cellAt(selection, place) : selection.default;
-    }
-    const { over, pinned } = this.chosen;
-    return over.get(selection.name) ?? pinned.get(selection.name) ?? selection.default;
+    if (!selection.grid) return this.chosen.over.get(selection.name) ?? this.settled(selection);
+    const previewed = selection.gesture === "hover" ? this.place.over : null;
+    return this.cellOf(selection, previewed || this.place.pinned);
+  }
+
+  // The state without what is only pointed at.
+  settled(selection) {
+    if (selection.grid) return this.cellOf(selection, this.place.pinned);
+    return this.chosen.pinned.get(selection.name) ?? selection.default;
+  }
+
+  cellOf(selection, place) {
+    return place ? cellAt(selection, place) : selection.default;
+  }
+
+  // The cell that is looked at, whether that changes the selection or not.
+  looked(selection) {
+    return this.cellOf(selection, this.place.over || this.place.pinned);
   }
 
   frameOf(panel) {
@@ -64,15 +87,6 @@ class Page {
     return name === null ? null : this.field(name);
   }
 
-  // The atom of a mark, as [key, label, sprite, field, hue, role].
-  atomAt(number) {
-    return this.data.atoms[this.data.marks[number][0]];
-  }
-
-  keyOf(atom) {
-    return atom === null ? null : this.data.atoms[atom][0];
-  }
-
   firstView() {
     const first = this.data.panels.findIndex((panel) => panel.kind === "overlay" && panel.stage);
     return first < 0 ? "photo" : String(first);
@@ -90,52 +104,13 @@ class Page {
     return this.spatial.reduce((best, next) => (best && sizeOf(best) >= sizeOf(next) ? best : next), null);
   }
 
-  // Every cell that is chosen now, to tell whether a move of the pointer changed anything.
+  // Every cell that is looked at, to tell whether a move of the pointer changed anything.
   cells() {
-    return this.spatial.map((selection) => this.state(selection)).join();
-  }
-
-  // Pools
-
-  field(name) {
-    if (!this.unpacked.has(name)) this.unpacked.set(name, unpackField(this.data.fields[name]));
-    return this.unpacked.get(name);
-  }
-
-  dress(node, sprite) {
-    const [sheet, cell] = this.data.sprites[sprite];
-    dressIcon(node, this.data.sheets[sheet], cell);
-  }
-
-  // One icon cut out of its sheet, into a box (left, top, width, height) of a drawing.
-  drawIcon(context, sprite, box) {
-    const [number, cell] = this.data.sprites[sprite];
-    const { image, width, height, columns, gutter } = this.data.sheets[number];
-    const left = (cell % columns) * (width + 2 * gutter) + gutter;
-    const top = Math.floor(cell / columns) * (height + 2 * gutter) + gutter;
-    context.drawImage(image, left, top, width, height, ...box);
-  }
-
-  // The same as a picture of its own.
-  iconPicture(sprite) {
-    const { width, height } = this.data.sheets[this.data.sprites[sprite][0]];
-    const canvas = make("canvas");
-    Object.assign(canvas, { width, height });
-    this.drawIcon(canvas.getContext("2d"), sprite, [0, 0, width, height]);
-    return canvas.toDataURL();
-  }
-
-  groupColour(hue) {
-    return this.data.palette.groups[hue % this.data.palette.groups.length];
-  }
-
-  ground(width) {
-    this.thumbnail ??= greyThumbnail(this.photo, width);
-    return this.thumbnail;
+    return this.spatial.map((selection) => this.looked(selection)).join();
   }
 
   // What a copy of a panel shows: for a view of the photograph, the photograph.
-  pictured(section) {
+  copied(section) {
     return section.classList.contains("stage-view") ? this.stage.aside : section;
   }
 
@@ -171,12 +146,18 @@ class Page {
 
   pointAtMark(mark) {
     this.atom.over = mark.atom;
-    this.overMark = mark;
+    this.overMark = { node: mark, atom: mark.atom, detail: mark.detail, label: mark.label };
     const selection = this.setBy(mark);
     if (selection && selection.gesture === "hover") {
       this.chosen.over.set(selection.name, this.stateOf(mark, selection));
     }
     this.update();
+  }
+
+  // What is told of the mark pointed at: as it reads now, where it still stands there.
+  overWords() {
+    const { node, atom, detail, label } = this.overMark;
+    return node.atom === atom ? node.detail || node.label : detail || label;
   }
 
   pointAtNothing() {
@@ -187,11 +168,17 @@ class Page {
 
   pinMark(mark) {
     const selection = this.setBy(mark);
-    const again = this.atom.pinned === mark.atom;
+    const again = this.isPinned(mark, selection);
     this.atom.pinned = again ? null : mark.atom;
     if (selection && again) this.chosen.pinned.delete(selection.name);
     else if (selection) this.chosen.pinned.set(selection.name, this.stateOf(mark, selection));
     this.update();
+  }
+
+  // Of a selection that several panels set, the mark of its state is pinned in all of them.
+  isPinned(mark, selection) {
+    if (selection) return this.chosen.pinned.get(selection.name) === this.stateOf(mark, selection);
+    return this.keyOf(this.atom.pinned) === this.keyOf(mark.atom);
   }
 
   choose(name, index) {
@@ -235,18 +222,55 @@ class Page {
   // Drawing
 
   update() {
+    this.turnPhotograph();
+    const focused = this.focused();
     for (const entry of this.panels) this.updatePanel(entry);
     this.stage?.update();
     for (const entry of this.panels) this.light(entry);
     this.controls.update();
     this.memory.write(this.pins(), this.selected());
+    this.refocus(focused);
   }
 
   updatePanel(entry) {
     const frame = this.frameOf(entry.panel);
-    if (frame !== entry.frame) entry.view.show(frame);
+    if (frame !== entry.frame) {
+      entry.view.show(frame);
+      this.gestures?.noteTurn(entry.section);
+    }
     entry.frame = frame;
     entry.view.follow?.();
+  }
+
+  // Another photograph below everything that lies on one; the chosen cell stays the same.
+  turnPhotograph() {
+    const index = this.pictured ? this.state(this.pictured) : 0;
+    if (index === this.photographs.index) return;
+    const { seen } = this.photographs;
+    this.photographs.show(index);
+    const moved = (place) => place && this.photographs.moved(place, seen);
+    this.place = { over: moved(this.place.over), pinned: moved(this.place.pinned) };
+    for (const [selection, extent] of this.homes) selection.extent = this.photographs.extentOn(extent);
+    this.stage.rephotograph();
+    for (const entry of this.panels) {
+      entry.view.rephotograph?.();
+      entry.frame = null;
+    }
+  }
+
+  focused() {
+    const mark = this.root.getRootNode().activeElement?.closest(".mark");
+    return mark ? { mark, key: mark.dataset.key, section: mark.closest("[data-panel]") } : null;
+  }
+
+  // Focus goes where the mark went that had it; where the mark is gone, its panel has it.
+  refocus(focused) {
+    if (!focused || (focused.mark.isConnected && focused.mark.dataset.key === focused.key)) return;
+    const marks = [...focused.section.querySelectorAll(".mark")];
+    const again = marks.find((mark) => mark.dataset.key === focused.key);
+    this.moving = true;
+    (again ?? focused.section).focus({ preventScroll: true });
+    this.moving = false;
   }
 
   // A mark pointed at lights every mark of its key, and dims the others of those panels.
@@ -296,12 +320,11 @@ class Page {
       const index = keys ? keys.indexOf(pins[`is.${name}`]) : -1;
       if (index >= 0) this.chosen.pinned.set(name, index);
     }
+    // The place is one of the photograph that was pinned with it.
+    const { pinned } = this.place;
+    this.turnPhotograph();
+    this.place.pinned = pinned;
     this.update();
-  }
-
-  atomOf(key) {
-    const known = this.data.atoms.map(([name], atom) => (name === key ? atom : -1)).filter((atom) => atom >= 0);
-    return known.find((atom) => this.data.atoms[atom][3] !== null) ?? known[0] ?? null;
   }
 }
 
@@ -309,25 +332,13 @@ function sizeOf({ grid, keys }) {
   return grid ? grid[0] * grid[1] : keys.length;
 }
 
-function urlOf(dataUri) {
-  const [head, body] = dataUri.split(",");
-  return URL.createObjectURL(new Blob([bytesOf(body)], { type: head.slice(5, head.indexOf(";")) }));
-}
-
-// Draws as soon as the photograph and the icons can be drawn from.
+// Draws as soon as the photographs and the icons can be drawn from.
 async function mountBlocks(root, data, memory, closing) {
-  const photo = root.querySelector("[data-stage] img");
-  await Promise.all([photo?.decode(), ...data.sheets.map(openSheet)]);
-  const page = new Page(root, data, memory, closing);
+  const first = root.querySelector("[data-stage] img");
+  const opened = data.photos.map(({ src }) => openPicture(src ?? first.src));
+  const [images] = await Promise.all([Promise.all(opened), ...data.sheets.map(openSheet)]);
+  const page = new Page(root, data, images, memory, closing);
   page.start();
   root.classList.add("ready");
   return page;
-}
-
-// Pictures are handed over as blobs, which many icons can share.
-async function openSheet(sheet) {
-  sheet.url = urlOf(sheet.src);
-  sheet.image = new Image();
-  sheet.image.src = sheet.url;
-  await sheet.image.decode();
 }

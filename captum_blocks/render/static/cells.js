@@ -8,7 +8,7 @@ const GHOST = "rgb(128 128 128 / 13%)";
 
 class Mosaic {
   constructor(body, panel, page) {
-    Object.assign(this, { panel, page, spot: this.spotOf(panel, page) });
+    Object.assign(this, { panel, page, extent: panel.extent, spot: this.spotOf(panel, page) });
     this.node = this.picture();
     this.cell = make("span", "cell");
     this.node.append(this.canvas(), this.cell);
@@ -24,40 +24,52 @@ class Mosaic {
   // Like a spatial selection, on the panel's own grid: a place picks a cell, else the default one.
   spotOf({ grid, extent, highlights, sets, frames, sizes }, page) {
     const followed = page.selections.get(highlights || sets);
-    const own = { grid, extent };
+    const own = { grid, extent, gesture: followed?.gesture ?? "hover" };
     if (followed?.grid) return { ...own, default: cellAt(own, middleOf(followed, followed.default)) };
     return { ...own, default: sizes[0].indexOf(Math.max(...sizes[0])) };
   }
 
   picture() {
     const node = make("div", "picture mosaic");
-    const { title, extent } = this.panel;
-    Object.assign(node, { tabIndex: 0, extent, spot: this.spot, teller: this });
+    const { title } = this.panel;
+    Object.assign(node, { tabIndex: 0, extent: this.extent, spot: this.spot, teller: this });
     node.setAttribute("role", "application");
-    node.setAttribute("aria-label", `${title}: point at a place, or move with the arrow keys`);
+    node.setAttribute("aria-label", `${title}: ${HOW_TO_POINT}`);
     node.style.aspectRatio = this.aspect();
     return node;
   }
 
   // Width over height of the part of the photograph that the grid covers.
   aspect() {
-    const { extent: [top, left, bottom, right], grid: [rows, columns] } = this.panel;
+    const [top, left, bottom, right] = this.extent;
     const { photo } = this.page;
-    if (!photo) return columns / rows;
+    if (!photo) return this.panel.grid[1] / this.panel.grid[0];
     return ((right - left) * photo.naturalWidth) / ((bottom - top) * photo.naturalHeight);
   }
 
   canvas() {
+    const canvas = make("canvas", "cells");
+    this.drawing = canvas.getContext("2d");
+    this.measure();
+    placeAt(canvas, WHOLE);
+    return canvas;
+  }
+
+  measure() {
     const [rows, columns] = this.panel.grid;
     const wide = Math.min(CELL_PIXELS, Math.floor(MOSAIC_PIXELS / columns));
     const high = Math.round((wide * columns) / (rows * this.aspect()));
-    const canvas = make("canvas", "cells");
-    Object.assign(canvas, { width: wide * columns, height: high * rows });
-    this.drawing = canvas.getContext("2d");
+    Object.assign(this.drawing.canvas, { width: wide * columns, height: high * rows });
     this.drawing.imageSmoothingQuality = "high";
     this.pitch = [wide, high];
-    placeAt(canvas, WHOLE);
-    return canvas;
+  }
+
+  // The same cells in the shape of another photograph.
+  rephotograph() {
+    this.extent = this.page.photographs.extentOn(this.panel.extent);
+    this.spot.extent = this.node.extent = this.extent;
+    this.node.style.aspectRatio = this.aspect();
+    this.measure();
   }
 
   button() {

@@ -1,66 +1,86 @@
-// Selections that are chosen from a list or slid, and the icon at twice its size.
+// Selections that are chosen from a list or slid, and what is said aloud when a state changes.
 
 class Controls {
   constructor(page) {
-    Object.assign(this, { page, made: new Map() });
+    Object.assign(this, { page, made: new Map(), announcer: page.root.querySelector(".announcer"), said: null });
   }
 
-  // One control a selection, above the first panel that follows it.
+  // One control a selection, above the first panel that follows it. Photographs have their own.
   add(body, panel) {
     for (const name of panel.follows) {
       const selection = this.page.selections.get(name);
       const make = { choose: chooser, slider }[selection.gesture];
-      if (!make || this.made.has(name)) continue;
-      const control = make(selection);
+      if (!make || this.made.has(name) || selection === this.page.pictured) continue;
+      const control = make(selection.title || name, this.labels(selection));
       control.input.addEventListener("input", () => this.page.choose(name, Number(control.input.value)));
       this.made.set(name, control);
       body.before(control.node);
     }
   }
 
+  labels(selection) {
+    return selection.keys.map((key, index) => this.labelOf(selection, index));
+  }
+
+  // A state in words: its own label, else that of the atom it is.
+  labelOf({ keys, labels }, index) {
+    if (labels.length) return labels[index];
+    const atom = this.page.atomOf(keys[index]);
+    return atom === null ? keys[index] : this.page.data.atoms[atom][1];
+  }
+
   update() {
-    for (const [name, { input, output }] of this.made) {
+    for (const [name, control] of this.made) {
       const selection = this.page.selections.get(name);
-      input.value = this.page.state(selection);
-      if (output) output.textContent = selection.keys[this.page.state(selection)];
+      control.show(this.page.state(selection), this.labelOf(selection, this.page.state(selection)));
     }
     for (const button of this.page.root.querySelectorAll("button[data-view]")) {
       button.setAttribute("aria-pressed", String(button.dataset.view === this.page.view));
     }
+    this.announce();
+  }
+
+  // Places are told by the readout of the photograph; the states of all else are told here.
+  announce() {
+    const told = this.page.data.selections.filter(({ grid }) => !grid);
+    const states = told.map((selection) => this.page.settled(selection));
+    const news = told.filter((selection, i) => this.said && this.said[i] !== states[i]);
+    this.said = states;
+    if (!news.length) return;
+    const words = news.map((selection) => `${selection.title || selection.atom}: ${this.labelOf(selection, this.page.settled(selection))}`);
+    this.announcer.textContent = words.join("; ");
   }
 }
 
-function chooser({ name, keys }) {
-  const [node, input] = [make("label", "control", name), make("select")];
-  keys.forEach((key, i) => {
-    const option = make("option", "", key);
+function chooser(title, labels) {
+  const [node, input, output] = controlled(title, make("select"));
+  labels.forEach((label, i) => {
+    const option = make("option", "", label);
     option.value = i;
     input.append(option);
   });
-  node.append(input);
-  return { node, input };
+  const show = (index, label) => {
+    input.value = index;
+    output.textContent = label;
+  };
+  return { node, input, show };
 }
 
-function slider({ name, keys }) {
-  const [node, input, output] = [make("label", "control", name), make("input"), make("output")];
-  Object.assign(input, { type: "range", min: 0, max: keys.length - 1, step: 1 });
-  node.append(input, output);
-  return { node, input, output };
+function slider(title, labels) {
+  const [node, input, output] = controlled(title, make("input"));
+  Object.assign(input, { type: "range", min: 0, max: labels.length - 1, step: 1 });
+  const show = (index, label) => {
+    input.value = index;
+    input.setAttribute("aria-valuetext", label);
+    output.textContent = label;
+  };
+  return { node, input, show };
 }
 
-function enlarge(page, mark) {
-  const [, , sprite] = page.data.atoms[mark.atom];
-  const [, , label, details] = page.data.sprites[sprite];
-  const dialog = page.root.querySelector("dialog");
-  const picture = make("div", "icon large");
-  page.dress(picture, sprite);
-  picture.setAttribute("role", "img");
-  picture.setAttribute("aria-label", label);
-  const told = make("dl");
-  for (const [term, text] of details) told.append(make("dt", "", term), make("dd", "", text));
-  const close = make("button", "close", "Close");
-  close.addEventListener("click", () => dialog.close());
-  dialog.replaceChildren(picture, make("h3", "", label), make("p", "caption", mark.detail), told, close);
-  dialog.onclick = (event) => event.target === dialog && dialog.close();
-  dialog.showModal();
+// The output tells the state: beside a slider, and on paper, where a list cannot be opened.
+function controlled(title, input) {
+  const [node, output] = [make("label", `control ${input.tagName.toLowerCase()}`), make("output")];
+  output.setAttribute("aria-live", "off");
+  node.append(make("span", "control-title", title), input, output);
+  return [node, input, output];
 }

@@ -4,6 +4,8 @@
 // The most opaque a cell gets, so that the photograph stays readable below it.
 const MOST_INK = 0.88;
 const WHOLE = [0, 0, 1, 1];
+// Pixels that a map without a photograph is at least wide.
+const LEAST_SHEET = 160;
 
 function make(tag, className = "", text = "") {
   const node = document.createElement(tag);
@@ -39,17 +41,19 @@ function unpackField(packed) {
 }
 
 // The colour of a field's positive values: its group's, its sign's, or that of presence.
-function colourOf(field, palette) {
+// On an empty sheet magnitudes have the one neutral colour, which on a photograph would be lost.
+function colourOf(field, palette, bare = false) {
   if (field.hue !== null) return palette.groups[field.hue % palette.groups.length];
-  return field.domain[0] < 0 ? palette.supports : palette.presence;
+  if (field.domain[0] < 0) return palette.supports;
+  return bare ? palette.neutral : palette.presence;
 }
 
 // A field's colour at a value, and how much of it is laid on the photograph: nothing at zero.
-function inkOf(field, palette) {
+function inkOf(field, palette, bare) {
   const [low, high] = field.domain;
   const reach = Math.max(Math.abs(low), Math.abs(high)) || 1;
   const start = Math.max(low, 0);
-  const positive = colourOf(field, palette);
+  const positive = colourOf(field, palette, bare);
   return (value) => {
     const weight = (Math.abs(value) - start) / (reach - start || 1);
     const colour = value < 0 && field.hue === null ? palette.opposes : positive;
@@ -63,8 +67,9 @@ function weightAt(field, place) {
 }
 
 // Fields of one grid mixed cell by cell: the strongest gives most of the colour and the opacity.
-function mixCells(fields, palette) {
-  const inks = fields.map((field) => inkOf(field, palette));
+function mixCells(fields, palette, bare) {
+  const inks = fields.map((field) => inkOf(field, palette, bare));
+  const most = bare ? 1 : MOST_INK;
   const pixels = new ImageData(fields[0].columns, fields[0].rows);
   for (let cell = 0; cell < fields[0].values.length; cell += 1) {
     const parts = inks.map((ink, i) => ink(fields[i].values[cell]));
@@ -74,7 +79,7 @@ function mixCells(fields, palette) {
       const mixed = parts.reduce((sum, part) => sum + part.weight ** 3 * part.colour[channel], 0);
       pixels.data[4 * cell + channel] = mixed / total;
     }
-    pixels.data[4 * cell + 3] = 255 * MOST_INK * strongest;
+    pixels.data[4 * cell + 3] = 255 * most * strongest;
   }
   const canvas = make("canvas", "cells");
   canvas.width = fields[0].columns;
@@ -84,14 +89,14 @@ function mixCells(fields, palette) {
 }
 
 // One canvas for each grid: fields that share grid and extent are mixed, others lie over them.
-function layersOf(fields, palette) {
+function layersOf(fields, palette, bare = false) {
   const grids = new Map();
   for (const field of fields) {
     const grid = `${field.rows} ${field.columns} ${field.extent}`;
     grids.set(grid, [...(grids.get(grid) || []), field]);
   }
   return [...grids.values()].map((group) => ({
-    canvas: mixCells(group, palette),
+    canvas: mixCells(group, palette, bare),
     extent: group[0].extent,
   }));
 }
@@ -131,6 +136,20 @@ function drawMap(ground, field, palette) {
     const [width, height] = [canvas.width * (right - left), canvas.height * (bottom - top)];
     context.drawImage(cells, canvas.width * left, canvas.height * top, width, height);
   }
+  return canvas;
+}
+
+// The same without a photograph, on white.
+function drawSheet(field, palette) {
+  const [{ canvas: cells }] = layersOf([field], palette, true);
+  const canvas = make("canvas", "map sheet");
+  canvas.width = cells.width * Math.ceil(LEAST_SHEET / cells.width);
+  canvas.height = Math.round((canvas.width * cells.height) / cells.width);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(cells, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 

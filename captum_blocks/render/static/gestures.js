@@ -8,6 +8,7 @@ const READING_STRIP = "-38% 0px -60% 0px";
 class Gestures {
   constructor(page) {
     Object.assign(this, { page, root: page.root, touch: false, previewed: null, previewedPlace: null });
+    Object.assign(this, { over: null, turned: false, spot: [] });
   }
 
   listen() {
@@ -16,7 +17,8 @@ class Gestures {
     root.addEventListener("pointerover", (event) => this.enter(event));
     root.addEventListener("pointerout", (event) => this.leave(event));
     root.addEventListener("focusin", (event) => this.focus(event));
-    root.addEventListener("focusout", (event) => event.target.matches(".mark") && this.page.pointAtNothing());
+    root.addEventListener("pointermove", (event) => this.turned && this.move(event));
+    root.addEventListener("focusout", (event) => this.blur(event));
     root.addEventListener("click", (event) => this.click(event));
     root.addEventListener("keydown", (event) => this.key(event));
     const { closing: signal } = this.page;
@@ -53,25 +55,53 @@ class Gestures {
   }
 
   enter(event) {
-    const mark = event.pointerType !== "touch" && event.target.closest?.(".mark");
-    if (mark && mark.atom !== this.page.atom.over) this.page.pointAtMark(mark);
+    if (event.pointerType === "touch" || this.isStill(event)) return;
+    const mark = event.target.closest?.(".mark") ?? null;
+    if (mark && (mark !== this.over || this.page.atom.over === null)) this.pointAt(mark, event);
+    else if (!mark && this.over && !this.over.isConnected) this.pointAt(null, event);
   }
 
   leave(event) {
     const mark = event.target.closest?.(".mark");
     if (!mark || event.pointerType === "touch" || mark.contains(event.relatedTarget)) return;
-    this.page.pointAtNothing();
+    if (!this.isStill(event)) this.pointAt(null, event);
+  }
+
+  pointAt(mark, { screenX, screenY }) {
+    Object.assign(this, { over: mark, turned: false, spot: [screenX, screenY] });
+    if (mark) this.page.pointAtMark(mark);
+    else this.page.pointAtNothing();
+  }
+
+  // A panel has changed below the pointer. What the browser says of that is no move of the reader.
+  noteTurn() {
+    this.turned = this.over !== null;
+  }
+
+  isStill({ screenX, screenY }) {
+    return this.turned && screenX === this.spot[0] && screenY === this.spot[1];
+  }
+
+  move(event) {
+    if (this.isStill(event)) return;
+    this.turned = false;
+    const mark = event.target.closest?.(".mark") ?? null;
+    if (mark !== this.over) this.pointAt(mark, event);
   }
 
   focus(event) {
     const mark = event.target.closest?.(".mark");
-    if (mark && !this.touch) this.page.pointAtMark(mark);
+    if (mark && !this.touch && !this.page.moving) this.page.pointAtMark(mark);
+  }
+
+  blur(event) {
+    if (event.target.matches(".mark") && !this.page.moving) this.page.pointAtNothing();
   }
 
   // A picture of a part of the photograph says which; one of cells also says whose, and tells them.
   sensePlaces(node) {
-    const [top, left, bottom, right] = node.extent ?? WHOLE;
     const placeOf = (event) => {
+      const [top, left, bottom, right] = node.extent ?? WHOLE;
       const box = node.getBoundingClientRect();
       const [down, along] = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
       return [top + down * (bottom - top), left + along * (right - left)];
@@ -87,7 +117,7 @@ class Gestures {
     const viewed = event.target.closest("[data-view]");
     const mark = event.target.closest(".mark");
     const copy = event.target.closest(".copy");
-    if (copy) copyPanel(this.page, this.page.pictured(copy.closest("[data-panel]")), copy);
+    if (copy) copyPanel(this.page, this.page.copied(copy.closest("[data-panel]")), copy);
     else if (viewed) this.page.showView(viewed.dataset.view, true);
     else if (event.target.closest(".smoother")) this.page.stage.smooth();
     else if (mark) this.clickMark(mark, event.target.closest(".icon"));
@@ -114,7 +144,7 @@ class Gestures {
 
   letGo() {
     if (this.root.querySelector("dialog[open]")) return;
-    this.root.querySelector(".mark:focus")?.closest("[data-panel]").focus();
+    this.root.querySelector(":is(.mark, .bin):focus")?.closest("[data-panel]").focus();
     this.page.letGo();
   }
 
@@ -123,8 +153,10 @@ class Gestures {
     const panel = event.target.closest("[data-panel]");
     let done = false;
     const picture = event.target.closest("[data-stage], .mosaic");
+    const bin = event.target.closest(".bin");
     if (picture) done = this.keyOnPicture(event.key, picture);
     else if (mark) done = this.keyOnMark(event.key, mark);
+    else if (bin) done = STEPS[event.key] && this.step(panel, bin, STEPS[event.key]);
     else if (panel === event.target && event.key === "ArrowDown") done = this.step(panel, null, 0);
     if (done) event.preventDefault();
   }
@@ -141,15 +173,23 @@ class Gestures {
   }
 
   keyOnMark(key, mark) {
-    if (STEPS[key]) return this.step(mark.closest("[data-panel]"), mark, STEPS[key]);
+    if (STEPS[key]) return this.stepFrom(mark, key);
     if (key === "Enter") this.page.pinMark(mark);
     else if (key === " " && mark.querySelector(".icon")) enlarge(this.page, mark);
     else return false;
     return true;
   }
 
+  // A panel of rows and columns knows the neighbour; elsewhere it is the next in reading order.
+  stepFrom(mark, key) {
+    const section = mark.closest("[data-panel]");
+    const neighbour = this.page.viewOf(section).next?.(mark, key);
+    neighbour?.focus();
+    return neighbour ? true : this.step(section, mark, STEPS[key]);
+  }
+
   step(section, mark, by) {
-    const marks = [...section.querySelectorAll(".mark")];
+    const marks = [...section.querySelectorAll(".mark, .bin")];
     const next = marks[mark ? marks.indexOf(mark) + by : 0];
     next?.focus();
     return Boolean(next);

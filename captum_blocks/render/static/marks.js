@@ -11,6 +11,13 @@ function identify(node, number, page) {
   node.title = page.stage ? label : detail || label;
 }
 
+// Tells the number pointed at where the eye is; aloud only where no readout does it.
+function hereLine(page) {
+  const line = make("p", "here");
+  if (!page.stage) line.setAttribute("aria-live", "polite");
+  return line;
+}
+
 function iconNode(page, sprite, label) {
   const node = make("button", "icon");
   Object.assign(node, { type: "button", tabIndex: -1 });

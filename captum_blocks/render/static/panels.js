@@ -4,26 +4,37 @@
 class PhotoOverlay {
   constructor(body, panel, page) {
     Object.assign(this, { panel, page });
-    this.picture = new Picture(this.ground(), page);
+    this.bare = panel.bare || !page.photo;
+    this.picture = new Picture(this.bare ? this.sheet() : this.ground(), page);
     this.spot = page.selections.get(panel.sets || panel.highlights) || null;
-    this.legend = new Legend(make("div", "legend"), page);
+    this.legend = new Legend(make("div", "legend"), page, this.bare);
     body.append(this.picture.node, this.legend.node);
   }
 
-  // The photograph again, or an empty sheet of the field's shape where the page has none.
   ground() {
     const node = make("div", "picture");
-    if (this.page.photo) node.append(this.page.photo.cloneNode());
-    else {
-      const { rows, columns } = this.page.field(this.panel.frames[0][0]);
-      node.classList.add("blank");
-      node.style.aspectRatio = `${columns} / ${rows}`;
-    }
+    const photo = node.appendChild(this.page.photo.cloneNode());
+    Object.assign(photo, { alt: this.page.photographs.name, draggable: false });
     return node;
+  }
+
+  // An empty sheet of the grid's shape, which stands for the part of the photograph below the grid.
+  sheet() {
+    const node = make("div", "picture blank");
+    const { rows, columns } = this.page.field(this.panel.frames.flat()[0]);
+    node.style.aspectRatio = `${columns} / ${rows}`;
+    node.setAttribute("role", "img");
+    node.setAttribute("aria-label", this.panel.title);
+    return node;
+  }
+
+  rephotograph() {
+    this.picture.rephotograph();
   }
 
   show(frame) {
     const fields = this.panel.frames[frame].map((name) => this.page.field(name));
+    if (this.bare && fields.length) this.picture.node.extent = fields[0].extent;
     this.picture.show(fields);
     this.legend.show(fields);
   }
@@ -60,6 +71,9 @@ class StageView {
 const PANEL_KINDS = {
   bars: (...given) => new Bars(...given),
   cells: (...given) => new Mosaic(...given),
+  matrix: (...given) => new Matrix(...given),
+  multiples: (...given) => new Multiples(...given),
+  histogram: (...given) => new Histogram(...given),
   sankey: (...given) => new Flows(...given),
   overlay: (body, panel, page) => new (panel.stage && page.photo ? StageView : PhotoOverlay)(body, panel, page),
 };

@@ -1,35 +1,62 @@
 // A photograph with cells over it, and the one of them that stays in view.
 
+const HOW_TO_POINT = "point at a place, or move with the arrow keys";
+
 class Picture {
   constructor(node, page) {
-    Object.assign(this, { node, page, layers: [] });
-    if (page.photo && page.data.seen.join() !== "0,0,1,1") this.frame(page.data.seen);
+    Object.assign(this, { node, page, layers: [], photo: node.querySelector("img") });
+    if (this.photo) this.frame();
   }
 
   // The part of the photograph that the network saw, where it did not see all of it.
-  frame(seen) {
-    const frame = make("span", "seen");
-    placeAt(frame, seen);
-    this.node.append(frame);
+  frame() {
+    this.seen?.remove();
+    const { seen } = this.page.photographs;
+    if (seen.join() === WHOLE.join()) return;
+    this.seen = make("span", "seen");
+    placeAt(this.seen, seen);
+    this.node.append(this.seen);
+  }
+
+  rephotograph() {
+    if (!this.photo) return;
+    const { image, name } = this.page.photographs;
+    Object.assign(this.photo, { src: image.src, alt: name });
+    this.frame();
   }
 
   show(fields) {
     this.layers.forEach((layer) => layer.remove());
-    this.layers = layersOf(fields, this.page.data.palette).map(({ canvas, extent }) => {
-      placeAt(canvas, extent);
+    this.layers = layersOf(fields, this.page.data.palette, !this.photo).map(({ canvas, extent }) => {
+      placeAt(canvas, this.within(extent));
       return canvas;
     });
     this.node.append(...this.layers);
     this.node.classList.toggle("covered", fields.length > 0);
   }
 
-  // The cell that this spatial selection is in.
+  // The cell that this spatial selection is in, and the one pointed at where that is another.
   outline(selection) {
     this.cell?.remove();
+    this.hint?.remove();
     if (!selection) return;
-    this.cell = make("span", "cell");
-    placeAt(this.cell, cellBox(selection, this.page.state(selection)));
-    this.node.append(this.cell);
+    const [chosen, looked] = [this.page.state(selection), this.page.looked(selection)];
+    this.cell = this.outlined("cell", selection, chosen);
+    if (looked !== chosen) this.hint = this.outlined("cell hint", selection, looked);
+  }
+
+  outlined(name, selection, index) {
+    const cell = make("span", name);
+    placeAt(cell, cellBox({ grid: selection.grid, extent: this.within(selection.extent) }, index));
+    this.node.append(cell);
+    return cell;
+  }
+
+  // A sheet that shows a part of the photograph says which; places are given on the whole of it.
+  within([top, left, bottom, right]) {
+    const [above, before, below, after] = this.node.extent ?? WHOLE;
+    const [high, wide] = [below - above, after - before];
+    return [(top - above) / high, (left - before) / wide, (bottom - above) / high, (right - before) / wide];
   }
 }
 
@@ -58,8 +85,8 @@ function valueAt(field, place) {
 
 // What the colours over a photograph mean: the scale of one field, or the names of several.
 class Legend {
-  constructor(node, page) {
-    Object.assign(this, { node, page });
+  constructor(node, page, bare = false) {
+    Object.assign(this, { node, page, bare });
   }
 
   show(fields) {
@@ -70,22 +97,31 @@ class Legend {
   entry(field) {
     const entry = make("span", "entry");
     const swatch = make("span", "swatch");
-    swatch.style.background = `rgb(${colourOf(field, this.page.data.palette)})`;
+    swatch.style.background = `rgb(${colourOf(field, this.page.data.palette, this.bare)})`;
     entry.append(swatch, make("span", "", field.label));
     return entry;
   }
 
   ramp(field) {
+    return [make("span", "field-label", field.label), this.scale(field)];
+  }
+
+  // The same in words, where colours tell groups and not signs.
+  range({ domain: [low, high], unit }) {
+    return `${formatNumber(low, low < 0)} to ${formatNumber(high, low < 0)} ${unit}`.trim();
+  }
+
+  scale(field) {
     const [low, high] = field.domain;
     const signed = low < 0;
     const ramp = make("span", "ramp");
     const start = signed ? `rgb(${this.page.data.palette.opposes}), ` : "";
-    const colour = colourOf(field, this.page.data.palette);
+    const colour = colourOf(field, this.page.data.palette, this.bare);
     ramp.style.backgroundImage = `linear-gradient(to right, ${start}transparent, rgb(${colour}))`;
     const scale = make("span", "ramp-scale");
     scale.append(make("span", "", formatNumber(low, signed)), ramp);
     scale.append(make("span", "", formatNumber(high, signed)), make("span", "unit", field.unit));
-    return [make("span", "field-label", field.label), scale];
+    return scale;
   }
 }
 
@@ -122,6 +158,12 @@ class Stage {
     this.read(fields);
   }
 
+  rephotograph() {
+    this.picture.rephotograph();
+    this.picture.node.setAttribute("aria-label", `${this.page.photographs.name}: ${HOW_TO_POINT}`);
+    this.shown = null;
+  }
+
   smooth() {
     const smooth = this.page.root.classList.toggle("smooth");
     this.aside.querySelector(".smoother").setAttribute("aria-pressed", String(smooth));
@@ -129,15 +171,15 @@ class Stage {
 
   read(fields) {
     const spot = this.page.spot();
-    const { atom, overMark, teller } = this.page;
-    const told = atom.over !== null ? overMark.detail || overMark.label : teller?.tell();
+    const { atom, teller } = this.page;
+    const told = atom.over !== null ? this.page.overWords() : teller?.tell();
     if (told) this.readout.textContent = told;
     else this.readout.textContent = spot ? this.tellCell(spot, fields) : "";
   }
 
   tellCell(spot, fields) {
     const [rows, columns] = spot.grid;
-    const index = this.page.state(spot);
+    const index = this.page.looked(spot);
     const [row, column] = [Math.floor(index / columns) + 1, (index % columns) + 1];
     const where = `row ${row}, column ${column} of ${rows} × ${columns}`;
     return fields.length ? `${where} · ${this.strongestAt(fields, middleOf(spot, index))}` : where;

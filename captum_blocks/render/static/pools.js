@@ -1,0 +1,75 @@
+// What many marks share and name: atoms, icons and fields, unpacked when they are first drawn.
+
+class Pools {
+  constructor(data) {
+    Object.assign(this, { data, unpacked: new Map(), atoms: new Map() });
+    data.atoms.forEach(([key, , , field], atom) => {
+      const known = this.atoms.get(key);
+      if (known === undefined || (data.atoms[known][3] === null && field !== null)) this.atoms.set(key, atom);
+    });
+  }
+
+  // The atom of a mark, as [key, label, sprite, field, hue, role].
+  atomAt(number) {
+    return this.data.atoms[this.data.marks[number][0]];
+  }
+
+  keyOf(atom) {
+    return atom === null ? null : this.data.atoms[atom][0];
+  }
+
+  // The atom of that key, one that has a map where there is one.
+  atomOf(key) {
+    return this.atoms.get(key) ?? null;
+  }
+
+  field(name) {
+    if (!this.unpacked.has(name)) this.unpacked.set(name, unpackField(this.data.fields[name]));
+    return this.unpacked.get(name);
+  }
+
+  dress(node, sprite) {
+    const [sheet, cell] = this.data.sprites[sprite];
+    dressIcon(node, this.data.sheets[sheet], cell);
+  }
+
+  // One icon cut out of its sheet, into a box (left, top, width, height) of a drawing.
+  drawIcon(context, sprite, box) {
+    const [number, cell] = this.data.sprites[sprite];
+    const { image, width, height, columns, gutter } = this.data.sheets[number];
+    const left = (cell % columns) * (width + 2 * gutter) + gutter;
+    const top = Math.floor(cell / columns) * (height + 2 * gutter) + gutter;
+    context.drawImage(image, left, top, width, height, ...box);
+  }
+
+  // The same as a picture of its own.
+  iconPicture(sprite) {
+    const { width, height } = this.data.sheets[this.data.sprites[sprite][0]];
+    const canvas = make("canvas");
+    Object.assign(canvas, { width, height });
+    this.drawIcon(canvas.getContext("2d"), sprite, [0, 0, width, height]);
+    return canvas.toDataURL();
+  }
+
+  groupColour(hue) {
+    return this.data.palette.groups[hue % this.data.palette.groups.length];
+  }
+}
+
+function urlOf(dataUri) {
+  const [head, body] = dataUri.split(",");
+  return URL.createObjectURL(new Blob([bytesOf(body)], { type: head.slice(5, head.indexOf(";")) }));
+}
+
+// Pictures are handed over as blobs, which many icons can share.
+async function openPicture(src) {
+  const image = new Image();
+  image.src = urlOf(src);
+  await image.decode();
+  return image;
+}
+
+async function openSheet(sheet) {
+  sheet.image = await openPicture(sheet.src);
+  sheet.url = sheet.image.src;
+}

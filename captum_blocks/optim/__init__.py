@@ -9,7 +9,7 @@ from captum_blocks.optim.comparisons import Alignment, ChannelInterpolation, Div
 from captum_blocks.optim.filters import Blur, CollapseAlpha, ColourShift, Foreign, Noise
 from captum_blocks.optim.grids import Cppn, LaplacianPyramid, Pixel
 from captum_blocks.optim.images import Parameterization, fit_colour
-from captum_blocks.optim.mosaics import Directions, Mosaic
+from captum_blocks.optim.mosaics import Mosaic
 from captum_blocks.optim.objectives import Objective, objective
 from captum_blocks.optim.penalties import L1, L2, Blurring, Boundary, Opacity, TotalVariation
 from captum_blocks.optim.spectra import Fourier, Maco, Shared, fit_spectrum
@@ -18,6 +18,7 @@ from captum_blocks.optim.units import (
     Channel,
     ClassLogit,
     Direction,
+    Directions,
     Group,
     Neuron,
     NeuronDirection,

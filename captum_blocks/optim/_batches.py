@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -36,6 +38,20 @@ class Batch:
     def generators(self, of_run: Generators) -> Generators:
         """Those of its own images."""
         return [of_run[row] for row in self.rows]
+
+    @cached_property
+    def merged(self) -> Batch:
+        """The same images, with neighbours of one kind scored at once where that is possible."""
+        objectives: list[Objective] = []
+        sizes: list[int] = []
+        pairs = zip(self.objectives, self.sizes, strict=True)
+        for (kind, size), group in groupby(pairs, lambda pair: (type(pair[0]), pair[1])):
+            members = [objective for objective, _ in group]
+            single = len(members) > 1 and size == 1
+            together = kind.together(members) if single else None
+            objectives += [together] if together else members
+            sizes += [len(members)] if together else [size] * len(members)
+        return Batch(objectives, sizes, self.rows)
 
     def only(self, which: Tensor) -> tuple[Batch, list[int]]:
         """The part with all objectives that have one of these images.

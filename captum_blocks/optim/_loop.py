@@ -129,10 +129,10 @@ class Run:
 
     def _step(self, step: int) -> Tensor:
         pixels = self._image.pixels()
-        scores, gradient = self._differentiate_all(pixels.detach(), step)
-        self._guard(scores, gradient, step)
+        scores, gradient, weight = self._differentiate_all(pixels.detach(), step)
+        self._guard(scores, weight, step)
         self._keeper.see(scores, pixels.detach())
-        self._importance += gradient.abs().sum(1)
+        self._importance += weight
         if self._recipe.normalize_gradient:
             norm = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
             gradient = gradient / norm[:, None, None, None]
@@ -144,36 +144,38 @@ class Run:
         self._history.append(scores)
         return scores
 
-    def _differentiate_all(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Scores (n,) and the gradient of each image's score, one batch after the other."""
+    def _differentiate_all(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores (n,), the gradient of each image's score, and its ``_weight``, batch by batch."""
         found = [
             self._differentiate_or_rescue(batch, batch.of(pixels), step) for batch in self._batches
         ]
         if len(found) == 1:
-            return found[0][0].cpu(), found[0][1]
-        return torch.cat([s for s, _ in found]).cpu(), torch.cat([g for _, g in found])
+            scores, gradient, weight = found[0]
+            return scores.cpu(), gradient, weight
+        scores, gradient, weight = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return scores.cpu(), gradient, weight
 
     def _differentiate_or_rescue(
         self, batch: Batch, pixels: Tensor, step: int
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The gradient, let through shut rectifiers for images that would get none at the start."""
-        if step >= RESCUE_STEPS:
-            return self._differentiate(batch, pixels, step)
         generators = batch.generators(self._generators)
-        states = [generator.get_state() for generator in generators]
-        scores, gradient = self._differentiate(batch, pixels, step)
-        blocked = gradient.flatten(1).eq(0).all(1).cpu()
+        early = step < RESCUE_STEPS
+        states = [generator.get_state() for generator in generators] if early else []
+        scores, gradient = self._differentiate(batch.merged, pixels, step)
+        weight = _weight(gradient)
+        blocked = weight.flatten(1).amax(1).eq(0).cpu() if early else torch.zeros(1)
         if not blocked.any():
-            return scores, gradient
+            return scores, gradient, weight
         part, rows = batch.only(blocked)
         for row in rows:  # the same draws once more
             generators[row].set_state(states[row])
         with redirected_rectifiers():
-            _, redirected = self._differentiate(part, pixels.detach()[rows], step)
+            _, redirected = self._differentiate(part.merged, pixels.detach()[rows], step)
         shut = blocked[rows].to(gradient.device)[:, None, None, None]
         gradient = gradient.clone()
         gradient[rows] = torch.where(shut, redirected, gradient[rows])
-        return scores, gradient
+        return scores, gradient, _weight(gradient)
 
     def _differentiate(self, batch: Batch, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         pixels.requires_grad_()
@@ -206,7 +208,7 @@ class Run:
             seen = apply(self._collapse, seen, generators)
         own = seen if reference is None else seen[:, : pixels.shape[1]]
         maps = self._trunk(own, lifted=progress is not None)
-        parts = {name: output.split(batch.sizes) for name, output in maps.items()}
+        parts = {name: _parts(output, batch.sizes) for name, output in maps.items()}
         beside = self._beside(seen[:, pixels.shape[1] :], batch) if reference is not None else {}
         images = pixels.split(batch.sizes)
         balances = self._balances(batch)
@@ -243,8 +245,8 @@ class Run:
         ratio = lengths[0] / lengths[1].clamp_min(1e-12)
         self._balance[batch.rows] = torch.where(lengths[1] > 0, ratio, 1.0)
 
-    def _guard(self, scores: Tensor, gradient: Tensor, step: int) -> None:
-        bad = ~scores.isfinite() | ~gradient.flatten(1).isfinite().all(1).cpu()
+    def _guard(self, scores: Tensor, weight: Tensor, step: int) -> None:
+        bad = ~scores.isfinite() | ~weight.sum((1, 2)).isfinite().cpu()
         if bad.any():
             index = int(bad.nonzero()[0])
             raise Diverged(
@@ -267,8 +269,9 @@ class Run:
         scores = []
         with torch.no_grad():
             for batch in self._batches:
-                views = self._views(batch, batch.of(pixels), None)
-                scores += [o.score(v) for o, v in zip(batch.objectives, views, strict=True)]
+                together = batch.merged
+                views = self._views(together, together.of(pixels), None)
+                scores += [o.score(v) for o, v in zip(together.objectives, views, strict=True)]
         return torch.cat(scores).cpu()
 
     def _result(self, interrupted: bool) -> Visualization:
@@ -299,6 +302,17 @@ class Run:
 def _generator(seed: int, copy: int) -> torch.Generator:
     # Distances between seeds are large, so that seed 0 copy 1 is not seed 1 copy 0.
     return torch.Generator().manual_seed((seed * 1_000_003 + copy) % 2**63)
+
+
+def _weight(gradient: Tensor) -> Tensor:
+    """How much each pixel matters, (n, y, x): the sum of |gradient| over channels."""
+    weight: Tensor = torch.linalg.vector_norm(gradient, 1, dim=1)
+    return weight
+
+
+def _parts(maps: Tensor, sizes: list[int]) -> Sequence[Tensor]:
+    # Splitting copies all gradients on the way back, even into one part.
+    return [maps] if len(sizes) == 1 else maps.split(sizes)
 
 
 def _compares(objectives: Iterator[Objective] | Sequence[Objective]) -> bool:

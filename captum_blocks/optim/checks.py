@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, WrongType
-from captum_blocks.optim.objectives import Objective, Shape
+from captum_blocks.optim.objectives import Objective, Shape, Stored, stored
 
 
 def of(layer: str | None) -> str:
@@ -45,6 +45,15 @@ def set_vector(objective: Objective) -> None:
     if not any(vector):
         raise InvalidArgument(f"{type(objective).__name__}: the vector is zero and points nowhere")
     object.__setattr__(objective, "vector", vector)
+
+
+def set_rows(owner: object, name: str, what: str) -> None:
+    """Store a field of rows as frozen data."""
+    given = getattr(owner, name)
+    rows = given if isinstance(given, Stored) else stored(given)
+    if len(rows.shape) != 2 or 0 in rows.shape:
+        raise InvalidArgument(f"{type(owner).__name__}: {name} of shape {rows.shape}; give {what}")
+    object.__setattr__(owner, name, rows)
 
 
 def check_index(what: str, index: int, shapes: Mapping[str, Shape], layer: str, axis: int) -> None:

@@ -121,10 +121,13 @@ def to_colours(planes: Tensor, canvas: Canvas, matrix: Tensor | None) -> Tensor:
     """Unbounded planes (n, plane, y, x) -> colours, and alpha, in [0, 1]."""
     if matrix is None:
         return planes.sigmoid()
-    colours = torch.einsum("dc,nchw->ndhw", matrix.to(planes), planes[:, : canvas.channels])
+    # Not einsum, which would bring the batch behind the channels and copy all planes.
+    flat = planes[:, : canvas.channels].flatten(2)
+    colours: Tensor = (matrix.to(planes) @ flat).unflatten(2, planes.shape[2:])
     if canvas.alpha:
         colours = torch.cat([colours, planes[:, canvas.channels :]], 1)
-    return colours.sigmoid()
+    made: Tensor = colours.sigmoid()
+    return made
 
 
 def colour_matrix(colour: Literal["imagenet"] | Matrix | None, channels: int) -> Tensor | None:

@@ -7,7 +7,6 @@ and need far fewer steps than pictures that each start alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,62 +15,17 @@ from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.optim._loop import Callback, Visualization
-from captum_blocks.optim.objectives import Objective, Seen, Shape, Stored, stored
+from captum_blocks.optim.checks import set_rows
+from captum_blocks.optim.objectives import Objective, Stored, stored
 from captum_blocks.optim.spectra import Shared
 from captum_blocks.optim.transforms import GREY, Jitter, Pad, Rotate, Scale
-from captum_blocks.optim.units import along
+from captum_blocks.optim.units import Directions
 from captum_blocks.optim.visualizer import FeatureVisualizer
 
 CROP = 2
 CHUNK = 28
 # A small picture has no room for the shifts that one of 224 pixels is made with.
 GENTLE = (Pad(-CROP), Jitter(4), Scale(0.95, 1.05), Rotate(5))
-Weights = Tensor | Iterable[Iterable[float]] | Stored
-
-
-@dataclass(frozen=True)
-class Directions(Objective):
-    """``Direction`` for a batch: image i is to point in direction i.
-
-    Attributes:
-        vectors: (n, channel).
-        power: weight of the cosine.
-        layer: another layer than the visualizer's, by name.
-
-    >>> Directions(torch.eye(3)).n_images
-    3
-    """
-
-    vectors: Stored
-    power: float = 1.0
-    layer: str | None = None
-
-    def __post_init__(self) -> None:
-        _set_matrix(self, "vectors", "one direction per image, (n, channel)")
-
-    @property
-    def label(self) -> str:
-        """``directions`` and how many."""
-        return f"{self.vectors.shape[0]} directions"
-
-    @property
-    def n_images(self) -> int:
-        """One image per direction."""
-        return self.vectors.shape[0]
-
-    def check(self, shapes: Mapping[str, Shape], default: str) -> None:
-        """Refuse directions of another length than the layer has channels."""
-        layer = self.layer or default
-        if self.vectors.shape[1] != shapes[layer][0]:
-            raise InvalidArgument(
-                f"directions of {self.vectors.shape[1]} numbers for layer {layer!r}, "
-                f"which has {shapes[layer][0]} channels"
-            )
-
-    def score(self, seen: Seen) -> Tensor:
-        """Mean over positions, (n,)."""
-        maps = seen.at(self.layer)
-        return along(maps, self.vectors.like(maps), self.power).mean((1, 2))
 
 
 @dataclass(frozen=True)
@@ -109,10 +63,10 @@ class Mosaic:
     channels: int = 3
 
     def __post_init__(self) -> None:
-        _set_matrix(self, "vectors", "activation vectors, (cell, channel)")
+        set_rows(self, "vectors", "activation vectors, (cell, channel)")
         if self.groups is None:
             return
-        _set_matrix(self, "groups", "weights of groups, (cell, group)")
+        set_rows(self, "groups", "weights of groups, (cell, group)")
         assert self.groups is not None
         if self.groups.shape[0] != self.vectors.shape[0]:
             raise InvalidArgument(
@@ -189,12 +143,3 @@ class Mosaic:
         return replace(
             shown, images=images, history=history, scores=scores, labels=labels, importance=None
         )
-
-
-def _set_matrix(owner: Objective | Mosaic, name: str, what: str) -> None:
-    """Store a field of rows as frozen data."""
-    given = getattr(owner, name)
-    rows = given if isinstance(given, Stored) else stored(given)
-    if len(rows.shape) != 2 or 0 in rows.shape:
-        raise InvalidArgument(f"{type(owner).__name__}: {name} of shape {rows.shape}; give {what}")
-    object.__setattr__(owner, name, rows)

@@ -36,14 +36,12 @@ class Fourier(Parameterization):
         self, canvas: Canvas, generators: Sequence[torch.Generator], planes: Tensor | None
     ) -> tuple[list[Tensor], Paint]:
         """One spectrum per image, (n, plane, row, column, 2)."""
-        scale = frequency_scale(canvas.height, canvas.width, self.decay).to(canvas.device)[
-            ..., None
-        ]
+        scale = _spectrum_scale(canvas, self.decay)
         if planes is None:
             shape = (canvas.planes, *scale.shape[:2], 2)
             spectrum = (normal(shape, generators) * self.deviation).to(canvas.device)
         else:
-            spectrum = torch.view_as_real(torch.fft.rfft2(planes * 4, norm="ortho")) / scale
+            spectrum = torch.view_as_real(torch.fft.rfft2(planes, norm="ortho")) / scale
         spectrum.requires_grad_()
         return [spectrum], lambda: spectrum_planes(spectrum * scale, canvas)
 
@@ -91,9 +89,7 @@ class Shared(Parameterization):
         (spectrum,), _ = own.sketch(canvas, generators, None)
         seeds = [torch.Generator().manual_seed(j) for j in range(mix.shape[1])]
         (common,), _ = own.sketch(canvas, seeds, None)
-        scale = frequency_scale(canvas.height, canvas.width, self.decay).to(canvas.device)[
-            ..., None
-        ]
+        scale = _spectrum_scale(canvas, self.decay)
         mix = mix.to(canvas.device)
 
         def paint() -> Tensor:
@@ -186,8 +182,14 @@ def fit_spectrum(images: Tensor, size: int | tuple[int, int]) -> Stored:
 def spectrum_planes(spectrum: Tensor, canvas: Canvas) -> Tensor:
     """(n, plane, row, column, 2) -> planes (n, plane, y, x)."""
     size = (canvas.height, canvas.width)
-    made: Tensor = torch.fft.irfft2(torch.view_as_complex(spectrum), s=size, norm="ortho") / 4
+    made: Tensor = torch.fft.irfft2(torch.view_as_complex(spectrum), s=size, norm="ortho")
     return made
+
+
+def _spectrum_scale(canvas: Canvas, decay: float) -> Tensor:
+    """What Fourier parameters are multiplied with, (height, width // 2 + 1, 1)."""
+    scale = frequency_scale(canvas.height, canvas.width, decay) / 4
+    return scale.to(canvas.device)[..., None]
 
 
 def frequency_scale(height: int, width: int, decay: float) -> Tensor:

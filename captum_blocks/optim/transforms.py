@@ -207,7 +207,7 @@ def warp(transforms: Sequence[Geometric], images: Tensor, generators: Generators
     grid = F.affine_grid(
         theta.to(images), [n, channels, out_height, out_width], align_corners=False
     )
-    return F.grid_sample(images - GREY, grid, align_corners=False) + GREY
+    return F.grid_sample(images - GREY, grid, align_corners=False).add_(GREY)
 
 
 def apply(transforms: Sequence[Transform], images: Tensor, generators: Generators) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.optim.checks import (
     check_index,
     check_place,
@@ -15,9 +16,10 @@ from captum_blocks.optim.checks import (
     of,
     place,
     set_integer,
+    set_rows,
     set_vector,
 )
-from captum_blocks.optim.objectives import Objective, Seen, Shape
+from captum_blocks.optim.objectives import Objective, Seen, Shape, Stored, stored
 from captum_blocks.optim.trunk import OUTPUT
 
 
@@ -51,6 +53,36 @@ class Channel(Objective):
     def score(self, seen: Seen) -> Tensor:
         """Mean over y and x, (n,)."""
         return seen.at(self.layer)[:, self.channel].mean((1, 2))
+
+    @classmethod
+    def together(cls, objectives: Sequence[Channel]) -> Objective | None:
+        """All at once where they are of one layer."""
+        layers = {one.layer for one in objectives}
+        if len(layers) > 1:
+            return None
+        return Channels(tuple(one.channel for one in objectives), *layers)
+
+
+@dataclass(frozen=True)
+class Channels(Objective):
+    """``Channel`` for a batch: image i is to show channel i of a sequence.
+
+    >>> Channels((3, 7)).n_images
+    2
+    """
+
+    channels: tuple[int, ...]
+    layer: str | None = None
+
+    @property
+    def n_images(self) -> int:
+        """One image per channel."""
+        return len(self.channels)
+
+    def score(self, seen: Seen) -> Tensor:
+        """Mean over y and x, (n,)."""
+        maps = seen.at(self.layer)
+        return maps[torch.arange(len(maps)), list(self.channels)].mean((1, 2))
 
 
 @dataclass(frozen=True)
@@ -128,6 +160,59 @@ class Direction(Objective):
         """Mean over positions, (n,)."""
         maps = seen.at(self.layer)
         return along(maps, maps.new_tensor(self.vector), self.power).mean((1, 2))
+
+    @classmethod
+    def together(cls, objectives: Sequence[Direction]) -> Objective | None:
+        """All at once where they are of one layer and power."""
+        kinds = {(one.power, one.layer) for one in objectives}
+        if len(kinds) > 1:
+            return None
+        return Directions(stored([one.vector for one in objectives]), *kinds.pop())
+
+
+@dataclass(frozen=True)
+class Directions(Objective):
+    """``Direction`` for a batch: image i is to point in direction i.
+
+    Attributes:
+        vectors: (n, channel).
+        power: weight of the cosine.
+        layer: another layer than the visualizer's, by name.
+
+    >>> Directions(torch.eye(3)).n_images
+    3
+    """
+
+    vectors: Stored
+    power: float = 1.0
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        set_rows(self, "vectors", "one direction per image, (n, channel)")
+
+    @property
+    def label(self) -> str:
+        """``directions`` and how many."""
+        return f"{self.vectors.shape[0]} directions"
+
+    @property
+    def n_images(self) -> int:
+        """One image per direction."""
+        return self.vectors.shape[0]
+
+    def check(self, shapes: Mapping[str, Shape], default: str) -> None:
+        """Refuse directions of another length than the layer has channels."""
+        layer = self.layer or default
+        if self.vectors.shape[1] != shapes[layer][0]:
+            raise InvalidArgument(
+                f"directions of {self.vectors.shape[1]} numbers for layer {layer!r}, "
+                f"which has {shapes[layer][0]} channels"
+            )
+
+    def score(self, seen: Seen) -> Tensor:
+        """Mean over positions, (n,)."""
+        maps = seen.at(self.layer)
+        return along(maps, self.vectors.like(maps), self.power).mean((1, 2))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""Weights from a file into a network: tensors only, nothing that could run code is loaded."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from captum_blocks.errors import InvalidArgument, WeightsUnavailable
+from captum_blocks.zoo.demo import require
+
+ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
+# Where training scripts keep the weights among other things, the likeliest first.
+NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+State = dict[str, Tensor]
+
+
+def is_file(name: str) -> bool:
+    """Whether a name of weights means a file.
+
+    >>> is_file("runs/best.pt"), is_file("IMAGENET1K_V1")
+    (True, False)
+    """
+    return name.lower().endswith(ENDINGS) or "/" in name or "\\" in name
+
+
+def read_weights(path: str | Path) -> State:
+    """The tensors of a checkpoint by name, whatever training script wrote it.
+
+    Takes what ``torch.save`` and safetensors write; a state dict among other things is found, and
+    a prefix that all names share (``module.`` of ``DataParallel``) is left out.
+
+    Raises:
+        WeightsUnavailable: there is no such file, or it is no checkpoint.
+        InvalidArgument: it holds more than weights, or none.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise WeightsUnavailable(f"no such file of weights: {file}")
+    if file.suffix.lower() == ".safetensors":
+        return _stripped(_safetensors(file))
+    return _stripped(_weights_in(_loaded(file), file))
+
+
+def _safetensors(file: Path) -> State:
+    require("safetensors", "safetensors")
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(str(file)))
+    except SafetensorError as error:
+        raise WeightsUnavailable(f"{file} is damaged or no safetensors file: {error}") from error
+
+
+def _loaded(file: Path) -> object:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "global" not in str(error).lower():
+            raise _damaged(file, error) from error
+        raise InvalidArgument(
+            f"{file} holds more than weights, and loading that could run code: save the weights "
+            f"alone with torch.save(model.state_dict(), {file.name!r}), or build the module "
+            "yourself and pass Network(module, ...)"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> WeightsUnavailable:
+    return WeightsUnavailable(
+        f"{file} is damaged or no file of torch.save ({type(error).__name__})"
+    )
+
+
+def _weights_in(loaded: object, file: Path) -> State:
+    """The state dict in what a file holds."""
+    while isinstance(loaded, Mapping):
+        if loaded and all(isinstance(value, Tensor) for value in loaded.values()):
+            return {str(name): value for name, value in loaded.items()}
+        inner = [loaded[key] for key in NESTED if isinstance(loaded.get(key), Mapping)]
+        if not inner:
+            tensors = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}
+            if tensors:
+                return tensors
+            break
+        loaded = inner[0]
+    held = f"a dict with {_some(list(map(str, loaded)))}" if isinstance(loaded, Mapping) else ""
+    raise InvalidArgument(
+        f"{file} holds no weights by name but {held or type(loaded).__name__}; "
+        "save them with torch.save(model.state_dict(), ...)"
+    )
+
+
+def _stripped(state: State) -> State:
+    for prefix in PREFIXES * 2:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
+def fill(
+    build: Callable[[int | None], nn.Module], path: str, name: str
+) -> tuple[nn.Module, int | None]:
+    """A network with the weights of a file, and how many classes it was built for.
+
+    Args:
+        build: number of classes (None: the architecture's own) -> the network.
+        path: of the file.
+        name: of the network, for the messages.
+
+    Returns:
+        The network, and its number of classes where it is not the architecture's own.
+
+    Raises:
+        InvalidArgument: names or shapes do not fit; which ones, and how many, is said. A last
+            layer of another number of classes is no misfit: the network is built for it.
+    """
+    state = read_weights(path)
+    module = build(None)
+    state = _as_named(state, module)
+    classes = _number_of_classes(state, module)
+    if classes is not None:
+        module = build(classes)
+    if misfit := _misfit(state, module):
+        raise InvalidArgument(f"{path} does not fit {name}: {misfit}")
+    module.load_state_dict(state, strict=False)
+    return module, classes
+
+
+def _as_named(state: State, module: nn.Module) -> State:
+    """Without a prefix that the network's names have and those of the file do not, and back."""
+    names = set(module.state_dict())
+    for prefix in PREFIXES:
+        if any(name.startswith(prefix) for name in names) and not names & set(state):
+            return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    return state
+
+
+def _number_of_classes(state: State, module: nn.Module) -> int | None:
+    """How many classes the file is for, where that is all in which it differs."""
+    wrong = _reshaped(state, module)
+    own = module.state_dict()
+    sizes = {state[name].shape[0] for name in wrong if state[name].ndim}
+    same = all(state[name].shape[1:] == own[name].shape[1:] for name in wrong)
+    return sizes.pop() if len(sizes) == 1 and same else None
+
+
+def _reshaped(state: State, module: nn.Module) -> list[str]:
+    own = module.state_dict()
+    return [name for name in own if name in state and state[name].shape != own[name].shape]
+
+
+def _misfit(state: State, module: nn.Module) -> str:
+    """In which names and shapes a file and a network differ; empty where they fit."""
+    own = module.state_dict()
+    # Counters of batches seen are not in old files, and decide nothing.
+    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    missing = [name for name in needed if name not in state]
+    strange = [name for name in state if name not in own]
+    shapes = [
+        f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
+        for name in _reshaped(state, module)
+    ]
+    parts = [
+        f"{len(names)} of {total} {what} ({_some(names)})"
+        for names, total, what in (
+            (missing, len(needed), "names of the network are not in the file"),
+            (strange, len(state), "names of the file are not in the network"),
+            (shapes, len(needed), "tensors have another shape"),
+        )
+        if names
+    ]
+    return "; ".join(parts)
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown}, ..."

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from captum_blocks.presets import group_attribution as group_attribution
     from captum_blocks.presets import levels as levels
     from captum_blocks.presets import neuron_groups as neuron_groups
+    from captum_blocks.presets import overview as overview
     from captum_blocks.presets import predictions as predictions
     from captum_blocks.presets import report as report
     from captum_blocks.presets import semantic_dictionary as semantic_dictionary
@@ -95,6 +96,7 @@ _HOMES = {
         "group_attribution",
         "levels",
         "neuron_groups",
+        "overview",
         "predictions",
         "report",
         "semantic_dictionary",

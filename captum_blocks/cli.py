@@ -73,7 +73,9 @@ def demo(output: str, quality: str, quiet: bool) -> None:
     target = _checked(output, quality)
     from captum_blocks.zoo import demo_photo, load_network
 
-    _explain_to(target, load_network("demo"), demo_photo(), start, quality=quality, quiet=quiet)
+    _explain_to(
+        target, load_network("demo"), demo_photo(), start, short=True, quality=quality, quiet=quiet
+    )
 
 
 @main.command()
@@ -88,7 +90,8 @@ def demo(output: str, quality: str, quiet: bool) -> None:
 @click.option(
     "--layers",
     default="",
-    help="From early to late, with commas: the dictionary at the first, groups at the last.",
+    help="From early to late, with commas: the dictionary at the one before the last, groups at "
+    "the last.",
 )
 @click.option(
     "--classes", default="", help="Indices or names, with semicolons; the top two unless given."
@@ -99,7 +102,10 @@ def demo(output: str, quality: str, quiet: bool) -> None:
     show_default=True,
     help="Any attribution class of captum.attr.",
 )
-@click.option("--groups", default=6, show_default=True, help="How many neuron groups.")
+@click.option(
+    "--groups", type=int, default=None, help="How many neuron groups; a slider unless given."
+)
+@click.option("--short", is_flag=True, help="Only the answer, groups, dictionary and channels.")
 @_QUALITY
 @_QUIET
 def explain(
@@ -109,7 +115,8 @@ def explain(
     layers: str,
     classes: str,
     method: str,
-    groups: int,
+    groups: int | None,
+    short: bool,
     quality: str,
     quiet: bool,
 ) -> None:
@@ -219,17 +226,20 @@ def _explain_to(
     layers: Sequence[str] = (),
     classes: Sequence[str] = (),
     method: str = "LayerGradientXActivation",
-    groups: int = 6,
+    groups: int | None = None,
+    short: bool = False,
     quality: str = "standard",
     quiet: bool = False,
 ) -> None:
     from captum_blocks.explanation import explain as explained
     from captum_blocks.grammar import Out
-    from captum_blocks.presets import report
+    from captum_blocks.presets import overview, report
 
     chosen = tuple(layers) or net.recommended()
     out = Out(*(_class(wanted) for wanted in classes)) if classes else Out(top=2)
-    interface = report(*chosen, groups=groups, classes=out, method=method)
+    options = {} if groups is None else {"groups": groups}
+    preset = overview if short else report
+    interface = preset(*chosen, classes=out, method=method, **options)
     found = explained(interface, net, photo, quality=quality, progress=not quiet)
     found.save(target)
     if not quiet:

@@ -146,9 +146,7 @@ class Context:
 
     def _gradient(self, layer: str) -> Tensor:
         """d logit / d activation of the most probable class, (image, channel, y, x)."""
-        method = LayerMethod(
-            self.net.module, layer, "Saliency", self.layout(layer), abs=False
-        )
+        method = LayerMethod(self.net.module, layer, "Saliency", self.layout(layer), abs=False)
         return method.attribute(self.x, self.classes(Out(top=1))).maps[:, 0]
 
     def _shaped(self, layer: str, maps: Tensor) -> Tensor:
@@ -204,10 +202,10 @@ class Context:
         """The attribution of a later layer's atoms to an earlier one's, and its remainders."""
         named, options = self._named(how)
         plain = named == DEFAULT_METHOD and not options
-        layers = _hidden(source), _hidden(target)
-        found = LayerToLayerAttribution(
-            self.net.module, *layers, *(self.layout(layer) for layer in layers)
-        )
+        earlier = _hidden(source)
+        later = None if isinstance(target.layer, Out) else _hidden(target)
+        layouts = (self.layout(layer) if layer else None for layer in (earlier, later))
+        found = LayerToLayerAttribution(self.net.module, earlier, later, *layouts)
         return found.attribute(  # type: ignore[no-any-return]
             self.x,
             self._atom(target),
@@ -229,9 +227,7 @@ class Context:
 
         def build() -> LayerMethod:
             named, options = self._named(how)
-            return LayerMethod(
-                self.net.module, layer, named, self.layout(layer), **options
-            )
+            return LayerMethod(self.net.module, layer, named, self.layout(layer), **options)
 
         return self.once(("method", layer, how), build)  # type: ignore[no-any-return]
 

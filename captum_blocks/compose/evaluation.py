@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from captum_blocks.attr.atoms import to_atoms
 from captum_blocks.compose.context import Context, check_given
+from captum_blocks.compose.factors import to_factors
 from captum_blocks.compose.picking import keep
 from captum_blocks.compose.validation import validate
 from captum_blocks.compose.values import SOURCE_AXES, Value, spans
@@ -24,8 +26,13 @@ from captum_blocks.grammar import (
     Method,
     Out,
     Substrate,
+    as_substrate,
 )
+from captum_blocks.grammar.content import DEFAULT_METHOD
 from captum_blocks.network import Network
+
+# From so many classes on, all atoms to all classes at once beat Captum class by class.
+MANY = 16
 
 
 def evaluate(
@@ -77,6 +84,11 @@ def evaluate_content(content: Any, context: Context) -> Value:
 @evaluate_content.register
 def _activation(content: Activation, context: Context) -> Value:
     source = content.source
+    if isinstance(source.layer, Out) and source.atom == "group":
+        raise InvalidArgument(
+            f"{source!r}: factors of the output are a target, as in Attribution(layer.spatial, "
+            "Out().groups(2))"
+        )
     if isinstance(source.layer, Out):
         return _logits(source, source.layer, context)
     if isinstance(source.layer, Input):
@@ -130,6 +142,11 @@ def _attribution(content: Attribution, context: Context) -> Value:
     source, out = content.source, content.target.layer
     if not isinstance(out, Out):
         return _between_layers(content, context)
+    if content.target.atom == "group":
+        to_classes = value_of(replace(content, target=as_substrate(out)), context)
+        return to_factors(to_classes, content.target, context)
+    if _is_many_at_once(content, context):
+        return _to_many_classes(content, context)
     maps, residual, tokens, notes = _attribution_maps(content, out, context)
     atom = "tokens" if source.atom == "token" else source.atom
     if source.atom == "token":
@@ -150,6 +167,38 @@ def _attribution(content: Attribution, context: Context) -> Value:
             remainder=found.remainder,
             remainder_maps={} if residual is None else {"residual": residual},
             notes=notes,
+        )
+    )
+
+
+def _is_many_at_once(content: Attribution, context: Context) -> bool:
+    """Whether there are so many classes that all atoms at once are faster than class by class."""
+    plain = content.method == Method(DEFAULT_METHOD)
+    countable = content.source.atom in ("spatial", "group", "whole")
+    many = (
+        isinstance(content.target.layer, Out) and len(context.classes(content.target.layer)) > MANY
+    )
+    return plain and countable and many and isinstance(content.source.layer, Hidden)
+
+
+def _to_many_classes(content: Attribution, context: Context) -> Value:
+    """Gradient x activation of every atom to every class, all in one pass."""
+    source, target = content.source, content.target
+    assert isinstance(target.layer, Out)
+    classes = context.classes(target.layer)
+    data, rest = context.between(source, replace(target, only=classes), content.method)
+    axes = ("image", "class", *SOURCE_AXES[source.atom])
+    coords = {**spans(**dict(zip(axes, data.shape, strict=True))), "class": classes}
+    return _picked(
+        Value(
+            _plain(data),
+            axes,
+            coords,
+            context.unit,
+            source,
+            target,
+            maps=_plain(data) if source.atom == "spatial" else None,
+            remainder={name: _plain(held) for name, held in rest.items()},
         )
     )
 

@@ -8,6 +8,7 @@ from math import prod
 from captum_blocks.compose import sentences
 from captum_blocks.compose.build import Drawing, mark
 from captum_blocks.compose.pools import bounds, image_of, only_image
+from captum_blocks.compose.states import Followed
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Hidden
@@ -61,9 +62,14 @@ def _on_one_ground(drawing: Drawing, bare: bool) -> Panel:
     return Overlay(
         **drawing.words(default_title="Map"),
         frames=tuple(tuple(found.field for found in maps) for maps in named),
-        stage=not bare and set(drawing.follows) <= {drawing.pools.pictured},
+        stage=not bare and all(map(_has_own_control, drawing.frames.followed)),
         bare=bare,
     )
+
+
+def _has_own_control(followed: Followed) -> bool:
+    """What is not changed by pointing at the photograph can be looked at on it."""
+    return followed.selection.gesture in ("choose", "slider")
 
 
 def _mark(found: _Map, unit: str) -> Mark:

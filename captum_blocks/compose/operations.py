@@ -10,7 +10,7 @@ from torch import Tensor
 from captum_blocks.attr import regroup
 from captum_blocks.compose.context import Context
 from captum_blocks.compose.evaluation import evaluate_content, value_of
-from captum_blocks.compose.picking import at, keep, of_image, ranking, to, within
+from captum_blocks.compose.picking import at, in_a_row, keep, of_image, ranking, to, within
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
@@ -44,7 +44,8 @@ def _filter(content: Filter, context: Context) -> Value:
     if content.within is not None:
         value = within(value, content.within)
     if content.ranks:
-        judge = value if content.by is None else value_of(content.by, context)
+        value = in_a_row(value)
+        judge = value if content.by is None else in_a_row(value_of(content.by, context))
         value = keep(value, *_ranked(content, value, judge))
     return value
 

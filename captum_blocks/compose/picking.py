@@ -23,13 +23,40 @@ def of_image(value: Value, place: int) -> Value:
 
 
 def ranking(value: Value, by: str = "max") -> tuple[str, Tensor]:
-    """The source axis, and each atom's largest (or smallest) number over images and targets."""
+    """The source axis, and each atom's largest (or smallest) number over images and targets.
+
+    Single neurons, which have three axes, must be put in a row first (``in_a_row``).
+    """
     if len(value.source_axes) != 1:
         raise InvalidArgument(
             f"{value.source!r} cannot be ranked along one axis; name a place first: filter(at=...)"
         )
     flat = value.data.flatten(0, -2)
     return value.source_axes[0], flat.amax(0) if by == "max" else flat.amin(0)
+
+
+def in_a_row(value: Value) -> Value:
+    """Neurons along one axis, counted through channels, rows and columns; others as they are."""
+    axes = value.source_axes
+    if axes != ("channel", "y", "x"):
+        return value
+    leading = value.data.ndim - 3
+    sizes = value.data.shape[leading:]
+    coords = {axis: value.coords[axis] for axis in value.axes[:leading]}
+    names = tuple(
+        f"channel {channel} at row {y + 1}, column {x + 1}"
+        for channel in value.coords["channel"]
+        for y in value.coords["y"]
+        for x in value.coords["x"]
+    )
+    return replace(
+        value,
+        data=value.data.flatten(leading),
+        axes=(*value.axes[:leading], "neuron"),
+        coords={**coords, "neuron": tuple(range(sizes.numel()))},
+        labels={**value.labels, "neuron": names},
+        maps=None,
+    )
 
 
 def within(value: Value, region: tuple[float, float, float, float]) -> Value:
@@ -90,7 +117,8 @@ def at(value: Value, place: int | tuple[int, ...]) -> Value:
         data = data.select(value.axis(axis), index)
     rest = tuple(axis for axis in value.axes if axis not in axes)
     coords = {axis: value.coords[axis] for axis in rest}
-    picked = replace(value, data=data, axes=rest, coords=coords)
+    counts = {axis: size for axis, size in value.counts.items() if axis in rest}
+    picked = replace(value, data=data, axes=rest, coords=coords, counts=counts)
     elsewhere = total - picked.total
     return replace(picked, remainder={**value.remainder, "elsewhere": elsewhere})
 
@@ -106,7 +134,10 @@ def keep(value: Value, axis: str, indices: list[int]) -> Value:
     maps = value.maps
     if maps is not None and axis in value.source_axes and value.source.atom != "spatial":
         maps = maps.index_select(place, index)
-    picked = replace(value, data=data, coords=coords, maps=maps)
+    labels = dict(value.labels)
+    if axis in labels:
+        labels[axis] = tuple(labels[axis][i] for i in indices)
+    picked = replace(value, data=data, coords=coords, maps=maps, labels=labels)
     picked = replace(picked, counts={**value.counts, axis: value.counts.get(axis, size)})
     left = value.total - picked.total
     shown_before = value.remainder.get("not shown", left.new_zeros(()))

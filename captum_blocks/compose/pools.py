@@ -232,7 +232,7 @@ class Pools:
 
 
 def _given(selection: Selection) -> str:
-    return f"{selection.name}-" if selection.name else ""
+    return f"{selection.name.replace(' ', '-')}-" if selection.name else ""
 
 
 def _strongest(value: Value, axes: tuple[str, ...]) -> int:

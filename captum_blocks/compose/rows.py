@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
 from captum_blocks.compose.wanted import IconRequest, Wanted
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Element, FeatureVis, Given, Substrate
+from captum_blocks.grammar import Element, FeatureVis, Given, Hidden, Substrate
 from captum_blocks.scene import Bars, Mark, Matrix, Panel
 
 
@@ -53,7 +53,7 @@ def _wanted(element: Element, frames: Frames, wanted: Wanted, pools: Pools) -> N
 
 def _request(element: Element, value: Value, atom: int, pools: Pools) -> IconRequest | None:
     """The icon of an atom, with the element's own objective where it has one."""
-    request = pools.request(_marked(value), atom)
+    request = pools.request(_marked(value), _named(value, atom, pools).shown)
     own = _own_objective(element)
     if request is None or own is None:
         return request
@@ -171,24 +171,51 @@ def _column_names(value: Value, pools: Pools) -> tuple[str, ...]:
     return value.labels.get(axis) or tuple(named)
 
 
+@dataclass(frozen=True)
+class _Atom:
+    """What one row is of: its identity, its name, and the atom whose icon and map it shows."""
+
+    key: str
+    label: str
+    shown: int
+
+
+def _named(value: Value, atom: int, pools: Pools) -> _Atom:
+    source = _marked(value)
+    if value.source_axes == ("neuron",):
+        assert isinstance(source.layer, Hidden)
+        rows, columns = pools.context.maps(source.layer.layer).shape[-2:]
+        label = value.labels["neuron"][value.coords["neuron"].index(atom)]
+        key = f"{source.layer.layer}/neuron/{atom}"
+        return _Atom(key, label, atom // (rows * columns))
+    labels = dict(zip(value.coords[_axis(value)], value.labels.get(_axis(value), ()), strict=False))
+    return _Atom(pools.key(source, atom), labels.get(atom) or pools.label(source, atom), atom)
+
+
+def _axis(value: Value) -> str:
+    return _mark_axis(value) or "image"
+
+
 def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
     pools, source = drawing.pools, _marked(value)
-    atoms = _atoms(value)
     names = _column_names(value, pools)
-    made = [
-        Mark(
-            key=pools.key(source, atom),
-            label=sentences.mark_label(pools.context, value, atom, pools.label(source, atom)),
-            values=tuple(row),
-            sprite=pools.sprite(_icon_key(pools.key(source, atom), drawing.element))
-            if icons
-            else None,
-            field=pools.activation_field(source, atom, image_of(value)),
-            hue=atom if source.atom == "group" else None,
-            detail=sentences.detail(pools.context, value, atom, tuple(row), names),
+    made = []
+    for atom, row in zip(_atoms(value), _columns(value).tolist(), strict=True):
+        named = _named(value, atom, pools)
+        shown = pools.sprite(_icon_key(pools.key(source, named.shown), drawing.element))
+        made.append(
+            Mark(
+                key=named.key,
+                label=sentences.mark_label(pools.context, value, atom, named.label),
+                values=tuple(row),
+                sprite=shown if icons else None,
+                field=pools.activation_field(source, named.shown, image_of(value)),
+                hue=atom if source.atom == "group" and source is value.source else None,
+                detail=sentences.detail(
+                    pools.context, value, (atom, named.label), tuple(row), names
+                ),
+            )
         )
-        for atom, row in zip(atoms, _columns(value).tolist(), strict=True)
-    ]
     if _is_whole(value):
         made += _rest(value, drawing, names)
     return tuple(made)

@@ -130,17 +130,19 @@ def effects(label: str, numbers: tuple[float, ...], names: tuple[str, ...], unit
 
 
 def detail(
-    context: Context, value: Value, atom: int, numbers: tuple[float, ...], names: tuple[str, ...]
+    context: Context,
+    value: Value,
+    atom: tuple[int, str],
+    numbers: tuple[float, ...],
+    names: tuple[str, ...],
 ) -> str:
-    """One line told when an atom is pointed at."""
+    """One line told when an atom, of an index and a name, is pointed at."""
+    index, label = atom
     if value.source.atom == "class" and value.target is None:
-        said = f"{context.net.label(atom)}: {context.unit} {numbers[0]:.2f}"
-        return said + _probability(context, value, atom, ", probability {}")
+        said = f"{label}: {context.unit} {numbers[0]:.2f}"
+        return said + _probability(context, value, index, ", probability {}")
     if not value.source_axes and value.target is not None:
-        return f"{number(numbers[0])} {value.unit} to {quoted(context.net.label(atom))}"
-    label = {"group": f"group {atom + 1}", "whole": "the whole layer"}.get(
-        value.source.atom, f"channel {atom}"
-    )
+        return f"{number(numbers[0])} {value.unit} to {quoted(label)}"
     if value.target is not None:
         return effects(label, numbers, names, value.unit)
     return f"{label}: {value.unit} {numbers[0]:.3g}"

@@ -117,12 +117,13 @@ def frames(content: Content, context: Context, reach: Reach = everywhere) -> Fra
         for chosen in product(*(each.states for each in followed))
     ]
     values = [value_of(each, context) for each in contents]
-    numbers = {
-        each.content: each.value for each in followed if each.content and each.value is not None
-    } or dict(zip(contents, values, strict=True))
+    picked = {each.content: each.value for each in followed if each.content and each.value}
+    shown = Frames(tuple(values), tuple(followed))
+    order = sorted(range(len(values)), key=lambda index: index != shown.default)
+    numbers = picked or {contents[index]: values[index] for index in order}
     images = values[0].coords["image"]
     if len(images) == 1:
-        return Frames(tuple(values), tuple(followed), numbers)
+        return replace(shown, numbers=numbers)
     each_image = (of_image(value, i) for i in range(len(images)) for value in values)
     return Frames(tuple(each_image), (Followed(IMAGE, images), *followed), numbers)
 

@@ -81,13 +81,13 @@ class Wanted:
     def join(self, other: Wanted) -> None:
         """Take over what another element wants; each element counts the same."""
         self.mosaics.update(other.mosaics)
-        self.elements += bool(other.requests)
+        self.elements += not self.requests.keys() >= other.requests.keys()
         total = sum(other.weight.values()) or 1.0
         for key, request in other.requests.items():
             self.add(request, other.weight[key] / total, key in other.at_once)
 
     def chosen(self, each: int) -> list[IconRequest]:
-        """The most wanted requests: on average so many for each element that wants some."""
+        """The most wanted requests: on average so many for each element that wants new ones."""
         budget = each * max(self.elements, 1)
         ranked = sorted(
             self.requests, key=lambda key: (key not in self.at_once, -self.weight[key], key)

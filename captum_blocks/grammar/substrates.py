@@ -254,6 +254,19 @@ class Out:
         if len(set(self.classes)) < len(self.classes):
             raise InvalidArgument(f"a class is named twice in {self.classes}")
 
+    def groups(self, n: int, *, algorithm: str | None = None, seed: int = 0) -> Substrate:
+        """Factors of the output: classes that the same source atoms speak for.
+
+        As a target of attribution they factorize the positive part of the attribution to every
+        class of this output.
+
+        Args:
+            n: how many.
+            algorithm: of ``ChannelReducer``; None is "nmf".
+            seed: of the reducer.
+        """
+        return Substrate(self, "group", Grouping(n, algorithm, seed))
+
     def __repr__(self) -> str:
         named = ", ".join(repr(wanted) for wanted in self.classes)
         return f"Out({named or (f'top={self.top}' if self.top else '')})"

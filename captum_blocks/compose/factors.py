@@ -1,0 +1,86 @@
+"""Factors of the output: classes that the same places speak for, as one target.
+
+The article colours positions by what they speak for: attribution of every position to every class,
+its positive part factorized into a few groups of classes ("The Building Blocks of
+Interpretability", section "What Does the Network See?").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from captum_blocks.compose.context import Context
+from captum_blocks.compose.values import Value
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import Grouping, Substrate
+from captum_blocks.reduce import ChannelReducer
+
+NAMED = 3
+
+
+def to_factors(value: Value, target: Substrate, context: Context) -> Value:
+    """An attribution to every class as one to a few factors of classes.
+
+    The number of an atom is the projection of its attributions to all classes on the factor's unit
+    direction.
+
+    Args:
+        value: axes (image, class, *source).
+        target: the factors, e.g. ``Out().groups(2)``.
+        context: what names the classes.
+
+    Raises:
+        InvalidArgument: more factors than can be told apart, or nothing speaks for any class.
+    """
+    grouping = target.grouping
+    assert grouping is not None
+    directions = _fitted(value, grouping)
+    units = directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-12)
+
+    def onto(held: Tensor) -> Tensor:
+        return torch.einsum("fc,nc...->nf...", units, held)
+
+    axes = ("image", "to_group", *value.source_axes)
+    coords = {axis: value.coords[axis] for axis in ("image", *value.source_axes)}
+    return replace(
+        value,
+        data=onto(value.data),
+        axes=axes,
+        coords={**coords, "to_group": tuple(range(len(units)))},
+        target=target,
+        maps=None if value.maps is None else onto(value.maps),
+        remainder=_each(value.remainder, onto),
+        remainder_maps=_each(value.remainder_maps, onto),
+        labels={**value.labels, "to_group": _names(value, units, context)},
+        notes=(*value.notes, "classes in factors: NMF of the positive part of the attribution"),
+    )
+
+
+def _fitted(value: Value, grouping: Grouping) -> Tensor:
+    """Directions of the factors among the classes, (factor, class)."""
+    if not isinstance(grouping.n, int):
+        raise InvalidArgument(f"factors of the output are counted by a number, not {grouping.n!r}")
+    rows = value.data.movedim(1, -1).reshape(-1, value.data.shape[1]).clamp_min(0)
+    rows = rows[rows.sum(1) > 0]
+    if len(rows) < grouping.n:
+        raise InvalidArgument(
+            f"{grouping.n} factors of the output: {value.source!r} has {len(rows)} atoms that "
+            "speak for some class; take fewer factors or a finer source"
+        )
+    reducer = ChannelReducer(grouping.n, grouping.algorithm or "nmf", random_state=grouping.seed)
+    return torch.as_tensor(reducer.fit(rows.numpy()).components_).float()
+
+
+def _each(held: Mapping[str, Tensor], change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    return {name: change(tensor) for name, tensor in held.items()}
+
+
+def _names(value: Value, units: Tensor, context: Context) -> tuple[str, ...]:
+    """The classes that each factor is mostly made of."""
+    classes = value.coords["class"]
+    tops = units.topk(min(NAMED, len(classes)), dim=1).indices.tolist()
+    return tuple(", ".join(context.net.label(classes[i]) for i in top) for top in tops)

@@ -1,0 +1,238 @@
+"""Why the network decided: places, channels and groups, from layer to layer to the answer."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import (
+    Attribution,
+    Content,
+    FeatureVis,
+    InfoVis,
+    Interface,
+    Out,
+    Substrate,
+    choose,
+    click,
+    hover,
+)
+from captum_blocks.grammar.content import DEFAULT_METHOD
+from captum_blocks.presets.words import TOP_FIVE, TOP_TWO, How, Layer, hidden, some
+
+FACTORS = 2
+
+
+def channel_attribution(
+    *layers: Layer,
+    strongest: int = 6,
+    classes: Out = TOP_TWO,
+    method: How = DEFAULT_METHOD,
+) -> Interface:
+    """The single channels that mattered most to each class, and the channels they are made of.
+
+    Click a channel of one layer to see which channels of the layer before made it what it is, and
+    what it did to the five most probable classes.
+
+    Args:
+        layers: from early to late.
+        strongest: how many of the last layer are shown, by the magnitude of their largest effect;
+            of the layers before half as many.
+        classes: whose logits they affect.
+        method: a Captum attribution method.
+
+    >>> channel_attribution("layer3").title
+    'Which single channels mattered most?'
+    """
+    chain = some(layers, "channel_attribution")
+    last = chain[-1]
+    chosen = click("channel")
+    effect = Attribution(last.channels, classes, method=method).filter(strongest=strongest)
+    title = f"Effect of single channels at {last.layer}"
+    shown = Interface((FeatureVis(effect, sets=chosen, highlights=chosen, title=title),))
+    answers = Attribution(last.channels, TOP_FIVE, method=method).filter(at=chosen)
+    shown = shown | InfoVis(answers, title="What the channel did to the most probable answers")
+    for earlier, later in reversed(list(pairwise(chain))):
+        made_of = Attribution(earlier.channels, later.channels).filter(to=chosen)
+        parts = FeatureVis(
+            made_of.filter(strongest=max(strongest // 2, 1)),
+            sets=chosen,
+            highlights=chosen,
+            title=f"What it is made of, at {earlier.layer}",
+        )
+        shown = shown & parts
+    return shown.titled(
+        "Which single channels mattered most?",
+        "Each row is one channel and what it added to or took from each answer, summed over the "
+        "picture. Point at a row to see where it fired; click it to see what it is made of.",
+    )
+
+
+def spatial_attribution(
+    *layers: Layer,
+    classes: Out = TOP_TWO,
+    method: How = DEFAULT_METHOD,
+) -> Interface:
+    """Which places mattered: point at the photograph to see what each place did to each class.
+
+    With two layers or more, pointing also shows which places of the layer before made the place
+    pointed at what it is.
+
+    Args:
+        layers: from early to late.
+        classes: whose logits the places affect.
+        method: a Captum attribution method.
+
+    >>> spatial_attribution("layer3", "layer4").title
+    'Which places mattered?'
+    """
+    chain = some(layers, "spatial_attribution")
+    here, answer = hover("spatial"), choose(classes, "answer")
+    effect = Attribution(chain[-1].spatial, classes, method=method)
+    photo = InfoVis(
+        effect.filter(to=answer),
+        "overlay",
+        sets=here,
+        title=f"Effect of places at {chain[-1].layer}",
+    )
+    bars = InfoVis(effect.filter(at=here), title="What this place did to each answer")
+    kinds = Attribution(chain[-1].spatial, Out().groups(FACTORS))
+    factors = InfoVis(kinds, "multiples", title="Places that speak for the same answers")
+    shown: Interface = photo | bars | factors
+    linked: Interface | None = None
+    for earlier, later in pairwise(chain):
+        came = Attribution(earlier.spatial, later.spatial).filter(to=here)
+        title = f"Where it came from: {earlier.layer} to {later.layer}"
+        made = Interface((InfoVis(came, "overlay", highlights=here, title=title),))
+        linked = made if linked is None else linked | made
+    return (shown if linked is None else shown & linked).titled(
+        "Which places mattered?",
+        "Blue places spoke for the answer, orange ones against it. Point at a place to see what it "
+        "did to each answer.",
+    )
+
+
+def group_attribution(
+    *layers: Layer, groups: int | tuple[int, ...] = 6, classes: Out = TOP_TWO
+) -> Interface:
+    """How groups of one layer made the groups of the next, and those the answer.
+
+    Args:
+        layers: from early to late.
+        groups: how many, for all layers or for each.
+        classes: the answers at the right end.
+
+    >>> group_attribution("layer3", "layer4", groups=(6, 4)).title
+    'How did it put the answer together?'
+    """
+    chain = some(layers, "group_attribution")
+    counts = (groups,) * len(chain) if isinstance(groups, int) else groups
+    if len(counts) != len(chain):
+        raise InvalidArgument(f"groups={groups!r}: {len(chain)} layers need as many numbers")
+    found = [layer.groups(count) for layer, count in zip(chain, counts, strict=True)]
+    flows = [
+        InfoVis(Attribution(earlier, later), "sankey", title=f"{below.layer} to {above.layer}")
+        for (earlier, later), (below, above) in zip(pairwise(found), pairwise(chain), strict=True)
+    ]
+    last = InfoVis(
+        Attribution(found[-1], classes), "sankey", title=f"{chain[-1].layer} to the answers"
+    )
+    shown: Interface = Interface((flows[0] if flows else last,))
+    for flow in (*flows[1:], *((last,) if flows else ())):
+        shown = shown | flow
+    return shown.titled(
+        "How did it put the answer together?",
+        "A band is what one group did to another, or to an answer: the wider the more. Blue raised "
+        "it, orange lowered it.",
+    )
+
+
+def compare_classes(
+    layer: Layer,
+    a: int | str | None = None,
+    b: int | str | None = None,
+    atom: str = "channels",
+    method: How = DEFAULT_METHOD,
+    top: int = 3,
+) -> Interface:
+    """What tells two answers apart: the atoms that speak most for one and against the other.
+
+    Three rows of the same atoms: the difference, the first answer, the second.
+
+    Args:
+        layer: whose atoms.
+        a, b: two classes, by index or name. Without them the reader chooses two of the five most
+            probable ones.
+        atom: "channels" or "groups".
+        method: a Captum attribution method.
+        top: how many atoms on either side.
+
+    >>> compare_classes("layer4", 207, 208).title
+    'What tells the two answers apart?'
+    """
+    layer = hidden(layer)
+    if atom not in ("channels", "groups"):
+        raise InvalidArgument(f"atom={atom!r}: two classes are compared by channels or groups")
+    if (a is None) != (b is None):
+        raise InvalidArgument("compare_classes takes two classes, or none to let the reader choose")
+    source = layer.channels if atom == "channels" else layer.groups(6)
+    first, second = _two_answers(source, a, b, method)
+    net = first.difference(second)
+    rows = [
+        FeatureVis(content.filter(top=top, bottom=top, by=net), title=title)
+        for content, title in (
+            (net, "First minus second"),
+            (first, "The same for the first answer"),
+            (second, "The same for the second answer"),
+        )
+    ]
+    return (rows[0] & rows[1] & rows[2]).titled(
+        "What tells the two answers apart?",
+        "Blue speaks for the first answer and orange for the second; below, what the same atoms "
+        "did to each of the two.",
+    )
+
+
+def _two_answers(
+    source: Substrate, a: int | str | None, b: int | str | None, method: How
+) -> tuple[Content, Content]:
+    """The attribution of two classes: fixed ones, or two that the reader chooses."""
+    if a is not None and b is not None:
+        return Attribution(source, Out(a), method=method), Attribution(
+            source, Out(b), method=method
+        )
+    every = Attribution(source, TOP_FIVE, method=method)
+    lists = (choose(TOP_FIVE, name, start) for start, name in enumerate(("first", "second")))
+    return tuple(every.filter(to=each) for each in lists)  # type: ignore[return-value]
+
+
+def levels(
+    layer: Layer, class_: int | str | None = None, groups: int = 6, top: int = 6
+) -> Interface:
+    """One decision at group, channel and layer level, each with its remainder.
+
+    Args:
+        layer: which.
+        class_: index or name; the most probable one unless given.
+        groups: how many groups.
+        top: how many channels.
+
+    >>> len(levels("layer4", 207).parts)
+    3
+    """
+    layer = hidden(layer)
+    out = Out(top=1) if class_ is None else Out(class_)
+    whole = InfoVis(Attribution(layer.whole, out), title="The whole layer")
+    by_group = FeatureVis(Attribution(layer.groups(groups), out), title="Its groups")
+    by_channel = Attribution(layer.channels, out).filter(strongest=top)
+    by_neuron = Attribution(layer.neurons, out).filter(strongest=top)
+    return (
+        whole
+        & by_group
+        & FeatureVis(by_channel, title="Its channels")
+        & FeatureVis(by_neuron, title="Its neurons: a channel at a place")
+    ).titled(
+        "The same decision, seen closer and closer",
+        "All of them add up to the same number: what the finer level leaves out is a row of its "
+        "own.",
+    )

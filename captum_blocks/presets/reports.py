@@ -1,0 +1,80 @@
+"""Presets as chapters of one page."""
+
+from __future__ import annotations
+
+from captum_blocks.grammar import Interface, Out, Selection
+from captum_blocks.grammar.content import DEFAULT_METHOD
+from captum_blocks.presets.deciding import (
+    channel_attribution,
+    compare_classes,
+    group_attribution,
+    levels,
+    spatial_attribution,
+)
+from captum_blocks.presets.looking import (
+    activation_grid,
+    neuron_groups,
+    predictions,
+    semantic_dictionary,
+)
+from captum_blocks.presets.words import FEW, TOP_TWO, How, Layer, some
+
+
+def report(
+    *layers: Layer,
+    groups: int | Selection = FEW,
+    classes: Out = TOP_TWO,
+    method: How = DEFAULT_METHOD,
+) -> Interface:
+    """One decision as chapters, from the answer to the single channel: every preset once.
+
+    Args:
+        layers: from early to late; the last two are looked at. Groups are made at the last one,
+            the dictionary is of the one before.
+        groups: how many groups, or a slider.
+        classes: the answers that are explained.
+        method: a Captum attribution method.
+
+    >>> [part.title for part in report("layer3", "layer4").parts][0]
+    'What did it answer?'
+    """
+    named = some(layers, "report")[-2:]
+    fixed = groups if isinstance(groups, int) else 6
+    return (
+        predictions(top=5)
+        & neuron_groups(named[-1], groups, classes, method)
+        & semantic_dictionary(named[0])
+        & spatial_attribution(*named, classes=classes, method=method)
+        & activation_grid(*named)
+        & channel_attribution(*named, classes=classes, method=method)
+        & group_attribution(*named, groups=fixed, classes=classes)
+        & compare_classes(named[0], method=method)
+        & levels(named[-1], groups=fixed)
+    )
+
+
+def overview(
+    *layers: Layer,
+    groups: int | Selection = FEW,
+    classes: Out = TOP_TWO,
+    method: How = DEFAULT_METHOD,
+) -> Interface:
+    """The short report: answer, groups, dictionary, channels.
+
+    Args:
+        layers: from early to late. Groups are made at the last one; the dictionary and the single
+            channels are shown at the one before.
+        groups: how many groups, or a slider.
+        classes: the answers that are explained.
+        method: a Captum attribution method.
+
+    >>> len(overview("layer3", "layer4").parts)
+    4
+    """
+    named = some(layers, "overview")[-2:]
+    return (
+        predictions(top=3)
+        & neuron_groups(named[-1], groups, classes, method)
+        & semantic_dictionary(named[0])
+        & channel_attribution(named[0], classes=classes, method=method)
+    )

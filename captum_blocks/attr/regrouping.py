@@ -42,6 +42,9 @@ def regroup(
     >>> groups.item(), rest.item()
     (6.0, 12.0)
     """
+    # Some methods answer a network of half precision in single precision.
+    attribution_maps, weight_maps = _alike(activation_maps, attribution_maps, weight_maps)
+    activation_maps = activation_maps.to(attribution_maps.dtype)
     components = components.to(activation_maps)
     scores = scores.to(activation_maps)
     _check_shapes(activation_maps, attribution_maps, weight_maps, scores, components)
@@ -50,6 +53,17 @@ def regroup(
     per_group = torch.einsum("itcyx,kc->itkyx", weight_maps, components)
     groups = per_group * scores[:, None]
     return groups, attribution_maps.sum(2) - groups.sum(2)
+
+
+def _alike(
+    activation: Tensor, attribution: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Attribution and weights in the widest type of the three."""
+    kind = torch.promote_types(activation.dtype, attribution.dtype)
+    if weights is None:
+        return attribution.to(kind), None
+    kind = torch.promote_types(kind, weights.dtype)
+    return attribution.to(kind), weights.to(kind)
 
 
 def _inverse_scale(activation: Tensor, scores: Tensor, components: Tensor) -> Tensor:

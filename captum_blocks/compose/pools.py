@@ -79,6 +79,8 @@ class Pools:
             return channel_request(source.layer.layer, index)
         if source.atom == "group":
             direction = self.context.directions(source)[index]
+            if not direction.any():  # a group that no channel is in: nothing to maximise
+                return None
             return group_request(self.key(source, index), source.layer.layer, index, direction)
         return None
 

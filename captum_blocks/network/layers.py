@@ -211,7 +211,9 @@ def recommended(table: Sequence[LayerInfo]) -> tuple[str, ...]:
     thirds of the depth and the last but one: behind the last block everything that decides may sit
     in the class token, which has no place in the photograph.
     """
+    # Elements beside the first, and what only turns axes, are never the first thing to look at.
     table = [info for info in table if min(info.grid) > 1 and ":" not in info.name]
+    table = [info for info in table if info.kind != "Permute"]
     if not table:
         return ()
     later = table[len(table) // 2 :]

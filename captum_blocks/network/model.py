@@ -117,7 +117,8 @@ class Network:
     def picture(self, source: Source) -> Image.Image:
         """The photograph, upright RGB, as the reader gave it; of many bands the first three."""
         if _is_of_bands(source, self.channels):
-            return open_picture(np.ascontiguousarray(source[..., [0, 1, 2][: source.shape[2]]]))  # type: ignore[index, union-attr]
+            shown = source[..., :3] if source.shape[2] > 3 else source[..., :1]  # type: ignore[index, union-attr]
+            return open_picture(np.ascontiguousarray(shown))
         return open_picture(source)
 
     def read(self, source: Source | Tensor) -> Tensor:

@@ -132,6 +132,15 @@ def compose(
 
     Raises:
         BlocksError: before long work, whatever cannot be shown.
+
+    >>> import torch
+    >>> from captum_blocks.grammar import Activation, InfoVis, Out
+    >>> net = Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval())
+    >>> answer, grey = Interface((InfoVis(Activation(Out())),)), Image.new("RGB", (4, 4))
+    >>> x, few = torch.zeros(1, 3, 4, 4), Quality(size=16, n_steps=1, budget=1)
+    >>> made = compose(answer, net, x, [Picture(grey, "grey")], {}, few, None, Progress(False))
+    >>> len(made.scene.chapters)
+    1
     """
     check_given([interface], given)
     validate([interface], net)

@@ -33,7 +33,12 @@ MARK_NAMES = [
 
 
 def name_mark(name: str) -> None:
-    """Make a mark's name known to ``InfoVis``; ``compose.build.mark`` draws it."""
+    """Make a mark's name known to ``InfoVis``; ``compose.build.mark`` draws it.
+
+    >>> name_mark("bars")
+    >>> "bars" in MARK_NAMES
+    True
+    """
     if name not in MARK_NAMES:
         MARK_NAMES.append(name)
 

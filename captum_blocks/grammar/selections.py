@@ -30,6 +30,9 @@ class Selection:
         options: what there is to select from: classes, or numbers. None: whatever atoms the panels
             that set it show, or, where none does, all atoms of the content that follows it.
         start: place of the state that is shown first, and in print. None: the most telling one.
+
+    >>> hover("spatial") == Selection("hover", "spatial")
+    True
     """
 
     gesture: Gesture

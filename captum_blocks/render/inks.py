@@ -16,22 +16,29 @@ from captum_blocks.scene import Field
 MOST_INK = 0.88
 
 
-def layers(fields: Sequence[Field]) -> list[tuple[np.ndarray, tuple[float, float, float, float]]]:
+def layers(
+    fields: Sequence[Field], bare: bool = False
+) -> list[tuple[np.ndarray, tuple[float, float, float, float]]]:
     """One (y, x, rgba) picture for each grid, with its extent; fields of one grid are mixed."""
     grids: dict[tuple[object, ...], list[Field]] = {}
     for field in fields:
         grids.setdefault((field.values.shape, field.extent), []).append(field)
-    return [(mix(group), group[0].extent) for group in grids.values()]
+    return [(mix(group, bare), group[0].extent) for group in grids.values()]
 
 
-def mix(fields: Sequence[Field]) -> np.ndarray:
-    """Fields of one grid as (y, x, rgba) in [0, 1]; the strongest gives most of the ink."""
+def mix(fields: Sequence[Field], bare: bool = False) -> np.ndarray:
+    """Fields of one grid as (y, x, rgba) in [0, 1]; the strongest gives most of the ink.
+
+    Args:
+        fields: of one shape and extent.
+        bare: there is no photograph below that must stay readable.
+    """
     weights = np.stack([weight(field) for field in fields])
-    colours = np.stack([_colours(field) for field in fields])
+    colours = np.stack([_colours(field, bare) for field in fields])
     shares = weights**3
     total = shares.sum(0)
     mixed = (shares[..., None] * colours).sum(0) / np.where(total > 0, total, 1)[..., None]
-    opacity = MOST_INK * weights.max(0)
+    opacity = (1.0 if bare else MOST_INK) * weights.max(0)
     return np.concatenate([mixed, opacity[..., None]], -1)
 
 
@@ -51,21 +58,21 @@ def ground(pixels: np.ndarray) -> np.ndarray:
     return levels[..., None].repeat(3, -1)
 
 
-def field_colour(field: Field) -> str:
-    """The colour of a field's positive values: its group's, its sign's, or that of presence."""
+def field_colour(field: Field, bare: bool = False) -> str:
+    """The colour of a field's positive values: its group's, its sign's, or that of presence.
+
+    On an empty sheet magnitudes have the one neutral colour, which on a photograph would be lost.
+    """
     if field.hue is not None:
         return palette.group_colour(field.hue)
-    return palette.SUPPORTS if field.domain[0] < 0 else palette.PRESENCE
+    if field.domain[0] < 0:
+        return palette.SUPPORTS
+    return palette.NEUTRAL if bare else palette.PRESENCE
 
 
-def _colours(field: Field) -> np.ndarray:
-    positive = np.array(palette.rgb(field_colour(field))) / 255
+def _colours(field: Field, bare: bool) -> np.ndarray:
+    positive = np.array(palette.rgb(field_colour(field, bare))) / 255
     if field.hue is not None:
         return np.broadcast_to(positive, (*field.values.shape, 3))
     negative = np.array(palette.rgb(palette.OPPOSES)) / 255
     return np.where((field.values < 0)[..., None], negative, positive)
-
-
-def blank(rows: int, columns: int) -> np.ndarray:
-    """White paper for fields that have no photograph."""
-    return np.full((rows, columns, 3), 255, np.uint8)

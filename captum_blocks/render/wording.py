@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from captum_blocks.scene import Panel, Scene, Selection, marks_of
+
 
 def number(value: float | None, signed: bool = False) -> str:
     """A value in as many digits as a reader compares.
@@ -17,6 +19,30 @@ def number(value: float | None, signed: bool = False) -> str:
         return "–"
     sign = "−" if value < 0 else "+" if signed and value > 0 else ""
     return sign + _size(abs(value))
+
+
+def choices(panel: Panel, scene: Scene) -> str:
+    """What was chosen from a list or slid for this panel, where it is the first that follows it.
+
+    On a page a control tells it, on paper this line.
+    """
+    before: set[str] = set()
+    for other in scene.panels():
+        if other is panel:
+            break
+        before.update(other.follows)
+    shown = (scene.selection(name) for name in panel.follows if name not in before)
+    kinds = (one for one in shown if one.gesture in ("choose", "slider"))
+    return "; ".join(f"{one.title or one.name}: {state(one, scene)}" for one in kinds)
+
+
+def state(selection: Selection, scene: Scene) -> str:
+    """The default state in words: its own label, else that of the atom it is."""
+    if selection.labels:
+        return selection.labels[selection.default]
+    key = selection.keys[selection.default]
+    marks = (mark for panel in scene.panels() for mark in marks_of(panel))
+    return next((mark.label for mark in marks if mark.key == key), key)
 
 
 def _size(size: float) -> str:

@@ -24,7 +24,7 @@ class Scale {
 
 class Bars {
   constructor(body, panel, page) {
-    Object.assign(this, { body, panel, page, scale: new Scale(panel), numbers: [], lists: [] });
+    Object.assign(this, { body, panel, page, scale: new Scale(panel), numbers: [], lists: [], keys: {} });
     const drawn = [...new Set(panel.frames.flat())].map((number) => page.atomAt(number));
     const longest = Math.max(1, ...panel.frames.map((frame) => frame.length));
     this.hasIcons = drawn.some(([, , sprite]) => sprite !== null);
@@ -97,18 +97,15 @@ class Bars {
   }
 
   // Marks of this key are lit and the others step back; a panel without one stays as it is.
-  light(key, pinned) {
-    Object.assign(this, { key, pinned });
-    const known = key !== null && this.numbers.some((number) => this.page.atomAt(number)[0] === key);
+  light(keys) {
+    this.keys = keys;
+    const known = keys.lit !== null && this.numbers.some((number) => this.page.atomAt(number)[0] === keys.lit);
     this.place.classList.toggle("has-lit", known);
     for (const list of this.lists) if (list.near) this.lightList(list);
   }
 
   lightList(list) {
-    for (const mark of list.children) {
-      mark.classList.toggle("lit", mark.dataset.key === this.key);
-      mark.classList.toggle("pinned", mark.dataset.key === this.pinned);
-    }
+    for (const mark of list.children) lightMark(mark, this.keys);
   }
 
   // Groups that are silent at the place pointed at step back.

@@ -273,10 +273,11 @@ class Page extends Pools {
     this.moving = false;
   }
 
-  // A mark pointed at lights every mark of its key, and dims the others of those panels.
+  // A mark pointed at lights every mark of its key, and dims the others of those panels. The state
+  // of a selection is only marked.
   light({ panel, view }) {
-    const key = this.keyOf(this.pointed()) ?? this.highlighted(panel);
-    view.light?.(key, this.keyOf(this.atom.pinned));
+    const key = this.keyOf(this.pointed());
+    view.light?.({ lit: key, pinned: this.keyOf(this.atom.pinned), chosen: this.highlighted(panel) });
     view.fade?.(key === null ? this.place.over : null);
   }
 

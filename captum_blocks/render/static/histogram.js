@@ -1,5 +1,8 @@
 // How many numbers lie in each bin: bars over the printed edges, a row of them for each column.
 
+// Edges nearer to each other, in hundredths of the width, are not both printed.
+const TICKS_APART = 16;
+
 class Histogram {
   constructor(body, panel, page) {
     Object.assign(this, { panel, page, bin: null });
@@ -40,9 +43,12 @@ class Histogram {
   axis() {
     const axis = make("div", "ticks");
     const { edges } = this.panel;
-    const inner = [0, ...edges].filter((edge) => this.at(edge) > 12 && this.at(edge) < 88);
-    const chosen = inner.reduce((kept, edge) => (kept.every((other) => Math.abs(this.at(other) - this.at(edge)) > 18) ? [...kept, edge] : kept), []);
-    for (const value of [edges[0], ...chosen, edges[edges.length - 1]]) {
+    const shown = [edges[0], edges[edges.length - 1]];
+    for (const edge of [0, ...edges]) {
+      const inside = this.at(edge) > 0 && this.at(edge) < 100;
+      if (inside && shown.every((other) => Math.abs(this.at(other) - this.at(edge)) > TICKS_APART)) shown.push(edge);
+    }
+    for (const value of shown) {
       const place = this.at(value);
       const tick = make("span", `tick ${place === 0 ? "first" : place === 100 ? "last" : ""}`, formatNumber(value));
       tick.style.left = `${place}%`;

@@ -11,6 +11,16 @@ function identify(node, number, page) {
   node.title = page.stage ? label : detail || label;
 }
 
+// Marks of one key are lit, pinned, or the state of a selection, in every panel alike.
+function lightMark(node, { lit, pinned, chosen }, joined = false) {
+  const { key } = node.dataset;
+  node.classList.toggle("lit", joined || key === lit);
+  node.classList.toggle("pinned", key === pinned);
+  node.classList.toggle("chosen", key === chosen);
+  if (key === chosen) node.setAttribute("aria-current", "true");
+  else node.removeAttribute("aria-current");
+}
+
 // Tells the number pointed at where the eye is; aloud only where no readout does it.
 function hereLine(page) {
   const line = make("p", "here");

@@ -99,13 +99,10 @@ class Matrix {
     cell.replaceChildren(shown, make("span", "unseen", text));
   }
 
-  light(key, pinned) {
+  light(keys) {
     const marks = [...this.rows.querySelectorAll(".mark")];
-    this.rows.classList.toggle("has-lit", marks.some((mark) => mark.dataset.key === key));
-    for (const mark of marks) {
-      mark.classList.toggle("lit", mark.dataset.key === key);
-      mark.classList.toggle("pinned", mark.dataset.key === pinned);
-    }
+    this.rows.classList.toggle("has-lit", marks.some((mark) => mark.dataset.key === keys.lit));
+    for (const mark of marks) lightMark(mark, keys);
     if (this.coloured) this.tellCell();
   }
 

@@ -59,12 +59,9 @@ class Multiples {
     for (const node of this.list.children) node.number = null;
   }
 
-  light(key, pinned) {
+  light(keys) {
     const marks = [...this.list.children];
-    this.list.classList.toggle("has-lit", marks.some((mark) => mark.dataset.key === key));
-    for (const mark of marks) {
-      mark.classList.toggle("lit", mark.dataset.key === key);
-      mark.classList.toggle("pinned", mark.dataset.key === pinned);
-    }
+    this.list.classList.toggle("has-lit", marks.some((mark) => mark.dataset.key === keys.lit));
+    for (const mark of marks) lightMark(mark, keys);
   }
 }

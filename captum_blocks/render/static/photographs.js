@@ -1,5 +1,8 @@
 // The photographs of a page: one of them is shown, and a row of thumbnails says which.
 
+// Width over height: a room for tall photographs would be empty below wide ones.
+const LOWEST_SHAPE = 1.15;
+
 class Photographs {
   constructor(page, images) {
     Object.assign(this, { page, images, index: 0, grounds: new Map(), buttons: [] });
@@ -60,9 +63,11 @@ class Photographs {
     this.row.setAttribute("aria-label", pictured.title || "Photograph");
     this.row.append(...this.buttons);
     this.row.addEventListener("keydown", (event) => this.key(event));
-    // As high as the highest photograph, so that nothing below moves.
+    // As high as the highest photograph, within bounds, so that nothing below moves.
     const shapes = this.images.map(({ naturalWidth, naturalHeight }) => naturalWidth / naturalHeight);
-    this.row.parentElement.querySelector(".holder").style.aspectRatio = Math.min(...shapes);
+    const holder = this.row.parentElement.querySelector(".holder");
+    holder.classList.add("several");
+    holder.style.aspectRatio = Math.max(LOWEST_SHAPE, Math.min(...shapes));
   }
 
   // As in every group of radio buttons: arrows move on and choose, and go around.

@@ -114,8 +114,8 @@ class Flows {
   }
 
   // A mark pointed at isolates its bands; the marks at their other ends tell what they got of it.
-  light(key, pinned) {
-    const lit = this.sides.map(({ nodes }) => nodes.map((node) => node.dataset.key === key));
+  light(keys) {
+    const lit = this.sides.map(({ nodes }) => nodes.map((node) => node.dataset.key === keys.lit));
     const known = lit.flat().includes(true);
     const own = ([source, target]) => lit[0][source] || lit[1][target];
     this.place.classList.toggle("has-lit", known);
@@ -123,8 +123,7 @@ class Flows {
     this.sides.forEach(({ nodes }, side) =>
       nodes.forEach((node, i) => {
         const joined = this.flows.some((flow) => flow[side] === i && flow[2] !== 0 && own(flow));
-        node.classList.toggle("lit", lit[side][i] || (known && joined));
-        node.classList.toggle("pinned", node.dataset.key === pinned);
+        lightMark(node, keys, known && joined);
       }),
     );
     this.tellSums(known ? own : () => true);

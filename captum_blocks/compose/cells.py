@@ -69,12 +69,15 @@ def _want_icons(
 def _want_mosaic(element: Element, value: Value, wanted: Wanted, pools: Pools) -> None:
     assert isinstance(value.source.layer, Hidden)
     layer, vectors = value.source.layer, _vectors(value, pools)
-    groups = layer.groups(min(SHARED_GROUPS, *vectors.flatten(1).shape))
-    scores = pools.context.scores(groups)[image_of(value)].clamp_min(0)
-    keys = tuple(cell_key(value, y, x, element, pools) for y, x in _sizes(value))
-    wanted.mosaics[keys[0]] = MosaicRequest(
-        keys, layer.layer, vectors.flatten(1).T, scores.flatten(1).T
-    )
+    rows = vectors.flatten(1).T
+    awake = rows.norm(dim=1) > 0  # where nothing fires there is nothing to draw
+    keys = [cell_key(value, y, x, element, pools) for y, x in _sizes(value)]
+    keys = [key for key, fires in zip(keys, awake.tolist(), strict=True) if fires]
+    if not keys:
+        return
+    groups = layer.groups(min(SHARED_GROUPS, int(torch.linalg.matrix_rank(rows))))
+    scores = pools.context.scores(groups)[image_of(value)].clamp_min(0).flatten(1).T
+    wanted.mosaics[keys[0]] = MosaicRequest(tuple(keys), layer.layer, rows[awake], scores[awake])
 
 
 def _cells(drawing: Drawing) -> Panel:

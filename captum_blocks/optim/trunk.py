@@ -92,7 +92,9 @@ class Trunk:
         maps = {}
         for name, output in self._outputs(pixels).items():
             layout = resolve(self._layouts.get(name), output.shape)
-            maps[name] = layout.to_maps(output)
+            # Scores divide and square: half precision overflows where the maps do not.
+            wide = torch.promote_types(output.dtype, torch.float32)
+            maps[name] = layout.to_maps(output).to(wide)
             if name in self._ceilings and not lifted:
                 maps[name] = maps[name].clamp(max=self._ceilings[name])
         return maps

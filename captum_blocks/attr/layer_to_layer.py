@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from captum_blocks import hooks
 from captum_blocks.attr._building import Method
+from captum_blocks.attr._crops import channels_last
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
@@ -122,7 +123,7 @@ class LayerToLayerAttribution:
             images = check_input(x)
             look = self._look(images, target_atom, targets)
             scores = look.scores
-            parts = parts_of(source_atom, look.leaf.detach(), look.layout)
+            parts = parts_of(source_atom, channels_last(look.leaf.detach()), look.layout)
             if method is not None:
                 values = self._by_method(images, scores, source_atom, parts, method, options)
             else:
@@ -172,8 +173,10 @@ class LayerToLayerAttribution:
 
     def _forwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
         chunk = chunk_size or _fitting(look.leaf, look.output)
-        rows = pushed_forward(look.segment, parts.activation, parts.directions(), chunk)
-        moved = torch.cat([look.scores.change(row).flatten(2) for row in rows]).permute(1, 2, 0)
+        rows = pushed_forward(look.segment, look.leaf, look.output, parts.directions(), chunk)
+        with torch.no_grad():
+            changes = [look.scores.change(row).flatten(2) for row in rows]
+        moved = torch.cat(changes).permute(1, 2, 0)
         atoms = parts.count - len(parts.remainders)
         rest = {name: moved[..., atoms + i] for i, name in enumerate(parts.remainders)}
         data = moved[..., :atoms].reshape(*moved.shape[:2], *parts.shape)

@@ -16,6 +16,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from captum_blocks import hooks
+from captum_blocks.attr._crops import channels_last
+from captum_blocks.attr.derivative import agree, linearised
 from captum_blocks.attr.head import check_runs_once, class_scores
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 
@@ -28,8 +30,15 @@ class _Affine(TorchFunctionMode):
     Together that is a third of the time of many rows at once.
     """
 
+    def __init__(self, everywhere: bool = True) -> None:
+        super().__init__()
+        self.on = everywhere
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        if not self.on:
+            return func(*args, **(kwargs or {}))
+        args = tuple(_still(value) for value in args)
+        kwargs = {name: _still(value) for name, value in (kwargs or {}).items()}
         if func is functional.batch_norm:
             call = _BATCH_NORM.bind(*args, **kwargs)
             call.apply_defaults()
@@ -38,6 +47,11 @@ class _Affine(TorchFunctionMode):
         if func is torch.conv2d and len(args) > 2 and not kwargs:
             return _conv2d(*args)
         return func(*args, **kwargs)
+
+
+def _still(value: Any) -> Any:
+    """Parameters do not move: nobody asks for their gradients."""
+    return value.detach() if isinstance(value, nn.Parameter) else value
 
 
 _BATCH_NORM = inspect.signature(functional.batch_norm)
@@ -126,18 +140,20 @@ class Segment:
             # Before the source and behind the target nothing needs a graph. The surrounding
             # no_grad restores the caller's mode.
             torch.set_grad_enabled(True)
+            affine.on = True
             return leaves[-1].clone()
 
         def read(activation: Tensor) -> Tensor:
             outputs.append(activation)
             torch.set_grad_enabled(False)
+            affine.on = False
             return activation.clone()
 
         with torch.no_grad(), ExitStack() as undo:
             undo.enter_context(hooks.replace(self.source, cut))
             if self.target is not None:
                 undo.enter_context(hooks.replace(self.target, read))
-            undo.enter_context(_Affine())
+            affine = undo.enter_context(_Affine(everywhere=False))
             answer = self.forward(self.x)
             if self.target is None:
                 read(class_scores(answer))
@@ -197,9 +213,23 @@ def pulled_back(
     Yields:
         (seed, *leaf), in the same order.
     """
+    derivative, checked = linearised(leaf, output), False
     for rows in seeds:
         for piece in rows.split(chunk):
-            yield _pull(leaf, output, piece)
+            found = _through(derivative.pull if derivative else None, piece)
+            if found is not None and not checked:
+                checked = agree(leaf, output, found, piece, forwards=False)
+                found = found if checked else None
+            if found is None:
+                derivative = None
+            yield _pull(leaf, output, piece) if found is None else found
+
+
+def _through(map: Callable[[Tensor], Tensor] | None, rows: Tensor) -> Tensor | None:
+    try:
+        return map(rows) if map else None
+    except RuntimeError:
+        return None
 
 
 def _pull(leaf: Tensor, output: Tensor, seeds: Tensor) -> Tensor:
@@ -215,32 +245,35 @@ def _pull(leaf: Tensor, output: Tensor, seeds: Tensor) -> Tensor:
 
 
 def pushed_forward(
-    function: Callable[[Tensor], Tensor],
-    activation: Tensor,
+    segment: Callable[[Tensor], Tensor],
+    leaf: Tensor,
+    output: Tensor,
     directions: Iterator[Tensor],
     chunk: int,
 ) -> Iterator[Tensor]:
     """Jacobian-vector products, many at a time.
 
     Args:
-        function: from the source to the target.
-        activation: where the derivative is taken.
-        directions: of the shape of ``activation``, one by one.
+        segment: from the source to the target.
+        leaf: the source, where the derivative is taken.
+        output: what the segment makes of it.
+        directions: of the shape of ``leaf``, one by one.
         chunk: how many go through one pass.
 
     Yields:
         (direction, *output), in the same order.
     """
+    derivative, checked = linearised(leaf, output), False
     while rows := list(islice(directions, chunk)):
-        yield _push(function, _channels_last(activation), _channels_last(torch.stack(rows)))
-
-
-def _channels_last(values: Tensor) -> Tensor:
-    """The same values, maps stored the way convolutions read fastest."""
-    if values.ndim < 4:
-        return values
-    flat = values.reshape(-1, *values.shape[-3:])
-    return flat.contiguous(memory_format=torch.channels_last).reshape(values.shape)
+        piece = torch.cat(rows).unflatten(0, (len(rows), -1))
+        found = _through(derivative.push if derivative else None, piece)
+        if found is not None and not checked:
+            checked = agree(leaf, output, piece, found, forwards=True)
+            found = found if checked else None
+        if found is None:
+            derivative = None
+            found = _push(segment, channels_last(leaf.detach()), channels_last(piece))
+        yield found
 
 
 def _push(function: Callable[[Tensor], Tensor], activation: Tensor, directions: Tensor) -> Tensor:

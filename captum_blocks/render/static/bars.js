@@ -83,12 +83,18 @@ class Bars {
     this.lightList(list);
   }
 
-  // The node stays, so that focus and pointer stay on it, and is filled anew.
+  // The node stays, so that focus and pointer stay on it, and is filled anew; of an atom that it
+  // has drawn already, only the bars.
   fill(node, number) {
     if (node.number === number) return;
     const [atom, values] = this.page.data.marks[number];
     const [, label, sprite, field, hue, role] = this.page.data.atoms[atom];
     identify(node, number, this.page);
+    if (node.drawn === atom) {
+      values.forEach((value, i) => node.lastChild.children[i].lastChild.replaceWith(this.track(value)));
+      return;
+    }
+    node.drawn = atom;
     const lead = make("div", "lead");
     if (this.hasIcons) lead.append(sprite === null ? make("span", "no-icon") : iconNode(this.page, sprite, label));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
@@ -121,7 +127,7 @@ class Bars {
   }
 
   rephotograph() {
-    if (this.hasMaps) for (const mark of this.marks) mark.number = null;
+    if (this.hasMaps) for (const mark of this.marks) Object.assign(mark, { number: null, drawn: null });
   }
 
   map(field) {

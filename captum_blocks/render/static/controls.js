@@ -81,6 +81,7 @@ function slider(title, labels) {
 function controlled(title, input) {
   const [node, output] = [make("label", `control ${input.tagName.toLowerCase()}`), make("output")];
   output.setAttribute("aria-live", "off");
+  input.setAttribute("aria-label", title);
   node.append(make("span", "control-title", title), input, output);
   return [node, input, output];
 }

@@ -64,7 +64,7 @@ class Gestures {
   leave(event) {
     const mark = event.target.closest?.(".mark");
     if (!mark || event.pointerType === "touch" || mark.contains(event.relatedTarget)) return;
-    if (!this.isStill(event)) this.pointAt(null, event);
+    if (!this.isStill(event) && !this.isMark(event.relatedTarget)) this.pointAt(null, event);
   }
 
   pointAt(mark, { screenX, screenY }) {
@@ -95,7 +95,13 @@ class Gestures {
   }
 
   blur(event) {
-    if (event.target.matches(".mark") && !this.page.moving) this.page.pointAtNothing();
+    if (!event.target.matches(".mark") || this.page.moving || this.isMark(event.relatedTarget)) return;
+    this.page.pointAtNothing();
+  }
+
+  // From one mark to the next there is no moment of none, in which marks would change places.
+  isMark(node) {
+    return Boolean(node && this.root.contains(node) && node.closest(".mark"));
   }
 
   // A picture of a part of the photograph says which; one of cells also says whose, and tells them.

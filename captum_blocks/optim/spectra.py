@@ -117,7 +117,7 @@ class Maco(Parameterization):
 
     decay: float = 1.25
     spectrum: Stored | None = None
-    learning_rate: ClassVar[float] = 0.3
+    learning_rate: ClassVar[float] = 0.1
 
     def sketch(
         self, canvas: Canvas, generators: Sequence[torch.Generator], planes: Tensor | None

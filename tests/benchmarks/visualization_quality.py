@@ -63,11 +63,11 @@ class Contender:
 OURS = Contender("ours", steps=256)
 CONTENDERS = (
     OURS,
+    *(Contender(peer) for peer in ("lucent", "dreamlens", "horama")),
     Contender("ours, MACO", steps=256),
-    *(Contender(peer) for peer in ("lucent", "horama", "dreamlens")),
-    Contender("lucent", steps=512),
+    Contender("lucent", steps=512, classes=10),
     Contender("dreamlens", size=256, steps=120),
-    Contender("horama", size=1280, steps=1000, classes=2),  # 6,000 passes for each picture
+    Contender("horama", size=1280, steps=1000, classes=1),  # 6,000 passes for each picture
 )
 
 
@@ -164,10 +164,10 @@ def means(verdicts: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str
     }
 
 
-def said(verdict: dict[str, dict[str, float]]) -> str:
+def said(verdict: dict[str, Any]) -> str:
     return "   ".join(
         f"{name} {v['top1']:.2f} {v['top5']:.2f} {v['log_probability']:6.2f}"
-        for name, v in verdict.items()
+        for name, v in ((name, verdict[name]) for name in JUDGES)
     )
 
 
@@ -187,19 +187,24 @@ def sheet(rows: Sequence[tuple[list[str], Path]], wanted: Sequence[int], path: P
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--classes", type=int, default=20)
+    parser.add_argument("--others", type=int, default=1000, help="classes for all but ours")
     parser.add_argument("--only", nargs="+", help="names of contenders; ours comes first")
     parser.add_argument("--folder", type=Path, default=Path("visualization_quality"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     module, wanted = load_network("demo").module, classes(arguments.classes)
     found, missing = makers()
+    for network, _ in JUDGES.values():
+        judge(network)  # a missing one is to fail before the work
     print("not installed:", ", ".join(missing) or "none")
     print("                          s/class   judge top-1 top-5 log-probability")
     figures: dict[str, Any] = {"classes": wanted, "missing": missing}
     rows = []
     verdicts: dict[str, dict[int, Any]] = {}
     for contender in CONTENDERS:
-        name, few = contender.name, wanted[:: -(-len(wanted) // contender.classes)]
+        name = contender.name
+        most = min(contender.classes, len(wanted) if contender is OURS else arguments.others)
+        few = wanted[:: -(-len(wanted) // most)]
         if contender.maker not in found or name not in (arguments.only or [name]):
             continue
         folder = arguments.folder / name

@@ -65,7 +65,7 @@ class Rows:
         """Multiplied by (image, channel, y, x), the whole map's factors."""
         if self.corner is None:
             return replace(self, values=self.values * factor)
-        return replace(self, values=self._window_of(factor).mul_(self.values), clean=True)
+        return replace(self, values=self._window_of(factor) * self.values, clean=True)
 
     def grown(
         self,

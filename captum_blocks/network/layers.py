@@ -69,6 +69,7 @@ class LayerInfo:
         return self.reach if known else None
 
 
+BLOCKS = ("Block", "Layer")
 COLUMNS = ("", "layer", "shape", "layout", "sign", "stride", "sees", "module")
 LEGEND = {
     "*": "*: looked at when no layers are named",
@@ -211,9 +212,7 @@ def recommended(table: Sequence[LayerInfo]) -> tuple[str, ...]:
     thirds of the depth and the last but one: behind the last block everything that decides may sit
     in the class token, which has no place in the photograph.
     """
-    # Elements beside the first, and what only turns axes, are never the first thing to look at.
-    table = [info for info in table if min(info.grid) > 1 and ":" not in info.name]
-    table = [info for info in table if info.kind != "Permute"]
+    table = [info for info in table if min(info.grid) > 1 and not _is_second_choice(info, table)]
     if not table:
         return ()
     later = table[len(table) // 2 :]
@@ -226,6 +225,14 @@ def recommended(table: Sequence[LayerInfo]) -> tuple[str, ...]:
     chosen = [_last_finer(candidates, last.grid, times) for times in (4, 2)]
     names = [info.name for info in (*chosen, last) if info is not None]
     return tuple(dict.fromkeys(names))
+
+
+def _is_second_choice(info: LayerInfo, table: Sequence[LayerInfo]) -> bool:
+    """Runs several times, only turns axes, or returns several maps, of which any may be in use."""
+    if info.calls > 1 or info.kind == "Permute":
+        return True
+    several = any(other.name.startswith(f"{info.name}:") for other in table)
+    return several and not info.kind.endswith(BLOCKS)
 
 
 def _last_finer(table: Sequence[LayerInfo], grid: Pair, times: int) -> LayerInfo | None:
@@ -241,7 +248,7 @@ def _last_finer(table: Sequence[LayerInfo], grid: Pair, times: int) -> LayerInfo
 
 
 def _blocks(table: Sequence[LayerInfo], last: LayerInfo) -> tuple[str, ...]:
-    blocks = [info for info in table if info.kind.endswith(("Block", "Layer"))]
+    blocks = [info for info in table if info.kind.endswith(BLOCKS)]
     blocks = blocks if len(blocks) > 1 else list(table)
     latest = max(0, len(blocks) - (2 if last.layout.prefix else 1))
     places = sorted({min(latest, len(blocks) // 3), min(latest, 2 * len(blocks) // 3), latest})

@@ -306,7 +306,7 @@ class Network:
         names = self._recommended or recommended(survey(self.module, self._noise(x), self.layouts))
         if not names:
             raise UnusableLayer(f"{self.name} has no layer with positions to look at")
-        return names
+        return tuple(self.name_of(name) for name in names)
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether the module can take images of this (channel, height, width).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
+    Look,
     check_runs_once,
     class_scores,
     listed,
@@ -21,7 +21,13 @@ from captum_blocks.attr.head import (
     no_such_class,
     whole_number,
 )
-from captum_blocks.errors import InvalidArgument, UnknownName, UnusableLayer, did_you_mean
+from captum_blocks.errors import (
+    InvalidArgument,
+    UnknownName,
+    UnsupportedMethod,
+    UnusableLayer,
+    did_you_mean,
+)
 from captum_blocks.layouts import Kind, Layout, resolve
 
 Path = Literal["linear", "integrated", "stochastic"]
@@ -36,6 +42,9 @@ class LayerPathGradients(LayerAttribution):
     alone; ``integrated`` the mean over A n/N for n = 0 ... N-1; ``stochastic`` multiplies each of
     those points, channel by channel, by (U + U) / 1.5 with U uniform in [0, 1). How far the
     answers lie apart tells how much an attribution depends on the path, see ``path_dependence``.
+    The convergence delta is what is missing to the change of the score between the ends of the
+    path, a layer of zeros and the layer's activation; only ``integrated`` brings it to zero, with
+    many steps.
 
     Args:
         forward_func: the network.
@@ -75,7 +84,8 @@ class LayerPathGradients(LayerAttribution):
         path: Path = "integrated",
         n_steps: int = 100,
         seed: int = 0,
-    ) -> Tensor:
+        return_convergence_delta: bool = False,
+    ) -> Any:
         """Attribute a score to the layer along a path.
 
         Args:
@@ -86,14 +96,16 @@ class LayerPathGradients(LayerAttribution):
             n_steps: points on the path; linear has one.
             seed: of the stochastic path. All images take the same draws, so that a batch equals
                 its images one by one.
+            return_convergence_delta: also return (image,), see ``compute_convergence_delta``.
 
         Returns:
-            In the layer's own layout, detached.
+            ``attr`` or ``(attr, delta)``, detached; ``attr`` in the layer's own layout.
 
         Raises:
             UnknownName: there is no such path.
             InvalidArgument: ``n_steps`` is no positive integer, targets do not exist, activations
                 are not finite.
+            UnsupportedMethod: a delta of weights, which add up to nothing.
             WrongType: a target is no integer.
             UnusableLayer: the score has no gradient at the layer, or the layer runs several times:
                 a point of the path is put in at every call.
@@ -105,30 +117,101 @@ class LayerPathGradients(LayerAttribution):
             )
         if not isinstance(n_steps, int) or n_steps < 1:
             raise InvalidArgument(f"n_steps={n_steps!r}; a path has at least one point")
-        arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-        if additional_forward_args is not None:
-            more = additional_forward_args
-            arguments += more if isinstance(more, tuple) else (more,)
-        forward = self.forward_func
-        with quiet(forward if isinstance(forward, nn.Module) else self.layer):
-            # Copies, also of what was made under inference_mode, can take part in a gradient.
-            own = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in arguments)
-            factors = partial(self._factors, path=path, n_steps=n_steps, seed=seed)
-            return self._along(own, target, factors)
+        if return_convergence_delta:
+            self._check_delta()
+        with self._quiet():
+            arguments = _private(inputs, additional_forward_args)
+            seen = self._look(arguments)
+            factors = self._factors(seen.activation, path, n_steps, seed)
+            found = self._along(arguments, seen.activation, target, factors)
+            if not return_convergence_delta:
+                return found
+            return found, self._delta(found, arguments, seen, target, 0.0)
 
-    def _along(
-        self, arguments: tuple[Any, ...], target: Any, factors_of: Callable[[Tensor], list[Tensor]]
+    def has_convergence_delta(self) -> bool:
+        """Whether the numbers add up to something: not where they are the mean gradient itself."""
+        return self._multiply_by_inputs
+
+    def compute_convergence_delta(  # type: ignore[override]
+        self,
+        attributions: Tensor | tuple[Tensor, ...],
+        start_point: Tensor | float | None,
+        end_point: Tensor | tuple[Tensor, ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
     ) -> Tensor:
+        """How far an attribution is from the change of the score between the ends of the path.
+
+        delta = sum of the attribution - (F(A) - F(A0)), F being the rest of the network.
+
+        Args:
+            attributions: what ``attribute`` answered with.
+            start_point: A0, an activation of the layer or one number for all of it; None for zero,
+                where ``attribute`` starts.
+            end_point: what the network takes; A is what the layer makes of it.
+            target: as for ``attribute``.
+            additional_forward_args: further arguments of the network.
+
+        Returns:
+            (image,).
+
+        Raises:
+            InvalidArgument: shapes that do not fit the layer.
+            UnsupportedMethod: weights add up to nothing.
+        """
+        self._check_delta()
+        values = attributions[0] if isinstance(attributions, tuple) else attributions
+        with self._quiet():
+            arguments = _private(end_point, additional_forward_args)
+            seen = self._look(arguments)
+            start = 0.0 if start_point is None else start_point
+            for name, part in (("attributions", values), ("start_point", start)):
+                if isinstance(part, Tensor) and not _fits(part, seen.activation):
+                    raise InvalidArgument(
+                        f"{name} of shape {tuple(part.shape)} does not fit the layer, which has "
+                        f"{tuple(seen.activation.shape)}: the path is in the layer's own space"
+                    )
+            return self._delta(values, arguments, seen, target, start)
+
+    def _check_delta(self) -> None:
+        if not self._multiply_by_inputs:
+            raise UnsupportedMethod(
+                "with multiply_by_inputs=False these are weights, which add up to nothing; leave "
+                "return_convergence_delta out"
+            )
+
+    def _quiet(self) -> Any:
+        forward = self.forward_func
+        return quiet(forward if isinstance(forward, nn.Module) else self.layer)
+
+    def _look(self, arguments: tuple[Any, ...]) -> Look:
         name = type(self.layer).__name__
         seen = look(self.forward_func, self.layer, name, *arguments)
         check_runs_once(seen.calls, name)
-        activation = seen.activation.detach()
+        return seen
+
+    def _along(
+        self, arguments: tuple[Any, ...], activation: Tensor, target: Any, factors: list[Tensor]
+    ) -> Tensor:
         total = torch.zeros_like(activation)
-        factors = factors_of(activation)
         for factor in factors:
             total += self._gradient(arguments, activation * factor, target)
         mean = total / len(factors)
         return mean * activation if self._multiply_by_inputs else mean
+
+    def _delta(
+        self,
+        values: Tensor,
+        arguments: tuple[Any, ...],
+        seen: Look,
+        target: Any,
+        start: Tensor | float,
+    ) -> Tensor:
+        put_in = torch.zeros_like(seen.activation) + start
+        with torch.no_grad(), hooks.replace(self.layer, lambda _: put_in.clone()):
+            first = _selected(class_scores(self.forward_func(*arguments)), target)
+            change = _selected(class_scores(seen.output), target) - first
+        return (values.flatten(1).sum(1) - change).detach()
 
     def _factors(self, activation: Tensor, path: Path, n_steps: int, seed: int) -> list[Tensor]:
         if path == "linear":
@@ -158,6 +241,19 @@ class LayerPathGradients(LayerAttribution):
             raise UnusableLayer("the score does not depend on this layer through any gradient")
         (gradient,) = torch.autograd.grad(score, leaf)
         return gradient
+
+
+def _private(inputs: Any, additional: Any) -> tuple[Any, ...]:
+    """Copies, also of what was made under ``inference_mode``: they can take part in a gradient."""
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    if additional is not None:
+        arguments += additional if isinstance(additional, tuple) else (additional,)
+    return tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in arguments)
+
+
+def _fits(part: Tensor, activation: Tensor) -> bool:
+    """Whether it is one number per neuron, for each image or for all of them."""
+    return part.shape[1:] == activation.shape[1:] and len(part) in (1, len(activation))
 
 
 def _selected(scores: Tensor, target: Any) -> Tensor:

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from captum_blocks import attr
 from captum_blocks.attr.head import Head, probe
-from captum_blocks.errors import InvalidArgument, UnknownName, UnusableLayer, WrongType
+from captum_blocks.errors import (
+    InvalidArgument,
+    UnknownName,
+    UnsupportedMethod,
+    UnusableLayer,
+    WrongType,
+)
 from tests.attr.conftest import Directions
 from tests.reference import attr_loops
 
@@ -47,6 +53,75 @@ def test_integrated_path_adds_up(convnet: nn.Module, x: Tensor) -> None:
     a, head = probe(convnet, convnet.pool, "pool", x).activation, Head(convnet, convnet.pool)
     change = (head(a, x) - head(torch.zeros_like(a), x))[:, 1].detach()
     torch.testing.assert_close(total, change, rtol=0, atol=1e-2)
+
+
+class TestConvergenceDelta:
+    @pytest.mark.parametrize("path", ["linear", "integrated", "stochastic"])
+    def test_equals_its_definition(self, path: str, convnet: nn.Module, x: Tensor) -> None:
+        method = attr.LayerPathGradients(convnet, convnet.pool)
+        assert method.has_convergence_delta()
+        call: dict[str, Any] = {"target": [1, 3], "path": path, "n_steps": 4}
+        found, delta = method.attribute(x, **call, return_convergence_delta=True)
+        torch.testing.assert_close(found, method.attribute(x, **call))
+        a, head = probe(convnet, convnet.pool, "pool", x).activation, Head(convnet, convnet.pool)
+        for image, target in enumerate((1, 3)):
+            one, picture = a[image : image + 1], x[image : image + 1]
+            change = head(one, picture)[0, target] - head(0 * one, picture)[0, target]
+            torch.testing.assert_close(delta[image], (found[image].sum() - change).detach())
+        again = method.compute_convergence_delta(found, None, x, target=[1, 3])
+        torch.testing.assert_close(again, delta)
+
+    def test_from_another_start(self, convnet: nn.Module, x: Tensor) -> None:
+        method = attr.LayerPathGradients(convnet, convnet.pool)
+        a, head = probe(convnet, convnet.pool, "pool", x).activation, Head(convnet, convnet.pool)
+        start = torch.rand_like(a[:1])
+        found = method.compute_convergence_delta((a,), start, x, target=2)
+        change = head(a, x)[:, 2] - head(start.expand_as(a), x)[:, 2]
+        torch.testing.assert_close(found, (a.sum((1, 2, 3)) - change).detach())
+
+    def test_small_with_many_steps_and_not_on_a_straight_gradient(
+        self, convnet: nn.Module, x: Tensor
+    ) -> None:
+        method = attr.LayerPathGradients(convnet, convnet.pool)
+        call: dict[str, Any] = {"target": 1, "return_convergence_delta": True}
+        _, fine = method.attribute(x, **call, n_steps=400)
+        _, coarse = method.attribute(x, **call, path="linear")
+        assert fine.abs().max() < 1e-2 < coarse.abs().max()
+
+    def test_reaches_the_results_of_the_adapters(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        path: dict[str, Any] = {"path": "linear"}
+        plain = attr.LayerMethod(convnet, "conv2", "LayerPathGradients", **path)
+        method = attr.LayerPathGradients(convnet, convnet.conv2)
+        _, delta = method.attribute(x, target=1, **path, return_convergence_delta=True)
+        found = plain.attribute(x, [1])
+        assert found.delta is not None
+        torch.testing.assert_close(found.delta[:, 0], delta)
+        grouped = attr.LayerGroupAttribution(method, three_groups)
+        _, through = grouped.attribute(x, target=1, **path, return_convergence_delta=True)
+        torch.testing.assert_close(through, delta)
+        tunnel = NoiseTunnel(method)
+        _, noisy = tunnel.attribute(
+            x, nt_samples=3, stdevs=0.0, target=1, **path, return_convergence_delta=True
+        )
+        torch.testing.assert_close(noisy, delta.repeat_interleave(3))
+
+    def test_weights_have_none(self, convnet: nn.Module, x: Tensor) -> None:
+        method = attr.LayerPathGradients(convnet, convnet.pool, multiply_by_inputs=False)
+        assert not method.has_convergence_delta()
+        with pytest.raises(UnsupportedMethod, match="these are weights, which add up to nothing"):
+            method.attribute(x, target=1, return_convergence_delta=True)
+        with pytest.raises(UnsupportedMethod, match="leave return_convergence_delta out"):
+            method.compute_convergence_delta(x, None, x, target=1)
+
+    def test_shapes_of_another_place(self, convnet: nn.Module, x: Tensor) -> None:
+        method = attr.LayerPathGradients(convnet, convnet.pool)
+        found = method.attribute(x, target=1, n_steps=2)
+        with pytest.raises(InvalidArgument, match=r"start_point of shape \(2, 3, 8, 8\) does not "):
+            method.compute_convergence_delta(found, x, x, target=1)
+        with pytest.raises(InvalidArgument, match=r"attributions of shape \(2, 5\) does not fit"):
+            method.compute_convergence_delta(found.sum((2, 3)), None, x, target=1)
 
 
 def test_is_a_captum_layer_attribution(convnet: nn.Module, x: Tensor) -> None:

@@ -136,6 +136,7 @@ def explain(
         start,
         method=method,
         groups=groups,
+        short=short,
         quality=quality,
         quiet=quiet,
         **options,

@@ -23,7 +23,7 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 settings.register_profile("steady", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("steady")
 
-FEW_STEPS = Quality(size=48, n_steps=4, budget=6)
+FEW_STEPS = Quality(size=48, n_steps=4, budget=3, cell=16, cell_steps=1)
 
 
 class SmallNet(nn.Module):
@@ -86,7 +86,7 @@ def real_explanation(
         cb.report("blocks.4.2.bn1", "bn2"),
         demo,
         photo_file,
-        quality=Quality(size=64, n_steps=6, budget=24),
+        quality=Quality(size=64, n_steps=6, budget=8, cell=16, cell_steps=2),
         progress=False,
         store=Store(tmp_path_factory.mktemp("icons")),
     )

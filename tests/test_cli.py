@@ -31,7 +31,7 @@ def rough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draft quality with the fewest steps: the whole walk, seconds instead of a minute."""
     from captum_blocks.compose import icons
 
-    few = icons.Quality(size=48, n_steps=2, budget=8)
+    few = icons.Quality(size=48, n_steps=2, budget=2, cell=16, cell_steps=1)
     monkeypatch.setitem(icons.QUALITIES, "draft", few)  # type: ignore[arg-type]
 
 

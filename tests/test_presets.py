@@ -14,11 +14,13 @@ PRESETS = {
     "semantic_dictionary": cb.semantic_dictionary("late", 2),
     "activation_grid": cb.activation_grid("late"),
     "group_attribution": cb.group_attribution("early", "late", groups=2),
-    "channel_attribution": cb.channel_attribution("late", 3),
+    "channel_attribution": cb.channel_attribution("early", "late", strongest=4),
     "spatial_attribution": cb.spatial_attribution("early", "late"),
     "compare_classes": cb.compare_classes("late", "cat", 2),
     "compare_groups": cb.compare_classes("late", "cat", 2, atom="groups"),
     "levels": cb.levels("late", "dog", groups=3),
+    "aligned": cb.group_attribution("early", "late", groups=(3, 2), align=True),
+    "overview": cb.overview("early", "late"),
     "report": cb.report("early", "late"),
 }
 
@@ -41,8 +43,9 @@ def test_a_preset_is_json_and_a_page(name: str, explain) -> None:
 
 def test_spatial_attribution_follows_the_place_in_every_layer(explain) -> None:
     ex = explain(cb.spatial_attribution("early", "late"))
-    photo, bars, came = ex.scene.panels()
+    photo, bars, factors, came = ex.scene.panels()
     assert photo.stage
+    assert len(factors.frames[0]) == 2
     assert photo.sets == bars.follows[0] == came.follows[0]
     assert len(bars.frames) == len(came.frames) == 16
     assert [mark.label.split(" (")[0] for mark in bars.frames[0]] != []
@@ -53,12 +56,13 @@ def test_spatial_attribution_follows_the_place_in_every_layer(explain) -> None:
 def test_levels_add_up_to_one_number(explain) -> None:
     ex = explain(cb.levels("late", "dog", groups=3))
     totals = [float(value.total.squeeze()) for value in ex.values.values()]
-    assert totals == pytest.approx([totals[0]] * 3, abs=1e-5)
+    assert totals == pytest.approx([totals[0]] * 4, abs=1e-5)
 
 
 def test_comparison_names_both_classes(explain) -> None:
-    (panel,) = explain(PRESETS["compare_classes"]).scene.panels()
+    panel, first, second = explain(PRESETS["compare_classes"]).scene.panels()
     assert panel.columns == ("cat − pig",)
+    assert (first.columns, second.columns) == (("cat",), ("pig",))
     values = [mark.values[0] for mark in panel.frames[0] if mark.role == "atom"]
     assert values[:3] == sorted(values[:3], reverse=True)
     assert len(values) == 6
@@ -85,4 +89,6 @@ def test_nothing_is_computed_twice(explain, monkeypatch) -> None:
 
         monkeypatch.setattr(kind, "attribute", counted)
     explain(cb.spatial_attribution("early", "late"))
-    assert sorted(calls) == ["LayerMethod", "LayerToLayerAttribution"]
+    # To the answers, to every class at once for their factors, and from layer to layer.
+    expected = ["LayerMethod", "LayerMethod", "LayerToLayerAttribution"]
+    assert sorted(calls) == expected

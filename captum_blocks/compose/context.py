@@ -153,6 +153,11 @@ class Context:
         outputs = self._outputs[layer]
         return self.layout(layer).from_maps(maps.to(outputs), ndim=outputs.ndim)
 
+    def most_groups(self, layer: str) -> int:
+        """How many groups the layer's activations can be told apart into."""
+        rows = self.maps(layer).movedim(1, -1).flatten(0, 2)
+        return self.once(("rank", layer), lambda: int(torch.linalg.matrix_rank(rows)))  # type: ignore[no-any-return]
+
     def scores(self, substrate: Substrate) -> Tensor:
         """How much of each group is at each position, (image, group, y, x)."""
         layer, reducer = _hidden(substrate), self.reducer(substrate)

@@ -46,7 +46,7 @@ def _sankey(drawing: Drawing) -> Panel:
     value = drawing.base
     return Sankey(
         **drawing.words(),
-        left_out=sentences.left_out(value, drawing.coverage, icons=True),
+        left_out=sentences.left_out(drawing.frames.values, drawing.coverage, icons=True),
         titles=(place_name(value.source), _end_name(value)),
         frames=tuple(_frame(each, drawing.pools) for each in drawing.frames.values),
     )

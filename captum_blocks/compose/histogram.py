@@ -22,7 +22,7 @@ def _histogram(drawing: Drawing) -> Panel:
     edges = np.histogram_bin_edges(np.concatenate([each.ravel() for each in sets]), BINS)
     return Histogram(
         **drawing.words(),
-        left_out=sentences.left_out(drawing.base, 1.0, icons=False),
+        left_out=sentences.left_out(drawing.frames.values, 1.0, icons=False),
         edges=tuple(edges.tolist()),
         columns=_names(drawing),
         frames=tuple(

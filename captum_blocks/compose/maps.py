@@ -47,7 +47,7 @@ def _heatmap(drawing: Drawing) -> Panel:
 def _multiples(drawing: Drawing) -> Panel:
     return Multiples(
         **drawing.words(),
-        left_out=sentences.left_out(drawing.base, 1.0, icons=False),
+        left_out=sentences.left_out(drawing.frames.values, 1.0, icons=False),
         frames=tuple(
             tuple(_mark(found, value.unit) for found in _maps(drawing, frame, value))
             for frame, value in enumerate(drawing.frames.values)

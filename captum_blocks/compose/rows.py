@@ -75,8 +75,8 @@ def _bars_panel(drawing: Drawing, icons: bool) -> Panel:
     rows = fixed or not icons or _is_whole(drawing.base)
     return Bars(
         **drawing.words(),
-        left_out=sentences.left_out(drawing.base, drawing.coverage, icons),
-        columns=_column_names(drawing.base, drawing.pools),
+        left_out=sentences.left_out(drawing.frames.values, drawing.coverage, icons),
+        columns=_headings(values, drawing.pools),
         frames=tuple(_marks(value, drawing, icons) for value in values),
         domain=_domain(values),
         signed=drawing.base.target is not None,
@@ -89,8 +89,8 @@ def _matrix_panel(drawing: Drawing, style: str) -> Panel:
     values = drawing.frames.values
     return Matrix(
         **drawing.words(),
-        left_out=sentences.left_out(drawing.base, drawing.coverage, icons=False),
-        columns=_column_names(drawing.base, drawing.pools),
+        left_out=sentences.left_out(drawing.frames.values, drawing.coverage, icons=False),
+        columns=_headings(values, drawing.pools),
         frames=tuple(_marks(value, drawing, icons=False) for value in values),
         domain=_domain(values),
         signed=drawing.base.target is not None,
@@ -194,6 +194,12 @@ def _named(value: Value, atom: int, pools: Pools) -> _Atom:
 
 def _axis(value: Value) -> str:
     return _mark_axis(value) or "image"
+
+
+def _headings(values: tuple[Value, ...], pools: Pools) -> tuple[str, ...]:
+    """Names of the columns; blank where they change with a state, which its own list tells."""
+    named = [_column_names(value, pools) for value in values]
+    return named[0] if len(set(named)) == 1 else ("",) * len(named[0])
 
 
 def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from torch import Tensor
@@ -65,26 +65,32 @@ def count(amount: int, noun: str) -> str:
     return f"{word} {noun if amount == 1 else PLURALS.get(noun, noun + 's')}"
 
 
-def left_out(value: Value, coverage: float, icons: bool) -> str:
-    """What a panel does not show."""
-    parts = []
-    for axis, size in value.counts.items():
-        shown = len(value.coords[axis])
-        parts.append(f"showing {shown} of {size} {PLURALS.get(axis, axis)}{_share(value)}")
-    residual = value.remainder.get("residual")
-    if residual is not None and value.target is not None:
-        held, whole = (", ".join(_numbers(part)) for part in (residual, value.total))
-        parts.append(f"left over by the groups: {held} of {whole}")
-    tokens = value.remainder.get("tokens")
-    if tokens is not None:
-        held = ", ".join(_numbers(tokens))
-        parts.append(f"class and register tokens, which have no position, hold {held}")
+def left_out(values: Sequence[Value], coverage: float, icons: bool) -> str:
+    """What a panel does not show; numbers only where they hold in every state of it."""
+    said = [_left_out(value, numbers=len(values) == 1) for value in values]
+    parts = [part for part in said[0] if all(part in other for other in said)]
     if icons and coverage < 0.9995:
         parts.append(
             f"icons were drawn for the channels that carry {coverage:.0%} of what this shows; "
             "a higher quality draws more"
         )
     return "; ".join(parts)
+
+
+def _left_out(value: Value, numbers: bool) -> list[str]:
+    parts = []
+    for axis, size in value.counts.items():
+        shown = f"showing {len(value.coords[axis])} of {size} {PLURALS.get(axis, axis)}"
+        parts.append(shown + (_share(value) if numbers else ""))
+    residual = value.remainder.get("residual")
+    if residual is not None and value.target is not None and numbers:
+        held, whole = (", ".join(_numbers(part)) for part in (residual, value.total))
+        parts.append(f"left over by the groups: {held} of {whole}")
+    tokens = value.remainder.get("tokens")
+    if tokens is not None:
+        held = f" hold {', '.join(_numbers(tokens))}" if numbers else " are a row of their own"
+        parts.append(f"class and register tokens, which have no position,{held}")
+    return parts
 
 
 def _numbers(held: Tensor) -> list[str]:

@@ -188,11 +188,24 @@ def _followed(content: Content, context: Context, reach: Reach) -> Iterator[Foll
         seen.add(selection)
         if selection.atom == "number":
             assert isinstance(selection.options, tuple)
-            yield Followed(selection, selection.options, purpose=purpose)
+            yield Followed(selection, _numbers(selection, content, context), purpose=purpose)
         elif selection.atom == "image":
             yield Followed(selection, tuple(range(len(context.x))))
         else:
             yield _picking(selection, owner, purpose == "to", context, reach)
+
+
+def _numbers(selection: Selection, content: Content, context: Context) -> tuple[int, ...]:
+    """A slider's numbers: of groups, those that the layers can be told apart into."""
+    assert isinstance(selection.options, tuple)
+    layers = [
+        part.layer.layer
+        for part in parts_of(content)
+        if isinstance(part, Substrate) and part.grouping and part.grouping.n == selection
+        if isinstance(part.layer, Hidden)
+    ]
+    most = min((context.most_groups(layer) for layer in layers), default=selection.options[-1])
+    return tuple(n for n in selection.options if n <= most) or selection.options
 
 
 def _occurrences(content: Content) -> Iterator[tuple[Selection, Any, str]]:

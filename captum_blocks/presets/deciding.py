@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from captum_blocks.errors import InvalidArgument
@@ -12,13 +13,14 @@ from captum_blocks.grammar import (
     InfoVis,
     Interface,
     Out,
+    Selection,
     Substrate,
     choose,
     click,
     hover,
 )
 from captum_blocks.grammar.content import DEFAULT_METHOD
-from captum_blocks.presets.words import TOP_FIVE, TOP_TWO, How, Layer, hidden, some
+from captum_blocks.presets.words import TOP_FIVE, TOP_TWO, How, Layer, groups_of, hidden, some
 
 FACTORS = 2
 
@@ -87,7 +89,7 @@ def spatial_attribution(
     'Which places mattered?'
     """
     chain = some(layers, "spatial_attribution")
-    here, answer = hover("spatial"), choose(classes, "answer")
+    here, answer = hover("spatial"), choose(classes, "answer", start=0)
     effect = Attribution(chain[-1].spatial, classes, method=method)
     photo = InfoVis(
         effect.filter(to=answer),
@@ -113,32 +115,40 @@ def spatial_attribution(
 
 
 def group_attribution(
-    *layers: Layer, groups: int | tuple[int, ...] = 6, classes: Out = TOP_TWO
+    *layers: Layer,
+    groups: int | Selection | tuple[int, ...] | None = None,
+    classes: Out = TOP_TWO,
+    align: bool = False,
 ) -> Interface:
     """How groups of one layer made the groups of the next, and those the answer.
 
     Args:
         layers: from early to late.
-        groups: how many, for all layers or for each.
+        groups: how many, for all layers or for each; a slider for each layer unless given.
         classes: the answers at the right end.
+        align: make the groups of each layer such that they compose into those of the next.
 
     >>> group_attribution("layer3", "layer4", groups=(6, 4)).title
     'How did it put the answer together?'
     """
     chain = some(layers, "group_attribution")
-    counts = (groups,) * len(chain) if isinstance(groups, int) else groups
+    counts = groups if isinstance(groups, tuple) else (groups,) * len(chain)
     if len(counts) != len(chain):
         raise InvalidArgument(f"groups={groups!r}: {len(chain)} layers need as many numbers")
-    found = [layer.groups(count) for layer, count in zip(chain, counts, strict=True)]
+    found = [groups_of(layer, count) for layer, count in zip(chain, counts, strict=True)]
+    for below in reversed(range(len(found) - 1) if align else ()):
+        grouping = found[below].grouping
+        assert grouping is not None
+        aligned = replace(grouping, align_with=found[below + 1])
+        found[below] = replace(found[below], grouping=aligned)
     flows = [
         InfoVis(Attribution(earlier, later), "sankey", title=f"{below.layer} to {above.layer}")
         for (earlier, later), (below, above) in zip(pairwise(found), pairwise(chain), strict=True)
     ]
-    last = InfoVis(
-        Attribution(found[-1], classes), "sankey", title=f"{chain[-1].layer} to the answers"
-    )
-    shown: Interface = Interface((flows[0] if flows else last,))
-    for flow in (*flows[1:], *((last,) if flows else ())):
+    title = f"{chain[-1].layer} to the answers"
+    flows.append(InfoVis(Attribution(found[-1], classes), "sankey", title=title))
+    shown = Interface((flows[0],))
+    for flow in flows[1:]:
         shown = shown | flow
     return shown.titled(
         "How did it put the answer together?",
@@ -207,23 +217,23 @@ def _two_answers(
 
 
 def levels(
-    layer: Layer, class_: int | str | None = None, groups: int = 6, top: int = 6
+    layer: Layer, class_: int | str | None = None, groups: int | Selection | None = None, top: int = 6
 ) -> Interface:
     """One decision at group, channel and layer level, each with its remainder.
 
     Args:
         layer: which.
         class_: index or name; the most probable one unless given.
-        groups: how many groups.
+        groups: how many groups; a slider unless given.
         top: how many channels.
 
     >>> len(levels("layer4", 207).parts)
-    3
+    4
     """
     layer = hidden(layer)
     out = Out(top=1) if class_ is None else Out(class_)
     whole = InfoVis(Attribution(layer.whole, out), title="The whole layer")
-    by_group = FeatureVis(Attribution(layer.groups(groups), out), title="Its groups")
+    by_group = FeatureVis(Attribution(groups_of(layer, groups), out), title="Its groups")
     by_channel = Attribution(layer.channels, out).filter(strongest=top)
     by_neuron = Attribution(layer.neurons, out).filter(strongest=top)
     return (

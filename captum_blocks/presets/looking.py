@@ -13,7 +13,7 @@ from captum_blocks.grammar import (
     hover,
 )
 from captum_blocks.grammar.content import DEFAULT_METHOD
-from captum_blocks.presets.words import FEW, TOP_TWO, How, Layer, hidden, some
+from captum_blocks.presets.words import TOP_TWO, How, Layer, groups_of, hidden, some
 
 
 def predictions(top: int = 5) -> Interface:
@@ -52,7 +52,7 @@ def semantic_dictionary(layer: Layer, top: int = 6) -> Interface:
 
 def neuron_groups(
     layer: Layer,
-    n: int | Selection = FEW,
+    n: int | Selection | None = None,
     classes: Out = TOP_TWO,
     method: How = DEFAULT_METHOD,
 ) -> Interface:
@@ -60,14 +60,14 @@ def neuron_groups(
 
     Args:
         layer: whose channels are grouped.
-        n: how many groups: a number, or a slider that the reader moves.
+        n: how many groups; a slider that the reader moves unless given.
         classes: whose logits the groups affect.
         method: a Captum attribution method.
 
     >>> neuron_groups("layer4", n=4).arrangement
     'beside'
     """
-    groups = hidden(layer).groups(n)
+    groups = groups_of(hidden(layer), n)
     where = InfoVis(Activation(groups), "overlay", sets=hover("group"), title="Groups")
     effect = FeatureVis(
         Attribution(groups, classes, method=method),

@@ -17,12 +17,12 @@ from captum_blocks.presets.looking import (
     predictions,
     semantic_dictionary,
 )
-from captum_blocks.presets.words import FEW, TOP_TWO, How, Layer, some
+from captum_blocks.presets.words import TOP_TWO, How, Layer, some
 
 
 def report(
     *layers: Layer,
-    groups: int | Selection = FEW,
+    groups: int | Selection | None = None,
     classes: Out = TOP_TWO,
     method: How = DEFAULT_METHOD,
 ) -> Interface:
@@ -31,7 +31,7 @@ def report(
     Args:
         layers: from early to late; the last two are looked at. Groups are made at the last one,
             the dictionary is of the one before.
-        groups: how many groups, or a slider.
+        groups: how many groups; a slider for each layer unless given.
         classes: the answers that are explained.
         method: a Captum attribution method.
 
@@ -39,7 +39,6 @@ def report(
     'What did it answer?'
     """
     named = some(layers, "report")[-2:]
-    fixed = groups if isinstance(groups, int) else 6
     return (
         predictions(top=5)
         & neuron_groups(named[-1], groups, classes, method)
@@ -47,15 +46,15 @@ def report(
         & spatial_attribution(*named, classes=classes, method=method)
         & activation_grid(*named)
         & channel_attribution(*named, classes=classes, method=method)
-        & group_attribution(*named, groups=fixed, classes=classes)
+        & group_attribution(*named, groups=groups, classes=classes)
         & compare_classes(named[0], method=method)
-        & levels(named[-1], groups=fixed)
+        & levels(named[-1], groups=groups)
     )
 
 
 def overview(
     *layers: Layer,
-    groups: int | Selection = FEW,
+    groups: int | Selection | None = None,
     classes: Out = TOP_TWO,
     method: How = DEFAULT_METHOD,
 ) -> Interface:
@@ -64,7 +63,7 @@ def overview(
     Args:
         layers: from early to late. Groups are made at the last one; the dictionary and the single
             channels are shown at the one before.
-        groups: how many groups, or a slider.
+        groups: how many groups; a slider for each layer unless given.
         classes: the answers that are explained.
         method: a Captum attribution method.
 

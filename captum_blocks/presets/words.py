@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Given, Hidden, Method, Out, slider
+from captum_blocks.grammar import Given, Hidden, Method, Out, Selection, Substrate, slider
 
 TOP_TWO, TOP_FIVE = Out(top=2), Out(top=5)
-FEW = slider(2, 8, value=6, step=2, name="number of groups")
 Layer = str | Hidden
 How = str | type | Method | Given
 
@@ -20,6 +19,16 @@ def some(layers: tuple[Layer, ...], name: str) -> tuple[Hidden, ...]:
     if not layers:
         raise InvalidArgument(f"{name} needs at least one layer; Network.layers() lists them")
     return tuple(hidden(layer) for layer in layers)
+
+
+def groups_of(layer: Hidden, n: int | Selection | None) -> Substrate:
+    """A layer's groups: so many, or a slider of the layer's own.
+
+    Panels that show groups of one layer share its slider.
+    """
+    if n is None:
+        n = slider(2, 8, value=6, step=2, name=f"groups at {layer.layer}")
+    return layer.groups(n)
 
 
 def hidden(layer: Layer) -> Hidden:

@@ -21,9 +21,22 @@ TARGETS = {
     "late channels": cb.Hidden("late").channels[:3],
     "late groups": cb.Hidden("late").groups(2),
     "late whole": cb.Hidden("late").whole,
+    "factors": cb.Out().groups(2),
 }
-WAYS = ("overlay", "bars", "sankey", "icons", "icons at a place", "bars of the strongest")
-TINY = Quality(size=16, n_steps=1, budget=1)
+WAYS = (
+    "overlay",
+    "heatmap",
+    "multiples",
+    "bars",
+    "table",
+    "matrix",
+    "histogram",
+    "sankey",
+    "icons",
+    "icons at a place",
+    "bars of the strongest",
+)
+TINY = Quality(size=16, n_steps=1, budget=1, cell=16, cell_steps=1)
 MEANT = {
     ("late", "groups", "class", "icons"),
     ("late", "groups", "classes", "sankey"),
@@ -36,6 +49,14 @@ MEANT = {
     ("late", "spatial", "activation", "icons"),
     ("late", "whole", "every class", "bars"),
     ("input", "spatial", "activation", "overlay"),
+    ("late", "spatial", "every class", "multiples"),
+    ("late", "spatial", "factors", "multiples"),
+    ("late", "groups", "activation", "multiples"),
+    ("late", "channels", "classes", "table"),
+    ("early", "channels", "late groups", "matrix"),
+    ("early", "neurons", "class", "histogram"),
+    ("early", "neurons", "class", "bars of the strongest"),
+    ("early", "spatial", "activation", "heatmap"),
 }
 
 

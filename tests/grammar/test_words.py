@@ -92,7 +92,11 @@ def test_classes_are_stored_by_name() -> None:
         (lambda: LAYER.groups(0), InvalidArgument, "0 groups: at least one is needed"),
         (lambda: LAYER.groups(2, of="noise"), InvalidArgument, "of='noise' is none of activation"),
         (lambda: LAYER.groups(2, align_with=LAYER.channels), WrongType, "align_with takes groups"),
-        (lambda: LAYER.groups(2.5), WrongType, r"groups\(\) takes a number, a slider or a Given reducer"),
+        (
+            lambda: LAYER.groups(2.5),
+            WrongType,
+            r"groups\(\) takes a number, a slider or a Given reducer",
+        ),
         (lambda: cb.Hidden(3), WrongType, "a layer is named, as in 'layer3.1', not int"),
         (lambda: cb.Out(1, top=2), InvalidArgument, "Out takes classes, or top=, not both"),
         (lambda: cb.Out(1, 1), InvalidArgument, "a class is named twice"),

@@ -1,0 +1,333 @@
+"""What the reader changes: every state is the content with a constant in the selection's place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import captum_blocks as cb
+from captum_blocks.compose import Quality
+from captum_blocks.errors import InvalidArgument, UnknownName
+from captum_blocks.scene import Bars, Histogram, Matrix, Multiples, Overlay
+from tests.conftest import FEW_STEPS
+
+EARLY, LATE = cb.Hidden("early"), cb.Hidden("late")
+EVERY = cb.Out(0, 1, 2)
+
+
+@pytest.fixture
+def explain(small, noise_picture, store):
+    def run(interface, picture=noise_picture, **options):
+        kept = {"quality": FEW_STEPS, "progress": False, "store": store, **options}
+        return cb.explain(interface, small, picture, **kept)
+
+    return run
+
+
+@pytest.fixture
+def numbers(small, noise_picture):
+    return lambda content: cb.evaluate(content, small, small.read(noise_picture)).data[0]
+
+
+def shown(panel, frame: int) -> list[float]:
+    """The first column of a frame's atoms."""
+    return [mark.values[0] for mark in panel.frames[frame] if mark.role == "atom"]
+
+
+def test_a_slider_makes_groups_of_every_number(explain, numbers) -> None:
+    content = cb.Attribution(LATE.groups(cb.slider(2, 4, value=3)), cb.Out(1))
+    ex = explain(cb.InfoVis(content))
+    (panel,), (selection,) = ex.scene.panels(), ex.scene.selections
+    assert (selection.gesture, selection.keys, selection.default) == ("slider", ("2", "3", "4"), 1)
+    assert selection.title == "number of groups"
+    for frame, k in enumerate((2, 3, 4)):
+        expected = numbers(cb.Attribution(LATE.groups(k), cb.Out(1)))[0]
+        assert shown(panel, frame) == pytest.approx(expected.tolist(), abs=1e-5)
+    keys = [mark.key for frame in panel.frames for mark in frame]
+    assert len(set(keys)) == 2 + 3 + 4 + 3 * 2
+    assert next(iter(ex.values)) == cb.Attribution(LATE.groups(3), cb.Out(1))
+    assert len(ex.values) == 3
+
+
+def test_a_slider_decides_how_many_are_shown(explain) -> None:
+    content = cb.Activation(LATE.channels).filter(top=cb.slider(1, 3))
+    (panel,) = explain(cb.InfoVis(content)).scene.panels()
+    assert [len(frame) for frame in panel.frames] == [1, 2, 3]
+
+
+def test_a_list_picks_a_class(explain, numbers) -> None:
+    answer = cb.choose(cb.Out(2, 0), "answer", start=1)
+    content = cb.Attribution(LATE.channels, EVERY).filter(to=answer)
+    ex = explain(cb.InfoVis(content))
+    (panel,), (selection,) = ex.scene.panels(), ex.scene.selections
+    assert selection.labels == ("pig", "cat")
+    assert (selection.default, selection.title) == (1, "answer")
+    every = numbers(cb.Attribution(LATE.channels, EVERY))
+    assert shown(panel, 0) == pytest.approx(every[2].tolist(), abs=1e-5)
+    assert shown(panel, 1) == pytest.approx(every[0].tolist(), abs=1e-5)
+    assert panel.columns == ("",)
+
+
+def test_two_lists_make_a_frame_for_every_pair(explain, numbers) -> None:
+    ex = explain(cb.compare_classes("late", top=2))
+    net, first, second = ex.scene.panels()
+    assert len(net.frames) == len(first.frames) == 9
+    by_name = {selection.title: selection for selection in ex.scene.selections}
+    assert [by_name[name].default for name in ("first", "second")] == [0, 1]
+    opened = [(panel, ex.scene.default_frame(panel)) for panel in (net, first, second)]
+    net_shown, first_shown, second_shown = (shown(panel, frame) for panel, frame in opened)
+    minus = np.subtract(first_shown, second_shown)
+    assert net_shown == pytest.approx(minus.tolist(), abs=1e-5)
+    labels = [[mark.label for mark in panel.frames[frame][:4]] for panel, frame in opened]
+    assert labels[0] == labels[1] == labels[2]
+
+
+def test_what_follows_a_click_has_the_states_that_are_shown(explain, numbers) -> None:
+    chosen = cb.click("channel")
+    top = cb.Attribution(LATE.channels, cb.Out(1)).filter(strongest=3)
+    made_of = cb.Attribution(EARLY.channels, LATE.channels).filter(to=chosen)
+    ex = explain(cb.InfoVis(top, sets=chosen) | cb.InfoVis(made_of))
+    upper, lower = ex.scene.panels()
+    (selection,) = ex.scene.selections
+    assert selection.keys == tuple(mark.key for mark in upper.frames[0][:3])
+    assert len(lower.frames) == 3
+    every = numbers(cb.Attribution(EARLY.channels, LATE.channels))
+    for frame, key in enumerate(selection.keys):
+        expected = every[int(key.rsplit("/", 1)[1])]
+        assert shown(lower, frame) == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_drilling_down_two_layers(explain) -> None:
+    ex = explain(cb.channel_attribution("early", "late", strongest=4, classes=cb.Out(1)))
+    upper, answers, lower = ex.scene.panels()
+    assert upper.sets == upper.highlights == answers.follows[0] == lower.follows[0]
+    assert lower.sets not in (None, upper.sets)
+    assert len(answers.frames) == len(lower.frames) == 4
+    assert all(len([m for m in frame if m.role == "atom"]) == 2 for frame in lower.frames)
+
+
+def test_several_photographs_have_an_axis_and_a_list(explain, small) -> None:
+    draw = np.random.default_rng(1)
+    pictures = {name: draw.integers(0, 256, (20, 30, 3), np.uint8) for name in ("a", "b", "c")}
+    content = cb.Attribution(LATE.channels, EVERY)
+    ex = explain(cb.InfoVis(content), pictures)
+    (panel,) = ex.scene.panels()
+    assert ex.scene.pictured == panel.follows[0]
+    assert ex.scene.selection(panel.follows[0]).labels == ("a", "b", "c")
+    assert [photo.name for photo in ex.scene.photos] == ["a", "b", "c"]
+    assert ex.values[content].data.shape[0] == 3
+    for frame, picture in enumerate(pictures.values()):
+        alone = cb.evaluate(content, small, small.read(picture)).data[0, 0]
+        assert shown(panel, frame) == pytest.approx(alone.tolist(), abs=1e-4)
+    fields = {mark.field for frame in panel.frames for mark in frame if mark.field}
+    assert len(fields) == 30
+    assert ex.scene.title == "What SmallNet saw in three photographs"
+
+
+def test_one_of_several_photographs(explain, small) -> None:
+    draw = np.random.default_rng(1)
+    pictures = {name: draw.integers(0, 256, (20, 30, 3), np.uint8) for name in ("a", "b")}
+    content = cb.Activation(LATE.channels)
+    second = content.filter(image="b")
+    ex = explain(cb.InfoVis(second.difference(content.filter(image=0))), pictures)
+    (panel,) = ex.scene.panels()
+    a, b = (cb.evaluate(content, small, small.read(each)).data[0] for each in pictures.values())
+    assert shown(panel, 0) == pytest.approx((b - a).tolist(), abs=1e-5)
+    assert ex.scene.pictured is None
+    with pytest.raises(UnknownName, match="no photograph 'd'; there are a, b"):
+        explain(cb.InfoVis(content.filter(image="d")), pictures)
+    with pytest.raises(InvalidArgument, match="photographs are counted from 0 to 1"):
+        explain(cb.InfoVis(content.filter(image=2)), pictures)
+
+
+def test_mean_over_photographs_is_of_none_of_them(explain) -> None:
+    pictures = [np.full((20, 30, 3), shade, np.uint8) for shade in (50, 200)]
+    content = cb.Activation(LATE.channels).aggregate("image", "mean")
+    (panel,) = explain(cb.InfoVis(content), pictures).scene.panels()
+    assert len(panel.frames) == 1
+    assert all(mark.field is None for mark in panel.frames[0])
+
+
+def test_pictures_that_cannot_stand_together(explain) -> None:
+    with pytest.raises(InvalidArgument, match="there is no picture to explain"):
+        explain(cb.predictions(), [])
+    with pytest.raises(InvalidArgument, match="the pictures differ in size"):
+        explain(cb.predictions(), [torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 24, 24)])
+
+
+def test_a_region_and_the_rest_are_the_whole(small, small_x) -> None:
+    content = cb.Attribution(LATE.channels, EVERY)
+    whole = cb.evaluate(content, small, small_x)
+    upper = cb.evaluate(content.filter(within=(0, 0, 0.5, 1)), small, small_x)
+    assert whole.maps is not None
+    assert torch.allclose(upper.data, whole.maps[..., :2, :].sum((-2, -1)), atol=1e-6)
+    assert torch.allclose(upper.total, whole.total, atol=1e-5)
+    mean = cb.evaluate(cb.Activation(LATE.channels).filter(within=(0, 0, 0.5, 1)), small, small_x)
+    maps = cb.evaluate(cb.Activation(LATE.neurons), small, small_x).data
+    assert torch.allclose(mean.data, maps[:, :, :2].mean((-2, -1)), atol=1e-6)
+    places = cb.evaluate(
+        cb.Activation(LATE.spatial).filter(within=(0, 0, 0.1, 0.1)), small, small_x
+    )
+    assert places.data.shape == (1, 1, 1)
+    with pytest.raises(InvalidArgument, match="within= needs positions"):
+        cb.evaluate(cb.Activation(LATE.whole).filter(within=(0, 0, 0.5, 1)), small, small_x)
+
+
+def test_other_numbers_decide_which_atoms_are_kept(small, small_x) -> None:
+    activation, effect = cb.Activation(LATE.channels), cb.Attribution(LATE.channels, cb.Out(1))
+    kept = cb.evaluate(effect.filter(top=3, by=activation), small, small_x)
+    ranked = cb.evaluate(activation, small, small_x).data[0].topk(3).indices
+    assert kept.coords["channel"] == tuple(ranked.tolist())
+    with pytest.raises(InvalidArgument, match="by= needs numbers of the same atoms"):
+        cb.evaluate(effect.filter(top=3, by=cb.Activation(EARLY.channels)), small, small_x)
+
+
+def test_the_strongest_neurons(small, small_x, explain) -> None:
+    content = cb.Attribution(LATE.neurons, cb.Out(1))
+    every = cb.evaluate(content, small, small_x).data[0, 0]
+    kept = cb.evaluate(content.filter(strongest=4), small, small_x)
+    order = every.flatten().abs().argsort(descending=True, stable=True)[:4]
+    assert kept.coords["neuron"] == tuple(order.tolist())
+    assert torch.allclose(kept.data[0, 0], every.flatten()[order])
+    assert torch.allclose(kept.total[0, 0], every.sum(), atol=1e-5)
+    (panel,) = explain(cb.FeatureVis(content.filter(strongest=4))).scene.panels()
+    mark = panel.frames[0][0]
+    assert mark.label.startswith("channel ")
+    assert " at row " in mark.label
+    assert mark.sprite is not None
+    assert mark.field is not None
+
+
+def test_factors_are_projections_on_directions_of_classes(small, small_x, explain) -> None:
+    every = cb.evaluate(cb.Attribution(LATE.spatial, cb.Out()), small, small_x)
+    found = cb.evaluate(cb.Attribution(LATE.spatial, cb.Out().groups(2)), small, small_x)
+    assert found.axes == ("image", "to_group", "y", "x")
+    rows = every.data[0].flatten(1).T
+    reducer = cb.ChannelReducer(2, random_state=0).fit(rows.clamp_min(0).numpy())
+    units = torch.as_tensor(reducer.components_).float()
+    units /= units.norm(dim=1, keepdim=True)
+    expected = torch.stack([(rows * unit).sum(1).reshape(4, 4) for unit in units])
+    assert torch.allclose(found.data[0], expected, atol=1e-4)
+    (panel,) = explain(
+        cb.InfoVis(cb.Attribution(LATE.spatial, cb.Out().groups(2)), "multiples")
+    ).scene.panels()
+    assert isinstance(panel, Multiples)
+    assert len(panel.frames[0]) == 2
+    with pytest.raises(InvalidArgument, match="factors of the output are a target"):
+        cb.evaluate(cb.Activation(cb.Out().groups(2)), small, small_x)
+
+
+def test_many_classes_at_once_are_the_same_numbers(small, small_x, monkeypatch) -> None:
+    content = cb.Attribution(LATE.groups(3), EVERY)
+    one_by_one = cb.evaluate(content, small, small_x)
+    monkeypatch.setattr("captum_blocks.compose.evaluation.MANY", 1)
+    at_once = cb.evaluate(content, small, small_x)
+    assert torch.allclose(one_by_one.data, at_once.data, atol=1e-5)
+    for name, held in one_by_one.remainder.items():
+        assert torch.allclose(held, at_once.remainder[name], atol=1e-5)
+
+
+def test_every_mark_shows_the_numbers(explain, numbers) -> None:
+    effect = cb.Attribution(LATE.channels, EVERY)
+    expected = numbers(effect)
+    for name in ("table", "matrix"):
+        (panel,) = explain(cb.InfoVis(effect, name)).scene.panels()
+        assert isinstance(panel, Matrix)
+        assert panel.columns == ("cat", "dog", "pig")
+        drawn = [mark.values for mark in panel.frames[0] if mark.role == "atom"]
+        assert np.allclose(drawn, expected.T.numpy(), atol=1e-5)
+    assert panel.style == "colours"
+    (panel,) = explain(cb.InfoVis(cb.Activation(LATE.neurons), "histogram")).scene.panels()
+    assert isinstance(panel, Histogram)
+    neurons = numbers(cb.Activation(LATE.neurons))
+    counts = np.histogram(neurons.numpy(), panel.edges)[0]
+    assert panel.frames == ((tuple(counts.tolist()),),)
+    assert (sum(counts), panel.counted) == (160, "neurons")
+    (panel,) = explain(cb.InfoVis(cb.Activation(LATE.spatial), "heatmap")).scene.panels()
+    assert isinstance(panel, Overlay)
+    assert panel.bare
+    assert not panel.stage
+    (panel,) = explain(cb.InfoVis(cb.Activation(LATE.groups(2)), "multiples")).scene.panels()
+    assert [mark.hue for mark in panel.frames[0]] == [0, 1]
+
+
+def test_a_map_that_a_list_changes_lies_on_the_large_photograph(explain) -> None:
+    content = cb.Attribution(LATE.spatial, EVERY).filter(to=cb.choose(EVERY))
+    (panel,) = explain(cb.InfoVis(content, "overlay")).scene.panels()
+    assert panel.stage
+    assert len(panel.frames) == 3
+
+
+def test_a_shared_grid_is_drawn_once_and_kept_whole(explain, store, monkeypatch) -> None:
+    grid = cb.activation_grid("late")
+    first = explain(grid)
+    (panel,) = first.scene.panels()
+    sprites = [cell.mark.sprite for cell in panel.frames[0]]
+    assert len(set(sprites)) == 16
+    assert set(sprites) <= set(first.scene.sprites)
+    assert store.info().entries == 1
+    monkeypatch.setattr("captum_blocks.optim.Mosaic.visualize", None)
+    again = explain(grid)
+    for name in sprites:
+        old, new = (ex.scene.sprites[name].pixels for ex in (first, again))
+        assert np.array_equal(old, new)
+    for path in store.folder.glob("*.json"):
+        path.write_text("{}")
+    monkeypatch.undo()
+    mended = explain(grid)
+    assert np.array_equal(
+        mended.scene.sprites[sprites[0]].pixels, first.scene.sprites[sprites[0]].pixels
+    )
+
+
+def test_an_objective_of_ones_own_is_added_to_every_icon(explain) -> None:
+    dark = cb.objective(lambda pixels: -pixels.mean((1, 2, 3)) * 1e3, name="dark", layer="input")
+    bare = cb.FeatureVis(LATE.channels[:2])
+    own = cb.FeatureVis(LATE.channels[:2], objective=cb.Given("dark"))
+    ex = explain(bare | own, given={"dark": dark}, quality=Quality(48, n_steps=12, budget=4))
+    plain, darker = ex.scene.panels()
+    assert isinstance(plain, Bars)
+    for one, other in zip(plain.frames[0], darker.frames[0], strict=True):
+        pixels = [ex.scene.sprites[mark.sprite].pixels.mean() for mark in (one, other)]
+        assert pixels[1] < pixels[0] - 5
+
+
+@pytest.mark.parametrize(
+    ("element", "message"),
+    [
+        (
+            cb.InfoVis(
+                cb.Attribution(LATE.groups(cb.slider(2, 4)), EVERY).filter(at=cb.hover("group"))
+            ),
+            "whose atoms depend on slider",
+        ),
+        (
+            cb.InfoVis(cb.Attribution(LATE.channels, cb.Out(0)).filter(to=cb.choose(EVERY))),
+            "'dog' is not among the classes of",
+        ),
+        (
+            cb.InfoVis(cb.Activation(LATE.channels), sets=cb.slider(1, 3)),
+            "is changed by its own control, not by a panel",
+        ),
+        (
+            cb.InfoVis(cb.Activation(LATE.whole), "histogram"),
+            "a histogram of 1 numbers says nothing",
+        ),
+        (
+            cb.InfoVis(
+                cb.Attribution(EARLY.channels, LATE.spatial)
+                .filter(to=cb.hover("spatial"), top=cb.slider(1, 8))
+                .difference(
+                    cb.Attribution(EARLY.channels, LATE.spatial).filter(
+                        to=cb.hover("spatial", "other"), top=cb.slider(1, 8, name="x")
+                    )
+                )
+            ),
+            "16384 states",
+        ),
+    ],
+)
+def test_states_that_cannot_be_are_refused(explain, element, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        explain(element)

@@ -249,6 +249,8 @@ def _last_finer(table: Sequence[LayerInfo], grid: Pair, times: int) -> LayerInfo
 
 def _blocks(table: Sequence[LayerInfo], last: LayerInfo) -> tuple[str, ...]:
     blocks = [info for info in table if info.kind.endswith(BLOCKS)]
+    inside = tuple(f"{info.name}." for info in blocks)
+    blocks = [info for info in blocks if not info.name.startswith(inside)]
     blocks = blocks if len(blocks) > 1 else list(table)
     latest = max(0, len(blocks) - (2 if last.layout.prefix else 1))
     places = sorted({min(latest, len(blocks) // 3), min(latest, 2 * len(blocks) // 3), latest})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -37,6 +38,22 @@ class BatchesUnsupported(BlocksError, AttributeError):
     >>> issubclass(BatchesUnsupported, AttributeError)
     True
     """
+
+
+class FirstBatchTooSmall(InvalidArgument):
+    """A first batch in which so many groups cannot begin."""
+
+
+@contextmanager
+def first_batch(table: Tensor) -> Iterator[None]:
+    """Say of refusals that they speak of the first batch alone, and how to mend that."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise FirstBatchTooSmall(
+            f"the first batch ({len(table)} positions) decides where the groups start, and it is "
+            f"too small: {error}; or begin with several batches joined, or use fit_loader"
+        ) from error
 
 
 def check_finite(table: Tensor, what: str = "the activations") -> None:

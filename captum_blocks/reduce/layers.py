@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.errors import BlocksError, InvalidArgument, UnknownName, did_you_mean
 from captum_blocks.reduce import checks
 from captum_blocks.reduce.reducer import ChannelReducer
 
@@ -23,8 +24,11 @@ def fit_layers(
         n_components: of every layer, or ``{layer name: groups}`` naming each layer.
         **parameters: of ``ChannelReducer``, for all layers.
 
+    All layers are checked before the first is fitted.
+
     Raises:
-        InvalidArgument: no layer, or a layer without a number of groups.
+        InvalidArgument: no layer, a layer without a number of groups, or activations that ``fit``
+            would refuse, with the layer's name.
         UnknownName: a number of groups for a layer that is not there.
 
     >>> acts = torch.rand(1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -42,10 +46,21 @@ def fit_layers(
     missing = [name for name in activations if name not in n_components]
     if missing:
         raise InvalidArgument(f"no number of groups for {', '.join(map(repr, missing))}")
-    return {
-        name: ChannelReducer(n_components[name], **parameters).fit(acts)
-        for name, acts in activations.items()
-    }
+    reducers = {name: ChannelReducer(n_components[name], **parameters) for name in activations}
+    for name, reducer in reducers.items():
+        with _said_of(name):
+            reducer._prepare(activations[name], None, None, None)
+    return {name: reducer.fit(activations[name]) for name, reducer in reducers.items()}
+
+
+@contextmanager
+def _said_of(name: str) -> Iterator[None]:
+    """Refusals say which layer they speak of."""
+    try:
+        yield
+    except BlocksError as error:
+        error.args = (f"layer {name!r}: {error}",)
+        raise
 
 
 def image_magnitudes(reducer: ChannelReducer, activations: Tensor) -> Tensor:

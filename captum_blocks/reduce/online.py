@@ -6,12 +6,18 @@ matrix factorization and sparse coding", JMLR 2010, algorithm 1), which are as s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.reduce.checks import BatchesUnsupported, FirstBatchTooSmall
 from captum_blocks.reduce.encoding import encode
+from captum_blocks.reduce.goals import weights_of
 from captum_blocks.reduce.nmf import NO_PENALTY, Penalty, factorize, update_components
 from captum_blocks.reduce.rows import squared_norm, wide
 
@@ -93,6 +99,50 @@ def begin(table: Tensor, n_components: int, init: str, seed: int) -> Online:
     gram = table.new_zeros(n_components, n_components, dtype=kind)
     cross = table.new_zeros(n_components, table.shape[1], dtype=kind)
     return Online(components, gram, cross)
+
+
+def learns_by_batches(reducer: Any) -> bool:
+    """Whether a reducer can; raises ``BatchesUnsupported``, with the reason, where it cannot."""
+    if reducer.algorithm == "nmf" and list(weights_of(reducer.of)) == ["activation"]:
+        return True
+    raise BatchesUnsupported(
+        "partial_fit and fit_loader are for algorithm='nmf' of activations; "
+        f"algorithm={reducer.algorithm!r} of={reducer.of!r} needs all data at once: use fit"
+    )
+
+
+def learn_all(learn: Callable[[Any], object], loader: Iterable[Any]) -> None:
+    """Learn from every batch; the first ones are joined until the groups can begin.
+
+    Raises:
+        InvalidArgument: they cannot even in all batches together.
+    """
+    waiting: list[Any] = []
+    refusal: FirstBatchTooSmall | None = None
+    for batch in loader:
+        waiting.append(batch)
+        try:
+            learn(_joined(waiting))
+        except FirstBatchTooSmall as error:
+            refusal = error
+        else:
+            waiting, refusal = [], None
+    if refusal is not None:
+        raise InvalidArgument(
+            f"all {len(waiting)} batches of the loader together: {refusal.__cause__}"
+        ) from refusal
+
+
+def _joined(batches: list[Any]) -> Any:
+    if len(batches) == 1:
+        return batches[0]
+    first, last = batches[0], batches[-1]
+    if first.shape[1:] != last.shape[1:]:
+        raise InvalidArgument(
+            f"batches of shapes {tuple(first.shape)} and {tuple(last.shape)} cannot be joined; "
+            "begin with a batch of more positions than groups"
+        )
+    return torch.cat(batches) if isinstance(first, Tensor) else np.concatenate(batches)
 
 
 def _used(gram: Tensor) -> Tensor:

@@ -26,12 +26,23 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
+class NoFolder(InvalidArgument, FileNotFoundError):
+    """A file that is to be written into a folder that does not exist."""
+
+
 def write(reducer: ChannelReducer, path: str | os.PathLike[str]) -> None:
     """Write to a temporary file, then rename it into place.
 
     Raises:
         InvalidArgument: the reducer wraps a foreign estimator, or a parameter is no plain value.
+        NoFolder: the folder of ``path`` does not exist.
     """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise NoFolder(
+            f"{os.fspath(path)!r} cannot be written: there is no folder "
+            f"{os.fspath(target.parent)!r}; make it first"
+        )
     factors, summary = reducer._factors, reducer._summary
     if factors.model is not None:
         raise InvalidArgument(
@@ -45,7 +56,6 @@ def write(reducer: ChannelReducer, path: str | os.PathLike[str]) -> None:
         arrays["offset"] = factors.offset
     plain = {name: _array(value) for name, value in arrays.items()}
     plain["about"] = np.array(_about(reducer))
-    target = Path(path)
     handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -18,25 +19,15 @@ from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.reduce import checks
 from captum_blocks.reduce.algorithms import ALGORITHMS, Algorithm, Factors, Settings
-from captum_blocks.reduce.checks import BatchesUnsupported
 from captum_blocks.reduce.decompositions import Foreign
 from captum_blocks.reduce.goals import Of, Problem, beside, build, weights_of
 from captum_blocks.reduce.nmf import INITS
-from captum_blocks.reduce.online import Online, begin
+from captum_blocks.reduce.online import Online, begin, learn_all, learns_by_batches
 from captum_blocks.reduce.ordering import ORDERS, Summary, arrangement, group_shares, magnitudes
 from captum_blocks.reduce.rows import Form, Rows, is_table, same_kind, tables_only, to_rows
 
 SOLVERS = ("auto", "cd", "hals")
 JOINT_ALGORITHMS = ("nmf", "semi_nmf")
-
-
-def _learns_by_batches(reducer: ChannelReducer) -> bool:
-    if reducer.algorithm == "nmf" and list(weights_of(reducer.of)) == ["activation"]:
-        return True
-    raise BatchesUnsupported(
-        "partial_fit and fit_loader are for algorithm='nmf' of activations; "
-        f"algorithm={reducer.algorithm!r} of={reducer.of!r} needs all data at once: use fit"
-    )
 
 
 class ChannelReducer(TransformerMixin, BaseEstimator):
@@ -193,17 +184,20 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         made = rows.table @ factors.components
         return rows.form.give_back(made if factors.offset is None else made + factors.offset)
 
-    @available_if(_learns_by_batches)
+    @available_if(learns_by_batches)
     def partial_fit(self, X: Any, y: Any = None) -> ChannelReducer:
         """Learn from one more batch of activations, for ``nmf`` of data larger than memory.
 
-        The first batch decides the starting groups, which keep their places from then on.
-        ``magnitude_`` and the shares speak of all batches so far. It refuses what ``fit`` does.
+        The first batch, of at least as many positions and directions as groups, decides where they
+        start; they keep their places from then on. ``magnitude_`` and the shares speak of all
+        batches so far. It refuses what ``fit`` does.
         """
         return self._learn(X, None)
 
     def fit_loader(self, loader: Iterable[Any], n_epochs: int = 1) -> ChannelReducer:
         """``partial_fit`` over all batches of a loader, then order the groups by share.
+
+        Batches too small to begin with are joined until there are as many directions as groups.
 
         Args:
             loader: batches of activations: a ``DataLoader``, ``list(net.activations(...))``, ...
@@ -216,8 +210,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         self._online: Online | None = None
         earlier: Online | None = None
         for _ in range(n_epochs):
-            for batch in loader:
-                self._learn(batch, earlier)
+            learn_all(partial(self._learn, earlier=earlier), loader)
             if self._online is None or not self._online.n_rows:
                 raise InvalidArgument("the loader is empty: there is no batch to learn from")
             earlier, self._online = self._online, self._online.forgotten()
@@ -230,7 +223,8 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         """Write the fitted reducer to one npz file of plain arrays, whole or not at all.
 
         Raises:
-            InvalidArgument: it wraps a foreign estimator, or a parameter is no plain value.
+            InvalidArgument: it wraps a foreign estimator, a parameter is no plain value, or the
+                folder does not exist (then it is a ``FileNotFoundError`` as well).
         """
         from captum_blocks.reduce.persistence import write
 
@@ -266,12 +260,17 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
     def _n_features_out(self) -> int:
         return len(self._factors.components)
 
-    def _fit(self, X: Any, *others: Any) -> tuple[Rows, Factors]:
-        algorithm, settings = self._choose()
+    def _prepare(self, X: Any, *others: Any) -> tuple[Rows, Problem | None]:
+        """Everything a fit does before it works: what cannot be fitted is refused here."""
+        self._algorithm, self._settings = self._choose()
         rows = self._rows(X, reset=True)
-        self._algorithm, self._settings = algorithm, settings
         problem = self._problem(rows, *others)
-        self._check_table(rows.table, rows.table if problem is None else problem.table, settings)
+        self._check_table(rows.table, (problem or rows).table, self._settings)
+        return rows, problem
+
+    def _fit(self, X: Any, *others: Any) -> tuple[Rows, Factors]:
+        rows, problem = self._prepare(X, *others)
+        algorithm, settings = self._algorithm, self._settings
         with torch.no_grad():
             if problem is None:
                 factors = algorithm.fit(rows.table.detach(), settings)
@@ -371,14 +370,15 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
     def _learn(self, X: Any, earlier: Online | None) -> ChannelReducer:
         online: Online | None = getattr(self, "_online", None)
         self._algorithm, self._settings = self._choose()
-        _learns_by_batches(self)
+        learns_by_batches(self)
         rows = self._rows(X, reset=online is None)
         table = rows.table.detach()
         checks.check_width(table, self.n_features_in_)
-        if online is None:
-            self._check_table(table, table, self._settings)
-            online = begin(table, self.n_components, self.init or "nndsvda", self._settings.seed)
         self._check_values(table)
+        if online is None:
+            with checks.first_batch(table):
+                self._check_table(table, table, self._settings)
+            online = begin(table, self.n_components, self.init or "nndsvda", self._settings.seed)
         memory = None
         if earlier is not None:
             memory = (earlier, max(0.0, 1.0 - (online.n_rows + len(table)) / earlier.n_rows))

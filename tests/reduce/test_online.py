@@ -50,9 +50,10 @@ def test_groups_keep_their_places_from_batch_to_batch():
 
 
 def test_more_epochs_explain_more():
-    batches = photographs().split(8)
+    # The groups start from a first batch that shows something else.
+    batches = [photographs(2, seed=7), *photographs().split(4)]
     shares = [ChannelReducer(4).fit_loader(batches, n_epochs=n).explained_share_ for n in (1, 3)]
-    assert shares[1] > shares[0]
+    assert shares[1] > shares[0] + 0.01
 
 
 def test_fit_forgets_the_batches():
@@ -92,3 +93,50 @@ def test_bad_loaders_and_batches_are_refused():
         ChannelReducer(4).fit_loader([batches[0], batches[1][:, :15]])
     with pytest.raises(InvalidArgument, match="Negative values in data"):
         ChannelReducer(4).fit_loader([batches[0], -batches[1]])
+
+
+def test_a_first_batch_too_small_to_begin_with_says_so():
+    acts = photographs()
+    with pytest.raises(
+        InvalidArgument,
+        match=r"the first batch \(25 positions\) decides where the groups start, and it is too "
+        r"small: n_components=26 is more than the 25 positions .*; or begin with several batches "
+        "joined, or use fit_loader",
+    ):
+        ChannelReducer(26).partial_fit(acts[:1])
+    flat = acts[:1, :1].expand(-1, 16, -1, -1)
+    with pytest.raises(
+        InvalidArgument, match=r"directions \(rank 1\); ask for at most 1; or begin"
+    ):
+        ChannelReducer(4).partial_fit(flat)
+    reducer = ChannelReducer(4).partial_fit(acts[:4])
+    assert reducer.partial_fit(flat).components_.shape == (4, 16)
+
+
+@pytest.mark.parametrize("kind", ["maps", "tables"])
+def test_batches_too_small_to_begin_with_are_joined(kind):
+    acts = photographs(6)
+    if kind == "tables":
+        acts = acts.permute(0, 2, 3, 1).reshape(-1, 16)[:60].numpy()
+        batches = [acts[:2], acts[2:4], acts[4:30], acts[30:31], acts[31:]]
+    else:
+        silent = acts[:1] * 0
+        batches = [silent, acts[:1, :, :1, :1], acts[1:2, :, :1, :1], acts[2:]]
+        with pytest.raises(InvalidArgument, match=r"batches of shapes \(1, 16, 5, 5\) and \(1, 16"):
+            ChannelReducer(4).fit_loader(batches)
+        batches = [silent, acts[:1], acts[1:2], acts[2:]]
+    reducer = ChannelReducer(4).fit_loader(batches, n_epochs=2)
+    assert reducer._online.n_rows == sum(
+        b.size // 16 if kind == "tables" else 25 * len(b) for b in batches
+    )
+    assert reducer.explained_share_ > 0.9
+
+
+def test_a_loader_that_is_too_small_as_a_whole_is_refused():
+    row = photographs(1)[:, :, :1, :1]
+    with pytest.raises(
+        InvalidArgument, match="all 2 batches of the loader together: n_components=4 is more than"
+    ):
+        ChannelReducer(4).fit_loader([row, row])
+    with pytest.raises(InvalidArgument, match="^the activations contain NaN"):
+        ChannelReducer(4).fit_loader([row, row * float("nan"), row])

@@ -109,3 +109,13 @@ def test_damaged_files_are_refused(tmp_path):
         InvalidArgument, match=r"array.npy' is not a saved ChannelReducer, or it is"
     ):
         ChannelReducer.load(tmp_path / "array.npy")
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    reducer = ChannelReducer(3).fit(activations())
+    for kind in (InvalidArgument, FileNotFoundError):
+        with pytest.raises(
+            kind, match=r"groups.npz' cannot be written: there is no folder '.*lost'; make it first"
+        ):
+            reducer.save(tmp_path / "lost" / "groups.npz")
+    assert list(tmp_path.iterdir()) == []

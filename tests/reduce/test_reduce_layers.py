@@ -36,6 +36,23 @@ def test_layers_and_numbers_must_match():
         fit_layers(layers(), 2.5)
 
 
+def test_all_layers_are_checked_before_the_first_is_fitted(monkeypatch):
+    acts = layers()
+    fitted = []
+    fit = ChannelReducer.fit
+    monkeypatch.setattr(ChannelReducer, "fit", lambda self, X: fitted.append(X) or fit(self, X))
+    fit_layers(acts, 2)
+    assert len(fitted) == 2
+    acts["high"][0, 0, 0, 0] = -1.0
+    with pytest.raises(InvalidArgument, match="^layer 'high': Negative values in data"):
+        fit_layers(acts, 2)
+    with pytest.raises(InvalidArgument, match="^layer 'low': n_components=9 is more than the 8"):
+        fit_layers(layers(), {"high": 2, "low": 9})
+    with pytest.raises(UnknownName, match="layer 'low': algorithm='nfm' is none of"):
+        fit_layers(layers(), 2, algorithm="nfm")
+    assert len(fitted) == 2
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_one_dictionary_has_a_magnitude_in_every_image(layout):
     acts = layers()["low"]

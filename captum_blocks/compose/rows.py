@@ -8,7 +8,7 @@ from torch import Tensor
 
 from captum_blocks.compose import sentences
 from captum_blocks.compose.build import MARKS, Drawing, mark, wants
-from captum_blocks.compose.pools import Pools, bounds, image_of, only_image
+from captum_blocks.compose.pools import Pools, bounds, image_of, only_image, place_name
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
 from captum_blocks.compose.wanted import IconRequest, Wanted
@@ -183,11 +183,11 @@ class _Atom:
 def _named(value: Value, atom: int, pools: Pools) -> _Atom:
     source = _marked(value)
     if value.source_axes == ("neuron",):
-        assert isinstance(source.layer, Hidden)
-        rows, columns = pools.context.maps(source.layer.layer).shape[-2:]
+        held = pools.context
+        maps = held.maps(source.layer.layer) if isinstance(source.layer, Hidden) else held.x
         label = value.labels["neuron"][value.coords["neuron"].index(atom)]
-        key = f"{source.layer.layer}/neuron/{atom}"
-        return _Atom(key, label, atom // (rows * columns))
+        key = f"{place_name(source)}/neuron/{atom}"
+        return _Atom(key, label, atom // maps.shape[-2:].numel())
     labels = dict(zip(value.coords[_axis(value)], value.labels.get(_axis(value), ()), strict=False))
     return _Atom(pools.key(source, atom), labels.get(atom) or pools.label(source, atom), atom)
 

@@ -228,8 +228,8 @@ def recommended(table: Sequence[LayerInfo]) -> tuple[str, ...]:
 
 
 def _is_second_choice(info: LayerInfo, table: Sequence[LayerInfo]) -> bool:
-    """Runs several times, only turns axes, or returns several maps, of which any may be in use."""
-    if info.calls > 1 or info.kind == "Permute":
+    """Runs several times, only moves numbers, or returns several maps, any of which may be used."""
+    if info.calls > 1 or info.kind == "Permute" or info.kind.startswith("Adaptive"):
         return True
     several = any(other.name.startswith(f"{info.name}:") for other in table)
     return several and not info.kind.endswith(BLOCKS)

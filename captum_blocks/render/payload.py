@@ -87,6 +87,13 @@ def payload(scene: Scene) -> dict[str, Any]:
     }
 
 
+def packed_alone(panel: Panel) -> dict[str, Any]:
+    """A panel as data, with the atoms and marks it names."""
+    marks = _Marks()
+    packed = pack_panel(panel, marks)
+    return {**packed, "atoms": marks.atoms.items, "marks": marks.marks.items}
+
+
 @singledispatch
 def pack_panel(panel: Panel, marks: Any) -> dict[str, Any]:
     """A panel as data; a new kind registers itself with ``@pack_panel.register``."""

@@ -22,6 +22,9 @@ except ImportError as missing:
 class BlocksWidget(anywidget.AnyWidget):
     """The page of a scene, alive in Jupyter, VS Code, Colab or marimo.
 
+    A saved notebook shows it again where the state of widgets is saved: in JupyterLab with
+    Settings > Save Widget State Automatically.
+
     Attributes:
         selection: what is shown now: the state of each selection by its name, and under
             ``"mark"`` the key of the mark pointed at. Follows the reader; observe it with

@@ -1,0 +1,145 @@
+"""A real JupyterLab: the widget is alive in it, and the saved notebook holds the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60
+CELLS = (
+    "from captum_blocks.render.widget import BlocksWidget\n"
+    "from tests.render.sample_kinds import kinds_scene\n"
+    "widget = BlocksWidget(kinds_scene())\n"
+    "widget",
+    "print('selected', widget.selection['down'], widget.selection.get('mark'))",
+)
+# Lab leaves the state of widgets out of a notebook unless the reader has asked for it.
+SETTINGS = Path("settings/@jupyter-widgets/jupyterlab-manager/plugin.jupyterlab-settings")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("lab")
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    (folder / "work").mkdir()
+    nbformat.write(notebook, folder / "work" / "page.ipynb")
+    (folder / SETTINGS).parent.mkdir(parents=True)
+    (folder / SETTINGS).write_text(json.dumps({"saveState": True}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(home: Path) -> Iterator[str]:
+    """The address of a server of its own, which asks for no token and knows no other settings."""
+    folders = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": home / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+        "IPYTHONDIR": home / "ipython",
+        "PYTHONPATH": ROOT,
+    }
+    options = (
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        "--port=0",
+        "--IdentityProvider.token=",
+        "--ServerApp.disable_check_xsrf=True",
+        f"--ServerApp.root_dir={home / 'work'}",
+        "--LabApp.news_url=None",
+    )
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            env=os.environ | {name: str(folder) for name, folder in folders.items()},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield _address(server, home / "log")
+        finally:
+            server.terminate()
+            server.wait(PATIENCE)
+
+
+def _address(server: subprocess.Popen, log: Path) -> str:
+    for _ in range(10 * PATIENCE):
+        assert server.poll() is None, log.read_text()
+        found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
+        if found and _answers(found[0]):
+            return found[0]
+        time.sleep(0.1)
+    raise TimeoutError(log.read_text())
+
+
+def _answers(address: str) -> bool:
+    try:
+        return bool(urlopen(address + "api").read())
+    except URLError:
+        return False
+
+
+def end_kernels(address: str) -> None:
+    for session in json.loads(urlopen(address + "api/sessions").read()):
+        urlopen(Request(f"{address}api/sessions/{session['id']}", method="DELETE"))
+
+
+def run(tab, cell: int) -> None:
+    """Run a cell; a kernel that is not there yet lets the wish fall silently."""
+    prompt = tab.locator(".jp-CodeCell").nth(cell).locator(".jp-InputPrompt")
+    for _ in range(PATIENCE):
+        prompt.click()
+        tab.keyboard.press("Shift+Enter")
+        tab.wait_for_timeout(500)
+        if prompt.inner_text() != "[ ]:":
+            return
+
+
+def test_the_selection_comes_back_to_python_and_the_page_is_saved(browser, home, lab) -> None:
+    tab = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
+    tab.set_default_timeout(1000 * PATIENCE)
+    tab.goto(lab + "lab/tree/page.ipynb")
+    tab.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+    run(tab, 0)
+    tab.locator(".blocks.ready").wait_for()
+
+    mark = tab.locator('[aria-label="Channels"] .mark').nth(2)
+    mark.locator(".name").click()
+    tab.wait_for_timeout(400)
+    run(tab, 1)
+    said = tab.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea-output")
+    expect(said).to_have_text("selected bn2/channel/2 bn2/channel/2", timeout=1000 * PATIENCE)
+
+    tab.keyboard.press("Control+s")
+    saved = home / "work" / "page.ipynb"
+    for _ in range(100):
+        if "widgets" in json.loads(saved.read_text())["metadata"]:
+            break
+        tab.wait_for_timeout(100)
+    tab.context.close()
+    end_kernels(lab)
+
+    again = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
+    again.set_default_timeout(1000 * PATIENCE)
+    again.goto(lab + "lab/tree/page.ipynb?reset")
+    again.locator(".blocks.ready").wait_for()
+    assert again.locator(".blocks h1").inner_text() == "What do a cat and a cup share?"
+    labels = again.locator('[aria-label="Came from"] .label').all_inner_texts()
+    assert labels[0] == "bn1 : 8"
+    again.context.close()

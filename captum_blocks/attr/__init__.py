@@ -8,7 +8,7 @@ from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.groups import LayerGroupAttribution
 from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
 from captum_blocks.attr.paths import LayerPathGradients
-from captum_blocks.attr.pooling import blur, relaxed_pooling
+from captum_blocks.attr.pooling import blur, relaxation_note, relaxed_pooling
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.results import GroupResult, LayerResult
 
@@ -28,6 +28,7 @@ __all__ = [
     "methods",
     "path_dependence",
     "regroup",
+    "relaxation_note",
     "relaxed_pooling",
     "resolve_method",
     "to_atoms",

@@ -23,6 +23,7 @@ _LINEAR = (
     "LayerIntegratedGradients",
     "LayerPathGradients",
 )
+SQUARED = ("smoothgrad_sq", "vargrad")
 _MASKS = ("layer_mask", "feature_mask")
 _OURS_AT_INIT = {"self", "forward_func", "model", "layer", "device_ids", "kwargs", "args"}
 _OURS_AT_CALL = {
@@ -92,13 +93,32 @@ def weights_twin(method: Attribution) -> Attribution:
     return build(kind, method.forward_func, method.layer, options)[0]
 
 
-def weights_refused(name: str) -> UnsupportedMethod:
-    """What is said when weights are to be shared out."""
+def weights_refused(name: str, options: Mapping[str, Any] | None = None) -> UnsupportedMethod:
+    """What is said when numbers that do not add up are to be shared out."""
+    broken = spoils_sum(options or {})
+    if broken is not None:
+        return UnsupportedMethod(f"{name} cannot be shared out among groups: {broken}")
     return UnsupportedMethod(
         f"{name} as configured yields weights, not contributions: their sum means nothing, so "
         "they cannot be shared out among groups; use a method that contributes, e.g. "
         "LayerIntegratedGradients"
     )
+
+
+def spoils_sum(options: Mapping[str, Any]) -> str | None:
+    """Which option keeps contributions from adding up, and what to use instead; None for none.
+
+    >>> spoils_sum({"nt_type": "vargrad"})
+    "nt_type='vargrad' squares the attributions, so nothing adds up; use nt_type='smoothgrad'"
+    """
+    if options.get("nt_type", "smoothgrad") in SQUARED:
+        return (
+            f"nt_type={options['nt_type']!r} squares the attributions, so nothing adds up; "
+            "use nt_type='smoothgrad'"
+        )
+    if options.get("relu_attributions", False):
+        return "relu_attributions=True cuts off what is negative; leave relu_attributions out"
+    return None
 
 
 def instance_of(

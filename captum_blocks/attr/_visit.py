@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr._guard import unchanged
 from captum_blocks.attr.head import Probe, check_input, probe
-from captum_blocks.attr.pooling import is_relaxed
+from captum_blocks.attr.pooling import relaxation_note
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, resolve
 
@@ -78,8 +78,9 @@ def quiet(module: nn.Module) -> Iterator[list[str]]:
     if any(part.training for part in module.modules()):
         notes.append("the network was in training mode; it was evaluated in eval() mode")
         warnings.warn(notes[0], stacklevel=6)
-    if is_relaxed(module):
-        notes.append("gradients went through relaxed max-pooling")
+    relaxed = relaxation_note(module)
+    if relaxed is not None:
+        notes.append(relaxed)
     gradients_on = (torch.inference_mode(False), torch.enable_grad())
     with gradients_on[0], gradients_on[1], unchanged(module), hooks.evaluation_mode(module):
         yield notes

@@ -81,11 +81,8 @@ class LayerMethod:
         self.name = catalogue.fact_name(self.kind)
         _building.check_place(self.inner, self.layer, self.layer_name)
         self.options = _building.check_options(instance, options, self.name)
-        self.contributes = catalogue.contributes(self.inner) and self._adds_up()
-
-    def _adds_up(self) -> bool:
-        squares = self.options.get("nt_type", "smoothgrad") in ("smoothgrad_sq", "vargrad")
-        return not squares and not self.options.get("relu_attributions", False)
+        spoilt = _building.spoils_sum(self.options) is not None
+        self.contributes = catalogue.contributes(self.inner) and not spoilt
 
     @property
     def on_head(self) -> bool:
@@ -168,7 +165,7 @@ class LayerMethod:
             UnusableLayer, WrongType: as for ``attribute``.
         """
         if not self.contributes:
-            raise _building.weights_refused(self.name)
+            raise _building.weights_refused(self.name, self.options)
         if self.on_head:
             through = GroupAttribution(
                 self.module, self.layer, reducer, self.captum, self.layout, **self.options

@@ -26,6 +26,13 @@ class LayerGroupAttribution(LayerAttribution):
     attribution and then groups it (recommended); ``NoiseTunnel(LayerGroupAttribution(...))`` groups
     each noisy activation, which gives other numbers.
 
+    The types ``smoothgrad_sq`` and ``vargrad`` square attributions, so groups and residual add up
+    to nothing any more. Inside, ``return_residual`` is refused for them. Around, Captum does not
+    tell the wrapped method which type is asked for, so nothing can be refused: what
+    ``NoiseTunnel(LayerGroupAttribution(...))`` answers with for a squared type is the mean square
+    or the variance of each group's (and the residual's) own contribution, to be read one by one and
+    not to be summed.
+
     Groups plus residual are the wrapped attribution summed over channels, at every position; see
     ``regroup`` for how a channel's attribution is shared out.
 
@@ -147,11 +154,8 @@ class LayerGroupAttribution(LayerAttribution):
                     f"{self._name} has no argument {name!r}{did_you_mean(name, valid)}; "
                     f"it has: {', '.join(sorted(valid)) or 'none'}"
                 )
-        if with_residual and kwargs.get("nt_type") in ("smoothgrad_sq", "vargrad"):
-            raise UnsupportedMethod(
-                f"nt_type={kwargs['nt_type']!r} squares the attributions, so nothing adds up and "
-                "there is no residual; use nt_type='smoothgrad'"
-            )
+        if with_residual and kwargs.get("nt_type") in _building.SQUARED:
+            raise UnsupportedMethod(f"{_building.spoils_sum(kwargs)}, or leave return_residual out")
         if with_delta and not self.has_convergence_delta():
             raise UnsupportedMethod(
                 f"{self._name} has no convergence delta; leave return_convergence_delta out"

@@ -207,8 +207,22 @@ class TestRefusals:
     ) -> None:
         tunnel = NoiseTunnel(LayerGradientXActivation(convnet, convnet.conv2))
         lga = attr.LayerGroupAttribution(tunnel, three_groups)
-        with pytest.raises(UnsupportedMethod, match="there is no residual; use nt_type='smoothg"):
+        with pytest.raises(
+            UnsupportedMethod, match="squares the attributions, so nothing adds up; "
+        ):
             lga.attribute(x, target=0, return_residual=True, nt_type=nt_type)
+
+    def test_squares_around_are_told_of_in_the_docstring(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        lga = attr.LayerGroupAttribution(
+            LayerGradientXActivation(convnet, convnet.conv2), three_groups
+        )
+        found = NoiseTunnel(lga).attribute(
+            x, nt_samples=2, stdevs=0.0, nt_type="smoothgrad_sq", target=0
+        )
+        torch.testing.assert_close(found, lga.attribute(x, target=0) ** 2)
+        assert "not to be summed" in " ".join((type(lga).__doc__ or "").split())
 
     def test_input_method(self, convnet: nn.Module, three_groups: Directions) -> None:
         with pytest.raises(UnsupportedMethod, match="GroupAttribution runs it on the groups"):

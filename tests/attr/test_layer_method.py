@@ -19,6 +19,7 @@ from captum_blocks.errors import (
     WrongType,
 )
 from captum_blocks.layouts import Layout
+from tests.attr.conftest import Directions
 
 Taken = Callable[[nn.Module], list[Any]]
 
@@ -225,6 +226,20 @@ class TestForms:
         assert not gradient.contributes
         squared = attr.LayerMethod(convnet, "conv2", noise={"nt_type": "vargrad"})
         assert not squared.contributes
+
+    def test_what_keeps_numbers_from_adding_up_is_named(
+        self, convnet: nn.Module, x: Tensor, three_groups: Directions
+    ) -> None:
+        for nt_type in ("smoothgrad_sq", "vargrad"):
+            squared = attr.LayerMethod(convnet, "conv2", noise={"nt_type": nt_type})
+            wanted = f"nt_type='{nt_type}' squares the attributions, .*use nt_type='smoothgrad'"
+            with pytest.raises(UnsupportedMethod, match=wanted):
+                squared.attribute_groups(x, [0], three_groups)
+        cut = attr.LayerMethod(
+            convnet, "conv2", "LayerGradCam", attr_dim_summation=False, relu_attributions=True
+        )
+        with pytest.raises(UnsupportedMethod, match="cuts off what is negative; leave relu_attrib"):
+            cut.attribute_groups(x, [0], three_groups)
 
     def test_gradient_alone(self, convnet: nn.Module, x: Tensor) -> None:
         plain = attr.LayerMethod(convnet, "conv2").attribute(x, [1])

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from captum_blocks import attr
-from captum_blocks.errors import UnsupportedMethod, UnusableLayer
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from tests.reference import attr_loops
 
 
@@ -25,6 +25,48 @@ def test_forward_is_unchanged_and_backward_is_the_formula() -> None:
     smooth = average(x**2) / (1e-2 + average(x.abs()))
     (expected,) = torch.autograd.grad(smooth, x, seed)
     torch.testing.assert_close(found, expected)
+
+
+def test_blurred_is_the_blur_of_the_relaxed_gradient() -> None:
+    pool = nn.MaxPool2d(3, 2, 1)
+    x = torch.randn(2, 3, 7, 6, requires_grad=True)
+    seed = torch.randn_like(pool(x))
+    with attr.relaxed_pooling(pool):
+        (relaxed,) = torch.autograd.grad(pool(x), x, seed)
+    with attr.relaxed_pooling(pool, blurred=True):
+        passed = pool(x)
+        (found,) = torch.autograd.grad(passed, x, seed)
+    assert torch.equal(passed, pool(x))
+    torch.testing.assert_close(found, attr.blur(relaxed))
+    expected = torch.tensor(attr_loops.blurred(relaxed[0, 0].tolist()))
+    torch.testing.assert_close(found[0, 0], expected)
+
+
+def test_blurred_results_say_so_and_are_blurred_from_both_sides(
+    convnet: nn.Module, x: Tensor
+) -> None:
+    l2l = attr.LayerToLayerAttribution(convnet, "conv1")
+    with attr.relaxed_pooling(convnet):
+        relaxed = attr.LayerMethod(convnet, "conv1").attribute(x, [0])
+    with attr.relaxed_pooling(convnet, blurred=True):
+        found = attr.LayerMethod(convnet, "conv1").attribute(x, [0])
+        note = attr.relaxation_note(convnet)
+        backwards, forwards = l2l.attribute(x), l2l.attribute(x, source_atom="whole")
+    assert found.notes == ("gradients went through relaxed max-pooling and were blurred there",)
+    assert found.notes == (note,)
+    assert attr.relaxation_note(convnet) is None
+    assert not torch.allclose(found.maps, relaxed.maps)
+    torch.testing.assert_close(backwards[:, 0], found.maps[:, 0].sum(1))
+    torch.testing.assert_close(forwards, backwards.sum((2, 3)))
+
+
+def test_contexts_of_both_kinds_do_not_mix(convnet: nn.Module) -> None:
+    with (
+        attr.relaxed_pooling(convnet),
+        pytest.raises(InvalidArgument, match="blurred=True, and a relaxed_pooling context with bl"),
+    ):
+        attr.relaxed_pooling(convnet, blurred=True).__enter__()
+    assert "forward" not in vars(convnet.pool)
 
 
 def test_results_made_inside_say_so_and_the_network_is_itself_again(

@@ -22,7 +22,7 @@ from captum_blocks.errors import InvalidArgument, MissingDependency
 from captum_blocks.grammar import Content, Element, Interface, as_interface
 from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
-from captum_blocks.render import mpl
+from captum_blocks.render import mpl, weighing
 from captum_blocks.scene import Scene
 from captum_blocks.store import Store
 
@@ -64,7 +64,8 @@ class Explanation:
                 ``.npz`` (the numbers). The file appears whole or not at all.
 
         Raises:
-            InvalidArgument: another ending, or a folder that cannot be written to.
+            InvalidArgument: another ending, a folder that cannot be written to, or a page with so
+                many states that browsers would be slow with it.
         """
         target = writable(path)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".captum-blocks-") as folder:
@@ -94,7 +95,9 @@ class Explanation:
     def _write(self, path: Path) -> None:
         ending = path.suffix.lower()
         if ending in PAGES:
-            path.write_text(self.html(), encoding="utf-8")
+            page = self.html()
+            weighing.check_size(page, self.scene)
+            path.write_text(page, encoding="utf-8")
         elif ending in NUMBERS:
             np.savez_compressed(path, **self._arrays())
         else:

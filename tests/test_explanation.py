@@ -87,3 +87,13 @@ def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
 def test_unknown_quality_is_refused_first() -> None:
     with pytest.raises(UnknownName, match="no quality 'hihg'; did you mean 'high'"):
         cb.explain(cb.predictions(), None, "nowhere.png", quality="hihg")  # type: ignore[arg-type]
+
+
+def test_a_page_of_too_many_states_is_refused(small, noise_picture, store, tmp_path, monkeypatch):
+    content = cb.Activation(cb.Hidden("early").neurons).filter(at=cb.hover("spatial"))
+    ex = cb.explain(cb.InfoVis(content), small, noise_picture, progress=False, store=store)
+    monkeypatch.setattr("captum_blocks.render.weighing.check_size.__defaults__", (20_000,))
+    with pytest.raises(InvalidArgument, match=r"0 MB at most; most of it is .*\(64 states, 0"):
+        ex.save(tmp_path / "page.html")
+    assert list(tmp_path.glob("*.html")) == []
+    assert ex.save(tmp_path / "numbers.npz").exists()

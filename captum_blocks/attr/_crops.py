@@ -122,19 +122,19 @@ class Rows:
 
 
 def cropped(values: Tensor) -> Rows:
-    """Rows cut to windows, where that leaves out most of the maps.
+    """Rows cut to windows, where that leaves out most of the maps; stored for convolutions.
 
     Args:
         values: (row, ...).
     """
     if values.ndim != 5 or not len(values):
-        return Rows(values)
+        return Rows(channels_last(values))
     size = (int(values.shape[-2]), int(values.shape[-1]))
-    taken = (values != 0).any(2).any(1)
+    taken = values.abs().sum((1, 2)) > 0
     spans = [_span(taken.any(2)), _span(taken.any(1))]
     lengths = [int((end - start).max()) for start, end in spans]
     if lengths[0] * lengths[1] > _WORTH * size[0] * size[1]:
-        return Rows(values)
+        return Rows(channels_last(values))
     corner = torch.stack([start for start, _ in spans], 1)
     windows = _empty(values, (lengths[0], lengths[1]))
     for row, (top, left) in enumerate(corner.tolist()):

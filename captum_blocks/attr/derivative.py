@@ -68,7 +68,7 @@ class Derivative:
 
     def pull(self, rows: Tensor) -> Tensor:
         """Gradients at the output (row, ...) -> gradients at the leaf (row, ...)."""
-        found: dict[int, Rows] = {0: cropped(channels_last(rows))}
+        found: dict[int, Rows] = {0: cropped(rows)}
         for number, step in self._steps.items():
             parts = step.pull(found.pop(number))
             for before, part in zip(self._edges[number], parts, strict=True):

@@ -164,8 +164,8 @@ class LayerToLayerAttribution:
         scores, chunk = look.scores, chunk_size or _fitting(look.leaf, look.output)
 
         def seeds() -> Iterator[Tensor]:
-            for start in range(0, len(scores.indices), chunk):
-                yield scores.seeds(scores.indices[start : start + chunk])
+            for start, end in _alike(len(scores.indices), chunk):
+                yield scores.seeds(scores.indices[start:end])
 
         with torch.no_grad():
             rows = pulled_back(look.leaf, look.output, seeds(), chunk)
@@ -232,6 +232,12 @@ class _ScoreTable(nn.Module):
 def _fitting(source: Tensor, target: Tensor) -> int:
     row = max(source.numel(), target.numel()) * source.element_size() * _TENSORS_PER_ROW
     return max(1, MEMORY_BUDGET // row)
+
+
+def _alike(count: int, chunk: int) -> list[tuple[int, int]]:
+    """Chunks of about the same size: a small rest is slower than its share."""
+    pieces = -(-count // chunk)
+    return [(count * i // pieces, count * (i + 1) // pieces) for i in range(pieces)]
 
 
 def _joined(found: list[AtomValues]) -> AtomValues:

@@ -223,14 +223,18 @@ def _ends(line: np.ndarray) -> tuple[float, float]:
     """
     places = np.linspace(0, len(line) - 1, min(len(line), 33)).round().astype(int)
     steps = np.diff(line[places]) / np.diff(places)
-    steepest = steps[np.abs(steps).argmax()]
-    if steepest <= 0:
+    moving = steps[np.abs(steps) > 1e-4]
+    if not len(moving):  # too small to tell
+        return (0.0, 1.0)
+    usual = float(np.median(moving))
+    if usual < 0:
         raise InvalidArgument(
             "the preprocessing mirrors the picture, so nothing could be drawn at its place; give "
             "the transforms that are used for evaluation"
         )
-    rising = np.flatnonzero(steps > 0.5 * np.median(steps[steps > 0.25 * steepest]))
-    inside = places[rising[0] : rising[-1] + 2][1:-1] if len(rising) > 3 else places
+    # Flat bars and the jumps at their edges are no part of the ramp.
+    ramp = np.flatnonzero((steps > 0.5 * usual) & (steps < 2 * usual))
+    inside = places[ramp[0] : ramp[-1] + 2] if len(ramp) > 1 else places
     slope, start = np.polyfit(inside + 0.5, line[inside], 1)
     return _snapped(float(start)), _snapped(float(start + slope * len(line)))
 

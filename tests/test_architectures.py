@@ -1,137 +1,218 @@
-"""Networks of every build, with random weights and small inputs: from layers to a whole page."""
+"""Every build of network through every step: it succeeds, or refuses in words, and is unharmed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
-from torch.nn import functional
-from torchvision import models
 
 import captum_blocks as cb
-from captum_blocks.compose import Quality
+from captum_blocks.compose import Quality, Value
 from captum_blocks.errors import UnusableLayer
 from captum_blocks.store import Store
+from tests.reference.architectures import CASES, made
 
-ROUGH = Quality(size=32, n_steps=2, budget=4)
-
-
-class Case(NamedTuple):
-    build: Callable[[], nn.Module]
-    size: int
-    layouts: set[str]
-
-
-def small_vit() -> nn.Module:
-    shape = {"num_heads": 4, "hidden_dim": 64, "mlp_dim": 128}
-    return models.VisionTransformer(64, 16, num_layers=3, num_classes=10, **shape)
-
-
-class FunctionalRelu(nn.Module):
-    """No module stands for its nonlinearity."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b = nn.Conv2d(3, 6, 3, 2), nn.Conv2d(6, 8, 3, 2)
-        self.head = nn.Linear(8, 4)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(functional.relu(self.b(functional.relu(self.a(x)))).mean((2, 3)))
-
-
-class ReusedBlock(nn.Module):
-    """One block runs twice, its ReLU in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 6, 3, 2)
-        self.block = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(inplace=True))
-        self.last = nn.Sequential(nn.Conv2d(6, 5, 3, 2), nn.ReLU())
-        self.head = nn.Linear(5, 4)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.last(self.block(self.block(self.stem(x)))).mean((2, 3)))
-
-
-class DictOutput(FunctionalRelu):
-    """The scores are in a dict, as detection and Hugging Face models return them."""
-
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
-        return {"logits": super().forward(x)}
-
-
-CASES = {
-    "googlenet": Case(
-        lambda: models.googlenet(weights=None, init_weights=False, aux_logits=False), 96, {"NCHW"}
-    ),
-    "resnet18": Case(models.resnet18, 64, {"NCHW"}),
-    "mobilenet_v3_small": Case(models.mobilenet_v3_small, 64, {"NCHW"}),
-    "densenet121": Case(models.densenet121, 64, {"NCHW"}),
-    "convnext_tiny": Case(models.convnext_tiny, 64, {"NCHW"}),
-    "efficientnet_b0": Case(models.efficientnet_b0, 64, {"NCHW"}),
-    "vgg11": Case(models.vgg11, 64, {"NCHW"}),
-    "squeezenet1_1": Case(models.squeezenet1_1, 96, {"NCHW"}),
-    "vit_b_16": Case(small_vit, 64, {"tokens"}),
-    "swin_t": Case(models.swin_t, 64, {"NHWC", "NCHW"}),
-    "vit_tiny": Case(
-        lambda: timm.create_model("vit_tiny_patch16_224", img_size=64, depth=3), 64, {"tokens"}
-    ),
-    "deit_distilled": Case(
-        lambda: timm.create_model("deit_tiny_distilled_patch16_224", img_size=64, depth=3),
-        64,
-        {"tokens"},
-    ),
-    "vit_registers": Case(
-        lambda: timm.create_model(
-            "vit_small_patch14_reg4_dinov2", img_size=56, depth=2, num_classes=10
-        ),
-        56,
-        {"tokens"},
-    ),
-    "mixer": Case(lambda: timm.create_model("mixer_s32_224", img_size=64), 64, {"tokens"}),
-    "regnet": Case(lambda: timm.create_model("regnetx_002"), 64, {"NCHW"}),
-    "functional_relu": Case(FunctionalRelu, 32, {"NCHW"}),
-    "reused_block": Case(ReusedBlock, 32, {"NCHW"}),
+ROUGH = Quality(size=32, n_steps=1, budget=1, cell=24, cell_steps=1)
+LAYER_METHODS = (
+    "LayerGradientXActivation",
+    "LayerIntegratedGradients",
+    "LayerConductance",
+    "LayerDeepLift",
+    "LayerGradientShap",
+)
+OPTIONS = {
+    "LayerIntegratedGradients": {"n_steps": 2},
+    "LayerConductance": {"n_steps": 2},
+    "LayerGradientShap": {"n_samples": 1},
 }
 
 
-def made(case: Case) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return case.build().eval()
+@pytest.fixture(scope="module")
+def networks() -> dict[str, nn.Module]:
+    """Each network is built once; every test that uses it also tests that the others left it."""
+    return {}
+
+
+def network(name: str, built: dict[str, nn.Module]) -> tuple[cb.Network, torch.Tensor]:
+    """The network and a ready picture."""
+    case = CASES[name]
+    module = built.setdefault(name, made(case))
+    stats = (0.5,) * case.channels
+    net = cb.Network(
+        module,
+        cb.Preprocess(case.size, stats, stats),
+        name=name,
+        output="logits" if name == "dict_output" else None,
+    )
+    generator = torch.Generator().manual_seed(0)
+    return net, torch.randn(1, case.channels, case.size, case.size, generator=generator)
+
+
+def state_of(module: nn.Module) -> dict[str, object]:
+    """Everything of a module that a user could notice."""
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {
+        "values": {name: tensor.detach().clone() for name, tensor in tensors.items()},
+        "objects": {name: id(tensor) for name, tensor in tensors.items()},
+        "trainable": {name: tensor.requires_grad for name, tensor in tensors.items()},
+        "gradients": {name: tensor.grad is None for name, tensor in tensors.items()},
+        "training": {name: part.training for name, part in module.named_modules()},
+        "hooks": {
+            name: len(part._forward_hooks)
+            + len(part._forward_pre_hooks)
+            + len(part._backward_hooks)
+            for name, part in module.named_modules()
+        },
+        "attributes": {name: set(vars(part)) for name, part in module.named_modules()},
+    }
+
+
+@contextmanager
+def unharmed(net: cb.Network, built: dict[str, nn.Module]) -> Iterator[None]:
+    """The module given is, down to the bit, what it was."""
+    module = built[net.name]
+    before = state_of(module)
+    yield
+    after = state_of(module)
+    for name, tensor in before.pop("values").items():  # type: ignore[attr-defined]
+        assert torch.equal(tensor, after["values"][name]), name  # type: ignore[index]
+    after.pop("values")
+    assert after == before
+
+
+def place(net: cb.Network) -> str:
+    """The layer that a test looks at: the last of those recommended."""
+    return net.recommended()[-1]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_from_layers_to_a_page(name: str, store: Store) -> None:
-    case = CASES[name]
-    module = made(case)
-    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
-    net = cb.Network(module, cb.Preprocess(size=case.size))
-    x = torch.randn(1, 3, case.size, case.size, generator=torch.Generator().manual_seed(0))
-    layers = net.recommended()
-    layouts = {info.layout.kind for info in net.layers() if info.name in layers}
-    assert layouts <= case.layouts
-
-    interface = cb.report(*layers, groups=2) & cb.spatial_attribution(layers[-1])
-    ex = cb.explain(interface, net, x, quality=ROUGH, progress=False, store=store)
-    for content, value in ex.values.items():
-        if isinstance(content, cb.Attribution) and content.source.atom == "group":
-            whole = cb.evaluate(cb.Attribution(content.source.layer.whole, content.target), net, x)
-            torch.testing.assert_close(value.total, whole.total, atol=1e-4, rtol=1e-4)
-    assert len(ex.scene.sprites) == 4
-    assert sum(len(part._forward_hooks) for part in module.modules()) == 0
-    for key, tensor in module.state_dict().items():
-        assert torch.equal(tensor, before[key])
+def test_layers(name: str, networks: dict[str, nn.Module]) -> None:
+    net, x = network(name, networks)
+    with unharmed(net, networks):
+        table = net.layers()
+        chosen = [info for info in table if info.recommended]
+    assert [info.name for info in chosen] == list(net.recommended())
+    assert 1 <= len(chosen) <= 3
+    assert {info.layout.kind for info in chosen} <= CASES[name].layouts
+    grids = [info.grid for info in chosen]
+    assert grids == sorted(grids, reverse=True)
+    outputs = {info.name for info in net.layers(x)}
+    assert outputs == {info.name for info in table}
 
 
-def test_a_class_token_is_a_remainder_and_never_a_place() -> None:
-    module = made(CASES["vit_tiny"])
-    net = cb.Network(module, cb.Preprocess(size=64))
-    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("name", CASES)
+def test_visualize(name: str, networks: dict[str, nn.Module]) -> None:
+    net, x = network(name, networks)
+    layer = place(net)
+    info = next(info for info in net.layers() if info.name == layer)
+    direction = [1.0, *[0.0] * (info.channels - 2), -1.0]
+    with unharmed(net, networks):
+        maker = cb.FeatureVisualizer(net.module, layer, net.preprocess.normalise)
+        made = maker.visualize(
+            [cb.optim.Channel(1), cb.optim.Direction(direction)],
+            size=tuple(x.shape[2:]),
+            n_steps=2,
+            channels=x.shape[1],
+        )
+    assert made.images.shape == (2, *x.shape[1:])
+    assert made.images.isfinite().all()
+
+
+@pytest.mark.parametrize("method", LAYER_METHODS)
+@pytest.mark.parametrize("name", CASES)
+def test_attribution(name: str, method: str, networks: dict[str, nn.Module]) -> None:
+    """Channels and groups of one layer add up to the same whole, or the method says why not."""
+    net, x = network(name, networks)
+    layer = cb.Hidden(place(net))
+    how = cb.Method(method, **OPTIONS.get(method, {}))
+
+    def attributed() -> tuple[Value, Value]:
+        found = []
+        for source in (layer.channels, layer.groups(2)):
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                np.random.seed(0)
+                content = cb.Attribution(source, cb.Out(1), method=how)
+                found.append(cb.evaluate(content, net, x))
+        return found[0], found[1]
+
+    with unharmed(net, networks):
+        channels, groups = attributed()
+    assert channels.data.isfinite().all()
+    torch.testing.assert_close(groups.total, channels.total, atol=1e-4, rtol=1e-3)
+
+
+HEAD_METHODS = ("IntegratedGradients", "ShapleyValues", "FeatureAblation")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_attribution_through_groups(name: str, networks: dict[str, nn.Module]) -> None:
+    """Methods for inputs run on the groups: what a group's absence changes, all told."""
+    net, x = network(name, networks)
+    groups = cb.Hidden(place(net)).groups(2)
+    found = {}
+    with unharmed(net, networks):
+        for method in HEAD_METHODS:
+            how = cb.Method(method, **({"n_steps": 4} if method.startswith("I") else {}))
+            found[method] = cb.evaluate(cb.Attribution(groups, cb.Out(1), method=how), net, x)
+    shapley = found["ShapleyValues"]
+    assert all(value.data.isfinite().all() for value in found.values())
+    # Shapley values share out F(A) - F(0), whatever the network is.
+    logit = float(net.logits(x)[0, 1])
+    silent = silenced(net, place(net), x)
+    assert float(shapley.total) == pytest.approx(logit - silent, abs=1e-3)
+
+
+def silenced(net: cb.Network, layer: str, x: torch.Tensor) -> float:
+    """The logit with everything at a layer set to zero, by a hook of the test's own."""
+    module = dict(net.module.named_modules())[layer]
+    handle = module.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+    try:
+        return float(net.logits(x)[0, 1])
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_layer_to_layer(name: str, networks: dict[str, nn.Module]) -> None:
+    net, x = network(name, networks)
+    chain = net.recommended()
+    if len(chain) < 2:
+        chain = (earlier(net, chain[-1]), chain[-1])
+    below, above = (cb.Hidden(layer) for layer in chain[-2:])
+    with unharmed(net, networks):
+        places = cb.evaluate(cb.Attribution(below.spatial, above.spatial), net, x)
+        groups = cb.evaluate(cb.Attribution(below.groups(2), above.groups(2)), net, x)
+        whole = cb.evaluate(cb.Attribution(below.whole, above.groups(2)), net, x)
+    assert places.axes == ("image", "to_y", "to_x", "y", "x")
+    assert places.data.isfinite().all()
+    torch.testing.assert_close(groups.total, whole.total, atol=1e-4, rtol=1e-3)
+
+
+def earlier(net: cb.Network, layer: str) -> str:
+    """A layer with positions that runs before another, and is not inside it."""
+    names = [info.name for info in net.layers() if min(info.grid) > 1]
+    before = names[: names.index(layer)]
+    return next(name for name in before if not name.startswith(layer))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_page(name: str, networks: dict[str, nn.Module], store: Store) -> None:
+    net, x = network(name, networks)
+    interface = cb.report(*net.recommended(), groups=2)
+    with unharmed(net, networks):
+        ex = cb.explain(interface, net, x, quality=ROUGH, progress=False, store=store)
+    assert len(ex.scene.chapters) == len(interface.parts)
+    assert ex.scene.sprites
+    assert "<html" in ex.html()
+
+
+def test_a_class_token_is_a_remainder_and_never_a_place(networks: dict[str, nn.Module]) -> None:
+    net, x = network("vit_tiny", networks)
     last = cb.evaluate(cb.Attribution(cb.Hidden("norm").spatial, cb.Out(3)), net, x)
     assert last.data.shape == (1, 1, 4, 4)
     assert float(last.data.abs().max()) == 0
@@ -141,27 +222,99 @@ def test_a_class_token_is_a_remainder_and_never_a_place() -> None:
     assert net.recommended() == ("blocks.1",)
 
 
-def test_one_channel_pictures(store: Store) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        body = nn.Sequential(nn.Conv2d(1, 6, 3, 2), nn.ReLU(), nn.Conv2d(6, 8, 3, 2), nn.ReLU())
-        module = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)).eval()
-    net = cb.Network(module, cb.Preprocess(size=28, mean=(0.5,), std=(0.5,)))
-    ex = cb.explain(
-        cb.report("0.1", "0.3", groups=2),
-        net,
-        torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0)),
-        quality=ROUGH,
-        progress=False,
-        store=store,
+@pytest.mark.parametrize(("name", "tokens"), [("deit_distilled", 2), ("vit_registers", 5)])
+def test_distillation_and_register_tokens_have_no_place(
+    name: str, tokens: int, networks: dict[str, nn.Module]
+) -> None:
+    net, x = network(name, networks)
+    layer = place(net)
+    info = next(info for info in net.layers() if info.name == layer)
+    assert (info.layout.prefix, info.grid) == (tokens, (4, 4))
+    found = cb.evaluate(cb.Activation(cb.Hidden(layer).tokens), net, x)
+    assert found.data.shape == (1, tokens)
+
+
+@pytest.mark.parametrize(
+    ("name", "stream", "attention", "mlp"),
+    [
+        ("vit_tiny", "blocks.1", "blocks.1.attn", "blocks.1.mlp"),
+        (
+            "vit_b_16",
+            "encoder_layer_1",
+            "encoder_layer_1.self_attention",
+            "encoder_layer_1.mlp",
+        ),
+    ],
+)
+def test_residual_stream_attention_and_mlp_are_layers(
+    name: str, stream: str, attention: str, mlp: str, networks: dict[str, nn.Module]
+) -> None:
+    """What a block adds to the stream is what its two parts wrote, and each can be asked."""
+    net, x = network(name, networks)
+    before = stream.replace("1", "0", 1)
+    maps = {part: next(net.activations(part, [x])) for part in (before, stream, attention, mlp)}
+    torch.testing.assert_close(
+        maps[stream], maps[before] + maps[attention] + maps[mlp], atol=1e-4, rtol=1e-4
     )
+    whole = [
+        cb.evaluate(cb.Attribution(cb.Hidden(part).whole, cb.Out(1)), net, x)
+        for part in (stream, attention, mlp)
+    ]
+    assert all(float(value.total.abs()) > 0 for value in whole)
+
+
+def test_groups_of_a_signed_layer_are_semi_nmf_and_say_so(
+    networks: dict[str, nn.Module], store: Store
+) -> None:
+    net, x = network("vit_tiny", networks)
+    groups = cb.Hidden("blocks.1").groups(3)
+    value = cb.evaluate(cb.Attribution(groups, cb.Out(1)), net, x)
+    assert any("made by semi-NMF" in note for note in value.notes)
+    page = cb.neuron_groups("blocks.1", n=2)
+    ex = cb.explain(page, net, x, quality=ROUGH, progress=False, store=store)
+    (chapter,) = ex.scene.chapters
+    assert (
+        "blocks.1 takes negative values, so its groups are made by semi-NMF"
+        in dict(chapter.method)["notes"]
+    )
+    plain, _ = network("resnet18", networks)
+    positive = cb.Attribution(cb.Hidden("layer3").groups(2), cb.Out(1))
+    assert not any("semi-NMF" in note for note in cb.evaluate(positive, plain, x).notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("single_channel", torch.float16),
+        ("single_channel", torch.bfloat16),
+        ("vit_tiny", torch.bfloat16),
+    ],
+)
+def test_half_precision(name: str, dtype: torch.dtype, store: Store) -> None:
+    case = CASES[name]
+    stats = (0.5,) * case.channels
+    module, exact = made(case).to(dtype), made(case)
+    net, full = (cb.Network(m, cb.Preprocess(case.size, stats, stats)) for m in (module, exact))
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, case.channels, case.size, case.size, generator=generator)
+    assert net.read(x).dtype == dtype
+    layer = cb.Hidden(place(full))
+    for content in (
+        cb.Activation(layer.channels),
+        cb.Attribution(layer.spatial, cb.Out(1)),
+        cb.Attribution(layer.spatial, cb.Out(1), method=cb.Method("LayerConductance", n_steps=4)),
+    ):
+        found, wanted = cb.evaluate(content, net, x), cb.evaluate(content, full, x)
+        assert found.data.dtype == torch.float32
+        scale = float(wanted.total.abs().max() + wanted.data.abs().max())
+        torch.testing.assert_close(found.data, wanted.data, atol=0.05 * scale, rtol=0.1)
+    groups = cb.Attribution(layer.groups(2), cb.Out(1), method="LayerIntegratedGradients")
+    whole = cb.Attribution(layer.whole, cb.Out(1), method="LayerIntegratedGradients")
+    totals = [cb.evaluate(content, net, x).total for content in (groups, whole)]
+    torch.testing.assert_close(*totals, atol=1e-2, rtol=5e-2)
+    page = cb.neuron_groups(layer, n=2)
+    ex = cb.explain(page, net, x, quality=ROUGH, progress=False, store=store)
     assert ex.scene.sprites
-
-
-def test_scores_in_a_dict() -> None:
-    module = made(Case(DictOutput, 32, set()))
-    net = cb.Network(module, cb.Preprocess(size=32))
-    assert len(net.predict(torch.zeros(1, 3, 32, 32))) == 4
 
 
 def test_a_layer_that_is_never_called_is_refused() -> None:

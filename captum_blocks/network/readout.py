@@ -121,7 +121,7 @@ class Readout(nn.Module):
         if elements:
             self._modules = dict(network._modules)
             for name, wanted in elements.items():
-                taps: dict[str, nn.Module] = {each: nn.Identity() for each in wanted}
+                taps: dict[str, nn.Module] = {each: nn.Identity().eval() for each in wanted}
                 self._taps.append((name, network.get_submodule(name), taps))
                 self._modules |= {f"{name}:{each}": tap for each, tap in taps.items()}
 

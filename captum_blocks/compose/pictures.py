@@ -21,7 +21,8 @@ Extent = tuple[float, float, float, float]
 WHOLE: Extent = (0.0, 0.0, 1.0, 1.0)
 UNNAMED = "the picture given"
 FRAMED = "the network saw the part inside the frame"
-BARRED = "the network saw all of it, between bars that keep its proportions"
+BARRED = "the network saw all of it, between the grey bars, which keep its proportions"
+BAR = (128, 128, 128)
 RESCALED = "given as a tensor; its colours were rescaled for display"
 
 
@@ -113,13 +114,23 @@ def _read(net: Network, given: Any, name: str | None = None) -> tuple[Tensor, Pi
         name = Path(named).name or UNNAMED
     assert net.preprocess is not None
     extent = net.preprocess.extent(picture.size)
-    return x, Picture(picture, name, extent, _seen_note(extent))
+    if _is_barred(extent):
+        return x, Picture(_with_bars(picture, extent), name, note=BARRED)
+    return x, Picture(picture, name, extent, FRAMED if extent != WHOLE else "")
 
 
-def _seen_note(extent: Extent) -> str:
-    if extent == WHOLE:
-        return ""
-    return BARRED if min(extent[:2]) < 0 or max(extent[2:]) > 1 else FRAMED
+def _is_barred(extent: Extent) -> bool:
+    return min(extent[:2]) < 0 or max(extent[2:]) > 1
+
+
+def _with_bars(picture: Image.Image, extent: Extent) -> Image.Image:
+    """A photograph with the bars that the network saw beside it: they, too, may be answered to."""
+    width, height = picture.size
+    top, left, bottom, right = extent
+    size = (round((right - left) * width), round((bottom - top) * height))
+    barred = Image.new("RGB", size, BAR)
+    barred.paste(picture, (round(-left * width), round(-top * height)))
+    return barred
 
 
 def _split(x: Tensor) -> list[tuple[Tensor, Picture]]:

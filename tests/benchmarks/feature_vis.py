@@ -41,6 +41,7 @@ SIZE = 224
 TURNS = (Jitter(8), Scale(0.9, 1.1), Rotate(10))
 ASKED = {"floor": "<= 1.15", "lucent": ">= 4", "horama": ">= 3", "dreamlens": ">= 3"}
 CROPS = 6
+WARM_UP = 4
 Clock = Callable[[], float]
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 MARKS = (16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256)
@@ -97,7 +98,7 @@ def speed(
             for name, (maker, images, crops) in contenders.items():
                 short, long = (
                     seconds(partial(maker, module, layer, units[:images], SIZE, n), clock)
-                    for n in (1, 1 + steps)
+                    for n in (WARM_UP, WARM_UP + steps)
                 )
                 took[name].append((long - short) / steps / images / crops * 1000)
         middle = {name: median(times) for name, times in took.items()}
@@ -204,8 +205,8 @@ def main() -> None:
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
-    # Long enough that a rescue in the first steps weighs what it does in a real run.
-    parser.add_argument("--steps", type=int, default=24)
+    # Long enough that a rescue in the first steps weighs no more than it does in a real run.
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--lucent-steps", type=int, default=512)
     parser.add_argument("--channels", type=int, nargs="+", default=[3, 40, 100, 200])
     parser.add_argument("--out", type=Path, default=Path("feature_vis.json"))

@@ -36,7 +36,7 @@ from tests.benchmarks.visualization_peers import OUTPUT, Maker, makers, normalis
 JUDGES = {"Lite1": ("efficientnet_lite1", 240), "Lite2": ("efficientnet_lite2", 260)}
 MEASURES = ("top1", "top5", "log_probability")
 AT_ONCE = 5
-THUMB, MARGIN = 112, 250
+THUMB, MARGIN = 160, 250
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def sheet(rows: Sequence[tuple[list[str], Path]], wanted: Sequence[int], path: P
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--classes", type=int, default=20)
-    parser.add_argument("--others", type=int, default=1000, help="classes for all but ours")
+    parser.add_argument("--others", type=int, default=1000, help="most classes of the others")
     parser.add_argument("--only", nargs="+", help="names of contenders; ours comes first")
     parser.add_argument("--folder", type=Path, default=Path("visualization_quality"))
     arguments = parser.parse_args()
@@ -200,6 +200,7 @@ def main() -> None:
     print("                          s/class   judge top-1 top-5 log-probability")
     figures: dict[str, Any] = {"classes": wanted, "missing": missing}
     rows = []
+    columns = wanted[:: -(-len(wanted) // min(arguments.others, len(wanted)))]
     verdicts: dict[str, dict[int, Any]] = {}
     for contender in CONTENDERS:
         name = contender.name
@@ -217,7 +218,7 @@ def main() -> None:
             print(f"  ours on these {len(few):2}                   {said(same)}", flush=True)
         lines = [f"{name} ({about['steps']})", *said(figures[name]).split("   ")]
         rows.append((lines, folder))
-        sheet(rows, wanted, arguments.folder / "sheet.png")
+        sheet(rows, columns, arguments.folder / "sheet.png")
         (arguments.folder / "figures.json").write_text(json.dumps(figures, indent=1))
 
 

@@ -49,7 +49,7 @@ def test_explain_says_what_it_saw(run: Run, photo_file: Path, tmp_path: Path) ->
 @pytest.mark.usefixtures("rough")
 def test_options_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> None:
     arguments = ["--classes", "tabby; 285", "--method", "LayerGradientShap", "--layers", "bn2"]
-    arguments += ["--groups", "3", "--quality", "draft", "--quiet"]
+    arguments += ["--groups", "3", "--short", "--quality", "draft", "--quiet"]
     result = run("explain", photo_file, "-o", "page.html", *arguments)
     assert (result.exit_code, result.output) == (0, "")
     page = (tmp_path / "page.html").read_text()
@@ -164,7 +164,8 @@ def test_ctrl_c_is_130_and_leaves_no_page(photo_file: Path, tmp_path: Path) -> N
             sys.executable,
             "-c",
             "from captum_blocks.cli import main; main()",
-            *("explain", str(photo_file), "-o", str(tmp_path / "page.html"), "--quality", "draft"),
+            *("explain", str(photo_file), "-o", str(tmp_path / "page.html")),
+            *("--short", "--quality", "draft"),
         ],
         env={**os.environ, "CAPTUM_BLOCKS_CACHE_DIR": str(cache)},
         stderr=subprocess.PIPE,

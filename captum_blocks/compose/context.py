@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captum_blocks.attr import (
     GroupResult,
@@ -22,7 +22,7 @@ from captum_blocks.errors import (
     WrongType,
     did_you_mean,
 )
-from captum_blocks.grammar import Given, Grouping, Hidden, Method, Out, Substrate, parts_of
+from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate, parts_of
 from captum_blocks.grammar.content import DEFAULT_METHOD
 from captum_blocks.hooks import capture, evaluation_mode, find_layer
 from captum_blocks.layouts import Layout
@@ -30,6 +30,8 @@ from captum_blocks.network import Network
 from captum_blocks.reduce import ChannelReducer
 
 How = Method | Given
+# The picture as if it were a layer: no module of the network has this name.
+ENTRANCE = "entrance"
 
 
 class Context:
@@ -65,9 +67,12 @@ class Context:
         if missing := [name for name in names if name not in seen]:
             raise UnusableLayer(f"the network never ran layer {missing[0]!r} on this picture")
         self._outputs = {name: finite(seen[name], f"layer {name!r}") for name in names}
+        self._outputs[ENTRANCE] = self.x
 
     def layout(self, layer: str) -> Layout:
         """Where the layer keeps its channels and positions."""
+        if layer == ENTRANCE:
+            return Layout("NCHW")
         height, width = self.x.shape[-2:]
         return self.net.layout_of(layer, self._outputs[layer], (height, width))
 
@@ -207,10 +212,12 @@ class Context:
         """The attribution of a later layer's atoms to an earlier one's, and its remainders."""
         named, options = self._named(how)
         plain = named == DEFAULT_METHOD and not options
-        earlier = _hidden(source)
+        earlier = layer_name(source)
         later = None if isinstance(target.layer, Out) else _hidden(target)
         layouts = (self.layout(layer) if layer else None for layer in (earlier, later))
-        found = LayerToLayerAttribution(self.net.module, earlier, later, *layouts)
+        module = self._with(earlier)
+        later = f"network.{later}" if later and earlier == ENTRANCE else later
+        found = LayerToLayerAttribution(module, earlier, later, *layouts)
         return found.attribute(  # type: ignore[no-any-return]
             self.x,
             self._atom(target),
@@ -232,9 +239,15 @@ class Context:
 
         def build() -> LayerMethod:
             named, options = self._named(how)
-            return LayerMethod(self.net.module, layer, named, self.layout(layer), **options)
+            return LayerMethod(self._with(layer), layer, named, self.layout(layer), **options)
 
         return self.once(("method", layer, how), build)  # type: ignore[no-any-return]
+
+    def _with(self, layer: str) -> nn.Module:
+        """The network, with a layer that is the picture itself where that is asked for."""
+        if layer != ENTRANCE:
+            return self.net.module
+        return self.once(("entrance",), lambda: _Entered(self.net.module))  # type: ignore[no-any-return]
 
     def _named(self, how: How) -> tuple[Any, dict[str, Any]]:
         if isinstance(how, Given):
@@ -254,6 +267,27 @@ class Context:
         if key not in self._memo:
             self._memo[key] = compute()
         return self._memo[key]
+
+
+class _Entered(nn.Module):
+    """A network behind a layer that gives back the picture: Captum's layer methods reach it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.entrance, self.network = nn.Identity(), network
+        self.train(network.training)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.network(self.entrance(x))
+
+
+def layer_name(substrate: Substrate) -> str:
+    """The dotted name of a hidden layer, or of the picture as a layer.
+
+    Raises:
+        InvalidArgument: the substrate is of the output.
+    """
+    return ENTRANCE if isinstance(substrate.layer, Input) else _hidden(substrate)
 
 
 def layers_in(words: Iterable[Any]) -> set[str]:

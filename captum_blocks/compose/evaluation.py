@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from captum_blocks.attr.atoms import to_atoms
-from captum_blocks.compose.context import Context, check_given
+from captum_blocks.compose.context import Context, check_given, layer_name
 from captum_blocks.compose.factors import to_factors
 from captum_blocks.compose.picking import keep
 from captum_blocks.compose.validation import validate
@@ -178,7 +178,7 @@ def _is_many_at_once(content: Attribution, context: Context) -> bool:
     many = (
         isinstance(content.target.layer, Out) and len(context.classes(content.target.layer)) > MANY
     )
-    return plain and countable and many and isinstance(content.source.layer, Hidden)
+    return plain and countable and many
 
 
 def _to_many_classes(content: Attribution, context: Context) -> Value:
@@ -233,9 +233,7 @@ def _attribution_maps(
 ) -> tuple[Tensor, Tensor | None, Tensor | None, tuple[str, ...]]:
     """(image, class, atom, y, x), the groups' residual, tokens, notes."""
     source, how = content.source, content.method
-    if not isinstance(source.layer, Hidden):
-        raise InvalidArgument("attribution to the input: use a hidden layer, or Captum directly")
-    layer = source.layer.layer
+    layer = layer_name(source)
     if isinstance(how, Given) and isinstance(context.object(how), Tensor):
         if source.atom == "group":
             raise InvalidArgument(

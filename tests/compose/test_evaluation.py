@@ -193,7 +193,7 @@ def test_a_table_has_remainders_as_rows(small, small_x) -> None:
         (cb.Activation(LATE.channels[:12]), InvalidArgument, "has 10 channels, no 11"),
         (cb.Activation(LATE.tokens), InvalidArgument, "has no class or register tokens"),
         (
-            cb.Activation(LATE.neurons).filter(top=2),
+            cb.Activation(LATE.spatial).filter(top=2),
             InvalidArgument,
             r"cannot be ranked along one axis; name a place first",
         ),
@@ -249,3 +249,21 @@ def test_given_names_are_checked_before_any_work(small, small_x) -> None:
 def test_numbers_that_are_not_finite(small, small_x) -> None:
     with pytest.raises(InvalidArgument, match="holds NaN or infinite values"):
         cb.evaluate(cb.Activation(LATE.channels), small, small_x * float("nan"))
+
+
+def test_attribution_to_the_picture_itself(small, small_x) -> None:
+    x = small_x.clone().requires_grad_()
+    small.module(x)[0, 1].backward()
+    expected = (x.grad * x).detach()
+    found = cb.evaluate(cb.Attribution(cb.Input(), cb.Out(1)), small, small_x)
+    assert found.axes == ("image", "class", "channel", "y", "x")
+    assert torch.allclose(found.data[:, 0], expected, atol=1e-6)
+    places = cb.evaluate(cb.Attribution(cb.Input().spatial, cb.Out(1)), small, small_x)
+    assert torch.allclose(places.data[:, 0], expected.sum(1), atol=1e-5)
+    late = cb.Hidden("late").channels
+    made = cb.evaluate(cb.Attribution(cb.Input().spatial, late), small, small_x)
+    assert made.data.shape == (1, 10, *small_x.shape[-2:])
+    steps = cb.Attribution(cb.Input().channels, cb.Out(1), "LayerIntegratedGradients", n_steps=64)
+    logits = small.module(torch.cat([small_x, torch.zeros_like(small_x)]))[:, 1]
+    total = cb.evaluate(steps, small, small_x).total
+    assert float(total) == pytest.approx(float((logits[0] - logits[1]).detach()), abs=1e-2)

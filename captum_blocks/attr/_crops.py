@@ -41,12 +41,14 @@ class Rows:
             the whole of it.
         size: of the whole map, y and x.
         clean: whether the part of a window that is outside of the map is zero.
+        fresh: whether nobody else holds the values, so that they may be changed in place.
     """
 
     values: Tensor
     corner: Tensor | None = None
     size: tuple[int, int] = (0, 0)
     clean: bool = True
+    fresh: bool = False
 
     def whole(self) -> Tensor:
         """The gradients of all positions, (row, ...)."""
@@ -63,8 +65,10 @@ class Rows:
 
     def times(self, factor: Tensor) -> Rows:
         """Multiplied by (image, channel, y, x), the whole map's factors."""
+        if self.corner is None and self.fresh:
+            return replace(self, values=self.values.mul_(factor))
         if self.corner is None:
-            return replace(self, values=self.values * factor)
+            return Rows(self.values * factor, fresh=True)
         return replace(self, values=self._window_of(factor) * self.values, clean=True)
 
     def grown(
@@ -86,7 +90,7 @@ class Rows:
         corner = self.corner * self.corner.new_tensor(stride) - self.corner.new_tensor(before)
         found = Rows(values, corner, size, clean=False)
         area = values.shape[-2] * values.shape[-1]
-        return found if area <= _WORTH * size[0] * size[1] else Rows(found.whole())
+        return found if area <= _WORTH * size[0] * size[1] else Rows(found.whole(), fresh=True)
 
     def cleaned(self) -> Rows:
         """With zeros outside of the map."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -57,6 +58,8 @@ class Scaled(Step):
         self.factors[edge] = factor * more if both else more if factor is None else factor  # type: ignore[operator]
 
     def pull(self, rows: Rows) -> list[Rows]:
+        if len(self.factors) > 1:
+            rows = replace(rows, fresh=False)
         return [rows if factor is None else rows.times(factor) for factor in self.factors]
 
     def push(self, rows: Sequence[Tensor]) -> Tensor:
@@ -79,7 +82,7 @@ class Padded(Step):
         if rows.corner is not None:
             return [rows.grown(rows.values, (self.top, self.left), self.size)]
         y, x = slice(self.top, self.top + self.size[0]), slice(self.left, self.left + self.size[1])
-        return [Rows(rows.values[..., y, x])]
+        return [Rows(rows.values[..., y, x], fresh=rows.fresh)]
 
     def push(self, rows: Sequence[Tensor]) -> Tensor:
         around = (self.left, self.right, self.top, self.bottom)
@@ -107,7 +110,7 @@ class Convolution(Step):
 
     def pull(self, rows: Rows) -> list[Rows]:
         if rows.corner is None:
-            return [Rows(self._back(rows.values, self.padding, self.size))]
+            return [Rows(self._back(rows.values, self.padding, self.size), fresh=True)]
         rows = rows.cleaned()
         counts = zip(rows.values.shape[-2:], self.stride, self.reach, strict=True)
         values = self._back(rows.values, (0, 0), [(n - 1) * s + r + 1 for n, s, r in counts])

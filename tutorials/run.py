@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from nbclient import NotebookClient
@@ -35,6 +36,7 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
 if __name__ == "__main__":
     for notebook in notebooks(sys.argv[1:]):
         print(notebook.name)
-        done = executed(notebook, FOLDER)
+        with TemporaryDirectory() as folder:
+            done = executed(notebook, Path(folder))
         done.metadata = {"kernelspec": done.metadata.get("kernelspec", {})}
         nbformat.write(done, notebook)

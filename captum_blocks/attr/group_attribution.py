@@ -19,7 +19,10 @@ from captum_blocks.attr.results import GroupResult
 from captum_blocks.errors import UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
 
+# Each pass of the head also runs what is in front of the layer once: fewer passes where rows are
+# small.
 _ROWS = 64
+_BYTES = 48 * 2**20
 _SPREAD = (
     "{} gives one number per group; over the positions it is spread in proportion to the "
     "group's activation"
@@ -140,12 +143,14 @@ class GroupAttribution:
         """(class, player) of one image."""
         one = slice(image, image + 1)
         forward, x = self.method.forward_func, visit.images[one]
-        head = fast_head(forward, self.layer, x, visit.seen.one(image), _ROWS)
+        size = visit.seen.activation[0].nbytes
+        at_once = max(_ROWS, _BYTES // size)
+        head = fast_head(forward, self.layer, x, visit.seen.one(image), at_once)
         played = _played(pieces, one)
 
         def worth(coalitions: Tensor) -> Tensor:
             # A chunk at a time: all the coalitions' activations at once would be large.
-            rows = coalitions.to(pieces.scores).split(_ROWS)
+            rows = coalitions.to(pieces.scores).split(at_once)
             return torch.cat([head(played(chunk), targets) for chunk in rows])
 
         return shapley.exact(worth, _players(pieces)).T

@@ -9,6 +9,7 @@ import pytest
 import captum_blocks as cb
 from captum_blocks.compose import Quality
 from captum_blocks.grammar import Content
+from captum_blocks.grammar.presentation import MARK_NAMES
 
 ATOMS = ("neurons", "spatial", "channels", "groups", "whole", "tokens", "out")
 LAYERS = {"input": cb.Input(), "early": cb.Hidden("early"), "late": cb.Hidden("late")}
@@ -23,19 +24,7 @@ TARGETS = {
     "late whole": cb.Hidden("late").whole,
     "factors": cb.Out().groups(2),
 }
-WAYS = (
-    "overlay",
-    "heatmap",
-    "multiples",
-    "bars",
-    "table",
-    "matrix",
-    "histogram",
-    "sankey",
-    "icons",
-    "icons at a place",
-    "bars of the strongest",
-)
+WAYS = (*MARK_NAMES, "icons", "icons at a place", "bars of the strongest")
 TINY = Quality(size=16, n_steps=1, budget=1, cell=16, cell_steps=1)
 MEANT = {
     ("late", "groups", "class", "icons"),

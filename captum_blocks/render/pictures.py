@@ -14,15 +14,21 @@ from PIL import Image
 
 from captum_blocks.scene import Field, Sprite
 
-PHOTO_SIDE = 760
+PHOTO_SIDE, LEAST_SIDE = 760, 320
 PHOTO_QUALITY, ICON_QUALITY = 86, 84
 GUTTER = 8
 MOST_LEVELS = 65535
 
 
 def photo_uri(pixels: np.ndarray, side: int = PHOTO_SIDE) -> str:
-    """A photograph as a ``data:`` address, shrunk where its longer side exceeds ``side`` pixels."""
+    """A photograph as a ``data:`` address, shrunk where its longer side exceeds ``side`` pixels.
+
+    One of a few pixels is shown with large ones, so that places on it can be pointed at.
+    """
     image = Image.fromarray(pixels)
+    times = ceil(LEAST_SIDE / max(image.size))
+    if times > 1:
+        image = image.resize((times * image.width, times * image.height), Image.Resampling.NEAREST)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _data_uri(image, PHOTO_QUALITY)
 

@@ -39,10 +39,18 @@ def test_a_constant_field_stays_itself():
     )
 
 
-def test_photos_are_shrunk_but_never_stretched():
+def test_photos_are_shrunk_to_what_a_page_shows():
     large = np.zeros((400, 1600, 3), np.uint8)
     assert opened(photo_uri(large)).shape == (190, 760, 3)
-    assert opened(photo_uri(large[:20, :30])).shape == (20, 30, 3)
+    assert opened(photo_uri(large[:300, :330])).shape == (300, 330, 3)
+
+
+def test_small_photos_are_shown_with_large_pixels():
+    few = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    shown = opened(photo_uri(few)).astype(int)
+    assert shown.shape == (7 * 32, 7 * 48, 3)
+    middles = shown[3::7, 3::7]
+    assert np.abs(middles - few).mean() < 12
 
 
 def test_each_icon_lies_in_its_cell_with_a_gutter_of_its_own():

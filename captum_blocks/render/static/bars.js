@@ -5,7 +5,12 @@ const MAP_WIDTH = 192;
 const MOST_IN_ONE = 120;
 const IN_A_LIST = 48;
 const MOST_TICKED = 3;
+// How far a bound must lie from zero to be printed, in hundredths of a column's width.
+const TICKS_OF_ONE = 22;
+const TICKS_OF_MANY = 38;
 const LEAST_PRESENCE = 0.2;
+// Values come rounded: by so much of the scale one may lie beyond its end.
+const ROUNDED = 1e-3;
 const NEAR = "600px 0px";
 
 // What a mark needs of its panel: where zero lies, and how a value becomes a length.
@@ -161,7 +166,8 @@ class Bars {
     const [from, to] = [this.scale.at(Math.min(value, 0)), this.scale.at(Math.max(value, 0))];
     fill.style.left = `${from}%`;
     fill.style.width = `${to - from}%`;
-    fill.classList.toggle("clipped", value < this.scale.low || value > this.scale.high);
+    const slack = ROUNDED * this.scale.span;
+    fill.classList.toggle("clipped", value < this.scale.low - slack || value > this.scale.high + slack);
     return fill;
   }
 
@@ -202,7 +208,8 @@ class Bars {
 
   // A bound too near to zero would be printed over it: then the axis tells the range in words.
   apart(value) {
-    return value === 0 || Math.abs(this.scale.at(value) - this.scale.at(0)) > 22;
+    const least = this.panel.columns.length > 1 ? TICKS_OF_MANY : TICKS_OF_ONE;
+    return value === 0 || Math.abs(this.scale.at(value) - this.scale.at(0)) > least;
   }
 
   note() {

@@ -34,7 +34,7 @@ def to_factors(value: Value, target: Substrate, context: Context) -> Value:
         context: what names the classes.
 
     Raises:
-        InvalidArgument: more factors than can be told apart, or nothing speaks for any class.
+        InvalidArgument: the factors are not counted by a number.
     """
     grouping = target.grouping
     assert grouping is not None
@@ -56,8 +56,15 @@ def to_factors(value: Value, target: Substrate, context: Context) -> Value:
         remainder=_each(value.remainder, onto),
         remainder_maps=_each(value.remainder_maps, onto),
         labels={**value.labels, "to_group": _names(value, units, context)},
-        notes=(*value.notes, "classes in factors: NMF of the positive part of the attribution"),
+        notes=(*value.notes, *_notes(len(units), grouping)),
     )
+
+
+def _notes(count: int, grouping: Grouping) -> tuple[str, ...]:
+    how = "classes in factors: NMF of the positive part of the attribution"
+    if count == grouping.n:
+        return (how,)
+    return (how, f"{count} of {grouping.n} factors: the places tell no more classes apart")
 
 
 def _fitted(value: Value, grouping: Grouping) -> Tensor:
@@ -66,12 +73,11 @@ def _fitted(value: Value, grouping: Grouping) -> Tensor:
         raise InvalidArgument(f"factors of the output are counted by a number, not {grouping.n!r}")
     rows = value.data.movedim(1, -1).reshape(-1, value.data.shape[1]).clamp_min(0)
     rows = rows[rows.sum(1) > 0]
-    if len(rows) < grouping.n:
-        raise InvalidArgument(
-            f"{grouping.n} factors of the output: {value.source!r} has {len(rows)} atoms that "
-            "speak for some class; take fewer factors or a finer source"
-        )
-    reducer = ChannelReducer(grouping.n, grouping.algorithm or "nmf", random_state=grouping.seed)
+    if not len(rows):
+        # Nothing speaks for any class: all of them are one kind, and its numbers are negative.
+        return torch.ones(1, rows.shape[1])
+    count = min(grouping.n, int(torch.linalg.matrix_rank(rows)))
+    reducer = ChannelReducer(count, grouping.algorithm or "nmf", random_state=grouping.seed)
     return torch.as_tensor(reducer.fit(rows.numpy()).components_).float()
 
 

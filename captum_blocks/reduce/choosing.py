@@ -110,6 +110,7 @@ def choose_n_components(
     *,
     head: Head | None = None,
     n_seeds: int = 3,
+    progress: bool = True,
     **parameters: Any,
 ) -> Choice:
     """Fit every candidate and measure what it explains, how stable it is and what the head says.
@@ -119,6 +120,7 @@ def choose_n_components(
         candidates: numbers of groups to try, or one.
         head: activations -> ``(image, class)``; ``None`` leaves faithfulness out.
         n_seeds: fits with random starts whose components are compared; at least 2.
+        progress: show a bar, where there is somebody to see it.
         **parameters: of ``ChannelReducer``, but for ``n_components``.
 
     Raises:
@@ -145,7 +147,7 @@ def choose_n_components(
     floors = [float((squares[count:].sum() / squares.sum()).sqrt()) for count in counts]
     measured = [
         _measure(activations, count, head, n_seeds, parameters)
-        for count in tqdm(counts, desc="groups", unit="fit", disable=None)
+        for count in tqdm(counts, desc="groups", unit="fit", disable=None if progress else True)
     ]
     columns = [tuple(column) for column in zip(*measured, strict=True)]
     errors, zeros, stabilities = columns[:3]

@@ -94,3 +94,12 @@ def test_arrays_and_a_single_number_are_taken():
     acts = four_groups()
     from_array = choose_n_components(acts.numpy(), 3, head=head, n_seeds=2)
     assert from_array == choose_n_components(acts, [3], head=head, n_seeds=2)
+
+
+def test_the_bar_can_be_left_out(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    acts = torch.rand(1, 6, 5, 5, generator=torch.Generator().manual_seed(0))
+    choose_n_components(acts, (2,), n_seeds=2, progress=False)
+    assert capsys.readouterr().err == ""
+    choose_n_components(acts, (2,), n_seeds=2)
+    assert "groups: 100%" in capsys.readouterr().err

@@ -33,10 +33,18 @@ def script(name: str) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="module")
+def icons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that the tutorials share, as they do for a reader."""
+    return tmp_path_factory.mktemp("icons")
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_tutorial_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tutorial_runs(
+    path: Path, icons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CAPTUM_BLOCKS_TUTORIAL_QUALITY", "draft")
-    monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", str(tmp_path / "icons"))
+    monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", str(icons))
     done = script("run").executed(path, tmp_path)
     outputs = [output for cell in done.cells for output in cell.get("outputs", ())]
     said = [output.text for output in outputs if output.get("name") == "stderr"]

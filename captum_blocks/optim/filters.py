@@ -149,9 +149,6 @@ class Foreign(Transform):
 ROBUST: tuple[Transform, ...] = (Jitter(8), Scale(0.9, 1.1), Rotate(10.0), Jitter(4))
 TRANSFORMS: dict[str, tuple[Transform, ...]] = {
     "robust": ROBUST,
-    # Not the paper's crops, which are for a canvas of 1280 px: crops of an icon enlarge parts that
-    # no other network recognises in the whole.
-    "maco": ROBUST,
     "none": (),
 }
 

@@ -104,7 +104,8 @@ class Maco(Parameterization):
     """Natural magnitudes, and only the phases are optimized.
 
     Fel et al., Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
-    Optimization, 2023. Use it with ``transforms="maco"``.
+    Optimization, 2023. The paper's crops are for a canvas of 1280 pixels: crops of an icon enlarge
+    parts that no other network recognises in the whole, so the usual transforms stay.
 
     Attributes:
         decay: the magnitudes are 1/f^decay where no spectrum is given.

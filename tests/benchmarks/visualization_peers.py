@@ -118,7 +118,7 @@ def makers() -> tuple[dict[str, Maker], list[str]]:
     """The makers that can run here, and the names of those that are not installed."""
     found: dict[str, Maker] = {
         "ours": ours,
-        "ours, MACO": partial(ours, parameterization=Maco(), transforms="maco"),
+        "ours, MACO": partial(ours, parameterization=Maco()),
     }
     missing = []
     for name, maker in {"lucent": lucent, "horama": horama, "dreamlens": dreamlens}.items():

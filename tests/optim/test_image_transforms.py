@@ -150,7 +150,7 @@ def test_gradients_pass_through_all():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: resolve("strong"), "transforms 'strong' is none of robust, maco, none"),
+        (lambda: resolve("strong"), "transforms 'strong' is none of robust, none"),
         (
             lambda: Scale(1.1, 0.9),
             "Scale(1.1, 0.9): give two positive factors, the smaller one first",

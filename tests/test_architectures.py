@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import pytest
@@ -52,6 +53,12 @@ def network(name: str, built: dict[str, nn.Module]) -> tuple[cb.Network, torch.T
     return net, torch.randn(1, case.channels, case.size, case.size, generator=generator)
 
 
+@cache
+def chosen(name: str) -> tuple[str, ...]:
+    """The layers recommended for a network, found once."""
+    return network(name, {})[0].recommended()
+
+
 def state_of(module: nn.Module) -> dict[str, object]:
     """Everything of a module that a user could notice."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
@@ -86,7 +93,7 @@ def unharmed(net: cb.Network, built: dict[str, nn.Module]) -> Iterator[None]:
 
 def place(net: cb.Network) -> str:
     """The layer that a test looks at: the last of those recommended."""
-    return net.recommended()[-1]
+    return net.name_of(chosen(net.name)[-1])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -94,11 +101,11 @@ def test_layers(name: str, networks: dict[str, nn.Module]) -> None:
     net, x = network(name, networks)
     with unharmed(net, networks):
         table = net.layers()
-        chosen = [info for info in table if info.recommended]
-    assert [info.name for info in chosen] == list(net.recommended())
-    assert 1 <= len(chosen) <= 3
-    assert {info.layout.kind for info in chosen} <= CASES[name].layouts
-    grids = [info.grid for info in chosen]
+        marked = [info for info in table if info.recommended]
+    assert [info.name for info in marked] == list(chosen(name))
+    assert 1 <= len(marked) <= 3
+    assert {info.layout.kind for info in marked} <= CASES[name].layouts
+    grids = [info.grid for info in marked]
     assert grids == sorted(grids, reverse=True)
     outputs = {info.name for info in net.layers(x)}
     assert outputs == {info.name for info in table}
@@ -108,8 +115,8 @@ def test_layers(name: str, networks: dict[str, nn.Module]) -> None:
 def test_visualize(name: str, networks: dict[str, nn.Module]) -> None:
     net, x = network(name, networks)
     layer = place(net)
-    info = next(info for info in net.layers() if info.name == layer)
-    direction = [1.0, *[0.0] * (info.channels - 2), -1.0]
+    channels = next(net.activations(layer, [x])).shape[1]
+    direction = [1.0, *[0.0] * (channels - 2), -1.0]
     with unharmed(net, networks):
         maker = cb.FeatureVisualizer(net.module, layer, net.preprocess.normalise)
         made = maker.visualize(
@@ -180,7 +187,7 @@ def silenced(net: cb.Network, layer: str, x: torch.Tensor) -> float:
 @pytest.mark.parametrize("name", CASES)
 def test_layer_to_layer(name: str, networks: dict[str, nn.Module]) -> None:
     net, x = network(name, networks)
-    chain = net.recommended()
+    chain = chosen(name)
     if len(chain) < 2:
         chain = (earlier(net, chain[-1]), chain[-1])
     below, above = (cb.Hidden(layer) for layer in chain[-2:])
@@ -203,7 +210,7 @@ def earlier(net: cb.Network, layer: str) -> str:
 @pytest.mark.parametrize("name", CASES)
 def test_a_page(name: str, networks: dict[str, nn.Module], store: Store) -> None:
     net, x = network(name, networks)
-    interface = cb.report(*net.recommended(), groups=2)
+    interface = cb.report(*chosen(name), groups=2)
     with unharmed(net, networks):
         ex = cb.explain(interface, net, x, quality=ROUGH, progress=False, store=store)
     assert len(ex.scene.chapters) == len(interface.parts)
@@ -298,7 +305,7 @@ def test_half_precision(name: str, dtype: torch.dtype, store: Store) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, case.channels, case.size, case.size, generator=generator)
     assert net.read(x).dtype == dtype
-    layer = cb.Hidden(place(full))
+    layer = cb.Hidden(full.recommended()[-1])
     for content in (
         cb.Activation(layer.channels),
         cb.Attribution(layer.spatial, cb.Out(1)),

@@ -11,6 +11,7 @@ from torch import nn
 
 import captum_blocks as cb
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnusableLayer, WrongType
+from captum_blocks.store import Store
 
 
 def test_reading_is_resize_and_normalisation(small: cb.Network, noise_picture: np.ndarray) -> None:
@@ -218,3 +219,18 @@ def test_grey_pictures_become_one_channel(noise_picture: np.ndarray) -> None:
     net = cb.Network(nn.Conv2d(1, 2, 1), cb.Preprocess((20, 30), (0.0,), (1.0,)))
     grey = np.asarray(Image.fromarray(noise_picture).convert("L")) / 255
     np.testing.assert_allclose(net.read(noise_picture)[0, 0], grey, atol=1e-6)
+
+
+def test_a_letterboxed_photograph_is_shown_with_its_bars(
+    small_module: nn.Module, noise_picture: np.ndarray, store: Store
+) -> None:
+    stats = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    net = cb.Network(small_module, cb.Preprocess(16, fit="letterbox", **stats))
+    page = cb.InfoVis(cb.Activation(cb.Hidden("late").spatial), mark="overlay")
+    ex = cb.explain(page, net, noise_picture, progress=False, store=store)
+    height, width = ex.scene.photo.pixels.shape[:2]
+    assert abs(height - width) <= width / 16
+    assert ex.scene.photo.seen == (0.0, 0.0, 1.0, 1.0)
+    bars = round(height * 3 / 16)  # 11 of 16 rows hold the photograph
+    assert np.ptp(ex.scene.photo.pixels[: bars // 2].astype(int)) == 0
+    assert "between the grey bars" in dict(ex.scene.footer)["photograph"]

@@ -222,6 +222,15 @@ class TestHead:
         found = cb.evaluate(cb.Attribution(cb.Hidden("body").groups(2), cb.Out(0)), net, small_x)
         assert found.data.shape == (1, 1, 2)
 
+    def test_a_whole_page_of_a_single_output(self, small_x: torch.Tensor, store: Store) -> None:
+        for sign in (1, -1):  # also where nothing speaks for it
+            module = seeded(Answering, lambda s, sign=sign: sign * s[:, 0].abs(), 1)
+            net = cb.Network(module, cb.Preprocess(16), name="age", labels=["years"])
+            page = cb.report("body.0", "body.1", groups=2)
+            ex = cb.explain(page, net, small_x, quality=ROUGH, progress=False, store=store)
+            assert "Why “years”?" in ex.scene.title
+            assert "probability" not in ex.html().split("</main>")[0].partition("<main")[2]
+
     def test_an_unknown_head(self) -> None:
         with pytest.raises(InvalidArgument, match="head='class' is none of classes, labels, val"):
             cb.Network(nn.ReLU(), head="class")  # type: ignore[arg-type]

@@ -60,7 +60,8 @@ class Scene:
         footer: (term, text): network, weights, layers, methods, seeds, versions, approximations.
         others: further photographs, where the page is about several.
         pictured: name of the selection that says which of them is shown: its states are
-            ``(photo, *others)``.
+            ``(photo, *others)``. Grids of selections and of ``Cells`` are given on ``photo``; on
+            another one they lie on the same part of what the network saw of it.
     """
 
     title: str

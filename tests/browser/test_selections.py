@@ -384,3 +384,16 @@ def test_the_widest_list_of_channels_stays_on_a_phone(open_page, sample):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert marks(tab, "Where they fire").count() == CHANNELS
     assert np.isfinite(shown_photo(tab))
+
+
+def test_a_copied_panel_shows_what_its_control_is_set_to(open_page, sample):
+    tab = open_page(sample, "is.k=4&is.class=espresso")
+    drawn = """title => {
+      const section = document.querySelector(`.panel[aria-label="${title}"]`);
+      return asDrawing({ root: document.querySelector(".blocks"), iconPicture: () => "" },
+        section, { width: 500, height: 500 });
+    }"""
+    slider = tab.evaluate(drawn, "Groups").split('type="range"')[1].split(">")[0]
+    assert 'value="2"' in slider
+    chosen = tab.evaluate(drawn, "Effect on a class").split('selected=""')[1]
+    assert chosen.split("<")[0].endswith("espresso")

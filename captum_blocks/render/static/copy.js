@@ -69,11 +69,19 @@ function stilled(page, section) {
   copy.querySelectorAll(".copy, .call").forEach((button) => button.remove());
   const canvases = section.querySelectorAll("canvas");
   copy.querySelectorAll("canvas").forEach((canvas, i) => canvas.replaceWith(asImage(canvas, canvases[i])));
+  const inputs = section.querySelectorAll(".control :is(input, select)");
+  copy.querySelectorAll(".control :is(input, select)").forEach((input, i) => settle(input, inputs[i]));
   copy.querySelectorAll(".icon").forEach((icon) => {
     icon.style.backgroundImage = `url(${page.iconPicture(icon.dataset.sprite)})`;
     icon.style.backgroundSize = "100% 100%";
   });
   return copy;
+}
+
+// Markup holds what a control was made with; the copy shows what it was set to.
+function settle(copy, { value }) {
+  if (copy.tagName === "SELECT") copy.options[value].setAttribute("selected", "");
+  else copy.setAttribute("value", value);
 }
 
 function asImage(copy, canvas) {

@@ -143,6 +143,37 @@ def test_a_click_drills_down_and_a_second_click_resets(open_page, sample):
     assert fragment(tab) == ""
 
 
+def test_a_click_above_changes_what_is_drilled_into_below(open_page, tmp_path):
+    """Three layers: what the middle one had chosen is gone when its channels change."""
+
+    def bars(title, frames, **links):
+        made = [[Mark(name, name, (1.0,)) for name in frame.split()] for frame in frames]
+        return Bars(title, frames=tuple(map(tuple, made)), **links)
+
+    top = bars("top", ["a b"], sets="upper")
+    middle = bars("middle", ["p q", "r s"], follows=("upper",), sets="lower")
+    low = bars("low", ["of-p", "of-q", "of-r", "of-s"], follows=("lower",))
+    selections = (
+        Selection("upper", "click", "channel", ("a", "b")),
+        Selection("lower", "click", "channel", ("p", "q", "r", "s")),
+    )
+    body = Below((top, middle, low))
+    scene = replace(
+        kinds_scene(),
+        chapters=(Chapter("Layers", "", body),),
+        selections=(*kinds_scene().selections, *selections),
+    )
+    tab = open_page(save(scene, tmp_path))
+    assert labels(tab, "low") == ["of-p"]
+    marks(tab, "middle").nth(1).click()
+    assert labels(tab, "low") == ["of-q"]
+    marks(tab, "top").nth(1).click()
+    assert labels(tab, "middle") == ["r", "s"]
+    assert labels(tab, "low") == ["of-r"]
+    marks(tab, "top").nth(1).click()
+    assert labels(tab, "low") == ["of-q"]
+
+
 def test_two_panels_set_one_selection(open_page, sample):
     tab = open_page(sample)
     marks(tab, "Where they fire").nth(3).click()

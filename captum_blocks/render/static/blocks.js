@@ -58,7 +58,19 @@ class Page extends Pools {
   // The state without what is only pointed at.
   settled(selection) {
     if (selection.grid) return this.cellOf(selection, this.place.pinned);
-    return this.chosen.pinned.get(selection.name) ?? selection.default;
+    const index = this.chosen.pinned.get(selection.name) ?? selection.default;
+    return selection.gesture === "click" ? this.stillShown(selection, index) : index;
+  }
+
+  // What was clicked may go when a click above it changes the panel: then the first mark stands in.
+  stillShown(selection, index) {
+    const { name, keys } = selection;
+    const setters = this.data.panels.filter(
+      ({ sets, follows, frames }) => sets === name && follows.length && !follows.includes(name) && Array.isArray(frames[0]),
+    );
+    const shown = setters.flatMap((panel) => panel.frames[this.frameOf(panel)].map((number) => this.atomAt(number)[0]));
+    if (!setters.length || shown.includes(keys[index])) return index;
+    return shown.map((key) => keys.indexOf(key)).find((place) => place >= 0) ?? index;
   }
 
   cellOf(selection, place) {

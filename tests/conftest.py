@@ -81,9 +81,9 @@ def store(tmp_path: Path) -> Store:
 def real_explanation(
     demo: cb.Network, photo_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> cb.Explanation:
-    """The report of a real network on a real photograph, with few and rough icons."""
+    """A page of a real network on a real photograph, with few and rough icons."""
     return cb.explain(
-        cb.report("blocks.4.2.bn1", "bn2"),
+        cb.overview("blocks.4.2.bn1", "bn2"),
         demo,
         photo_file,
         quality=Quality(size=64, n_steps=6, budget=8, cell=16, cell_steps=2),

@@ -217,7 +217,10 @@ def _two_answers(
 
 
 def levels(
-    layer: Layer, class_: int | str | None = None, groups: int | Selection | None = None, top: int = 6
+    layer: Layer,
+    class_: int | str | None = None,
+    groups: int | Selection | None = None,
+    top: int = 6,
 ) -> Interface:
     """One decision at group, channel and layer level, each with its remainder.
 

@@ -100,7 +100,7 @@ def _maps(drawing: Drawing, frame: int, value: Value) -> tuple[_Map, ...]:
             "with .filter(to=0), .filter(to=(y, x)) or .filter(to=selection)"
         )
     sums = grids.mean((1, 2)) if value.target is None else grids.sum((1, 2))
-    domain, prefix = bounds([grids]), f"{drawing.element!r}/{frame}"
+    domain, prefix = _domain(value, bounds([grids])), f"{drawing.element!r}/{frame}"
     return tuple(
         _Map(
             key,
@@ -110,6 +110,12 @@ def _maps(drawing: Drawing, frame: int, value: Value) -> tuple[_Map, ...]:
         )
         for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True))
     )
+
+
+def _domain(value: Value, span: tuple[float, float]) -> tuple[float, float]:
+    """What an attribution gives is for or against, even where all of it is for."""
+    low, high = span
+    return span if value.target is None else (min(low, -high), max(high, -low))
 
 
 def _activation_maps(drawing: Drawing, value: Value) -> tuple[_Map, ...]:

@@ -155,7 +155,7 @@ def compose(
     mosaics = list(everything.mosaics.values())
     pools.promised = {request.key for request in requests}
     pools.promised |= {key for mosaic in mosaics for key in mosaic.keys}
-    chapters = _chapters(interface, [part.panel(pools) for part in parts], parts)
+    chapters = _chapters(interface, [part.panel(pools) for part in parts], parts, given)
     _draw_icons(requests, mosaics, pools, quality, store, progress)
     values = {content: value for part in parts for content, value in part.frames.numbers.items()}
     with progress.stage("laying out the page"):
@@ -232,12 +232,14 @@ def _shown(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _chapters(interface: Interface, panels: list[Panel], parts: list[_Part]) -> list[Chapter]:
+def _chapters(
+    interface: Interface, panels: list[Panel], parts: list[_Part], given: Mapping[str, Any]
+) -> list[Chapter]:
     chapters, start = [], 0
     for inner in chapters_of(interface):
         end = start + len(elements_of(inner))
         values = [part.frames.values[0] for part in parts[start:end]]
-        method = sentences.method_notes(inner, values)
+        method = sentences.method_notes(inner, values, given)
         chapters.append(chapter(inner, panels[start:end], method))
         start = end
     return chapters

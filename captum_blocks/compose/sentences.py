@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from torch import Tensor
 
@@ -227,14 +228,14 @@ def _group_answer(context: Context, value: Value) -> str:
     )
 
 
-def method_notes(interface: Interface, values: Iterable[Value]) -> Pairs:
+def method_notes(interface: Interface, values: Iterable[Value], given: Mapping[str, Any]) -> Pairs:
     """How a chapter was computed: formulas, methods, layers, sources."""
     pairs: dict[str, str] = {}
     for part in parts_of(interface):
         if isinstance(part, Hidden):
             pairs["layer"] = _joined(pairs.get("layer"), part.layer)
         elif isinstance(part, Attribution):
-            pairs["attribution"] = _attribution_formula(part)
+            pairs["attribution"] = _attribution_formula(part, given)
         elif isinstance(part, Activation):
             pairs["activation"] = _joined(pairs.get("activation"), ACTIVATIONS[part.source.atom])
         elif isinstance(part, Filter) and (part.top or part.bottom or part.strongest):
@@ -266,9 +267,11 @@ def _joined(old: str | None, new: str) -> str:
     return new if not old else old if new in old.split(", ") else f"{old}, {new}"
 
 
-def _attribution_formula(part: Attribution) -> str:
+def _attribution_formula(part: Attribution, given: Mapping[str, Any]) -> str:
     if isinstance(part.method, Given):
-        return f"given from outside as {part.method.name!r}"
+        held = given[part.method.name]
+        kind = held.__name__ if isinstance(held, type) else type(held).__name__
+        return f"{kind}, given from outside as {part.method.name!r}"
     options = ", ".join(f"{key}={value!r}" for key, value in part.method.options)
     named = f"Captum's {part.method.name}" + (f"({options})" if options else "")
     over = {"group": "of each group's part of the activation", "channel": "over positions"}

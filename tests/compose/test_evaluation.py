@@ -260,6 +260,9 @@ def test_attribution_to_the_picture_itself(small, small_x) -> None:
     assert torch.allclose(found.data[:, 0], expected, atol=1e-6)
     places = cb.evaluate(cb.Attribution(cb.Input().spatial, cb.Out(1)), small, small_x)
     assert torch.allclose(places.data[:, 0], expected.sum(1), atol=1e-5)
+    given = cb.Attribution(cb.Input().spatial, cb.Out(1), method=cb.Given("mine"))
+    shown = cb.evaluate(given, small, small_x, given={"mine": expected})
+    assert torch.allclose(shown.data, places.data, atol=1e-5)
     late = cb.Hidden("late").channels
     made = cb.evaluate(cb.Attribution(cb.Input().spatial, late), small, small_x)
     assert made.data.shape == (1, 10, *small_x.shape[-2:])

@@ -201,7 +201,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=["speed", "memory", "reach"])
-    parser.add_argument("--makers", nargs="+", help="always with: floor ours")
+    parser.add_argument("--makers", nargs="+", help="besides floor and ours; all unless given")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
@@ -226,7 +226,7 @@ def main() -> None:
             arguments.repeats,
             arguments.steps,
             CLOCKS[arguments.clock],
-            arguments.makers,
+            arguments.makers and ["floor", "ours", *arguments.makers],
         )
         show(figures["speed"])
     if "memory" in arguments.only:

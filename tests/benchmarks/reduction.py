@@ -4,8 +4,8 @@ Run as ``python -m tests.benchmarks.reduction [--groups 4 8 16 32] [--repeats 3]
 those of the demo network on 100 crops of the pictures that scikit-image and scikit-learn ship:
 19,600 positions x 672 channels. Times are compared within this run only. ``overcomplete`` takes
 part where it is installed (``pip install --target FOLDER --no-deps overcomplete einops
-opencv-python-headless`` and FOLDER on ``PYTHONPATH``). Errors are equal within 0.01 %; where the torch
-solver ends by itself is printed as well.
+opencv-python-headless`` and FOLDER on ``PYTHONPATH``). Errors are equal within 0.01 %; where
+the torch solver ends by itself is printed as well.
 """
 
 from __future__ import annotations

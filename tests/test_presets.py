@@ -48,6 +48,7 @@ def test_spatial_attribution_follows_the_place_in_every_layer(explain) -> None:
     assert len(factors.frames[0]) == 2
     assert photo.sets == bars.follows[0] == came.follows[0]
     assert len(bars.frames) == len(came.frames) == 16
+    assert came.highlights == came.follows[0], "the place it came to, not one of the layer before"
     assert [mark.label.split(" (")[0] for mark in bars.frames[0]] != []
     early_grid = ex.scene.fields[came.frames[0][0]].values.shape
     assert early_grid == (8, 8)

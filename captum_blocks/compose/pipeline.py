@@ -57,14 +57,26 @@ class _Part:
             pools.followed(each, place)
             for each, place in zip(self.frames.followed, opened, strict=True)
         )
+        words = [each.selection for each in self.frames.followed]
+        named = dict(zip(words, follows, strict=True))
         sets, highlights = (
-            pools.pointed(selection, self.frames.values) if selection else None
+            self._pointed(selection, named, pools)
             for selection in (self.element.sets, self.element.highlights)
         )
         coverage = self.wanted.coverage(pools.promised)
         return build.draw(
             build.Drawing(self.element, self.frames, pools, follows, sets, highlights, coverage)
         )
+
+    def _pointed(
+        self, selection: Selection | None, named: Mapping[Selection, str], pools: Pools
+    ) -> str | None:
+        """The name of a selection set or marked; a place that the panel follows is that place."""
+        if selection is None:
+            return None
+        if selection.atom == "spatial" and selection in named:
+            return named[selection]
+        return pools.pointed(selection, self.frames.values)
 
 
 class _Parts:

@@ -143,6 +143,7 @@ class Context:
             maps = self.attributed(layer, Out(top=1), Method(DEFAULT_METHOD)).maps[:, 0]
             goals["attributions"] = self._shaped(layer, maps)
         if grouping.align_with is not None:
+            assert isinstance(grouping.align_with, Substrate)
             neurons = Hidden(layer).neurons
             flows, _ = self.between(neurons, grouping.align_with, Method(DEFAULT_METHOD))
             shaped = self._shaped(layer, flows.flatten(0, 1))

@@ -25,8 +25,10 @@ from captum_blocks.grammar import (
     Input,
     Method,
     Out,
+    Selection,
     Substrate,
     as_substrate,
+    parts_of,
 )
 from captum_blocks.grammar.content import DEFAULT_METHOD
 from captum_blocks.network import Network
@@ -60,7 +62,17 @@ def evaluate(
     given = dict(given or {})
     check_given([content], given)
     validate([content], net)
+    _refuse_selections(content)
     return value_of(content, Context(net, net.read(x), given, [content]))
+
+
+def _refuse_selections(content: Content) -> None:
+    for part in parts_of(content):
+        if isinstance(part, Selection):
+            raise InvalidArgument(
+                f"{content!r} follows {part!r}, whose state the reader of a page changes: put a "
+                "constant in its place, or show the content with cb.explain"
+            )
 
 
 def value_of(content: Content, context: Context) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,7 +10,16 @@ from torch import Tensor
 from captum_blocks.attr import regroup
 from captum_blocks.compose.context import Context
 from captum_blocks.compose.evaluation import evaluate_content, value_of
-from captum_blocks.compose.picking import at, in_a_row, keep, of_image, ranking, to, within
+from captum_blocks.compose.picking import (
+    at,
+    in_a_row,
+    keep,
+    of_image,
+    ranking,
+    to,
+    towards,
+    within,
+)
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
@@ -22,7 +31,6 @@ from captum_blocks.grammar import (
     Given,
     Normalise,
     Project,
-    Selection,
     Substrate,
 )
 
@@ -30,11 +38,6 @@ from captum_blocks.grammar import (
 @evaluate_content.register
 def _filter(content: Filter, context: Context) -> Value:
     value = value_of(content.content, context)
-    for item in fields(content):
-        if isinstance(getattr(content, item.name), Selection):
-            raise InvalidArgument(
-                f"this filter follows a selection: bind it to a state, e.g. {item.name}=3"
-            )
     if content.image is not None:
         value = of_image(value, context.image(content.image))
     if content.to is not None:
@@ -46,7 +49,11 @@ def _filter(content: Filter, context: Context) -> Value:
     if content.ranks:
         value = in_a_row(value)
         judge = value if content.by is None else in_a_row(value_of(content.by, context))
-        value = keep(value, *_ranked(content, value, judge))
+        axis, places = _ranked(content, value, judge)
+        if axis in value.source_axes:
+            return keep(value, axis, places)
+        counts = {**value.counts, axis: value.data.shape[value.axis(axis)]}
+        value = replace(towards(value, axis, places), counts=counts)
     return value
 
 

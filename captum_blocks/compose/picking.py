@@ -25,14 +25,16 @@ def of_image(value: Value, place: int) -> Value:
 def ranking(value: Value, by: str = "max") -> tuple[str, Tensor]:
     """The source axis, and each atom's largest (or smallest) number over images and targets.
 
-    Single neurons, which have three axes, must be put in a row first (``in_a_row``).
+    Of one source atom, what it did to each target atom. Single neurons, which have three axes, must
+    be put in a row first (``in_a_row``).
     """
-    if len(value.source_axes) != 1:
+    axes = value.source_axes or value.target_axes
+    if len(axes) != 1:
         raise InvalidArgument(
             f"{value.source!r} cannot be ranked along one axis; name a place first: filter(at=...)"
         )
     flat = value.data.flatten(0, -2)
-    return value.source_axes[0], flat.amax(0) if by == "max" else flat.amin(0)
+    return axes[0], flat.amax(0) if by == "max" else flat.amin(0)
 
 
 def in_a_row(value: Value) -> Value:

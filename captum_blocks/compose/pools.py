@@ -27,6 +27,7 @@ TITLES = {
     "image": "photograph",
     "class": "answer",
     "number": "number",
+    "alignment": "groups",
     "channel": "channel",
     "group": "group",
 }
@@ -169,7 +170,7 @@ class Pools:
         Where no panel follows it, it opens on the atom with the largest number.
         """
         values = list(values)
-        if selection.atom in ("image", "number"):
+        if selection.atom in ("image", "number", "alignment"):
             raise InvalidArgument(f"{selection!r} is changed by its own control, not by a panel")
         if selection.atom == "spatial":
             name, made = self._spatial(selection, values[0], False, None)
@@ -198,6 +199,10 @@ class Pools:
         if followed.selection.atom == "image":
             names = tuple(self.context.names[int(i)] for i in states)  # type: ignore[arg-type]
             return tuple(f"image/{i}" for i in states), names
+        if followed.selection.atom == "alignment":
+            upper = followed.selection.options
+            assert isinstance(upper, Substrate)
+            return ("alone", "aligned"), ("made alone", f"aligned with {place_name(upper)}")
         assert owner is not None
         indices = [int(state) for state in states]  # type: ignore[arg-type]
         labels = tuple(self.label(owner, index) for index in indices)

@@ -81,7 +81,8 @@ def left_out(values: Sequence[Value], coverage: float, icons: bool) -> str:
 def _left_out(value: Value, numbers: bool) -> list[str]:
     parts = []
     for axis, size in value.counts.items():
-        shown = f"showing {len(value.coords[axis])} of {size} {PLURALS.get(axis, axis)}"
+        kind = axis.removeprefix("to_")
+        shown = f"showing {len(value.coords[axis])} of {size} {PLURALS.get(kind, kind)}"
         parts.append(shown + (_share(value) if numbers else ""))
     residual = value.remainder.get("residual")
     if residual is not None and value.target is not None and numbers:
@@ -101,7 +102,7 @@ def _numbers(held: Tensor) -> list[str]:
 
 def _share(value: Value) -> str:
     """The share of the whole attribution that is shown, by magnitude of the sums."""
-    if value.target is None or "elsewhere" in value.remainder:
+    if value.target is None or {"not shown", "elsewhere"} & set(value.remainder) != {"not shown"}:
         return ""
     if value.target_axes not in ((), ("class",)):
         return ""

@@ -49,7 +49,7 @@ class Followed:
     Attributes:
         selection: the word.
         states: everything it can be: a number of a slider, the place of a photograph, the index of
-            an atom or class, a (y, x) position.
+            an atom or class, a (y, x) position, whether groups are aligned.
         content: for atoms, the content from which it picks.
         value: that content's value.
         of_target: it picks among the atoms that an attribution goes to.
@@ -189,6 +189,8 @@ def _followed(content: Content, context: Context, reach: Reach) -> Iterator[Foll
         if selection.atom == "number":
             assert isinstance(selection.options, tuple)
             yield Followed(selection, _numbers(selection, content, context), purpose=purpose)
+        elif selection.atom == "alignment":
+            yield Followed(selection, (0, 1))
         elif selection.atom == "image":
             yield Followed(selection, tuple(range(len(context.x))))
         else:
@@ -215,7 +217,7 @@ def _occurrences(content: Content) -> Iterator[tuple[Selection, Any, str]]:
             for item in fields(part):
                 held = getattr(part, item.name)
                 if isinstance(held, Selection):
-                    yield held, part, "groups" if isinstance(part, Grouping) else item.name
+                    yield held, part, "groups" if item.name == "n" else item.name
 
 
 def _picking(
@@ -277,6 +279,8 @@ def bind(content: Any, states: dict[Selection, State], context: Context) -> Any:
             )
         if isinstance(part, Selection) and part.atom in ("number", "image"):
             return states.get(part, part)
+        if isinstance(part, Selection) and part.atom == "alignment" and part in states:
+            return bind(part.options, states, context) if states[part] else None
         return part
 
     return rewritten(content, change)

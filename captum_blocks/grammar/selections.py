@@ -9,7 +9,7 @@ from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar.spec import word
 
 if TYPE_CHECKING:
-    from captum_blocks.grammar.substrates import Out
+    from captum_blocks.grammar.substrates import Out, Substrate
 
 Gesture = Literal["hover", "click", "choose", "slider"]
 ATOMS = ("spatial", "channel", "group", "class")
@@ -25,10 +25,12 @@ class Selection:
 
     Attributes:
         gesture: how it is changed.
-        atom: what is selected: "spatial", "channel", "group", "class", "image" or "number".
+        atom: what is selected: "spatial", "channel", "group", "class", "image", "number" or
+            "alignment".
         name: tells two selections of one kind apart; printed beside lists and sliders.
-        options: what there is to select from: classes, or numbers. None: whatever atoms the panels
-            that set it show, or, where none does, all atoms of the content that follows it.
+        options: what there is to select from: classes, numbers, or groups to align others with.
+            None: whatever atoms the panels that set it show, or, where none does, all atoms of the
+            content that follows it.
         start: place of the state that is shown first, and in print. None: the most telling one.
 
     >>> hover("spatial") == Selection("hover", "spatial")
@@ -38,7 +40,7 @@ class Selection:
     gesture: Gesture
     atom: str
     name: str | None = None
-    options: Out | tuple[int, ...] | None = None
+    options: Out | Substrate | tuple[int, ...] | None = None
     start: int | None = None
 
     def __post_init__(self) -> None:
@@ -97,11 +99,15 @@ def click(atom: str, name: str | None = None) -> Selection:
     return Selection("click", atom, name)
 
 
-def choose(options: Out | str, name: str | None = None, start: int | None = None) -> Selection:
-    """What the reader takes from a list: one of some classes, or one of the photographs.
+def choose(
+    options: Out | Substrate | str, name: str | None = None, start: int | None = None
+) -> Selection:
+    """What the reader takes from a list: a class, a photograph, or whether groups are aligned.
 
     Args:
-        options: classes, e.g. ``Out(207, 282)`` or ``Out(top=5)``; or "image".
+        options: classes, e.g. ``Out(207, 282)`` or ``Out(top=5)``; or "image"; or the groups of a
+            later layer, which stand for ``groups(align_with=...)``: the reader has groups made on
+            their own (the first in the list) or aligned with these.
         name: printed beside the list; tells two lists apart.
         start: place in the list of what is shown first.
 
@@ -111,9 +117,14 @@ def choose(options: Out | str, name: str | None = None, start: int | None = None
     """
     if options == "image":
         return Selection("choose", "image", name, None, start)
+    if getattr(options, "grouping", None) is not None:
+        return Selection("choose", "alignment", name, options, start or 0)  # type: ignore[arg-type]
     if isinstance(options, str) or not hasattr(options, "classes"):
-        raise WrongType(f"choose takes classes, as in Out(207, 282), or 'image', not {options!r}")
-    if not options.classes and options.top is None:
+        raise WrongType(
+            "choose takes classes, as in Out(207, 282), 'image', or groups to align with, "
+            f"not {options!r}"
+        )
+    if not options.classes and options.top is None:  # type: ignore[union-attr]
         raise InvalidArgument("choose: say which classes, as in Out(207, 282) or Out(top=5)")
     return Selection("choose", "class", name, options, start)
 

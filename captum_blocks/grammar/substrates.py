@@ -45,7 +45,8 @@ class Grouping:
         seed: of the reducer.
         of: what the groups explain: "activation", or the "gradient" or "attribution" of the most
             probable class (the article's three goals).
-        align_with: groups of a later layer that these are to be compatible with.
+        align_with: groups of a later layer that these are to be compatible with; or a ``choose``
+            of them, which leaves it to the reader.
 
     >>> Grouping(6, algorithm="semi_nmf").n
     6
@@ -55,12 +56,14 @@ class Grouping:
     algorithm: str | None = None
     seed: int = 0
     of: str = "activation"
-    align_with: Substrate | None = None
+    align_with: Substrate | Selection | None = None
 
     def __post_init__(self) -> None:
         if self.of not in GOALS:
             raise InvalidArgument(f"of={self.of!r} is none of {', '.join(GOALS)}")
         upper = self.align_with
+        if isinstance(upper, Selection) and upper.atom == "alignment":
+            upper = upper.options  # type: ignore[assignment]
         if upper is not None and (not isinstance(upper, Substrate) or upper.atom != "group"):
             raise WrongType(f"align_with takes groups of a later layer, not {upper!r}")
         if isinstance(self.n, Selection) and self.n.gesture != "slider":
@@ -199,7 +202,7 @@ class Hidden(_Atoms):
         n: int | Given | Selection,
         *,
         of: str = "activation",
-        align_with: Substrate | None = None,
+        align_with: Substrate | Selection | None = None,
         algorithm: str | None = None,
         seed: int = 0,
     ) -> Substrate:
@@ -209,7 +212,8 @@ class Hidden(_Atoms):
             n: how many, a ``slider``, or a ``Given`` fitted reducer.
             of: what they explain: "activation", or the "gradient" or "attribution" of the most
                 probable class.
-            align_with: groups of a later layer that these are to be compatible with.
+            align_with: groups of a later layer that these are to be compatible with, or a
+                ``choose`` of them.
             algorithm: of ``ChannelReducer``; None chooses by the layer's sign.
             seed: of the reducer.
         """

@@ -10,6 +10,7 @@ from captum_blocks.grammar import (
     Attribution,
     Content,
     FeatureVis,
+    Hidden,
     InfoVis,
     Interface,
     Out,
@@ -33,8 +34,8 @@ def channel_attribution(
 ) -> Interface:
     """The single channels that mattered most to each class, and the channels they are made of.
 
-    Click a channel of one layer to see which channels of the layer before made it what it is, and
-    what it did to the five most probable classes.
+    Click a channel of one layer to see which channels of the layer before made it what it is, which
+    of the layer behind it went into, and what it did to the five most probable classes.
 
     Args:
         layers: from early to late.
@@ -62,11 +63,17 @@ def channel_attribution(
             highlights=chosen,
             title=f"What it is made of, at {earlier.layer}",
         )
-        shown = shown & parts
+        went_into = Attribution(earlier.channels, later.channels).filter(at=chosen)
+        uses = FeatureVis(
+            went_into.filter(strongest=max(strongest // 2, 1)),
+            title=f"What that channel of {earlier.layer} went into, at {later.layer}",
+        )
+        shown = shown & (parts | uses)
     return shown.titled(
         "Which single channels mattered most?",
         "Each row is one channel and what it added to or took from each answer, summed over the "
-        "picture. Point at a row to see where it fired; click it to see what it is made of.",
+        "picture. Point at a row to see where it fired; click it to see what it is made of and, "
+        "of the layer before, what it went into.",
     )
 
 
@@ -118,7 +125,7 @@ def group_attribution(
     *layers: Layer,
     groups: int | Selection | tuple[int, ...] | None = None,
     classes: Out = TOP_TWO,
-    align: bool = False,
+    align: bool | None = None,
 ) -> Interface:
     """How groups of one layer made the groups of the next, and those the answer.
 
@@ -126,7 +133,8 @@ def group_attribution(
         layers: from early to late.
         groups: how many, for all layers or for each; a slider for each layer unless given.
         classes: the answers at the right end.
-        align: make the groups of each layer such that they compose into those of the next.
+        align: make the groups of each layer such that they compose into those of the next; None
+            leaves it to the reader.
 
     >>> group_attribution("layer3", "layer4", groups=(6, 4)).title
     'How did it put the answer together?'
@@ -136,11 +144,9 @@ def group_attribution(
     if len(counts) != len(chain):
         raise InvalidArgument(f"groups={groups!r}: {len(chain)} layers need as many numbers")
     found = [groups_of(layer, count) for layer, count in zip(chain, counts, strict=True)]
-    for below in reversed(range(len(found) - 1) if align else ()):
-        grouping = found[below].grouping
-        assert grouping is not None
-        aligned = replace(grouping, align_with=found[below + 1])
-        found[below] = replace(found[below], grouping=aligned)
+    if align is not False:
+        for below in reversed(range(len(found) - 1)):
+            found[below] = _aligned(found[below], found[below + 1], align is None)
     flows = [
         InfoVis(Attribution(earlier, later), "sankey", title=f"{below.layer} to {above.layer}")
         for (earlier, later), (below, above) in zip(pairwise(found), pairwise(chain), strict=True)
@@ -155,6 +161,15 @@ def group_attribution(
         "A band is what one group did to another, or to an answer: the wider the more. Blue raised "
         "it, orange lowered it.",
     )
+
+
+def _aligned(groups: Substrate, upper: Substrate, open: bool) -> Substrate:
+    """Groups compatible with those of a later layer, or left open whether they are."""
+    assert groups.grouping is not None
+    assert isinstance(groups.layer, Hidden)
+    name = f"groups at {groups.layer.layer} are"
+    with_ = choose(upper, name=name) if open else upper
+    return replace(groups, grouping=replace(groups.grouping, align_with=with_))
 
 
 def compare_classes(

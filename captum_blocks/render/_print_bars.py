@@ -8,6 +8,7 @@ from typing import Any
 
 from captum_blocks.render import inks, palette
 from captum_blocks.render._blocks import Block, below
+from captum_blocks.render._print_scale import icon_scale
 from captum_blocks.render.paper import QUIET, Paper, line_height, wrap
 from captum_blocks.render.wording import number
 from captum_blocks.scene import Bars, Field, Mark, Scene
@@ -57,7 +58,8 @@ class _Rows:
 def print_rows(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> Block:
     """A line a mark: icon, map, name, one bar a column, under a printed scale."""
     plan = _plan(panel, frame, scene, width)
-    return below([_axis(plan), *(_row(mark, plan) for mark in frame)])
+    rows = (_row(mark, plan) for mark in frame)
+    return below([_axis(plan), *rows, icon_scale(frame, scene, ICON)])
 
 
 def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> Block:
@@ -70,7 +72,8 @@ def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) 
         paper.text(x, y, _range(panel, scale), SMALL, color=QUIET)
 
     blocks = [_tile_line(line, panel, scene, scale) for line in lines]
-    return below([*blocks, Block(line_height(SMALL), note)], SPACE)
+    notes = [icon_scale(frame, scene, TILE), Block(line_height(SMALL), note)]
+    return below([*blocks, *notes], SPACE)
 
 
 def _scale(panel: Bars) -> _Scale:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from captum_blocks.render._blocks import Block, below, beside, paragraph
+from captum_blocks.render._print_scale import icon_scale
 from captum_blocks.render.paper import INK, LINE, QUIET, Paper
 from captum_blocks.scene import Cell, Cells, Scene
 
@@ -105,4 +106,4 @@ def _lens(cell: Cell, scene: Scene, width: float) -> Block:
             paper.picture(scene.sprites[cell.mark.sprite].pixels, x, y, LENS, LENS)
 
     words = paragraph(cell.mark.detail or cell.mark.label, width, SMALL, color=QUIET)
-    return below([Block(LENS, draw), words], 0.05)
+    return below([Block(LENS, draw), icon_scale([cell.mark], scene, LENS), words], 0.05)

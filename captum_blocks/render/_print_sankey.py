@@ -8,6 +8,7 @@ from typing import Any
 
 from captum_blocks.render import flows, palette
 from captum_blocks.render._blocks import Block, below
+from captum_blocks.render._print_scale import icon_scale
 from captum_blocks.render.paper import QUIET, Paper, line_height, wrap
 from captum_blocks.render.wording import number
 from captum_blocks.scene import Flows, Mark, Sankey, Scene
@@ -61,7 +62,8 @@ def print_sankey(panel: Sankey, frame: Flows, scene: Scene, width: float) -> Blo
             for node in plan.columns[side]:
                 _node(paper, node, plan, side, (x, y))
 
-    return below([_legend(plan), _titles(plan), Block(plan.height, draw)], 0.04)
+    scale = icon_scale([*frame.left, *frame.right], scene, ICON)
+    return below([_legend(plan), _titles(plan), Block(plan.height, draw), scale], 0.04)
 
 
 def _plan(panel: Sankey, frame: Flows, scene: Scene, width: float) -> _Plan:

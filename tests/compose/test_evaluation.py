@@ -62,6 +62,19 @@ def test_groups_of_attributions_are_the_reducers(small, small_x, acts) -> None:
     torch.testing.assert_close(value.maps, scores)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        cb.Activation(LATE.groups(cb.slider(2, 3))),
+        cb.Activation(LATE.channels).filter(at=cb.hover("channel")),
+        cb.Activation(cb.Hidden("early").groups(2, align_with=cb.choose(LATE.groups(2)))),
+    ],
+)
+def test_numbers_need_a_constant_where_a_reader_would_choose(content, small, small_x) -> None:
+    with pytest.raises(InvalidArgument, match=r"whose state the reader .* put a constant in its"):
+        cb.evaluate(content, small, small_x)
+
+
 def test_aligned_groups_are_others_and_still_add_up(small, small_x) -> None:
     early = cb.Hidden("early")
     plain, aligned = early.groups(2), early.groups(2, align_with=LATE.groups(2))

@@ -98,13 +98,41 @@ def test_what_follows_a_click_has_the_states_that_are_shown(explain, numbers) ->
         assert shown(lower, frame) == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_drilling_down_two_layers(explain) -> None:
+def test_drilling_down_two_layers_and_up_again(explain, numbers) -> None:
     ex = explain(cb.channel_attribution("early", "late", strongest=4, classes=cb.Out(1)))
-    upper, answers, lower = ex.scene.panels()
+    upper, answers, lower, uses = ex.scene.panels()
     assert upper.sets == upper.highlights == answers.follows[0] == lower.follows[0]
     assert lower.sets not in (None, upper.sets)
     assert len(answers.frames) == len(lower.frames) == 4
     assert all(len([m for m in frame if m.role == "atom"]) == 2 for frame in lower.frames)
+    assert uses.follows == (lower.sets,)
+    every = numbers(cb.Attribution(EARLY.channels, LATE.channels))
+    for key, frame in zip(ex.scene.selection(lower.sets).keys, uses.frames, strict=True):
+        given = every[:, int(key.rsplit("/", 1)[1])]
+        strongest = given.abs().argsort(descending=True)[:2]
+        assert [mark.key for mark in frame] == [f"late/channel/{i}" for i in strongest]
+        assert [mark.values[0] for mark in frame] == pytest.approx(given[strongest].tolist())
+    assert uses.left_out.startswith("showing 2 of 10 channels")
+
+
+def test_the_reader_aligns_groups(explain, numbers) -> None:
+    upper = LATE.groups(cb.slider(2, 3))
+    aligned = EARLY.groups(2, align_with=cb.choose(upper, name="early groups are"))
+    content = cb.Attribution(aligned, upper)
+    ex = explain(cb.InfoVis(content, "sankey"))
+    (panel,) = ex.scene.panels()
+    how, many = (ex.scene.selection(name) for name in panel.follows)
+    assert (how.title, how.default) == ("early groups are", 0)
+    assert how.labels == ("made alone", "aligned with late")
+    frame = 0
+    for align in (False, True):
+        for k in map(int, many.keys):
+            later = LATE.groups(k)
+            earlier = EARLY.groups(2, align_with=later if align else None)
+            expected = numbers(cb.Attribution(earlier, later)).flatten().tolist()
+            flows = [flow.value for flow in panel.frames[frame].flows]
+            assert flows[: 2 * k] == pytest.approx(expected, abs=1e-5)
+            frame += 1
 
 
 def test_several_photographs_have_an_axis_and_a_list(explain, small) -> None:

@@ -19,12 +19,14 @@ LAYER = cb.Hidden("late")
         cb.choose(cb.Out(207, "tiger cat"), "answer", start=1),
         cb.choose(cb.Out(top=5)),
         cb.choose("image"),
+        cb.choose(cb.Hidden("late").groups(4), "early groups"),
         cb.slider(2, 12, value=6),
         cb.slider(2, 8, value=4, step=2, name="groups"),
     ],
 )
 def test_a_selection_prints_as_its_call_and_survives_json(selection) -> None:
-    names = {name: getattr(cb, name) for name in ("hover", "click", "choose", "slider", "Out")}
+    words = ("hover", "click", "choose", "slider", "Out", "Hidden")
+    names = {name: getattr(cb, name) for name in words}
     assert eval(repr(selection), names) == selection
     element = cb.InfoVis(cb.Activation(LAYER.channels), sets=selection)
     interface = cb.Interface((element,))
@@ -52,6 +54,11 @@ def test_selections_stand_where_constants_stand() -> None:
         (lambda: cb.slider(1, 100), InvalidArgument, "100 states, each computed beforehand"),
         (lambda: cb.slider(2, 8, value=5, step=2), InvalidArgument, "value=5: the slider holds"),
         (lambda: LAYER.groups(cb.hover("group")), WrongType, "the number of groups is a slider's"),
+        (
+            lambda: LAYER.groups(2, align_with=cb.choose(cb.Out(1))),
+            WrongType,
+            "align_with takes groups of a later layer, not choose",
+        ),
         (
             lambda: cb.Activation(LAYER).filter(top=cb.hover("channel")),
             WrongType,

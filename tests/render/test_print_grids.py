@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch
 
-from captum_blocks.render import _print_cells, palette
+from captum_blocks.render import _print_cells, _print_sankey, palette
 from captum_blocks.render.mpl import figure
 from captum_blocks.scene import Beside, Chapter, Flows, Mark, Scene
 from tests.render.sample_grids import (
@@ -104,6 +104,15 @@ def test_sums_signs_and_scale_are_told(made) -> None:
     shown = words(made)
     assert {"supports", "opposes", "= 0.50 logit", "bn2", "answers"} <= set(shown)
     assert {"+1.40", "+2.30", "−0.60", "+0.10", "+2.50", "+0.70"} <= set(shown)
+
+
+def test_icons_have_a_scale_bar(made) -> None:
+    """The chosen cell's and those of the flows, at the size at which each is printed."""
+    assert words(made).count("64 px") == 2
+    bars = [line for line in made.axes[0].lines if len(set(line.get_ydata())) == 1]
+    lengths = [np.ptp(line.get_xdata()) for line in bars]
+    for printed in (_print_cells.LENS, _print_sankey.ICON):
+        assert any(length == pytest.approx(printed * 64 / 128) for length in lengths)
 
 
 def test_what_is_not_explained_is_hatched(made) -> None:

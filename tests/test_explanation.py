@@ -33,7 +33,7 @@ def test_numbers_as_npz(real_explanation: cb.Explanation, tmp_path: Path) -> Non
     path = real_explanation.save(tmp_path / "values.npz")
     with np.load(path) as arrays:
         assert len(arrays.files) >= len(real_explanation.values)
-        key = "Activation(source=Hidden('bn2').groups(6))"
+        key = "Activation(Hidden('bn2').groups(6))"
         content = cb.Activation(cb.Hidden("bn2").groups(6))
         assert np.array_equal(arrays[key], real_explanation.values[content].data.numpy())
 

@@ -23,7 +23,7 @@ from captum_blocks.errors import (
     did_you_mean,
 )
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate, parts_of
-from captum_blocks.grammar.content import DEFAULT_METHOD
+from captum_blocks.grammar.content import DEFAULT_METHOD, Options
 from captum_blocks.hooks import capture, evaluation_mode, find_layer
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
@@ -253,11 +253,15 @@ class Context:
     def _named(self, how: How) -> tuple[Any, dict[str, Any]]:
         if isinstance(how, Given):
             return self.object(how), {}
-        options = {
-            name: self.object(option) if isinstance(option, Given) else option
-            for name, option in how.options
-        }
-        return how.name, options
+        return how.name, {name: self._option(option) for name, option in how.options}
+
+    def _option(self, option: Any) -> Any:
+        """An option as Captum takes it: given objects in place of their names, dicts as such."""
+        if isinstance(option, Options):
+            return {name: self._option(held) for name, held in option.pairs}
+        if isinstance(option, tuple):
+            return tuple(map(self._option, option))
+        return self.object(option) if isinstance(option, Given) else option
 
     def object(self, word: Given) -> Any:
         """The object a ``Given`` names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def _filter(content: Filter, context: Context) -> Value:
     if content.image is not None:
         value = of_image(value, context.image(content.image))
     if content.to is not None:
-        value = to(value, content.to)  # type: ignore[arg-type]
+        value = to(value, _target_place(content.to, value, context))
     if content.at is not None:
         value = at(value, content.at)  # type: ignore[arg-type]
     if content.within is not None:
@@ -55,6 +56,18 @@ def _filter(content: Filter, context: Context) -> Value:
         counts = {**value.counts, axis: value.data.shape[value.axis(axis)]}
         value = replace(towards(value, axis, places), counts=counts)
     return value
+
+
+def _target_place(wanted: Any, value: Value, context: Context) -> int | tuple[int, ...]:
+    """A place on the target axes; a class may be named."""
+    if not isinstance(wanted, str):
+        return wanted  # type: ignore[no-any-return]
+    classes = value.coords.get("class", ())
+    index = context.net.class_index(wanted, context.logits.shape[1])
+    if index not in classes:
+        held = ", ".join(repr(context.net.label(i)) for i in classes[:5]) or "no classes"
+        raise InvalidArgument(f"to={wanted!r}: this goes to {held}")
+    return classes.index(index)
 
 
 def _ranked(content: Filter, value: Value, judge: Value) -> tuple[str, list[int]]:

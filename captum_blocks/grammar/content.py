@@ -11,8 +11,23 @@ from captum_blocks.grammar.spec import word
 from captum_blocks.grammar.substrates import Given, Hidden, Input, Out, Substrate, as_substrate
 
 Scalar = bool | int | float | str | None
-Option = Scalar | Given | tuple[Any, ...]
+Option = Scalar | Given | tuple[Any, ...] | dict[str, Any]
 DEFAULT_METHOD = "LayerGradientXActivation"
+
+
+@word
+@dataclass(frozen=True)
+class Options:
+    """Keyword arguments within an option, such as those of ``noise=dict(nt_samples=8)``.
+
+    >>> Options((("nt_samples", 8),))
+    {'nt_samples': 8}
+    """
+
+    pairs: tuple[tuple[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return repr(dict(self.pairs))
 
 
 @word
@@ -22,18 +37,20 @@ class Method:
 
     Args:
         name: of a class in ``captum.attr``.
-        options: keyword arguments of the class's ``attribute``; tensors and functions as ``Given``.
+        options: keyword arguments of the class's ``attribute``; tensors and functions as ``Given``;
+            and ``noise``, a dict of arguments for a ``NoiseTunnel`` around it.
 
     >>> Method("LayerConductance", n_steps=32)
     Method('LayerConductance', n_steps=32)
     """
 
     name: str
-    options: tuple[tuple[str, Option], ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
 
     def __init__(self, name: str, **options: Option) -> None:
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "options", tuple(sorted(options.items())))
+        frozen = {key: _frozen(value) for key, value in options.items()}
+        object.__setattr__(self, "options", tuple(sorted(frozen.items())))
 
     def __repr__(self) -> str:
         parts = [repr(self.name), *(f"{key}={value!r}" for key, value in self.options)]
@@ -41,7 +58,7 @@ class Method:
 
 
 @word
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Activation(Content):
     """How much each atom fires.
 
@@ -49,7 +66,7 @@ class Activation(Content):
     the logit.
 
     >>> Activation(Hidden("layer3").channels)
-    Activation(source=Hidden('layer3').channels)
+    Activation(Hidden('layer3').channels)
     """
 
     source: Substrate
@@ -59,7 +76,7 @@ class Activation(Content):
 
 
 @word
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Attribution(Content):
     """How much each source atom contributed to each target atom; always a sum over its parts.
 
@@ -95,6 +112,13 @@ class Attribution(Content):
         self.__post_init__()
 
     def __post_init__(self) -> None:
+        for held, kind in (
+            (self.source, Substrate),
+            (self.target, Substrate),
+            (self.method, (Method, Given)),
+        ):
+            if not isinstance(held, kind):
+                raise WrongType(f"{held!r} does not belong into an Attribution")
         if self.source.atom == "class":
             raise InvalidArgument("the output is a target of attribution, not a source")
         if isinstance(self.target.layer, Input):
@@ -104,6 +128,13 @@ class Attribution(Content):
                 f"{self.source!r} and {self.target!r} are of one layer; attribution goes from an "
                 "earlier layer to a later one, or to Out(...)"
             )
+
+
+def _frozen(option: Any) -> Any:
+    """An option as a word: dicts and lists can be changed, so they become what cannot."""
+    if isinstance(option, dict):
+        return Options(tuple(sorted((key, _frozen(value)) for key, value in option.items())))
+    return tuple(map(_frozen, option)) if isinstance(option, (list, tuple)) else option
 
 
 def _as_method(method: str | type | Method | Given, options: dict[str, Option]) -> Method | Given:

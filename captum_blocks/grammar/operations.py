@@ -8,10 +8,10 @@ from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar.selections import Selection
-from captum_blocks.grammar.spec import is_word, word
+from captum_blocks.grammar.spec import call, is_word, word
 from captum_blocks.grammar.substrates import Substrate
 
-Where = int | tuple[int, ...] | Selection
+Where = int | str | tuple[int, ...] | Selection
 Count = int | Selection
 Region = tuple[float, float, float, float]
 COUNTS = ("top", "bottom", "strongest")
@@ -25,13 +25,17 @@ class Content:
     True
     """
 
+    def __repr__(self) -> str:
+        """The call that makes it; what is as usual is left out."""
+        return call(self)
+
     def filter(
         self,
         *,
         at: Where | list[int] | None = None,
         to: Where | None = None,
         image: int | str | Selection | None = None,
-        within: Region | None = None,
+        within: Region | list[float] | None = None,
         top: Count | None = None,
         bottom: Count | None = None,
         strongest: Count | None = None,
@@ -42,7 +46,8 @@ class Content:
 
         Args:
             at: source atoms: an index, a (y, x) position, or a selection.
-            to: target atoms: an index into the classes, a (y, x) position, or a selection.
+            to: target atoms: a class by name or by its place among those of the content, a (y, x)
+                position, or a selection.
             image: one of the photographs, by place or name, or ``choose("image")``.
             within: (top, left, bottom, right) of a region, as fractions of what the network saw:
                 only what lies there counts.
@@ -54,7 +59,8 @@ class Content:
             by: a content of the same atoms whose numbers decide, instead of this content's own.
         """
         place = tuple(at) if isinstance(at, list) else at
-        return Filter(self, place, to, image, within, top, bottom, strongest, above, by)
+        region = tuple(within) if isinstance(within, list) else within
+        return Filter(self, place, to, image, region, top, bottom, strongest, above, by)  # type: ignore[arg-type]
 
     def project(self, groups: Substrate) -> Project:
         """The same numbers per group of channels; what the groups leave becomes a remainder.
@@ -138,7 +144,9 @@ def _check_count(name: str, count: Any) -> None:
     if isinstance(count, Selection):
         if count.gesture != "slider":
             raise WrongType(f"{name}= takes a number or a slider, not {count!r}")
-    elif count is not None and (isinstance(count, bool) or count < 1):
+    elif count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+        raise WrongType(f"{name}= counts atoms: a whole number or a slider, not {count!r}")
+    elif count is not None and count < 1:
         raise InvalidArgument(f"{name}={count}: at least one atom is needed")
 
 

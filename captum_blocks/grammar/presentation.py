@@ -7,13 +7,13 @@ Interface = [Element]
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.grammar.content import Activation
 from captum_blocks.grammar.operations import Content
 from captum_blocks.grammar.selections import Selection
-from captum_blocks.grammar.spec import from_json, to_json, word
+from captum_blocks.grammar.spec import call, from_json, to_json, word
 from captum_blocks.grammar.substrates import Given, Hidden, Input, Out, Substrate
 
 Arrangement = Literal["one", "beside", "below"]
@@ -46,6 +46,10 @@ def name_mark(name: str) -> None:
 class _Composable:
     """``|`` puts beside, ``&`` puts below and binds tighter."""
 
+    def __repr__(self) -> str:
+        """The call that makes it; what is as usual is left out."""
+        return call(self)
+
     def __or__(self, other: Element | Interface) -> Interface:
         return _join(self, other, "beside")
 
@@ -54,7 +58,7 @@ class _Composable:
 
 
 @word
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InfoVis(_Composable):
     """Numbers drawn as numbers.
 
@@ -88,10 +92,11 @@ class InfoVis(_Composable):
         if self.mark not in MARK_NAMES:
             hint = did_you_mean(str(self.mark), MARK_NAMES)
             raise UnknownName(f"no mark {self.mark!r}{hint}; there are {', '.join(MARK_NAMES)}")
+        _check_links(self.sets, self.highlights)
 
 
 @word
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FeatureVis(_Composable):
     """Atoms drawn as icons: optimized pictures of what they look for.
 
@@ -106,7 +111,7 @@ class FeatureVis(_Composable):
         title, caption: short name, and one sentence on how to read it.
 
     >>> FeatureVis(Hidden("layer3").channels[:4]).content
-    Activation(source=Hidden('layer3').channels[[0, 1, 2, 3]])
+    Activation(Hidden('layer3').channels[[0, 1, 2, 3]])
     """
 
     content: Content
@@ -132,13 +137,22 @@ class FeatureVis(_Composable):
             object.__setattr__(self, "content", Activation(self.content))  # type: ignore[arg-type]
         if not isinstance(self.content, Content):
             raise WrongType(f"FeatureVis draws a content or substrate, not {self.content!r}")
+        _check_links(self.sets, self.highlights)
+
+
+def _check_links(*links: object) -> None:
+    for link in links:
+        if link is not None and not isinstance(link, Selection):
+            raise WrongType(
+                f"elements are linked by selections such as hover('channel'), not {link!r}"
+            )
 
 
 Element = InfoVis | FeatureVis
 
 
 @word
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Interface(_Composable):
     """Elements and how they stand together; with a title, a chapter of the page.
 
@@ -161,8 +175,17 @@ class Interface(_Composable):
     reading: str = ""
 
     def __post_init__(self) -> None:
+        if isinstance(self.parts, (list, InfoVis, FeatureVis, Interface)):
+            parts = tuple(self.parts) if isinstance(self.parts, list) else (self.parts,)
+            object.__setattr__(self, "parts", parts)
+        if not isinstance(self.parts, tuple):
+            raise WrongType(f"an interface is made of InfoVis and FeatureVis, not {self.parts!r}")
         if not self.parts:
             raise InvalidArgument("an interface needs at least one element")
+        if self.arrangement not in get_args(Arrangement):
+            raise InvalidArgument(
+                f"arrangement={self.arrangement!r} is none of {', '.join(get_args(Arrangement))}"
+            )
         for part in self.parts:
             if not isinstance(part, (InfoVis, FeatureVis, Interface)):
                 raise WrongType(f"an interface is made of InfoVis and FeatureVis, not {part!r}")

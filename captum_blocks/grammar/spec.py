@@ -11,7 +11,7 @@ import json
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.errors import BlocksError, InvalidArgument, UnknownName, did_you_mean
 
 VERSION = 1
 WORDS: dict[str, Any] = {}
@@ -28,6 +28,22 @@ def word(cls: T) -> T:
 def is_word(value: Any) -> bool:
     """Whether a value is a word of the grammar."""
     return WORDS.get(type(value).__name__) is type(value)
+
+
+def call(value: Any) -> str:
+    """The call that makes a word, without what is as usual.
+
+    >>> from captum_blocks.grammar import Activation, Hidden, InfoVis
+    >>> InfoVis(Activation(Hidden("layer3").channels), title="How much")
+    InfoVis(Activation(Hidden('layer3').channels), title='How much')
+    """
+    first, *others = fields(value)
+    words = [repr(getattr(value, first.name))]
+    for item in others:
+        held = getattr(value, item.name)
+        if held != item.default:
+            words.append(f"{item.name}={held!r}")
+    return f"{type(value).__name__}({', '.join(words)})"
 
 
 def encode(value: Any) -> Any:
@@ -71,8 +87,16 @@ def decode(data: Any) -> Any:
         if getattr(made, item.name) is MISSING:
             raise InvalidArgument(f"{name} needs the field {item.name!r}")
     check = getattr(made, "__post_init__", None)
-    if check is not None:
-        check()
+    try:
+        if check is not None:
+            check()
+        hash(made)
+    except (TypeError, AttributeError, AssertionError) as error:
+        if isinstance(error, BlocksError):
+            raise
+        raise InvalidArgument(
+            f"{name} in this JSON holds what it cannot hold: {parts!r}"
+        ) from error
     return made
 
 
@@ -98,12 +122,15 @@ def from_json(text: str) -> Any:
     """
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidArgument(f"this is not JSON: {error}") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InvalidArgument(f"this is not JSON that can be read: {error}") from error
     if not isinstance(data, dict) or "captum_blocks" not in data:
         raise InvalidArgument("this JSON holds no captum_blocks spec")
     if data["captum_blocks"] != VERSION:
         raise InvalidArgument(
             f"this spec is of version {data['captum_blocks']!r}; this package reads {VERSION}"
         )
-    return decode(data["spec"])
+    try:
+        return decode(data["spec"])
+    except RecursionError as error:
+        raise InvalidArgument("this spec is nested too deeply to be one") from error

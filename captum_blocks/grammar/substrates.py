@@ -110,6 +110,10 @@ class Substrate:
     def __post_init__(self) -> None:
         if self.atom not in get_args(Atom):
             raise InvalidArgument(f"no atom {self.atom!r}; there are {', '.join(get_args(Atom))}")
+        if not isinstance(self.layer, (Input, Hidden, Out)):
+            raise WrongType(
+                f"atoms are of Input(), Hidden(name) or Out(...), not of {self.layer!r}"
+            )
         if (self.atom == "group") != (self.grouping is not None):
             raise InvalidArgument("groups, and groups alone, need a grouping")
 
@@ -124,7 +128,7 @@ class Substrate:
                 raise InvalidArgument("a slice of atoms needs an end, counted from the first atom")
             chosen = tuple(range(index.stop)[index])
         else:
-            chosen = (index,) if isinstance(index, int) else tuple(int(i) for i in index)
+            chosen = tuple(int(i) for i in ([index] if hasattr(index, "__index__") else index))  # type: ignore[union-attr, list-item]
         if not chosen:
             raise InvalidArgument("no atom is picked")
         return Substrate(self.layer, self.atom, self.grouping, chosen)

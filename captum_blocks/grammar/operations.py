@@ -161,7 +161,7 @@ def _check_region(region: Region) -> None:
 
 
 @word
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Project(Content):
     """A content per group of channels; see ``Content.project``.
 
@@ -178,9 +178,12 @@ class Project(Content):
         if not isinstance(self.groups, Substrate) or self.groups.atom != "group":
             raise WrongType(f"a projection needs groups, e.g. layer.groups(6), not {self.groups!r}")
 
+    def __repr__(self) -> str:
+        return f"{self.content!r}.project({self.groups!r})"
+
 
 @word
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Aggregate(Content):
     """One number along an axis; see ``Content.aggregate``.
 
@@ -197,9 +200,12 @@ class Aggregate(Content):
         if self.how not in ("mean", "sum", "max"):
             raise InvalidArgument(f"how={self.how!r} is none of mean, sum, max")
 
+    def __repr__(self) -> str:
+        return f"{self.content!r}.aggregate({self.axis!r}, {self.how!r})"
+
 
 @word
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Normalise(Content):
     """Magnitudes relative to the largest or to their sum; see ``Content.normalise``.
 
@@ -215,9 +221,12 @@ class Normalise(Content):
         if self.by not in ("max", "sum"):
             raise InvalidArgument(f"by={self.by!r} is neither max nor sum")
 
+    def __repr__(self) -> str:
+        return f"{self.content!r}.normalise({self.by!r})"
+
 
 @word
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference(Content):
     """One content minus another; see ``Content.difference``.
 
@@ -233,6 +242,9 @@ class Difference(Content):
     def __post_init__(self) -> None:
         if not isinstance(self.other, Content):
             raise WrongType(f"a difference needs two contents, not {self.other!r}")
+
+    def __repr__(self) -> str:
+        return f"{self.content!r}.difference({self.other!r})"
 
 
 def parts_of(spec: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from captum.attr import LayerIntegratedGradients
 from hypothesis import given
@@ -157,7 +158,20 @@ def test_classes_are_stored_by_name() -> None:
         (lambda: cb.Activation(LAYER).filter(top=0), InvalidArgument, "top=0: at least one atom"),
         (lambda: LAYER.spatial[3], InvalidArgument, "spatial atoms are not picked by number"),
         (lambda: LAYER.channels[3:], InvalidArgument, "a slice of atoms needs an end"),
+        (lambda: cb.Activation(LAYER).filter(top=2.5), WrongType, "top= counts atoms: a whole"),
+        (lambda: cb.Activation(LAYER).filter(top="3"), WrongType, "top= counts atoms: a whole"),
+        (
+            lambda: cb.InfoVis(cb.Activation(LAYER), sets="spatial"),
+            WrongType,
+            r"linked by selections such as hover\('channel'\), not 'spatial'",
+        ),
         (lambda: cb.Interface(()), InvalidArgument, "an interface needs at least one element"),
+        (lambda: cb.Interface(5), WrongType, "an interface is made of InfoVis and FeatureVis"),
+        (
+            lambda: cb.Interface((cb.FeatureVis(LAYER.channels),), "diagonal"),
+            InvalidArgument,
+            "arrangement='diagonal' is none of one, beside, below",
+        ),
         (
             lambda: cb.FeatureVis(LAYER.channels) | 3,
             WrongType,
@@ -176,6 +190,10 @@ def test_objects_do_not_stand_in_a_spec() -> None:
         InvalidArgument, match=r"a object cannot stand in a spec; name it with Given"
     ):
         to_json(content)
+
+
+def spec(text: str) -> str:
+    return f'{{"captum_blocks": 1, "spec": {text}}}'
 
 
 @pytest.mark.parametrize(
@@ -204,11 +222,45 @@ def test_objects_do_not_stand_in_a_spec() -> None:
             InvalidArgument,
             "not both",
         ),
+        (spec('{"word": "Interface", "parts": 5}'), WrongType, "an interface is made of"),
+        (spec('{"word": "Substrate", "layer": "1", "atom": "whole"}'), WrongType, "not of '1'"),
+        (
+            spec('{"word": "Selection", "gesture": "slider", "atom": "number", "start": "0"}'),
+            InvalidArgument,
+            "Selection in this JSON holds what it cannot hold",
+        ),
+        (spec('{"word": "Given", "name": {"word": "Given"}}'), InvalidArgument, "needs the field"),
+        (spec('{"word": "Filter", "content": ' * 5000), InvalidArgument, "JSON that can be read"),
+        (spec("[" * 900 + "1" + "]" * 900), InvalidArgument, "nested too deeply"),
     ],
 )
 def test_wrong_json_is_refused(text: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         from_json(text)
+
+
+def test_lists_and_numpy_numbers_are_taken_as_meant() -> None:
+    icons = cb.FeatureVis(LAYER.channels)
+    assert cb.Interface([icons, icons]) == cb.Interface((icons, icons))
+    assert cb.Interface(icons) == cb.Interface((icons,))
+    assert LAYER.channels[np.int64(3)] == LAYER.channels[3]
+    region = cb.Activation(LAYER).filter(within=[0, 0, 0.5, 1])
+    assert from_json(to_json(region)) == region
+
+
+def test_options_may_be_dicts() -> None:
+    smooth = cb.Method("LayerConductance", noise={"stdevs": 0.1, "nt_samples": 8})
+    assert smooth == cb.Method("LayerConductance", noise={"nt_samples": 8, "stdevs": 0.1})
+    assert from_json(to_json(smooth)) == smooth
+    assert eval(repr(smooth), {"Method": cb.Method}) == smooth
+
+
+def test_an_interface_reads_as_its_calls() -> None:
+    names = {name: getattr(cb, name) for name in cb.__all__}
+    interface = cb.report("layer3", "layer4")
+    assert eval(repr(interface), names) == interface
+    words = repr(cb.FeatureVis(LAYER.channels))
+    assert words == "FeatureVis(Activation(Hidden('layer3').channels))"
 
 
 def test_json_is_plain_data() -> None:

@@ -56,7 +56,10 @@ class Drawing:
 
     def words(self, default_title: str = "") -> Words:
         """The fields that every panel has."""
-        caption = self.element.caption or sentences.place(self.pools.context, self.base)
+        place = sentences.place(self.pools.context, self.base)
+        caption = self.element.caption or "; ".join(
+            words for words in (*self.base.labels.get("image", ()), place) if words
+        )
         return Words(
             title=self.element.title or default_title or repr(self.base.source),
             caption=caption,

@@ -90,13 +90,20 @@ class Context:
         return self.layout(layer).tokens(self._outputs[layer]).float().cpu()
 
     def classes(self, out: Out) -> tuple[int, ...]:
-        """The class indices meant, in the given order; most probable of the first image by top=."""
+        """The class indices meant, in the given order; by ``top=`` the most probable ones.
+
+        Of several images first each one's most probable class, then each one's second, and so on;
+        at least one of each image.
+        """
         n_classes = self.logits.shape[1]
         if out.classes:
             return tuple(self.net.class_index(wanted, n_classes) for wanted in out.classes)
-        count = n_classes if out.top is None else min(out.top, n_classes)
-        ranked = self.logits[0].topk(count).indices.tolist()
-        return tuple(range(n_classes)) if out.top is None else tuple(ranked)
+        if out.top is None:
+            return tuple(range(n_classes))
+        ranked = self.logits.topk(min(out.top, n_classes)).indices
+        by_rank = dict.fromkeys(ranked.T.flatten().tolist())
+        best = dict.fromkeys(ranked[:, 0].tolist())
+        return tuple(by_rank)[: max(out.top, len(best))]
 
     def image(self, named: Any) -> int:
         """The place of a photograph, by place or name.

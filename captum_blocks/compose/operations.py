@@ -235,8 +235,9 @@ def _check_comparable(first: Value, second: Value) -> None:
 
 
 def _named_difference(first: Value, second: Value, context: Context) -> dict[str, tuple[str, ...]]:
-    """One class minus another is named after both."""
-    if "class" not in first.axes or first.coords["class"] == second.coords["class"]:
-        return {}
-    names = [context.net.label(value.coords["class"][0]) for value in (first, second)]
-    return {"class": (" − ".join(names),)}
+    """One class or photograph minus another is named after both."""
+    named: dict[str, tuple[str, ...]] = {}
+    for axis, name in (("class", context.net.label), ("image", lambda i: context.names[i])):
+        if axis in first.axes and first.coords[axis] != second.coords[axis]:
+            named[axis] = (" − ".join(name(each.coords[axis][0]) for each in (first, second)),)
+    return named

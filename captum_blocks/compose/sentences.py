@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from captum_blocks import __version__
+from captum_blocks.attr import relaxation_note
 from captum_blocks.compose.context import Context
 from captum_blocks.compose.icons import Quality
 from captum_blocks.compose.values import Value
@@ -16,11 +17,13 @@ from captum_blocks.compose.wanted import Wanted
 from captum_blocks.grammar import (
     Activation,
     Attribution,
+    Difference,
     Filter,
     Given,
     Hidden,
     Interface,
     Method,
+    Substrate,
     parts_of,
 )
 from captum_blocks.scene import Pairs
@@ -236,11 +239,15 @@ def method_notes(interface: Interface, values: Iterable[Value], given: Mapping[s
         if isinstance(part, Hidden):
             pairs["layer"] = _joined(pairs.get("layer"), part.layer)
         elif isinstance(part, Attribution):
-            pairs["attribution"] = _attribution_formula(part, given)
+            pairs["attribution"] = _joined(
+                pairs.get("attribution"), _attribution_formula(part, given), "; "
+            )
         elif isinstance(part, Activation):
             pairs["activation"] = _joined(pairs.get("activation"), ACTIVATIONS[part.source.atom])
+        elif isinstance(part, Difference):
+            pairs["difference"] = "one content minus the other, atom by atom"
         elif isinstance(part, Filter) and (part.top or part.bottom or part.strongest):
-            pairs["shown"] = _filter_words(part)
+            pairs["shown"] = _joined(pairs.get("shown"), _filter_words(part), "; ")
     if "group" in {value.source.atom for value in values}:
         pairs["groups"] = (
             "factorization of the layer's channels over the photograph's positions: activation = "
@@ -264,19 +271,51 @@ ACTIVATIONS = {
 }
 
 
-def _joined(old: str | None, new: str) -> str:
-    return new if not old else old if new in old.split(", ") else f"{old}, {new}"
+def _joined(old: str | None, new: str, between: str = ", ") -> str:
+    return new if not old else old if new in old.split(between) else f"{old}{between}{new}"
+
+
+# Over what an atom's attribution is summed, and which number of a target it goes to.
+SUMMED = {
+    "group": "summed over each group's part of the activation",
+    "channel": "summed over positions",
+    "spatial": "summed over channels",
+    "whole": "summed over the layer",
+    "token": "summed over channels",
+    "neuron": "neuron by neuron",
+}
+TARGETS = {
+    "class": "the logit before softmax",
+    "group": "the projection on each group's direction",
+    "spatial": "the length of each position's activation vector",
+    "channel": "each channel's sum over positions",
+    "neuron": "each neuron",
+    "whole": "the length of the activation",
+    "token": "the length of each token",
+}
 
 
 def _attribution_formula(part: Attribution, given: Mapping[str, Any]) -> str:
-    if isinstance(part.method, Given):
-        held = given[part.method.name]
+    whose = "" if isinstance(part.method, Given) else "Captum's "
+    summed = SUMMED[part.source.atom]
+    return f"{whose}{method_name(part.method, given)} to {_target(part.target)}, {summed}"
+
+
+def _target(target: Substrate) -> str:
+    """The number that an attribution goes to."""
+    if isinstance(target.layer, Hidden):
+        return f"{TARGETS[target.atom]} at {target.layer.layer}"
+    return TARGETS["class"] if target.atom == "class" else "the logits of factors of the output"
+
+
+def method_name(method: Method | Given, given: Mapping[str, Any]) -> str:
+    """A method with its options: "LayerConductance(n_steps=8)", "LayerDeepLift given as 'mine'"."""
+    if isinstance(method, Given):
+        held = given[method.name]
         kind = held.__name__ if isinstance(held, type) else type(held).__name__
-        return f"{kind}, given from outside as {part.method.name!r}"
-    options = ", ".join(f"{key}={value!r}" for key, value in part.method.options)
-    named = f"Captum's {part.method.name}" + (f"({options})" if options else "")
-    over = {"group": "of each group's part of the activation", "channel": "over positions"}
-    return f"{named} to the logit before softmax, summed {over.get(part.source.atom, '')}".rstrip()
+        return f"{kind} given as {method.name!r}"
+    options = ", ".join(f"{key}={value!r}" for key, value in method.options)
+    return method.name + (f"({options})" if options else "")
 
 
 def _filter_words(part: Filter) -> str:
@@ -293,7 +332,12 @@ def footer(
 ) -> Pairs:
     """Where everything on the page comes from."""
     layers = {part.layer for part in parts_of(interface) if isinstance(part, Hidden)}
-    methods = {part.name for part in parts_of(interface) if isinstance(part, Method)}
+    methods = {
+        method_name(part.method, context.given)
+        for part in parts_of(interface)
+        if isinstance(part, Attribution)
+    }
+    cells = sum(len(mosaic.keys) for mosaic in wanted.mosaics.values())
     pairs = {
         "network": context.net.name,
         "weights": context.net.source,
@@ -306,8 +350,15 @@ def footer(
             if wanted.requests
             else ""
         ),
+        "pictures of positions": (
+            f"{cells}, drawn together at {quality.cell} pixels in {quality.cell_steps} steps, seed "
+            f"{quality.seed}"
+            if cells
+            else ""
+        ),
         "versions": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
-        "approximations": "none: gradients are the network's own",
+        "approximations": relaxation_note(context.net.module)
+        or "none: gradients are the network's own",
     }
     return tuple((term, text) for term, text in pairs.items() if text)
 

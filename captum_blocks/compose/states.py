@@ -117,7 +117,9 @@ def frames(content: Content, context: Context, reach: Reach = everywhere) -> Fra
         for chosen in product(*(each.states for each in followed))
     ]
     values = [value_of(each, context) for each in contents]
-    picked = {each.content: each.value for each in followed if each.content and each.value}
+    picked: dict[Content, Value] = {}
+    for each in followed:
+        picked |= _picked_from(each, followed, context)
     shown = Frames(tuple(values), tuple(followed))
     order = sorted(range(len(values)), key=lambda index: index != shown.default)
     numbers = picked or {contents[index]: values[index] for index in order}
@@ -126,6 +128,21 @@ def frames(content: Content, context: Context, reach: Reach = everywhere) -> Fra
         return replace(shown, numbers=numbers)
     each_image = (of_image(value, i) for i in range(len(images)) for value in values)
     return Frames(tuple(each_image), (Followed(IMAGE, images), *followed), numbers)
+
+
+def _picked_from(
+    picking: Followed, followed: list[Followed], context: Context
+) -> dict[Content, Value]:
+    """The numbers that atoms are picked from, in each state of what they follow themselves."""
+    if picking.content is None:
+        return {}
+    inner = [each for each in followed if each.selection in selections_in(picking.content)]
+    found = {}
+    for chosen in product(*(each.states for each in inner)):
+        states = dict(zip((each.selection for each in inner), chosen, strict=True))
+        content = bind(picking.content, states, context)
+        found[content] = value_of(content, context)
+    return found
 
 
 def _starts(followed: Followed, place: int) -> bool:
@@ -224,12 +241,15 @@ def _picking(
     selection: Selection, filtered: Filter, of_target: bool, context: Context, reach: Reach
 ) -> Followed:
     base = filtered.content
-    if inner := selections_in(base):
+    if inner := _deciding(base, of_target):
         raise InvalidArgument(
             f"{selection!r} cannot pick from {base!r}, whose atoms depend on {inner.pop()!r}; "
             "filter first by what picks atoms"
         )
-    value = value_of(base, context)
+    # Whatever else the content follows does not decide which atoms there are to pick from.
+    others = _followed(base, context, everywhere)
+    bound = bind(base, {each.selection: each.states[0] for each in others}, context)
+    value = value_of(bound, context)
     states = states_of(selection, value, of_target)
     if isinstance(selection.options, Out):
         classes = context.classes(selection.options)
@@ -245,6 +265,13 @@ def _picking(
         return found
     kept = tuple(state for state in states if state in shown)
     return replace(found, states=kept or states)
+
+
+def _deciding(base: Any, of_target: bool) -> set[Selection]:
+    """The selections that decide which atoms of a content there are to pick from."""
+    if isinstance(base, Attribution):
+        return selections_in(base.target if of_target else base.source)
+    return selections_in(base)
 
 
 def states_of(selection: Selection, value: Value, of_target: bool = False) -> tuple[State, ...]:

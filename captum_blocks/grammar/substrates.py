@@ -237,6 +237,9 @@ class Hidden(_Atoms):
 class Out:
     """Classes of the output, by index or name, or the most probable ones.
 
+    Of several photographs, ``top=`` takes each one's most probable class first, then each one's
+    second, until there are so many.
+
     >>> Out(207, "tiger cat")
     Out(207, 'tiger cat')
     >>> Out(top=2)

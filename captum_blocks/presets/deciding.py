@@ -42,7 +42,8 @@ def channel_attribution(
         strongest: how many of the last layer are shown, by the magnitude of their largest effect;
             of the layers before half as many.
         classes: whose logits they affect.
-        method: a Captum attribution method.
+        method: a Captum attribution method, for what channels did to the answers; from layer to
+            layer it is gradient × activation.
 
     >>> channel_attribution("layer3").title
     'Which single channels mattered most?'
@@ -90,14 +91,17 @@ def spatial_attribution(
     Args:
         layers: from early to late.
         classes: whose logits the places affect.
-        method: a Captum attribution method.
+        method: a Captum attribution method, for what places did to the answers; the factors, and
+            what goes from layer to layer, are gradient × activation.
 
     >>> spatial_attribution("layer3", "layer4").title
     'Which places mattered?'
     """
     chain = some(layers, "spatial_attribution")
     here, answer = hover("spatial"), choose(classes, "answer", start=0)
-    effect = Attribution(chain[-1].spatial, classes, method=method)
+    # Where the reader named no classes, a place is told by more than the two that are mapped.
+    named = TOP_FIVE if classes == TOP_TWO else classes
+    effect = Attribution(chain[-1].spatial, named, method=method)
     photo = InfoVis(
         effect.filter(to=answer),
         "overlay",
@@ -126,6 +130,7 @@ def group_attribution(
     groups: int | Selection | tuple[int, ...] | None = None,
     classes: Out = TOP_TWO,
     align: bool | None = None,
+    method: How = DEFAULT_METHOD,
 ) -> Interface:
     """How groups of one layer made the groups of the next, and those the answer.
 
@@ -135,6 +140,8 @@ def group_attribution(
         classes: the answers at the right end.
         align: make the groups of each layer such that they compose into those of the next; None
             leaves it to the reader.
+        method: a Captum attribution method, for what the last layer did to the answers; from layer
+            to layer it is gradient × activation.
 
     >>> group_attribution("layer3", "layer4", groups=(6, 4)).title
     'How did it put the answer together?'
@@ -152,7 +159,7 @@ def group_attribution(
         for (earlier, later), (below, above) in zip(pairwise(found), pairwise(chain), strict=True)
     ]
     title = f"{chain[-1].layer} to the answers"
-    flows.append(InfoVis(Attribution(found[-1], classes), "sankey", title=title))
+    flows.append(InfoVis(Attribution(found[-1], classes, method=method), "sankey", title=title))
     shown = Interface((flows[0],))
     for flow in flows[1:]:
         shown = shown | flow
@@ -179,6 +186,7 @@ def compare_classes(
     atom: str = "channels",
     method: How = DEFAULT_METHOD,
     top: int = 3,
+    groups: int | Selection = 6,
 ) -> Interface:
     """What tells two answers apart: the atoms that speak most for one and against the other.
 
@@ -191,6 +199,7 @@ def compare_classes(
         atom: "channels" or "groups".
         method: a Captum attribution method.
         top: how many atoms on either side.
+        groups: how many groups, where groups are compared.
 
     >>> compare_classes("layer4", 207, 208).title
     'What tells the two answers apart?'
@@ -200,7 +209,7 @@ def compare_classes(
         raise InvalidArgument(f"atom={atom!r}: two classes are compared by channels or groups")
     if (a is None) != (b is None):
         raise InvalidArgument("compare_classes takes two classes, or none to let the reader choose")
-    source = layer.channels if atom == "channels" else layer.groups(6)
+    source = layer.channels if atom == "channels" else layer.groups(groups)
     first, second = _two_answers(source, a, b, method)
     net = first.difference(second)
     rows = [
@@ -236,6 +245,7 @@ def levels(
     class_: int | str | None = None,
     groups: int | Selection | None = None,
     top: int = 6,
+    method: How = DEFAULT_METHOD,
 ) -> Interface:
     """One decision at group, channel and layer level, each with its remainder.
 
@@ -244,21 +254,22 @@ def levels(
         class_: index or name; the most probable one unless given.
         groups: how many groups; a slider unless given.
         top: how many channels.
+        method: a Captum attribution method.
 
     >>> len(levels("layer4", 207).parts)
     4
     """
     layer = hidden(layer)
     out = Out(top=1) if class_ is None else Out(class_)
-    whole = InfoVis(Attribution(layer.whole, out), title="The whole layer")
-    by_group = FeatureVis(Attribution(groups_of(layer, groups), out), title="Its groups")
-    by_channel = Attribution(layer.channels, out).filter(strongest=top)
-    by_neuron = Attribution(layer.neurons, out).filter(strongest=top)
+    whole, by_group, by_channel, by_neuron = (
+        Attribution(atoms, out, method=method)
+        for atoms in (layer.whole, groups_of(layer, groups), layer.channels, layer.neurons)
+    )
     return (
-        whole
-        & by_group
-        & FeatureVis(by_channel, title="Its channels")
-        & FeatureVis(by_neuron, title="Its neurons: a channel at a place")
+        InfoVis(whole, title="The whole layer")
+        & FeatureVis(by_group, title="Its groups")
+        & FeatureVis(by_channel.filter(strongest=top), title="Its channels")
+        & FeatureVis(by_neuron.filter(strongest=top), title="Its neurons: a channel at a place")
     ).titled(
         "The same decision, seen closer and closer",
         "All of them add up to the same number: what the finer level leaves out is a row of its "

@@ -46,9 +46,9 @@ def report(
         & spatial_attribution(*named, classes=classes, method=method)
         & activation_grid(*named)
         & channel_attribution(*named, classes=classes, method=method)
-        & group_attribution(*named, groups=groups, classes=classes)
+        & group_attribution(*named, groups=groups, classes=classes, method=method)
         & compare_classes(named[0], method=method)
-        & levels(named[-1], groups=groups)
+        & levels(named[-1], groups=groups, method=method)
     )
 
 

@@ -9,16 +9,9 @@ from captum_blocks.compose.build import MARKS, Drawing, wants
 from captum_blocks.compose.pools import Pools, image_of, only_image, place_name
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
-from captum_blocks.compose.wanted import (
-    IconRequest,
-    MosaicRequest,
-    Wanted,
-    direction_of,
-    place_label,
-)
+from captum_blocks.compose.wanted import MosaicRequest, Wanted, place_request
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Element, FeatureVis, Hidden
-from captum_blocks.optim import Direction
 from captum_blocks.scene import Cell, Cells, Mark, Panel
 
 SHARED_GROUPS = 6
@@ -26,9 +19,8 @@ SHARED_GROUPS = 6
 
 def cell_key(value: Value, y: int, x: int, element: Element, pools: Pools) -> str:
     """The identity of a position's picture on the page."""
-    shared = " shared" if _is_shared(element) else ""
-    photo = pools.of_photo(image_of(value))
-    return f"{place_name(value.source)}/spatial{shared}{photo}/{y},{x}"
+    layer, shared = place_name(value.source), " shared" if _is_shared(element) else ""
+    return f"{layer}/spatial{shared}{pools.of_photo(image_of(value))}/{y},{x}"
 
 
 def _is_shared(element: Element) -> bool:
@@ -61,15 +53,18 @@ def _want_icons(
     layer, vectors = place_name(value.source), _vectors(value, pools)
     for (y, x), size in _sizes(value).items():
         if size > 0:
-            direction = Direction(direction_of(vectors[:, y, x]))
             key = cell_key(value, y, x, element, pools)
-            request = IconRequest(key, layer, direction, place_label(layer, key))
-            wanted.add(request, size, at_once)
+            wanted.add(place_request(key, layer, vectors[:, y, x]), size, at_once)
 
 
 def _want_mosaic(element: Element, value: Value, wanted: Wanted, pools: Pools) -> None:
     assert isinstance(value.source.layer, Hidden)
     layer, vectors = value.source.layer, _vectors(value, pools)
+    if value.data.shape[-2:] != vectors.shape[-2:]:
+        raise InvalidArgument(
+            f"recipe='shared' draws all positions of {value.source!r} together, and a filter left "
+            "some out: leave out the filter, or the recipe"
+        )
     rows = vectors.flatten(1).T
     awake = rows.norm(dim=1) > 0  # where nothing fires there is nothing to draw
     keys = [cell_key(value, y, x, element, pools) for y, x in _sizes(value)]

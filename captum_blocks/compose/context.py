@@ -327,6 +327,20 @@ def check_given(words: Iterable[Any], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value is None:
             raise WrongType(f"given {name!r} is None")
+    for part in (part for word in words for part in parts_of(word)):
+        if isinstance(part, Grouping) and isinstance(part.n, Given):
+            _check_reducer(part.n.name, given[part.n.name])
+
+
+def _check_reducer(name: str, given: Any) -> None:
+    """Groups made elsewhere are a fitted reducer's."""
+    if not hasattr(given, "transform"):
+        raise WrongType(
+            f"given {name!r} makes groups, so it is a fitted ChannelReducer, not a "
+            f"{type(given).__name__}"
+        )
+    if not hasattr(given, "components_"):
+        raise InvalidArgument(f"the reducer given as {name!r} is not fitted: call its fit first")
 
 
 def _hidden(substrate: Substrate) -> str:

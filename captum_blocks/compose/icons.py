@@ -24,6 +24,7 @@ from captum_blocks.errors import UnknownName, did_you_mean
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.optim import FeatureVisualizer, Visualization
+from captum_blocks.optim.trunk import OUTPUT
 from captum_blocks.store import Store
 
 BATCH = 12
@@ -175,6 +176,8 @@ def icon_layout(
     net: Network, layer: str, size: int, input_shape: tuple[int, ...] | None
 ) -> Layout | None:
     """The layout of a layer for icons, at the size at which the network gets to see them."""
+    if layer == OUTPUT:
+        return None
     if net.takes((net.channels, size, size)):
         return net.layout_at(layer, (net.channels, size, size))
     if input_shape is None and net.preprocess is not None:

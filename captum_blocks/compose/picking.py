@@ -120,7 +120,8 @@ def at(value: Value, place: int | tuple[int, ...]) -> Value:
     rest = tuple(axis for axis in value.axes if axis not in axes)
     coords = {axis: value.coords[axis] for axis in rest}
     counts = {axis: size for axis, size in value.counts.items() if axis in rest}
-    picked = replace(value, data=data, axes=rest, coords=coords, counts=counts)
+    where = {axis: value.coords[axis][i] for axis, i in zip(axes, places, strict=True)}
+    picked = replace(value, data=data, axes=rest, coords=coords, counts=counts, places=where)
     elsewhere = total - picked.total
     return replace(picked, remainder={**value.remainder, "elsewhere": elsewhere})
 

@@ -184,6 +184,10 @@ class Pools:
             }
             old = self.selections[name].keys if name in self.selections else ()
             known = tuple(dict.fromkeys((*old, *keys)))
+            if not keys:
+                raise InvalidArgument(
+                    f"{selection!r} has nothing to select: the filter of {owner!r} leaves no atom"
+                )
             axes = selected_axes(selection, _of_target(selection, values[0]))
             opened = known.index(list(keys)[_strongest(values[0], axes)])
             made = SceneSelection(name, selection.gesture, selection.atom, known, opened)
@@ -260,7 +264,11 @@ def _owner(selection: Selection, value: Value) -> Substrate:
     if selection.atom == "class":
         return as_substrate(Out())
     owner = value.target if _of_target(selection, value) else value.source
-    assert owner is not None
+    if owner is None:
+        raise InvalidArgument(
+            f"{selection!r} cannot be set or marked by a panel of {value.source!r}: it shows no "
+            f"{selection.atom} atoms"
+        )
     return owner
 
 
@@ -287,7 +295,7 @@ def only_image(tensor: Tensor) -> Tensor:
 
 def bounds(tensors: list[Tensor]) -> tuple[float, float]:
     """The range of some numbers, zero included."""
-    flat = torch.cat([tensor.flatten() for tensor in tensors] or [torch.zeros(1)])
+    flat = torch.cat([torch.zeros(1), *(tensor.flatten() for tensor in tensors)])
     return (min(0.0, float(flat.min())), max(0.0, float(flat.max())))
 
 

@@ -11,7 +11,7 @@ from captum_blocks.compose.build import MARKS, Drawing, mark, wants
 from captum_blocks.compose.pools import Pools, bounds, image_of, only_image, place_name
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
-from captum_blocks.compose.wanted import IconRequest, Wanted
+from captum_blocks.compose.wanted import IconRequest, Wanted, class_request, place_request
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Element, FeatureVis, Given, Hidden, Substrate
 from captum_blocks.scene import Bars, Mark, Matrix, Panel
@@ -44,6 +44,9 @@ def _matrix(drawing: Drawing) -> Panel:
 def _wanted(element: Element, frames: Frames, wanted: Wanted, pools: Pools) -> None:
     for index, value in enumerate(frames.values):
         atoms = _atoms(value)
+        _check_pictured(value)
+        if not atoms:  # a filter has left none
+            continue
         largest = value.data.abs().reshape(-1, len(atoms)).amax(0)
         for place, size in zip(atoms, largest.tolist(), strict=True):
             request = _request(element, value, place, pools)
@@ -51,14 +54,41 @@ def _wanted(element: Element, frames: Frames, wanted: Wanted, pools: Pools) -> N
                 wanted.add(request, size, at_once=index == frames.default)
 
 
+def _check_pictured(value: Value) -> None:
+    """Whether there is a picture of such atoms at all."""
+    marked = _marked(value)
+    hidden = isinstance(marked.layer, Hidden) and marked.atom in ("channel", "neuron", "group")
+    if not hidden and marked.atom != "class" and not _is_a_place(value):
+        raise InvalidArgument(
+            f"{marked!r} has no picture of its own: FeatureVis draws channels, neurons, groups and "
+            "positions of hidden layers, and classes; InfoVis(content) shows numbers of all atoms"
+        )
+
+
+def _is_a_place(value: Value) -> bool:
+    """Whether it is the activation of one position of a hidden layer, of one photograph."""
+    of_place = value.source.atom == "spatial" and value.target is None and bool(value.places)
+    return of_place and isinstance(value.source.layer, Hidden) and image_of(value) is not None
+
+
 def _request(element: Element, value: Value, atom: int, pools: Pools) -> IconRequest | None:
     """The icon of an atom, with the element's own objective where it has one."""
-    request = pools.request(_marked(value), _named(value, atom, pools).shown)
-    own = _own_objective(element)
+    request, own = _plain_request(value, atom, pools), _own_objective(element)
     if request is None or own is None:
         return request
     objective = request.objective + pools.context.object(own)
     return replace(request, key=_icon_key(request.key, element), objective=objective)
+
+
+def _plain_request(value: Value, atom: int, pools: Pools) -> IconRequest | None:
+    named, marked = _named(value, atom, pools), _marked(value)
+    if _is_a_place(value):
+        layer = place_name(value.source)
+        vectors = pools.context.maps(layer)[image_of(value)]
+        return place_request(named.icon, layer, vectors[:, value.places["y"], value.places["x"]])
+    if marked.atom == "class":
+        return class_request(named.icon, atom, named.label)
+    return pools.request(marked, named.shown)
 
 
 def _own_objective(element: Element) -> Given | None:
@@ -173,10 +203,11 @@ def _column_names(value: Value, pools: Pools) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Atom:
-    """What one row is of: its identity, its name, and the atom whose icon and map it shows."""
+    """What one row is of: its identity, its name, its icon, and the atom whose map it shows."""
 
     key: str
     label: str
+    icon: str
     shown: int
 
 
@@ -186,10 +217,16 @@ def _named(value: Value, atom: int, pools: Pools) -> _Atom:
         held = pools.context
         maps = held.maps(source.layer.layer) if isinstance(source.layer, Hidden) else held.x
         label = value.labels["neuron"][value.coords["neuron"].index(atom)]
-        key = f"{place_name(source)}/neuron/{atom}"
-        return _Atom(key, label, atom // maps.shape[-2:].numel())
+        key, channel = f"{place_name(source)}/neuron/{atom}", atom // maps.shape[-2:].numel()
+        return _Atom(key, label, pools.key(source, channel), channel)
+    if _is_a_place(value):
+        y, x = value.places["y"], value.places["x"]
+        photo = pools.of_photo(image_of(value))
+        key = f"{place_name(source)}/spatial{photo}/{y},{x}"
+        return _Atom(key, f"row {y + 1}, column {x + 1}", key, atom)
     labels = dict(zip(value.coords[_axis(value)], value.labels.get(_axis(value), ()), strict=False))
-    return _Atom(pools.key(source, atom), labels.get(atom) or pools.label(source, atom), atom)
+    key = pools.key(source, atom)
+    return _Atom(key, labels.get(atom) or pools.label(source, atom), key, atom)
 
 
 def _axis(value: Value) -> str:
@@ -208,7 +245,7 @@ def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
     made = []
     for atom, row in zip(_atoms(value), _columns(value).tolist(), strict=True):
         named = _named(value, atom, pools)
-        shown = pools.sprite(_icon_key(pools.key(source, named.shown), drawing.element))
+        shown = pools.sprite(_icon_key(named.icon, drawing.element))
         made.append(
             Mark(
                 key=named.key,

@@ -75,7 +75,7 @@ def left_out(values: Sequence[Value], coverage: float, icons: bool) -> str:
     parts = [part for part in said[0] if all(part in other for other in said)]
     if icons and coverage < 0.9995:
         parts.append(
-            f"icons were drawn for the channels that carry {coverage:.0%} of what this shows; "
+            f"icons were drawn for those that carry {coverage:.0%} of what this shows; "
             "a higher quality draws more"
         )
     return "; ".join(parts)

@@ -42,6 +42,7 @@ class Value:
         remainder_maps: by name, the same before summing, axes ``(image, *target, y, x)``.
         labels: names for the places of an axis, where its coordinates do not name them.
         counts: how many atoms a filtered axis had.
+        places: where a position was picked: its "y" and "x".
         notes: what was repaired, defaulted or approximated.
 
     ``data`` summed over the source axes plus all remainders is ``total``.
@@ -63,6 +64,7 @@ class Value:
     remainder_maps: Mapping[str, Tensor] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from captum_blocks.optim import Channel, Direction, Objective
+from captum_blocks.optim import Channel, ClassLogit, Direction, Objective
+from captum_blocks.optim.trunk import OUTPUT
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,16 @@ def group_request(key: str, layer: str, group: int, direction: Tensor) -> IconRe
     """The icon of a group: its direction in channel space."""
     objective = Direction(direction_of(direction))
     return IconRequest(key, layer, objective, f"{layer} / group {group + 1}")
+
+
+def place_request(key: str, layer: str, vector: Tensor) -> IconRequest:
+    """The icon of a position: the direction of its activation vector, (channel,)."""
+    return IconRequest(key, layer, Direction(direction_of(vector)), place_label(layer, key))
+
+
+def class_request(key: str, index: int, label: str) -> IconRequest:
+    """The icon of a class: what raises its logit."""
+    return IconRequest(key, OUTPUT, ClassLogit(index), label)
 
 
 def direction_of(vector: Tensor) -> tuple[float, ...]:

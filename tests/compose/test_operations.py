@@ -144,3 +144,37 @@ def test_projecting_a_tensor_computed_elsewhere(small, small_x, number) -> None:
 def test_operations_that_mean_nothing(number, content: Content, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         number(content)
+
+
+def test_what_is_picked_may_be_nothing(number) -> None:
+    value = number(cb.Activation(LATE.channels).filter(above=1e9))
+    assert value.data.shape == (1, 0)
+    whole = number(cb.Activation(LATE.channels))
+    torch.testing.assert_close(value.total, whole.total)
+
+
+def test_a_class_is_picked_by_name(number) -> None:
+    named = number(EFFECT.filter(to="pig"))
+    torch.testing.assert_close(named.data, number(EFFECT).data[:, 1:])
+    with pytest.raises(InvalidArgument, match="to='dog': this goes to 'cat', 'pig'"):
+        number(EFFECT.filter(to="dog"))
+    with pytest.raises(InvalidArgument, match="no class 'pigg' in SmallNet; did you mean 'pig'"):
+        number(EFFECT.filter(to="pigg"))
+
+
+def test_noise_around_a_method_is_data(number) -> None:
+    still = {"nt_samples": 2, "stdevs": 0.0}
+    smooth = cb.Attribution(
+        LATE.channels, cb.Out(1), method="LayerGradientXActivation", noise=still
+    )
+    plain = cb.Attribution(LATE.channels, cb.Out(1))
+    torch.testing.assert_close(number(smooth).data, number(plain).data)
+
+
+def test_one_source_atom_is_told_by_its_strongest_targets(number) -> None:
+    content = cb.Attribution(EARLY.channels, LATE.channels).filter(at=2)
+    every, value = number(content), number(content.filter(strongest=3))
+    chosen = every.data[0].abs().argsort(descending=True)[:3]
+    assert value.coords["to_channel"] == tuple(chosen.tolist())
+    torch.testing.assert_close(value.data[0], every.data[0, chosen])
+    assert value.counts == {"to_channel": 10}

@@ -62,7 +62,7 @@ def test_the_budget_goes_to_what_is_seen_first(explain, small) -> None:
     assert len(ex.scene.sprites) == 3
     opened = words.frames[ex.scene.default_frame(words)]
     assert {mark.sprite for mark in opened if mark.values[0] > 0} <= set(ex.scene.sprites)
-    assert "icons were drawn for the channels that carry" in words.left_out
+    assert "icons were drawn for those that carry" in words.left_out
 
 
 def test_what_is_left_out_is_said(explain) -> None:

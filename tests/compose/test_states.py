@@ -8,7 +8,7 @@ import torch
 
 import captum_blocks as cb
 from captum_blocks.compose import Quality
-from captum_blocks.errors import InvalidArgument, UnknownName
+from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
 from captum_blocks.scene import Bars, Histogram, Matrix, Multiples, Overlay
 from tests.conftest import FEW_STEPS
 
@@ -67,6 +67,23 @@ def test_a_list_picks_a_class(explain, numbers) -> None:
     assert shown(panel, 0) == pytest.approx(every[2].tolist(), abs=1e-5)
     assert shown(panel, 1) == pytest.approx(every[0].tolist(), abs=1e-5)
     assert panel.columns == ("",)
+
+
+def test_a_list_picks_a_class_while_a_slider_counts_groups(explain, numbers) -> None:
+    answer, many = cb.choose(EVERY, "answer", start=1), cb.slider(2, 3)
+    content = cb.Attribution(LATE.groups(many), EVERY)
+    ex = explain(cb.InfoVis(content.filter(to=answer)))
+    (panel,) = ex.scene.panels()
+    picked, counted = panel.follows
+    assert ex.scene.selection(picked).labels == ("cat", "dog", "pig")
+    assert ex.scene.selection(counted).keys == ("2", "3")
+    for place, index in enumerate((0, 1, 2)):
+        for k in (2, 3):
+            expected = numbers(cb.Attribution(LATE.groups(k), EVERY))[index].tolist()
+            assert shown(panel, 2 * place + k - 2) == pytest.approx(expected, abs=1e-5)
+    assert set(ex.values) == {cb.Attribution(LATE.groups(k), EVERY) for k in (2, 3)}
+    with pytest.raises(InvalidArgument, match=r"cannot pick from .*, whose atoms depend on slider"):
+        explain(cb.InfoVis(content.filter(at=cb.hover("group"))))
 
 
 def test_two_lists_make_a_frame_for_every_pair(explain, numbers) -> None:
@@ -153,6 +170,15 @@ def test_several_photographs_have_an_axis_and_a_list(explain, small) -> None:
     assert ex.scene.title == "What SmallNet saw in three photographs"
 
 
+def test_each_photograph_keeps_its_own_answer() -> None:
+    """The classes shown are the most probable ones of every photograph, not of the first alone."""
+    scores = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Identity()).eval()
+    x = torch.tensor([[5.0, 4, 3, 2], [1, 2, 9, 8], [7, 0, 1, 3]])[:, :, None, None]
+    for k, expected in ((1, (0, 2)), (2, (0, 2)), (3, (0, 2, 1)), (4, (0, 2, 1, 3))):
+        value = cb.evaluate(cb.Activation(cb.Out(top=k)), cb.Network(scores), x)
+        assert value.coords["class"] == expected
+
+
 def test_one_of_several_photographs(explain, small) -> None:
     draw = np.random.default_rng(1)
     pictures = {name: draw.integers(0, 256, (20, 30, 3), np.uint8) for name in ("a", "b")}
@@ -162,6 +188,7 @@ def test_one_of_several_photographs(explain, small) -> None:
     (panel,) = ex.scene.panels()
     a, b = (cb.evaluate(content, small, small.read(each)).data[0] for each in pictures.values())
     assert shown(panel, 0) == pytest.approx((b - a).tolist(), abs=1e-5)
+    assert panel.caption.startswith("b − a; late, 10 channels")
     assert ex.scene.pictured is None
     with pytest.raises(UnknownName, match="no photograph 'd'; there are a, b"):
         explain(cb.InfoVis(content.filter(image="d")), pictures)
@@ -225,6 +252,29 @@ def test_the_strongest_neurons(small, small_x, explain) -> None:
     assert " at row " in mark.label
     assert mark.sprite is not None
     assert mark.field is not None
+
+
+def test_a_place_is_the_icon_of_its_activation_vector(explain, small, noise_picture) -> None:
+    from captum_blocks.optim import Direction
+
+    place = cb.Activation(LATE.spatial).filter(at=(1, 2))
+    ex = explain(cb.FeatureVis(place))
+    (panel,) = ex.scene.panels()
+    (mark,) = panel.frames[0]
+    assert (mark.key, mark.label) == ("late/spatial/1,2", "row 2, column 3")
+    vector = cb.evaluate(cb.Activation(LATE.neurons), small, small.read(noise_picture)).data[0]
+    vector = vector[:, 1, 2]
+    assert mark.values[0] == pytest.approx(float(vector.norm()))
+    told = dict(ex.scene.sprites[mark.sprite].details)["objective"]
+    assert told == Direction(tuple((vector / vector.abs().max()).tolist())).label
+
+
+def test_classes_have_icons(explain) -> None:
+    ex = explain(cb.FeatureVis(cb.Out("dog", 0)))
+    (panel,) = ex.scene.panels()
+    sprites = [ex.scene.sprites[mark.sprite] for mark in panel.frames[0]]
+    assert [sprite.label for sprite in sprites] == ["dog", "cat"]
+    assert [dict(sprite.details)["objective"] for sprite in sprites] == ["class 1", "class 0"]
 
 
 def test_factors_are_projections_on_directions_of_classes(small, small_x, explain) -> None:
@@ -319,6 +369,31 @@ def test_an_objective_of_ones_own_is_added_to_every_icon(explain) -> None:
     for one, other in zip(plain.frames[0], darker.frames[0], strict=True):
         pixels = [ex.scene.sprites[mark.sprite].pixels.mean() for mark in (one, other)]
         assert pixels[1] < pixels[0] - 5
+
+
+def test_atoms_without_a_picture_say_what_has_one(explain) -> None:
+    for source in (LATE.whole, cb.Input().channels):
+        with pytest.raises(InvalidArgument, match=r"has no picture of its own: FeatureVis draws"):
+            explain(cb.FeatureVis(source))
+    part = cb.Activation(LATE.spatial).filter(within=(0, 0, 0.5, 1))
+    with pytest.raises(InvalidArgument, match=r"recipe='shared' draws all positions"):
+        explain(cb.FeatureVis(part, recipe="shared"))
+
+
+def test_given_groups_are_a_fitted_reducer(explain) -> None:
+    groups = cb.InfoVis(cb.Activation(LATE.groups(cb.Given("mine"))))
+    with pytest.raises(InvalidArgument, match="'mine' is not fitted: call its fit first"):
+        explain(groups, given={"mine": cb.ChannelReducer(2)})
+    with pytest.raises(WrongType, match="it is a fitted ChannelReducer, not a int"):
+        explain(groups, given={"mine": 3})
+
+
+def test_panels_set_what_they_show(explain) -> None:
+    with pytest.raises(InvalidArgument, match="it shows no group atoms"):
+        explain(cb.InfoVis(cb.Activation(LATE.channels), sets=cb.hover("group")))
+    nothing = cb.Activation(LATE.channels).filter(above=1e9)
+    with pytest.raises(InvalidArgument, match="has nothing to select"):
+        explain(cb.InfoVis(nothing, sets=cb.hover("channel")))
 
 
 @pytest.mark.parametrize(

@@ -104,10 +104,13 @@ class Explanation:
             self.figure().savefig(path, dpi=200)
 
     def _arrays(self) -> dict[str, Any]:
-        """Every value by the words of its content, remainders beside it."""
+        """Every value by the words of its content; beside it its axes, their places, remainders."""
         arrays: dict[str, Any] = {}
         for content, value in self.values.items():
             arrays[repr(content)] = value.data.numpy()
+            arrays[f"{content!r} axes"] = np.array(value.axes)
+            for axis in value.axes:
+                arrays[f"{content!r} axis: {axis}"] = np.array(value.coords[axis])
             for name, held in value.remainder.items():
                 arrays[f"{content!r} remainder: {name}"] = held.numpy()
         return arrays

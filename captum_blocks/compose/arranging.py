@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from captum_blocks.grammar import Element, Interface
-from captum_blocks.scene import Below, Beside, Chapter, Layout, Overlay, Pairs, Panel
+from captum_blocks.scene import Below, Beside, Chapter, Layout, Overlay, Pairs, Panel, Section
 
 
 def arrange(interface: Interface, panels: Mapping[int, Panel]) -> Layout:
@@ -15,10 +15,13 @@ def arrange(interface: Interface, panels: Mapping[int, Panel]) -> Layout:
     def place(part: Element | Interface) -> Layout:
         if not isinstance(part, Interface):
             return panels[next(numbered)]
+        return Section(part.title, part.reading, inside(part)) if part.title else inside(part)
+
+    def inside(part: Interface) -> Layout:
         parts = tuple(place(inner) for inner in part.parts)
         return _joined(parts, Beside if part.arrangement == "beside" else Below)
 
-    return place(interface)
+    return inside(interface)
 
 
 def _joined(parts: tuple[Layout, ...], kind: type[Beside] | type[Below]) -> Layout:
@@ -31,12 +34,16 @@ def _joined(parts: tuple[Layout, ...], kind: type[Beside] | type[Below]) -> Layo
 
 
 def chapters_of(interface: Interface) -> list[Interface]:
-    """A titled interface is a chapter; so are the titled parts of an untitled one below another."""
-    if interface.title or interface.arrangement != "below":
-        return [interface]
-    if not any(isinstance(part, Interface) and part.title for part in interface.parts):
+    """A titled interface is a chapter; so are the titled parts of one below another."""
+    if not has_chapters(interface):
         return [interface]
     return [part if isinstance(part, Interface) else Interface((part,)) for part in interface.parts]
+
+
+def has_chapters(interface: Interface) -> bool:
+    """Whether its parts are chapters: then its own title is the page's."""
+    titled = (isinstance(part, Interface) and bool(part.title) for part in interface.parts)
+    return interface.arrangement == "below" and any(titled)
 
 
 def elements_of(interface: Interface) -> list[Element]:

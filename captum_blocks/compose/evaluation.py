@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from captum_blocks.attr.atoms import to_atoms
 from captum_blocks.compose.context import Context, check_given, layer_name
@@ -38,13 +38,16 @@ MANY = 16
 
 
 def evaluate(
-    content: Content, net: Network, x: Tensor, given: Mapping[str, Any] | None = None
+    content: Content,
+    net: Network | nn.Module,
+    x: Tensor,
+    given: Mapping[str, Any] | None = None,
 ) -> Value:
     """The numbers of one content, without icons and without a page.
 
     Args:
         content: an activation, an attribution, or something made of them.
-        net: the network.
+        net: the network; a plain module is one without labels.
         x: (image, ...), as ``net.read`` gives it.
         given: the objects that ``Given`` words name.
 
@@ -59,7 +62,7 @@ def evaluate(
     >>> evaluate(Activation(Hidden("0.1").channels), net, torch.ones(1, 3, 8, 8)).data.shape
     torch.Size([1, 4])
     """
-    given = dict(given or {})
+    net, given = net if isinstance(net, Network) else Network(net), dict(given or {})
     check_given([content], given)
     validate([content], net)
     _refuse_selections(content)

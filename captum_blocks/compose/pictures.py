@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.network import Network
+from captum_blocks.network import Network, printable
 
 Extent = tuple[float, float, float, float]
 WHOLE: Extent = (0.0, 0.0, 1.0, 1.0)
@@ -41,6 +41,9 @@ class Picture:
     name: str
     extent: Extent = WHOLE
     note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
 
 
 def read_pictures(net: Network, given: Any) -> tuple[Tensor, list[Picture]]:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from captum_blocks.compose import build, sentences
-from captum_blocks.compose.arranging import chapter, chapters_of, elements_of
+from captum_blocks.compose.arranging import chapter, chapters_of, elements_of, has_chapters
 from captum_blocks.compose.context import Context, check_given
 from captum_blocks.compose.icons import Quality, render_icons
 from captum_blocks.compose.mosaics import render_mosaics
@@ -20,7 +20,7 @@ from captum_blocks.compose.pools import Pools
 from captum_blocks.compose.progress import Progress
 from captum_blocks.compose.states import Frames, frames
 from captum_blocks.compose.validation import validate
-from captum_blocks.compose.values import Value
+from captum_blocks.compose.values import Numbers, Value
 from captum_blocks.compose.wanted import IconRequest, MosaicRequest, Wanted
 from captum_blocks.grammar import Content, Element, Interface, Selection, Substrate
 from captum_blocks.network import Network, Prediction
@@ -169,12 +169,14 @@ def compose(
     pools.promised |= {key for mosaic in mosaics for key in mosaic.keys}
     chapters = _chapters(interface, [part.panel(pools) for part in parts], parts, given)
     _draw_icons(requests, mosaics, pools, quality, store, progress)
-    values = {content: value for part in parts for content, value in part.frames.numbers.items()}
+    values = Numbers(entry for part in parts for entry in part.frames.numbers.items())
     with progress.stage("laying out the page"):
         photos = [_photo(picture) for picture in pictures]
+        own = interface if has_chapters(interface) else Interface(interface.parts)
+        answer = sentences.answer(context, values.values())
         made = Scene(
-            title=sentences.title(context),
-            answer=sentences.answer(context, values.values()),
+            title=own.title or sentences.title(context),
+            answer=f"{own.reading} {answer}".strip(),
             photo=photos[0],
             chapters=tuple(chapters),
             sprites=pools.sprites,

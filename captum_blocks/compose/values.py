@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument, MissingDependency
-from captum_blocks.grammar import Substrate
+from captum_blocks.errors import InvalidArgument, MissingDependency, UnknownName
+from captum_blocks.grammar import Content, Substrate
 
 SOURCE_AXES: Mapping[str, tuple[str, ...]] = {
     "neuron": ("channel", "y", "x"),
@@ -126,6 +126,21 @@ class Value:
     def __repr__(self) -> str:
         shape = ", ".join(f"{a} {n}" for a, n in zip(self.axes, self.data.shape, strict=True))
         return f"Value({self.source!r}: {shape}; {self.unit})"
+
+
+class Numbers(dict[Content, Value]):
+    """Values by content; a content that is not there is told what there is.
+
+    >>> Numbers().get(None) is None
+    True
+    """
+
+    def __missing__(self, content: object) -> Value:
+        there = "\n  ".join(map(repr, self))
+        raise UnknownName(
+            f"no numbers of {content!r} in this explanation. What follows a selection stands under "
+            f"each of its states, or under what it picks from:\n  {there}"
+        )
 
 
 def spans(**sizes: int) -> dict[str, tuple[int, ...]]:

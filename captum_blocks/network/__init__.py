@@ -1,8 +1,16 @@
 """Networks: a module with what it needs to be spoken about."""
 
-from captum_blocks.network.answers import Prediction
+from captum_blocks.network.answers import Prediction, printable
 from captum_blocks.network.layers import LayerInfo, LayerTable
 from captum_blocks.network.model import Network
 from captum_blocks.preprocessing import FromTransforms, Preprocess
 
-__all__ = ["FromTransforms", "LayerInfo", "LayerTable", "Network", "Prediction", "Preprocess"]
+__all__ = [
+    "FromTransforms",
+    "LayerInfo",
+    "LayerTable",
+    "Network",
+    "Prediction",
+    "Preprocess",
+    "printable",
+]

@@ -29,6 +29,15 @@ class Prediction(NamedTuple):
     probability: float
 
 
+def printable(name: object) -> str:
+    """A name as text that can be written to a file: bytes that are none become a question mark.
+
+    >>> printable("caf\\udce9.jpg")
+    'caf?.jpg'
+    """
+    return str(name).encode("utf-8", "replace").decode("utf-8")
+
+
 def checked_head(head: str | None) -> Head | None:
     """A head by name; None is decided by how many outputs there are.
 

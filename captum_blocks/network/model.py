@@ -80,7 +80,7 @@ class Network:
         if not isinstance(module, nn.Module):
             raise WrongType(f"a network is an nn.Module, not {type(module).__name__}")
         self.preprocess = preprocessing(preprocess)
-        self.labels = None if labels is None else tuple(labels)
+        self.labels = None if labels is None else tuple(map(answers.printable, labels))
         self.name = name or type(module).__name__
         self.source = source
         self.output, self.head = output, answers.checked_head(head)
@@ -156,8 +156,11 @@ class Network:
 
         Raises:
             UnusableLayer: it cannot be read so; what it is and what to declare is said.
+            InvalidArgument: there are fewer labels than outputs.
         """
-        return as_scores(output, self.name)
+        scores = as_scores(output, self.name)
+        self._check_labels(scores.shape[1])
+        return scores
 
     def predict(self, x: Tensor, top: int = 5) -> list[Prediction]:
         """The strongest outputs of one ready image: [(index, label, probability), ...].
@@ -202,6 +205,13 @@ class Network:
         if self.head is not None:
             parts.append(answers.MEANING[self.head])
         return "; ".join(parts)
+
+    def _check_labels(self, outputs: int) -> None:
+        if self.labels is not None and len(self.labels) < outputs:
+            raise InvalidArgument(
+                f"{len(self.labels)} labels for the {outputs} outputs of {self.name}: give one for "
+                "each, or labels=None"
+            )
 
     def label(self, index: int) -> str:
         """The name of a class; "class 207" where no name is known."""

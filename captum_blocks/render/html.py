@@ -16,7 +16,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from captum_blocks.render import palette
 from captum_blocks.render.payload import payload
 from captum_blocks.render.pictures import photo_uri
-from captum_blocks.scene import Bars, Below, Beside, Layout, Matrix, Overlay, Panel, Scene
+from captum_blocks.scene import Bars, Below, Beside, Layout, Matrix, Overlay, Panel, Scene, Section
 
 TEMPLATES = ("page.html.j2", "article.html.j2")
 SCRIPTS = (
@@ -155,6 +155,8 @@ def _source(text: str) -> str:
 def _arranged(layout: Layout, numbers: Iterator[int]) -> dict[str, Any]:
     if isinstance(layout, Panel):
         return {"kind": "panel", "panel": layout, "number": next(numbers)}
+    if isinstance(layout, Section):
+        return {"kind": "section", "held": layout, "body": _arranged(layout.body, numbers)}
     kind = {Beside: "beside", Below: "below"}[type(layout)]
     return {"kind": kind, "parts": [_arranged(part, numbers) for part in layout.parts]}
 

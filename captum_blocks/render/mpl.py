@@ -31,10 +31,11 @@ from captum_blocks.scene import (
     Panel,
     Sankey,
     Scene,
+    Section,
 )
 
 WIDTH, MARGIN = 7.0, 0.15
-TITLE, HEADING, BODY = 14, 11, 8.5
+TITLE, HEADING, SECTION, BODY = 14, 11, 9.5, 8.5
 OPENING_PHOTO = 1.9
 
 
@@ -83,6 +84,12 @@ def _chapter(chapter: Chapter, scene: Scene, width: float) -> Block:
     return below([Block(0.04, rule), heading, reading, body], 0.05)
 
 
+def _section(section: Section, scene: Scene, width: float) -> Block:
+    heading = paragraph(section.heading, width, SECTION, weight="bold")
+    reading = paragraph(section.reading, width, BODY, color=QUIET)
+    return below([heading, reading, _arranged(section.body, scene, width)], 0.05)
+
+
 def _closing(scene: Scene, width: float) -> Block:
     words = "; ".join(f"{term}: {text}" for term, text in scene.footer)
     return paragraph(words, width, SMALL, most=20, color=QUIET)
@@ -91,6 +98,8 @@ def _closing(scene: Scene, width: float) -> Block:
 def _arranged(layout: Layout, scene: Scene, width: float) -> Block:
     if isinstance(layout, Panel):
         return below([gap(0.02), *_described(layout, scene, width)], 0.04)
+    if isinstance(layout, Section):
+        return _section(layout, scene, width)
     if isinstance(layout, Below):
         return below([_arranged(part, scene, width) for part in layout.parts], 0.14)
     space = 0.25

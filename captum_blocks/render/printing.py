@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from captum_blocks.scene import Below, Beside, Cells, Layout, Panel, Scene
+from captum_blocks.scene import Below, Beside, Cells, Layout, Panel, Scene, Section
 
 Extent = tuple[float, float, float, float]
 
@@ -56,5 +56,7 @@ def _moved(layout: Layout, before: Extent, after: Extent) -> Layout:
         return replace(layout, extent=moved(layout.extent, before, after))
     if isinstance(layout, Panel):
         return layout
+    if isinstance(layout, Section):
+        return replace(layout, body=_moved(layout.body, before, after))
     parts = tuple(_moved(part, before, after) for part in layout.parts)
     return Below(parts) if isinstance(layout, Below) else Beside(parts)

@@ -5,7 +5,7 @@ hold what many marks share and name: ``sprites`` (icons) and ``fields`` (numbers
 photograph, shown there when a mark is pointed at).
 """
 
-from captum_blocks.scene.page import Below, Beside, Chapter, Layout, Scene, panels_of
+from captum_blocks.scene.page import Below, Beside, Chapter, Layout, Scene, Section, panels_of
 from captum_blocks.scene.panels import (
     Bars,
     Cell,
@@ -50,6 +50,7 @@ __all__ = [
     "Role",
     "Sankey",
     "Scene",
+    "Section",
     "Selection",
     "Sprite",
     "marks_of",

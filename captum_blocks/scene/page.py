@@ -27,7 +27,21 @@ class Below:
     parts: tuple[Layout, ...]
 
 
-Layout = Panel | Beside | Below
+@dataclass(frozen=True)
+class Section:
+    """Panels of a chapter under a question of their own.
+
+    Attributes:
+        heading, reading: the question, and one sentence on how to read the panels.
+        body: the panels and their arrangement.
+    """
+
+    heading: str
+    reading: str
+    body: Layout
+
+
+Layout = Panel | Beside | Below | Section
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,8 @@ def panels_of(layout: Layout) -> Iterator[Panel]:
     """The panels of an arrangement in reading order."""
     if isinstance(layout, Panel):
         yield layout
+    elif isinstance(layout, Section):
+        yield from panels_of(layout.body)
     else:
         for part in layout.parts:
             yield from panels_of(part)

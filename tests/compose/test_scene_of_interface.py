@@ -9,7 +9,7 @@ import torch
 import captum_blocks as cb
 from captum_blocks import hooks
 from captum_blocks.compose import Quality
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, UnknownName
 from captum_blocks.scene import Bars, Overlay
 from tests.conftest import FEW_STEPS
 
@@ -281,3 +281,98 @@ def test_values_are_those_of_contents_without_selections(explain) -> None:
     values = explain(interface).values
     assert set(values) == {cb.Activation(LATE.spatial), cb.Activation(LATE.neurons)}
     assert values[cb.Activation(LATE.neurons)].data.shape == (1, 10, 4, 4)
+
+
+def test_titles_inside_a_chapter_are_sections(explain) -> None:
+    one, two = (cb.InfoVis(cb.Activation(cb.Out())), cb.InfoVis(cb.Activation(LATE.channels)))
+    first = cb.Interface(one).titled("What did it say?", "Read it so.")
+    second = cb.Interface(two).titled("What fired?")
+    ex = explain((first | second).titled("Both"))
+    (chapter,) = ex.scene.chapters
+    assert chapter.heading == "Both"
+    assert [part.heading for part in chapter.body.parts] == ["What did it say?", "What fired?"]
+    assert len(list(ex.scene.panels())) == 2
+    for text in ("What did it say?", "Read it so.", "What fired?"):
+        assert text in ex.html()
+        assert any(text in shown.get_text() for shown in ex.figure().axes[0].texts)
+
+
+def test_a_title_over_chapters_is_the_page_s(explain) -> None:
+    chapters = cb.predictions() & cb.neuron_groups("late", 2)
+    ex = explain(chapters.titled("My report", "For the reader in a hurry."))
+    assert ex.scene.title == "My report"
+    assert ex.scene.answer.startswith("For the reader in a hurry. ")
+    assert [chapter.heading for chapter in ex.scene.chapters] == [
+        part.title for part in chapters.parts
+    ]
+
+
+def test_every_method_and_what_it_goes_to_is_said(explain) -> None:
+    ex = explain(cb.channel_attribution("early", "late", method="LayerIntegratedGradients"))
+    said = dict(ex.scene.chapters[0].method)["attribution"]
+    assert "Captum's LayerIntegratedGradients to the logit before softmax, summed over" in said
+    assert "Captum's LayerGradientXActivation to each channel's sum over positions at late" in said
+    footer = dict(ex.scene.footer)
+    assert footer["attribution"] == "LayerGradientXActivation, LayerIntegratedGradients"
+    assert footer["approximations"] == "none: gradients are the network's own"
+
+
+def test_a_method_given_from_outside_is_named(explain, small) -> None:
+    from captum.attr import LayerDeepLift
+
+    mine = cb.Attribution(LATE.channels, cb.Out(1), method=cb.Given("mine"))
+    held = LayerDeepLift(small.module, small.module.late)
+    ex = cb.explain(
+        cb.InfoVis(mine), small, torch.ones(1, 3, 16, 16), given={"mine": held}, progress=False
+    )
+    assert dict(ex.scene.footer)["attribution"] == "LayerDeepLift given as 'mine'"
+
+
+def test_a_method_reaches_every_chapter(explain) -> None:
+    """One layer and one answer have one total, whichever chapter tells it."""
+    method = cb.Method("LayerConductance", n_steps=4)
+    ex = explain(cb.report("early", "late", groups=2, method=method))
+    totals = {
+        round(float(value.total[0, 0]), 5)
+        for content, value in ex.values.items()
+        if value.source.layer == LATE and value.target_axes == ("class",)
+        if value.remainder.keys() <= {"residual", "not shown"} and value.unit == "logit"
+        if value.target.atom == "class"
+    }
+    assert len(totals) == 1
+
+
+def test_relaxed_pooling_is_said_at_the_foot_of_the_page(store) -> None:
+    from torch import nn
+
+    from captum_blocks.attr import relaxed_pooling
+
+    parts = nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 2)
+    module = nn.Sequential(*parts).eval()
+    effect = cb.InfoVis(cb.Attribution(cb.Hidden("0").channels, cb.Out(1)))
+    with relaxed_pooling(module):
+        ex = cb.explain(effect, module, torch.randn(1, 3, 8, 8), progress=False, store=store)
+    said = dict(ex.scene.footer)["approximations"]
+    assert said == "gradients went through relaxed max-pooling"
+
+
+def test_a_mosaic_says_how_it_was_drawn(explain) -> None:
+    footer = dict(explain(cb.activation_grid("late")).scene.footer)
+    assert footer["pictures of positions"] == "16, drawn together at 16 pixels in 1 steps, seed 0"
+
+
+def test_numbers_that_are_not_there_say_which_are(explain) -> None:
+    ui = cb.semantic_dictionary("late", 2)
+    ex = explain(ui)
+    with pytest.raises(UnknownName, match=r"no numbers of .*filter\(.*\n  Activation\(Hidden"):
+        ex.values[ui.parts[1].content]
+
+
+def test_file_names_that_are_no_text_do_nothing(small, store, tmp_path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "caf\udce9.jpg"
+    Image.new("RGB", (20, 20)).save(path, "JPEG")
+    ex = cb.explain(cb.predictions(), small, path, progress=False, store=store)
+    assert "caf?.jpg" in ex.scene.title
+    assert ex.save(tmp_path / "page.html").stat().st_size > 0

@@ -234,3 +234,12 @@ def test_a_letterboxed_photograph_is_shown_with_its_bars(
     bars = round(height * 3 / 16)  # 11 of 16 rows hold the photograph
     assert np.ptp(ex.scene.photo.pixels[: bars // 2].astype(int)) == 0
     assert "between the grey bars" in dict(ex.scene.footer)["photograph"]
+
+
+def test_labels_are_for_every_output() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 6)).eval()
+    few = cb.Network(module, labels=["only"])
+    with pytest.raises(InvalidArgument, match="1 labels for the 6 outputs of Sequential: give one"):
+        few.predict(torch.zeros(1, 3, 2, 2))
+    odd = cb.Network(module, labels=[f"\udce9{i}" for i in range(6)])
+    assert odd.label(2) == "?2"

@@ -101,8 +101,10 @@ def _icon_key(key: str, element: Element) -> str:
 
 
 def _bars_panel(drawing: Drawing, icons: bool) -> Panel:
-    values, fixed = drawing.frames.values, not drawing.follows
-    rows = fixed or not icons or _is_whole(drawing.base)
+    values, element = drawing.frames.values, drawing.element
+    rows = not drawing.follows or not icons or _is_whole(drawing.base)
+    if isinstance(element, FeatureVis) and element.arrangement is not None:
+        rows = element.arrangement == "rows"
     return Bars(
         **drawing.words(),
         left_out=sentences.left_out(drawing.frames.values, drawing.coverage, icons),

@@ -31,7 +31,7 @@ from captum_blocks.scene import Pairs
 PLURALS = {
     "channel": "channels",
     "group": "groups",
-    "neuron": "channels",
+    "neuron": "neurons",
     "spatial": "positions",
     "class": "classes",
     "token": "tokens",
@@ -73,7 +73,7 @@ def left_out(values: Sequence[Value], coverage: float, icons: bool) -> str:
     """What a panel does not show; numbers only where they hold in every state of it."""
     said = [_left_out(value, numbers=len(values) == 1) for value in values]
     parts = [part for part in said[0] if all(part in other for other in said)]
-    if icons and coverage < 0.9995:
+    if icons and round(coverage, 2) < 1:
         parts.append(
             f"icons were drawn for those that carry {coverage:.0%} of what this shows; "
             "a higher quality draws more"

@@ -108,6 +108,9 @@ class FeatureVis(_Composable):
         recipe: "shared" draws the positions of a layer together, with the layer's groups as common
             ground: the article's activation grid, many times faster than one by one.
         scale_by: "magnitude" makes an icon's area follow its number, for positions.
+        arrangement: "rows", an icon a line with its map and bars beside it, or "tiles", icons side
+            by side with their bars below. Unless told, tiles where the icons change with a
+            selection.
         title, caption: short name, and one sentence on how to read it.
 
     >>> FeatureVis(Hidden("layer3").channels[:4]).content
@@ -120,10 +123,13 @@ class FeatureVis(_Composable):
     scale_by: Literal["magnitude"] | None = None
     objective: Given | None = None
     recipe: Literal["shared"] | None = None
+    arrangement: Literal["rows", "tiles"] | None = None
     title: str = ""
     caption: str = ""
 
     def __post_init__(self) -> None:
+        if self.arrangement not in (None, "rows", "tiles"):
+            raise InvalidArgument(f"arrangement={self.arrangement!r} is neither 'rows' nor 'tiles'")
         if self.scale_by not in (None, "magnitude"):
             raise InvalidArgument(f"scale_by={self.scale_by!r} is neither None nor 'magnitude'")
         if self.recipe not in (None, "shared"):

@@ -213,7 +213,7 @@ def compare_classes(
     first, second = _two_answers(source, a, b, method)
     net = first.difference(second)
     rows = [
-        FeatureVis(content.filter(top=top, bottom=top, by=net), title=title)
+        FeatureVis(content.filter(top=top, bottom=top, by=net), arrangement="tiles", title=title)
         for content, title in (
             (net, "First minus second"),
             (first, "The same for the first answer"),

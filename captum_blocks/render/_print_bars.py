@@ -66,14 +66,17 @@ def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) 
     """Icons side by side, name and bar below each."""
     scale = _scale(panel)
     count = max(1, int((width + SPACE) / (TILE + SPACE)))
-    lines = [frame[i : i + count] for i in range(0, len(frame), count)]
+    atoms = [mark for mark in frame if mark.role == "atom"]
+    rest = [mark for mark in frame if mark.role != "atom"]
+    lines = [atoms[i : i + count] for i in range(0, len(atoms), count)]
+    lines += [rest] if rest else []
 
     def note(paper: Paper, x: float, y: float) -> None:
         paper.text(x, y, _range(panel, scale), SMALL, color=QUIET)
 
     blocks = [_tile_line(line, panel, scene, scale) for line in lines]
-    notes = [icon_scale(frame, scene, TILE), Block(line_height(SMALL), note)]
-    return below([*blocks, *notes], SPACE)
+    notes = below([icon_scale(frame, scene, TILE), Block(line_height(SMALL), note)])
+    return below([*blocks, notes], SPACE)
 
 
 def _scale(panel: Bars) -> _Scale:

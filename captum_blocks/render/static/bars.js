@@ -101,7 +101,9 @@ class Bars {
     }
     node.drawn = atom;
     const lead = make("div", "lead");
-    if (this.hasIcons) lead.append(sprite === null ? make("span", "no-icon") : iconNode(this.page, sprite, label));
+    // Of tiles, what is no atom is a line of its own below them: no icon is missing there.
+    const iconless = !this.hasIcons || (this.panel.arrangement === "tiles" && role !== "atom");
+    if (!iconless) lead.append(sprite === null ? make("span", "no-icon") : iconNode(this.page, sprite, label));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
     lead.append(nameNode(this.page, label, hue));
     node.replaceChildren(lead, this.bars(values, role));

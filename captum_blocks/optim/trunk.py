@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from captum_blocks.errors import BlocksError, UnusableLayer
 from captum_blocks.hooks import count_calls, find_layer, run_until
-from captum_blocks.layouts import Kind, Layout, resolve
+from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.optim.rewriting import (
     around,
     close,
@@ -90,8 +90,9 @@ class Trunk:
             lifted: without the ceiling of a ReLU6 that the deepest layer may end with.
         """
         maps = {}
-        for name, output in self._outputs(pixels).items():
-            layout = resolve(self._layouts.get(name), output.shape)
+        ready = self._ready(pixels)
+        for name, output in self._run(ready).items():
+            layout = resolve(self._layouts.get(name), output.shape, picture_size(ready))
             # Scores divide and square: half precision overflows where the maps do not.
             wide = torch.promote_types(output.dtype, torch.float32)
             maps[name] = layout.to_maps(output).to(wide)
@@ -129,7 +130,12 @@ class Trunk:
         }
 
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
-        ready = self._preprocess(pixels).to(self._dtype, memory_format=torch.channels_last)
+        return self._run(self._ready(pixels))
+
+    def _ready(self, pixels: Tensor) -> Tensor:
+        return self._preprocess(pixels).to(self._dtype, memory_format=torch.channels_last)
+
+    def _run(self, ready: Tensor) -> dict[str, Tensor]:
         with self._precision(ready.device):
             return run_until(self._network, self._layers, ready, calls=self._calls)
 

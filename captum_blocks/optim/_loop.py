@@ -33,7 +33,7 @@ class Visualization:
     Attributes:
         images: (n, channel, y, x) in [0, 1]; the last channel is alpha where that was asked for.
         history: the score at each step, as the network saw the transformed image, (n_steps, n);
-            a ReLU6 that the layer ends with has no ceiling here.
+            units have no ceiling here where their layer ends with a ReLU6.
         scores: the objective on the clean final image, (n,).
         labels: what each picture shows.
         interrupted: whether it was stopped before its last step.
@@ -207,7 +207,10 @@ class Run:
         elif self._collapse:
             seen = apply(self._collapse, seen, generators)
         own = seen if reference is None else seen[:, : pixels.shape[1]]
-        maps = self._trunk(own, lifted=progress is not None)
+        # Each objective takes off or keeps the ceiling for itself: one pass serves both kinds.
+        lifted = progress is not None
+        ceilings = self._trunk.ceilings if lifted else {}
+        maps = self._trunk(own, lifted)
         parts = {name: _parts(output, batch.sizes) for name, output in maps.items()}
         beside = self._beside(seen[:, pixels.shape[1] :], batch) if reference is not None else {}
         images = pixels.split(batch.sizes)
@@ -219,13 +222,14 @@ class Run:
                 self._layer,
                 {name: part[i] for name, part in beside.items()},
                 balances[i],
+                ceilings,
             )
             for i in range(len(batch.sizes))
         ]
 
     def _beside(self, reference: Tensor, batch: Batch) -> dict[str, tuple[Tensor, ...]]:
         with torch.no_grad():
-            maps = self._trunk(reference, lifted=True)
+            maps = self._trunk(reference)
         return {name: output.split(batch.sizes) for name, output in maps.items()}
 
     def _balances(self, batch: Batch) -> tuple[Tensor, ...]:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from captum_blocks.errors import InvalidArgument, WrongType
 
@@ -32,6 +33,7 @@ class Seen:
         layer: the layer meant where an objective names none.
         reference: the maps of the photograph under the same transforms, where one is compared to.
         balance: how much a comparison counts, (n,).
+        ceilings: of maps that end with a ReLU6 whose ceiling was taken off, by layer name.
     """
 
     maps: Mapping[str, Tensor]
@@ -39,23 +41,42 @@ class Seen:
     layer: str
     reference: Mapping[str, Tensor] = field(default_factory=dict)
     balance: Tensor | float = 1.0
+    ceilings: Mapping[str, float] = field(default_factory=dict)
 
     def balanced(self, balance: Tensor) -> Seen:
         """The same with another balance."""
         return replace(self, balance=balance)
 
-    def at(self, layer: str | None) -> Tensor:
-        """The maps of a layer, of the default layer (None) or the pixels (``"input"``)."""
-        return self.image if layer == INPUT else self.maps[layer or self.layer]
+    def at(self, layer: str | None, lifted: bool = False) -> Tensor:
+        """The maps of a layer, of the default layer (None) or the pixels (``"input"``).
+
+        Args:
+            layer: its name.
+            lifted: without the ceiling of a ReLU6 that the layer ends with, where it was taken off.
+        """
+        if layer == INPUT:
+            return self.image
+        name = layer or self.layer
+        ceiling = None if lifted else self.ceilings.get(name)
+        maps = self.maps[name]
+        # Not clamp: a rectifier can be redirected where it blocks the whole gradient.
+        return maps if ceiling is None else F.hardtanh(maps, 0.0, ceiling)
 
 
 class Objective:
     """One score per image, larger is better.
 
+    Attributes:
+        lifts: whether it asks for ever more of a unit, and therefore sees a layer that ends with a
+            ReLU6 without its ceiling while a picture is made: a unit at its ceiling gives no
+            gradient. Whatever compares activations, or measures them, sees them as they are.
+
     >>> from captum_blocks.optim.units import Channel
     >>> (Channel(3) - 0.5 * Channel(4)).label
     'channel 3 - 0.5 channel 4'
     """
+
+    lifts: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

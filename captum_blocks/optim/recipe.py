@@ -17,7 +17,7 @@ from captum_blocks.optim.objectives import stored
 from captum_blocks.optim.spectra import Fourier, Maco, Shared
 from captum_blocks.optim.transforms import Transform
 
-VERSION = 3
+VERSION = 4
 Optimizer = Callable[..., torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 

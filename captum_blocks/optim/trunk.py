@@ -45,6 +45,7 @@ class Trunk:
 
     Attributes:
         fingerprint: a hash of the structure and weights of what runs.
+        ceilings: of the ReLU6 that the deepest layer ends with, by layer name; mostly none.
 
     Raises:
         UnusableLayer: the network cannot take the example, or never calls a layer.
@@ -73,7 +74,7 @@ class Trunk:
         weights = (tensor.dtype for tensor in self._network.parameters())
         self._dtype = next((kind for kind in weights if kind.is_floating_point), torch.float32)
         self._calls: dict[str, int] = {}
-        self._ceilings: dict[str, float] = {}
+        self.ceilings: dict[str, float] = {}
         with torch.no_grad():
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
@@ -96,8 +97,8 @@ class Trunk:
             # Scores divide and square: half precision overflows where the maps do not.
             wide = torch.promote_types(output.dtype, torch.float32)
             maps[name] = layout.to_maps(output).to(wide)
-            if name in self._ceilings and not lifted:
-                maps[name] = maps[name].clamp(max=self._ceilings[name])
+            if name in self.ceilings and not lifted:
+                maps[name] = maps[name].clamp(max=self.ceilings[name])
         return maps
 
     def shapes(self, example: Tensor) -> dict[str, Shape]:
@@ -181,7 +182,7 @@ class Trunk:
         outputs = self._outputs(example)
         outputs[name] = outputs[name].clamp(max=ceiling)
         if all(close(outputs[other], expected[other]) for other in expected):
-            self._ceilings[name] = ceiling
+            self.ceilings[name] = ceiling
             return
         for edit in undo:
             edit.apply()

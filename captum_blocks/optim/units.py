@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ class Channel(Objective):
 
     channel: int
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_integer(self, "channel")
@@ -52,7 +54,7 @@ class Channel(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over y and x, (n,)."""
-        return seen.at(self.layer)[:, self.channel].mean((1, 2))
+        return seen.at(self.layer, self.lifts)[:, self.channel].mean((1, 2))
 
     @classmethod
     def together(cls, objectives: Sequence[Channel]) -> Objective | None:
@@ -73,6 +75,7 @@ class Channels(Objective):
 
     channels: tuple[int, ...]
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     @property
     def n_images(self) -> int:
@@ -81,7 +84,7 @@ class Channels(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over y and x, (n,)."""
-        maps = seen.at(self.layer)
+        maps = seen.at(self.layer, self.lifts)
         return maps[torch.arange(len(maps)), list(self.channels)].mean((1, 2))
 
 
@@ -103,6 +106,7 @@ class Neuron(Objective):
     y: int | None = None
     x: int | None = None
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("channel", "y", "x"):
@@ -121,7 +125,7 @@ class Neuron(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The activation, (n,)."""
-        return _at_place(seen.at(self.layer), self.y, self.x)[:, self.channel]
+        return _at_place(seen.at(self.layer, self.lifts), self.y, self.x)[:, self.channel]
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class Direction(Objective):
     vector: tuple[float, ...]
     power: float = 1.0
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_vector(self)
@@ -158,7 +163,7 @@ class Direction(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over positions, (n,)."""
-        maps = seen.at(self.layer)
+        maps = seen.at(self.layer, self.lifts)
         return along(maps, maps.new_tensor(self.vector), self.power).mean((1, 2))
 
     @classmethod
@@ -186,6 +191,7 @@ class Directions(Objective):
     vectors: Stored
     power: float = 1.0
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_rows(self, "vectors", "one direction per image, (n, channel)")
@@ -211,7 +217,7 @@ class Directions(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over positions, (n,)."""
-        maps = seen.at(self.layer)
+        maps = seen.at(self.layer, self.lifts)
         return along(maps, self.vectors.like(maps), self.power).mean((1, 2))
 
 
@@ -228,6 +234,7 @@ class NeuronDirection(Objective):
     x: int | None = None
     power: float = 1.0
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_vector(self)
@@ -247,7 +254,7 @@ class NeuronDirection(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The score at the position, (n,)."""
-        here = _at_place(seen.at(self.layer), self.y, self.x)[:, :, None, None]
+        here = _at_place(seen.at(self.layer, self.lifts), self.y, self.x)[:, :, None, None]
         return along(here, here.new_tensor(self.vector), self.power)[:, 0, 0]
 
 
@@ -268,6 +275,7 @@ class Group(Objective):
 
     vector: tuple[float, ...]
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_vector(self)
@@ -283,7 +291,7 @@ class Group(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean coefficient, (n,)."""
-        maps = seen.at(self.layer)
+        maps = seen.at(self.layer, self.lifts)
         vector = maps.new_tensor(self.vector)
         return along(maps, vector / vector.square().sum(), 0).mean((1, 2))
 
@@ -302,6 +310,7 @@ class ClassLogit(Objective):
 
     index: int
     layer: str = OUTPUT
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_integer(self, "index")
@@ -317,7 +326,7 @@ class ClassLogit(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The logit, (n,)."""
-        return seen.at(self.layer)[:, self.index].mean((1, 2))
+        return seen.at(self.layer, self.lifts)[:, self.index].mean((1, 2))
 
 
 def along(maps: Tensor, vectors: Tensor, power: float) -> Tensor:

@@ -96,6 +96,11 @@ class FeatureVisualizer:
     ) -> Visualization:
         """Optimize one image per objective (several where an objective is for several).
 
+        Where a layer ends with a ReLU6, objectives of units (channels, neurons, directions, groups,
+        classes, dreams) see it without its ceiling on the way, since a unit at its ceiling gives no
+        gradient; functions of one's own, targets, comparisons and penalties see the layer's own
+        values, and so do the ``scores`` of the final images.
+
         Args:
             objectives: what each image is to maximise; they do not disturb each other.
             size: pixels, or (height, width).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.optim._batches import Batch, in_batches
-from captum_blocks.optim.accentuation import Accentuation
+from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.filters import CollapseAlpha
 from captum_blocks.optim.images import Canvas
 from captum_blocks.optim.keeping import Keeper
-from captum_blocks.optim.objectives import Objective, Seen
+from captum_blocks.optim.objectives import INPUT, Objective, Seen
 from captum_blocks.optim.recipe import Recipe
 from captum_blocks.optim.rectifiers import redirected_rectifiers
 from captum_blocks.optim.transforms import Transform, apply
@@ -99,7 +99,7 @@ class Run:
         self._batches = in_batches(
             pairs, max(1, memory_budget // max(1, trunk.bytes_per_image(example)))
         )
-        self._reference = self._photo_pixels() if _compares(objectives) else None
+        self._reference = self._photo_pixels() if any(b.compares for b in self._batches) else None
         self._balance = torch.ones(len(self.labels), device=example.device)
         self._keeper = Keeper(len(self.labels), recipe.keep_best, recipe.patience)
         self._history: list[Tensor] = []
@@ -180,7 +180,7 @@ class Run:
     def _differentiate(self, batch: Batch, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         pixels.requires_grad_()
         views = self._views(batch, pixels, step / max(1, self._recipe.n_steps - 1))
-        if step == 1 and self._reference is not None:
+        if step == 1 and batch.compares:
             self._weigh(batch, views, pixels)
             views = [view.balanced(b) for view, b in zip(views, self._balances(batch), strict=True)]
         scores = torch.cat([o.score(v) for o, v in zip(batch.objectives, views, strict=True)])
@@ -196,7 +196,7 @@ class Run:
         """What each objective sees of its images; clean ones where there is no progress."""
         generators = batch.generators(self._generators)
         seen, reference = pixels, None
-        if self._reference is not None:
+        if self._reference is not None and batch.compares:
             reference = batch.of(self._reference)
             seen = torch.cat([pixels, reference], 1)  # side by side, so both move alike
         if progress is not None:
@@ -212,7 +212,9 @@ class Run:
         ceilings = self._trunk.ceilings if lifted else {}
         maps = self._trunk(own, lifted)
         parts = {name: _parts(output, batch.sizes) for name, output in maps.items()}
-        beside = self._beside(seen[:, pixels.shape[1] :], batch) if reference is not None else {}
+        beside = {}
+        if reference is not None:
+            beside = self._beside(reference, seen[:, pixels.shape[1] :], batch)
         images = pixels.split(batch.sizes)
         balances = self._balances(batch)
         return [
@@ -227,9 +229,12 @@ class Run:
             for i in range(len(batch.sizes))
         ]
 
-    def _beside(self, reference: Tensor, batch: Batch) -> dict[str, tuple[Tensor, ...]]:
+    def _beside(
+        self, reference: Tensor, moved: Tensor, batch: Batch
+    ) -> dict[str, tuple[Tensor, ...]]:
+        """Pixels and maps of the photographs, for each objective of the batch."""
         with torch.no_grad():
-            maps = self._trunk(reference)
+            maps = {**self._trunk(moved), INPUT: reference}
         return {name: output.split(batch.sizes) for name, output in maps.items()}
 
     def _balances(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -238,11 +243,8 @@ class Run:
 
     def _weigh(self, batch: Batch, views: Sequence[Seen], pixels: Tensor) -> None:
         """Set each accentuation's two gradients to one length, once, when both exist."""
-        terms = [
-            objective.terms(view)
-            for objective, view in zip(batch.objectives, views, strict=True)
-            if isinstance(objective, Accentuation)
-        ]
+        accentuations = [accentuation_in(objective) for objective in batch.objectives]
+        terms = [one.terms(view) for one, view in zip(accentuations, views, strict=True) if one]
         pull = torch.autograd.grad(sum(p.sum() for p, _ in terms), pixels, retain_graph=True)[0]  # type: ignore[union-attr, arg-type]
         hold = torch.autograd.grad(sum(d.sum() for _, d in terms), pixels, retain_graph=True)[0]  # type: ignore[union-attr, arg-type]
         lengths = [g.flatten(1).norm(dim=1) for g in (pull, hold)]
@@ -316,7 +318,3 @@ def _weight(gradient: Tensor) -> Tensor:
 def _parts(maps: Tensor, sizes: list[int]) -> Sequence[Tensor]:
     # Splitting copies all gradients on the way back, even into one part.
     return [maps] if len(sizes) == 1 else maps.split(sizes)
-
-
-def _compares(objectives: Iterator[Objective] | Sequence[Objective]) -> bool:
-    return any(isinstance(objective, Accentuation) for objective in objectives)

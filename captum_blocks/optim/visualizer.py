@@ -13,6 +13,7 @@ from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.optim._loop import Callback, Run, Visualization
+from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.filters import Given
 from captum_blocks.optim.images import Parameterization
 from captum_blocks.optim.objectives import INPUT, Objective
@@ -246,4 +247,5 @@ def _as_list(objectives: Objective | Sequence[Objective]) -> list[Objective]:
                 f"an objective is an Objective, not {type(one).__name__}; "
                 "wrap a function of activations with objective(function, name=...)"
             )
+        accentuation_in(one)  # raises where one would not hold its picture back
     return wanted

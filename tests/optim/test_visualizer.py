@@ -15,7 +15,6 @@ import captum_blocks as cb
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnusableLayer, WrongType
 from captum_blocks.optim import (
     L2,
-    Accentuation,
     Alignment,
     Blurring,
     Boundary,
@@ -262,15 +261,6 @@ def test_the_background_can_be_chosen(visualizer):
     assert made.images.shape == (1, 4, 16, 16)
 
 
-def test_a_photograph_stays_recognisable_under_accentuation(visualizer):
-    photo = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(2)) * 0.8 + 0.1
-    recipe = {"size": 16, "n_steps": 15, "photo": photo}
-    free = visualizer.visualize(Channel(1), **recipe)
-    held = visualizer.visualize(Accentuation(Channel(1), 2.0), **recipe)
-    distance = [(made.images[0] - photo).abs().mean() for made in (free, held)]
-    assert 0 < distance[1] < distance[0]
-
-
 @pytest.mark.parametrize("size", [(12, 20), (17, 9)])
 @pytest.mark.parametrize("channels", [1, 4])
 def test_sizes_and_channels(size, channels):
@@ -472,11 +462,6 @@ REFUSED = [
         Channel(0),
         {"parameterization": "fft"},
         "parameterization 'fft' is none of fourier, pixel, laplacian, cppn, shared, maco",
-    ),
-    (
-        Accentuation(Channel(0)),
-        {},
-        "Accentuation changes a photograph: give visualize(..., photo=x)",
     ),
 ]
 

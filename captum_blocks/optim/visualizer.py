@@ -13,6 +13,7 @@ from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.optim._loop import Callback, Run, Visualization
+from captum_blocks.optim._state import State, state_of
 from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.filters import Given
 from captum_blocks.optim.images import Parameterization
@@ -71,7 +72,7 @@ class FeatureVisualizer:
         self.autocast = autocast
         self.compiler = compiler
         self._trunks: dict[frozenset[str], Trunk] = {}
-        self._seen_state: tuple[tuple[int, int], ...] = ()
+        self._seen_state: State = ()
 
     def visualize(
         self,
@@ -167,8 +168,10 @@ class FeatureVisualizer:
         how, what = made.to_data(), objective.to_data()
         if how is None or what is None:
             return None
+        with torch.inference_mode(False):  # a trunk made here is to be used for pictures too
+            trunk = self._trunk([objective], made)
         data = {
-            "network": self._trunk([objective], made).fingerprint,
+            "network": trunk.fingerprint,
             "preprocess": self._preprocess_fingerprint(made.channels),
             "autocast": str(self.autocast),
             "layer": self.layer,
@@ -211,10 +214,10 @@ class FeatureVisualizer:
             )
         return self._trunks[names]
 
-    def _state(self) -> tuple[tuple[int, int], ...]:
-        """Changes whenever the user trains, loads or moves the module."""
-        tensors = [*self.module.parameters(), *self.module.buffers()]
-        return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+    def _state(self) -> State:
+        """Changes whenever the user trains, loads, moves or edits the module, or this object."""
+        settings = (self.preprocess, self.layout, self.autocast, self.compiler)
+        return (*settings, state_of(self.module))
 
     def _example(self, recipe: Recipe) -> Tensor:
         noise = torch.rand(

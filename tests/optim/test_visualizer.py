@@ -358,16 +358,6 @@ def test_saturated_units_still_improve(stem):
     assert made.scores.isfinite().all()
 
 
-def test_trained_weights_are_noticed(visualizer, stem):
-    before = visualizer.visualize(Channel(1), size=16, n_steps=2)
-    key = visualizer.key(Channel(1))
-    with torch.no_grad():
-        stem.second.bias.add_(1)
-    after = visualizer.visualize(Channel(1), size=16, n_steps=2)
-    torch.testing.assert_close(after.scores, before.scores + 1, atol=1e-4, rtol=0)
-    assert visualizer.key(Channel(1)) != key
-
-
 def test_it_works_without_gradients_around_it(visualizer):
     with torch.inference_mode():
         inside = visualizer.visualize(Channel(1), size=16, n_steps=2)

@@ -260,6 +260,16 @@ class Run:
                 f"score {scores[index]:g}; lower the learning rate or look for a division by zero"
             )
 
+    def _guard_pixels(self, pixels: Tensor) -> None:
+        """No step has looked at what the last one made."""
+        bad = ~pixels.flatten(1).isfinite().all(1)
+        if bad.any():
+            index = int(bad.nonzero()[0])
+            raise Diverged(
+                f"{self.labels[index]!r} (image {index}) is not a finite picture after step "
+                f"{len(self._history) - 1}; lower the learning rate"
+            )
+
     def _pixels(self) -> Tensor:
         with torch.no_grad():
             return self._image.pixels().detach()
@@ -282,6 +292,7 @@ class Run:
 
     def _result(self, interrupted: bool) -> Visualization:
         pixels = self._keeper.choose(self._pixels())
+        self._guard_pixels(pixels)
         self._warn_of_dead()
         history = torch.stack(self._history) if self._history else torch.zeros(0, len(self.labels))
         return Visualization(

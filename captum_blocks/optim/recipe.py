@@ -13,7 +13,7 @@ from captum_blocks.errors import InvalidArgument
 from captum_blocks.optim.filters import Given, resolve
 from captum_blocks.optim.grids import Cppn, LaplacianPyramid, Pixel
 from captum_blocks.optim.images import Parameterization
-from captum_blocks.optim.objectives import stored
+from captum_blocks.optim.objectives import is_built_in, stored
 from captum_blocks.optim.spectra import Fourier, Maco, Shared
 from captum_blocks.optim.transforms import Transform
 
@@ -119,8 +119,8 @@ class Recipe:
 
 
 def describe(config: Any) -> dict[str, Any] | None:
-    """A frozen dataclass as JSON data; None where it holds something that is not data."""
-    if not is_dataclass(config):
+    """A built-in frozen dataclass as JSON data; None where something in it is not data."""
+    if not is_dataclass(config) or not is_built_in(config):
         return None
     data = {"type": type(config).__name__}
     for field in fields(config):

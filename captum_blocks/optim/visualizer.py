@@ -162,11 +162,13 @@ class FeatureVisualizer:
             recipe: the same recipe arguments as for ``visualize``.
 
         Returns:
-            The key, or None where a Python callable decides part of the picture.
+            The key, or None where a callable or a class of one's own decides part of the picture.
         """
         made = Recipe(**recipe)
         how, what = made.to_data(), objective.to_data()
-        if how is None or what is None:
+        told = isinstance(self.layout, Layout)
+        layout = describe(self.layout) if told else self.layout
+        if how is None or what is None or (told and layout is None):
             return None
         with torch.inference_mode(False):  # a trunk made here is to be used for pictures too
             trunk = self._trunk([objective], made)
@@ -175,7 +177,7 @@ class FeatureVisualizer:
             "preprocess": self._preprocess_fingerprint(made.channels),
             "autocast": str(self.autocast),
             "layer": self.layer,
-            "layout": describe(self.layout) if isinstance(self.layout, Layout) else self.layout,
+            "layout": layout,
             "objective": what,
             "recipe": how,
         }

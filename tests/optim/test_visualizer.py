@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 import warnings
 
@@ -386,54 +385,6 @@ def test_the_real_network_sees_a_unit_grow(demo: cb.Network):
     assert (made.scores > 4 * made.history[0].abs()).all()
 
 
-# Keys
-
-
-def test_equal_questions_have_equal_keys(stem):
-    keys = {
-        FeatureVisualizer(copy.deepcopy(stem), "second").key(Channel(1), size=s, seed=0)
-        for s in (64, (64, 64))
-    }
-    (key,) = keys
-    assert json.loads(key)["objective"]["channel"] == 1
-
-
-def test_whatever_changes_a_picture_changes_its_key(stem):
-    made = FeatureVisualizer(stem, "second")
-    photo = torch.zeros(3, 8, 8)
-    keys = [
-        made.key(Channel(1)),
-        made.key(Channel(2)),
-        made.key(Channel(1, "act")),
-        made.key(Channel(1), size=64),
-        made.key(Channel(1), n_steps=3),
-        made.key(Channel(1), seed=1),
-        made.key(Channel(1), parameterization="pixel"),
-        made.key(Channel(1), parameterization=Pixel(deviation=0.5)),
-        made.key(Channel(1), transforms="none"),
-        made.key(Channel(1), transforms=Jitter(3)),
-        made.key(Channel(1), optimizer="adam"),
-        made.key(Channel(1), learning_rate=0.2),
-        made.key(Channel(1), alpha=True),
-        made.key(Channel(1), photo=photo),
-        made.key(Channel(1), photo=photo + 0.1),
-        made.key(Channel(1), keep_best=True),
-        FeatureVisualizer(stem, "act").key(Channel(1)),
-        FeatureVisualizer(stem, "second", lambda x: x - 0.5).key(Channel(1)),
-        FeatureVisualizer(stem, "second", lambda x: x - 0.4).key(Channel(1)),
-        FeatureVisualizer(stem, "second", autocast=torch.bfloat16).key(Channel(1)),
-    ]
-    assert None not in keys
-    assert len(set(keys)) == len(keys)
-
-
-def test_callables_have_no_key(visualizer):
-    assert visualizer.key(objective(brightness)) is None
-    assert visualizer.key(Channel(1), optimizer=torch.optim.Adam) is None
-    assert visualizer.key(Channel(1), transforms=[lambda x: x]) is None
-    assert visualizer.key(Channel(1), schedule=lambda optimizer: None) is None
-
-
 # Refusals, all before the first step
 
 
@@ -509,6 +460,24 @@ def test_numbers_that_are_none_name_objective_and_step(visualizer):
     )
     with pytest.raises(Diverged, match=text(message)):
         visualizer.visualize([Channel(0), bad], size=16, n_steps=2)
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_a_picture_spoilt_by_the_last_step_is_no_result(visualizer, n_steps):
+    def schedule(optimizer):
+        return torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: torch.inf if step == n_steps - 1 else 1.0
+        )
+
+    message = (
+        f"'channel 1' (image 0) is not a finite picture after step {n_steps - 1}; "
+        "lower the learning rate"
+    )
+    recipe = {"size": 16, "n_steps": n_steps, "optimizer": "sgd", "schedule": schedule}
+    with pytest.raises(Diverged, match=text(message)):
+        visualizer.visualize([Channel(1), Channel(2)], **recipe)
+    kept = visualizer.visualize(Channel(1), **recipe, keep_best=True)
+    assert kept.images.isfinite().all()
 
 
 def test_success_is_silent(visualizer):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
@@ -139,10 +140,16 @@ class Run:
         self._optimizer.zero_grad()
         pixels.backward(-gradient)  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        if self._schedule is not None:
-            self._schedule.step()
+        self._advance_schedule(scores)
         self._history.append(scores)
         return scores
+
+    def _advance_schedule(self, scores: Tensor) -> None:
+        if isinstance(self._schedule, ReduceLROnPlateau):
+            sign = -1 if self._schedule.mode == "min" else 1
+            self._schedule.step(sign * scores.mean().item())
+        elif self._schedule is not None:
+            self._schedule.step()
 
     def _differentiate_all(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Scores (n,), the gradient of each image's score, and its ``_weight``, batch by batch."""

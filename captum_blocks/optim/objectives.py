@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from captum_blocks.errors import InvalidArgument, WrongType
 
 INPUT = "input"
+ALPHA = "input:alpha"
 Shape = tuple[int, ...]
 
 
@@ -121,7 +122,8 @@ class Objective:
         """Refuse what the layers cannot give, before any work.
 
         Args:
-            shapes: (channel, y, x) by layer name, ``"input"`` included.
+            shapes: (channel, y, x) by layer name, ``"input"`` included, and ``"input:alpha"``
+                where pictures have an alpha channel.
             default: the layer meant where an objective names none.
 
         Raises:

@@ -6,8 +6,8 @@ batch-norms behind them, and tensors are laid out channels last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 
 import torch
@@ -228,18 +228,17 @@ def _as_it_is(tensor: Tensor) -> Tensor:
     return tensor
 
 
-class _explained:
+@contextmanager
+def _explained(network: nn.Module, example: Tensor) -> Iterator[None]:
     """Turns what a network raises on a picture it cannot take into an ``UnusableLayer``."""
-
-    def __init__(self, network: nn.Module, example: Tensor) -> None:
-        self._network, self._size = network, "x".join(map(str, example.shape[2:]))
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, BlocksError):
-            raise UnusableLayer(
-                f"{type(self._network).__name__} cannot take an image of {self._size} pixels "
-                f"({error}); give the size it was trained with"
-            ) from error
+    try:
+        yield
+    except BlocksError:
+        raise
+    except Exception as error:
+        size, channels = "x".join(map(str, example.shape[2:])), example.shape[1]
+        raise UnusableLayer(
+            f"{type(network).__name__} cannot take an image of {size} pixels, "
+            f"{channels} channel{'s' * (channels != 1)} ({error}); "
+            "give the size and the channels it was trained with"
+        ) from error

@@ -207,8 +207,13 @@ class Directions(Objective):
         return self.vectors.shape[0]
 
     def check(self, shapes: Mapping[str, Shape], default: str) -> None:
-        """Refuse directions of another length than the layer has channels."""
+        """Refuse directions of another length than the layer has channels, and zero ones."""
         layer = self.layer or default
+        silent = (self.vectors.like(torch.zeros(())) == 0).all(1).nonzero().flatten().tolist()
+        if silent:
+            raise InvalidArgument(
+                f"direction {silent[0]} of {self.label!r} is zero and points nowhere"
+            )
         if self.vectors.shape[1] != shapes[layer][0]:
             raise InvalidArgument(
                 f"directions of {self.vectors.shape[1]} numbers for layer {layer!r}, "

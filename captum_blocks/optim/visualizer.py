@@ -17,8 +17,8 @@ from captum_blocks.optim._state import State, state_of
 from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.filters import Given
 from captum_blocks.optim.images import Parameterization
-from captum_blocks.optim.objectives import INPUT, Objective
-from captum_blocks.optim.recipe import Optimizer, Recipe, Schedule, describe
+from captum_blocks.optim.objectives import ALPHA, INPUT, Objective
+from captum_blocks.optim.recipe import Optimizer, Recipe, Schedule, describe, snapshot_steps
 from captum_blocks.optim.trunk import OUTPUT, Preprocess, Trunk
 
 DEFAULT_MEMORY_BUDGET = 2**30
@@ -113,10 +113,11 @@ class FeatureVisualizer:
                 transform, or a sequence of them, those of ``torchvision.transforms.v2`` included.
             optimizer: a name, or ``(parameters, lr=...)`` -> torch optimizer; NAdam unless told.
             learning_rate: the parameterization's own unless told.
-            schedule: optimizer -> learning-rate scheduler, stepped after each step.
+            schedule: optimizer -> learning-rate scheduler, stepped after each step;
+                ``ReduceLROnPlateau`` watches the mean score, which is to rise.
             channels: colour channels the network takes.
             alpha: whether the image may be transparent; it is then seen on random backgrounds.
-            photo: start from this picture, (channel, y, x) in [0, 1].
+            photo: start from this picture, a float tensor (channel, y, x) in [0, 1].
             normalize_gradient: give the gradient of each image length 1.
             keep_best: hand back each image as it scored best, not as it was last.
             patience: an image has settled, and is kept, when the mean score of so many steps is not
@@ -130,6 +131,7 @@ class FeatureVisualizer:
 
         Raises:
             InvalidArgument: an objective that the layer cannot have, or a recipe that cannot be.
+            WrongType: an argument that is not of the kind described.
             UnusableLayer: the network cannot take the size, never calls the layer, or gives no
                 gradient.
             Diverged: a score or gradient is not a finite number.
@@ -150,9 +152,10 @@ class FeatureVisualizer:
             keep_best=keep_best,
             patience=patience,
         )
+        kept = snapshot_steps(snapshots, recipe.n_steps)
         with torch.inference_mode(False), torch.enable_grad():
             run = self._run(_as_list(objectives), recipe)
-            return run.until_done(callback, progress, snapshots)
+            return run.until_done(callback, progress, kept)
 
     def key(self, objective: Objective, **recipe: Any) -> str | None:
         """Canonical JSON of all that determines a picture.
@@ -187,7 +190,10 @@ class FeatureVisualizer:
         """Everything that can be wrong is found out here, before the first step."""
         trunk = self._trunk(objectives, recipe)
         example = self._example(recipe)
-        shapes = {**trunk.shapes(example), INPUT: tuple(example.shape[1:])}
+        channels, *sides = example.shape[1:]
+        shapes = {**trunk.shapes(example), INPUT: (channels + recipe.alpha, *sides)}
+        if recipe.alpha:
+            shapes[ALPHA] = (1, *sides)
         for one in objectives:
             one.check(shapes, self.layer)
         return Run(trunk, objectives, recipe, self.layer, example, self.memory_budget)

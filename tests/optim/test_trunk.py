@@ -310,7 +310,7 @@ def test_a_layer_that_never_runs_is_refused():
 
 def test_a_picture_the_network_cannot_take_is_refused():
     net = nn.Sequential(nn.Conv2d(3, 2, 7))
-    message = re.escape("Sequential cannot take an image of 4x5 pixels (")
-    ending = re.escape("); give the size it was trained with")
+    message = re.escape("Sequential cannot take an image of 4x5 pixels, 3 channels (")
+    ending = re.escape("); give the size and the channels it was trained with")
     with pytest.raises(UnusableLayer, match=f"^{message}.*{ending}$"):
         Trunk(net, ["0"], torch.zeros(1, 3, 4, 5))

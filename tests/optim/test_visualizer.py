@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.errors import InvalidArgument, LayerNotFound, UnusableLayer, WrongType
+from captum_blocks.errors import LayerNotFound, UnusableLayer, WrongType
 from captum_blocks.optim import (
     L2,
     Alignment,
@@ -392,31 +392,6 @@ def text(message):
     return f"^{re.escape(message)}$"
 
 
-REFUSED = [
-    (Channel(5), {}, "channel 5 of layer 'second': it has 5, so 0 to 4"),
-    ([], {}, "no objectives given; give at least one, e.g. [Channel(0)]"),
-    (Channel(0), {"n_steps": 0}, "n_steps is 0; a picture needs at least 1 step"),
-    (Channel(0), {"size": 0}, "size is 0; give a positive number of pixels"),
-    (Channel(0), {"patience": 0}, "patience is 0; give at least 1 step"),
-    (Channel(0), {"optimizer": "lbfgs"}, "optimizer 'lbfgs' is none of adam, nadam, sgd"),
-    (
-        Channel(0),
-        {"parameterization": "fft"},
-        "parameterization 'fft' is none of fourier, pixel, laplacian, cppn, shared, maco",
-    ),
-]
-
-
-@pytest.mark.parametrize(("objectives", "recipe", "message"), REFUSED)
-def test_bad_arguments_are_refused(visualizer, objectives, recipe, message):
-    steps = []
-    with pytest.raises(InvalidArgument, match=text(message)):
-        visualizer.visualize(
-            objectives, **{"size": 16, **recipe}, callback=lambda s, x: steps.append(s)
-        )
-    assert steps == []
-
-
 def test_an_objective_is_an_objective(visualizer):
     message = (
         "an objective is an Objective, not int; "
@@ -448,7 +423,7 @@ def test_a_layer_without_gradient_is_refused():
 
 
 def test_a_size_the_network_cannot_take_is_refused(visualizer):
-    with pytest.raises(UnusableLayer, match=r"^Stem cannot take an image of 15x40 pixels \("):
+    with pytest.raises(UnusableLayer, match=r"^Stem cannot take an image of 15x40 pixels, 3 chan"):
         visualizer.visualize(ClassLogit(0), size=(15, 40))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -233,14 +234,18 @@ class FeatureVisualizer:
         )
         return noise.to(self._device())
 
-    def _preprocess_fingerprint(self, channels: int) -> list[float] | None:
-        """Preprocessing is code; it is known by what it does to a picture."""
+    def _preprocess_fingerprint(self, channels: int) -> str | None:
+        """Preprocessing is code; it is known by a hash of what it does to a picture.
+
+        Asked anew for each key: a millisecond or two, and code may hold numbers that change.
+        """
         if self.preprocess is None:
             return None
         ramp = torch.linspace(0, 1, channels * 16).reshape(1, channels, 4, 4)
         with torch.no_grad():
-            done = self.preprocess(ramp.to(self._device()))
-        return [round(value, 4) for value in done.flatten().tolist()]
+            done = self.preprocess(ramp.to(self._device())).to("cpu", torch.float32)
+        rounded = torch.round(done, decimals=4) + 0.0  # minus zero is zero
+        return sha256(f"{tuple(done.shape)}".encode() + rounded.numpy().tobytes()).hexdigest()
 
     def _device(self) -> torch.device:
         for tensor in (*self.module.parameters(), *self.module.buffers()):

@@ -65,6 +65,27 @@ def test_whatever_changes_a_picture_changes_its_key(stem):
     assert len(set(keys)) == len(keys)
 
 
+class Enlarge:
+    """To a size the network takes, with a mean that may change."""
+
+    def __init__(self) -> None:
+        self.mean = 0.5
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        size = (224, 224)
+        return torch.nn.functional.interpolate(pixels, size, mode="bilinear") - self.mean
+
+
+def test_a_preprocessing_that_enlarges_makes_no_larger_key(stem):
+    prepare = Enlarge()
+    made = FeatureVisualizer(stem, "second", prepare)
+    key = made.key(Channel(1), size=16)
+    assert len(key) < 1500
+    assert FeatureVisualizer(stem, "second", Enlarge()).key(Channel(1), size=16) == key
+    prepare.mean = 0.4
+    assert made.key(Channel(1), size=16) != key
+
+
 def test_callables_have_no_key(visualizer):
     assert visualizer.key(objective(brightness)) is None
     assert visualizer.key(Channel(1), optimizer=torch.optim.Adam) is None

@@ -197,13 +197,13 @@ def warp(transforms: Sequence[Geometric], images: Tensor, generators: Generators
     draws = [transform.draws for transform in transforms]
     uniform = torch.stack([torch.rand(sum(draws), generator=g) for g in generators])
     n, channels, height, width = images.shape
-    grow = sum(transform.grow for transform in transforms)
-    matrix = torch.eye(3)
+    grow, matrix = 0, torch.eye(3)
     for transform, part in zip(transforms, uniform.split(draws, 1), strict=True):
-        crop = isinstance(transform, RandomCrop)
-        matrix = matrix @ (
-            transform.placed(part, height, width) if crop else transform.matrix(part)  # type: ignore[attr-defined]
-        )
+        if isinstance(transform, RandomCrop):
+            matrix = matrix @ transform.placed(part, height + grow, width + grow)
+        else:
+            matrix = matrix @ transform.matrix(part)
+        grow += transform.grow
     out_height, out_width = height + grow, width + grow
     if min(out_height, out_width) < 1:
         raise InvalidArgument(

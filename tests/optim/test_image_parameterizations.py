@@ -28,6 +28,7 @@ from captum_blocks.optim.images import Canvas
 from tests.reference import optim_formulas as slow
 
 ALL = [Fourier(), Pixel(), LaplacianPyramid(3), Cppn(8, 2), Shared(), Maco()]
+INDEPENDENT = [one for one in ALL if not isinstance(one, Shared)]
 names = [type(one).__name__ for one in ALL]
 
 
@@ -88,7 +89,7 @@ def test_any_size(one, height, width, n):
     assert image.pixels().isfinite().all()
 
 
-@pytest.mark.parametrize("one", ALL, ids=names)
+@pytest.mark.parametrize("one", INDEPENDENT, ids=lambda one: type(one).__name__)
 def test_an_image_depends_on_its_own_generator_only(one):
     canvas = Canvas(8, 8)
     alone = start(one, canvas, 5).pixels()
@@ -135,6 +136,33 @@ def test_a_fitted_spectrum_is_what_the_images_have():
     expected = torch.fft.rfft2(photo[0] - photo.mean(), norm="ortho").abs()
     torch.testing.assert_close(spectrum.like(photo), expected)
     assert start(Maco(spectrum=spectrum), Canvas(8, 8, 1), 0).pixels().isfinite().all()
+
+
+def test_a_spectrum_is_fitted_along_the_axes_of_ones_own_colours():
+    photo = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(2))
+    colour = fit_colour(photo)
+    spectrum = fit_spectrum(photo, (6, 8), colour=colour).like(photo)
+    axes = torch.tensor(colour)
+    axes = axes / max(sum(row[c] ** 2 for row in colour) ** 0.5 for c in range(3))
+    planes, centred = torch.zeros(3, 6, 8), photo[0] - photo[0].mean((1, 2), keepdim=True)
+    for y in range(6):
+        for x in range(8):
+            planes[:, y, x] = torch.linalg.solve(axes, centred[:, y, x])
+    torch.testing.assert_close(spectrum, torch.fft.rfft2(planes, norm="ortho").abs())
+    other = fit_spectrum(photo, (6, 8)).like(photo)
+    assert not torch.allclose(other, spectrum)
+    unmixed = fit_spectrum(photo, (6, 8), colour=None).like(photo)
+    torch.testing.assert_close(unmixed, torch.fft.rfft2(centred, norm="ortho").abs())
+
+
+def test_what_images_share_depends_on_the_seed_and_is_nobodys_own():
+    given, canvas = Shared(mix=((1.0, 0.0), (0.0, 1.0))), Canvas(8, 8)
+    first, again, other = (start(given, canvas, *seeds) for seeds in ((0, 1), (0, 1), (2, 3)))
+    for own, common in (first.parameters, other.parameters):
+        assert all(not torch.allclose(a, b) for a in own for b in common)
+        assert not torch.allclose(common[0], common[1])
+    assert torch.equal(first.parameters[1], again.parameters[1])
+    assert not torch.allclose(first.parameters[1], other.parameters[1])
 
 
 def test_fitted_colours_are_the_root_of_the_covariance():

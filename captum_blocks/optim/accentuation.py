@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.optim.objectives import Combined, Copies, Objective, Seen, Shape
+from captum_blocks.optim.objectives import Combined, Copies, Objective, Seen, Shape, all_parts
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def accentuation_in(objective: Objective) -> Accentuation | None:
     >>> accentuation_in(2 * Accentuation(Channel(3)) + Channel(4)).label
     'accentuated channel 3'
     """
-    found = [one for one in _all_parts(objective) if isinstance(one, Accentuation)]
+    found = [one for one in all_parts(objective) if isinstance(one, Accentuation)]
     if not found:
         return None
     if len(found) > 1:
@@ -81,11 +81,6 @@ def accentuation_in(objective: Objective) -> Accentuation | None:
             "from its photograph; do it inside, e.g. Accentuation(-Channel(3))"
         )
     return found[0]
-
-
-def _all_parts(objective: Objective) -> list[Objective]:
-    inside = [deeper for part in objective.parts() for deeper in _all_parts(part)]
-    return [objective, *inside]
 
 
 def _is_held_back(objective: object) -> bool:

@@ -294,7 +294,8 @@ def objective(
     Args:
         function: (n, channel, y, x) -> (n,), differentiable.
         name: its label; the function's own name unless told.
-        layer: another layer than the visualizer's; ``"input"``: the pixels in [0, 1].
+        layer: another layer than the visualizer's; ``"input"``: the pixels in [0, 1], also where
+            the network has a module of that name, which is ``".input"``.
 
     Raises:
         WrongType: ``function`` cannot be called.
@@ -340,6 +341,11 @@ def stored(values: Tensor | Iterable[Any]) -> Stored:
 def _tensor(values: Stored, device: torch.device, dtype: torch.dtype) -> Tensor:
     flat = torch.frombuffer(bytearray(values.content), dtype=torch.float32)
     return flat.reshape(values.shape).to(device, dtype)
+
+
+def all_parts(objective: Objective) -> list[Objective]:
+    """An objective and all it is made of, at any depth."""
+    return [objective, *(deeper for part in objective.parts() for deeper in all_parts(part))]
 
 
 def is_built_in(value: object) -> bool:

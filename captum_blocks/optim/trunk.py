@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import BlocksError, UnusableLayer
-from captum_blocks.hooks import count_calls, find_layer, run_until
+from captum_blocks.hooks import count_calls, run_until
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.optim.naming import module_called
 from captum_blocks.optim.rewriting import (
     around,
     close,
@@ -28,7 +29,6 @@ from captum_blocks.optim.rewriting import (
 
 Preprocess = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
-OUTPUT = "output"
 
 
 class Trunk:
@@ -125,10 +125,7 @@ class Trunk:
 
     @property
     def _layers(self) -> dict[str, nn.Module]:
-        return {
-            name: self._network if name == OUTPUT else find_layer(self._network, name)[1]
-            for name in self._names
-        }
+        return {name: module_called(self._network, name) for name in self._names}
 
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
         return self._run(self._ready(pixels))

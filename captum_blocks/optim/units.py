@@ -20,8 +20,8 @@ from captum_blocks.optim.checks import (
     set_rows,
     set_vector,
 )
+from captum_blocks.optim.naming import OUTPUT
 from captum_blocks.optim.objectives import Objective, Seen, Shape, Stored, stored
-from captum_blocks.optim.trunk import OUTPUT
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import InvalidArgument, WrongType
-from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.optim._loop import Callback, Run, Visualization
 from captum_blocks.optim._state import State, state_of
 from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.filters import Given
 from captum_blocks.optim.images import Parameterization
+from captum_blocks.optim.naming import check_names, layer_name, module_called
 from captum_blocks.optim.objectives import ALPHA, INPUT, Objective
 from captum_blocks.optim.recipe import Optimizer, Recipe, Schedule, describe, snapshot_steps
-from captum_blocks.optim.trunk import OUTPUT, Preprocess, Trunk
+from captum_blocks.optim.trunk import Preprocess, Trunk
 
 DEFAULT_MEMORY_BUDGET = 2**30
 MOST_TRUNKS = 4
@@ -34,7 +34,8 @@ class FeatureVisualizer:
     Args:
         module: the network; any ``nn.Module`` that takes images.
         layer: the layer that objectives mean where they name none; a module or its dotted name;
-            ``"output"``: what the network returns.
+            ``"output"`` or the network itself: what it returns. A module that is itself called
+            "output" or "input" is written ``".output"`` where it is named.
         preprocess: images in [0, 1] -> what the module takes, differentiable; None: the module
             takes images in [0, 1].
         layout: how the layer's output is laid out; found from its shape unless given.
@@ -46,6 +47,7 @@ class FeatureVisualizer:
 
     Raises:
         LayerNotFound: the module has no such layer.
+        InvalidArgument: ``layer`` is "output" and the module has one of that name too.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     >>> from captum_blocks.optim import Channel
@@ -66,7 +68,7 @@ class FeatureVisualizer:
         compiler: str | None = None,
     ) -> None:
         self.module = module
-        self.layer = OUTPUT if layer == OUTPUT else find_layer(module, layer)[0]
+        self.layer = layer_name(module, layer)
         self.preprocess = preprocess
         self.layout = layout
         self.memory_budget = memory_budget
@@ -202,8 +204,9 @@ class FeatureVisualizer:
     def _trunk(self, objectives: Sequence[Objective], recipe: Recipe) -> Trunk:
         names = frozenset[str]().union(*(one.layers(self.layer) for one in objectives))
         names = names or frozenset({self.layer})
-        for name in names - {OUTPUT}:
-            find_layer(self.module, name)
+        check_names(self.module, objectives)
+        for name in names:
+            module_called(self.module, name)  # raises where there is none
         state = self._state()
         if state != self._seen_state:
             self._trunks.clear()

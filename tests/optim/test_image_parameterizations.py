@@ -56,6 +56,48 @@ def test_fourier_is_a_scaled_inverse_transform(height, width):
     torch.testing.assert_close(image.pixels()[0, 0].detach(), planes.sigmoid(), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("height", "width"), [(4, 6), (5, 7)])
+def test_a_pyramid_is_the_sum_of_its_enlarged_levels(height, width):
+    given = LaplacianPyramid(3, colour=None, deviation=1.0)
+    image = start(given, Canvas(height, width, channels=1), 0)
+    levels = [
+        torch.tensor(slow.enlarged(level.detach()[0, 0].tolist(), height, width))
+        for level in image.parameters
+    ]
+    expected = (levels[0] + levels[1] + levels[2]).sigmoid()
+    torch.testing.assert_close(image.pixels()[0, 0].detach(), expected, atol=1e-5, rtol=0)
+
+
+def test_a_cppn_is_a_network_of_the_coordinates():
+    image = start(Cppn(width=5, depth=2, colour=None), Canvas(4, 6), 0, 1)
+    pixels = image.pixels().detach()
+    for row in range(2):
+        weights = [weight.detach()[row].tolist() for weight in image.parameters]
+        for y in range(4):
+            for x in range(6):
+                planes = torch.tensor(slow.coordinate_network(weights, y, x, 4, 6))
+                torch.testing.assert_close(pixels[row, :, y, x], planes.sigmoid())
+
+
+def test_shared_spectra_are_weighed_and_added():
+    mix, height, width = ((0.25, 0.75), (1.0, 0.0)), 5, 6
+    given = Shared(own=0.6, shared=0.3, mix=mix, deviation=1.0, colour=None)
+    image = start(given, Canvas(height, width, channels=1), 0, 1)
+    own, common = (torch.view_as_complex(p.detach())[:, 0].tolist() for p in image.parameters)
+    for n, (first, second) in enumerate(mix):
+        spectrum = [
+            [
+                (0.6 * own[n][v][u] + 0.3 * (first * common[0][v][u] + second * common[1][v][u]))
+                / max(slow.frequency(v, u, height, width), 1 / max(height, width))
+                for u in range(width // 2 + 1)
+            ]
+            for v in range(height)
+        ]
+        planes = torch.tensor(slow.real_inverse_fourier(spectrum, height, width)) / 4
+        expected = planes.sigmoid()
+        torch.testing.assert_close(image.pixels()[n, 0].detach(), expected, atol=1e-5, rtol=0)
+
+
 def test_colours_are_mixed_by_the_imagenet_matrix():
     canvas = Canvas(3, 3)
     mixed = start(Pixel(deviation=1.0), canvas, 0)
@@ -82,10 +124,15 @@ def test_any_number_of_channels(one, channels, alpha):
 
 
 @pytest.mark.parametrize("one", ALL, ids=names)
-@given(height=st.integers(2, 17), width=st.integers(2, 17), n=st.integers(1, 3))
-def test_any_size(one, height, width, n):
-    image = start(one, Canvas(height, width), *range(n))
-    assert image.pixels().shape == (n, 3, height, width)
+@given(
+    height=st.integers(2, 17),
+    width=st.integers(2, 17),
+    n=st.integers(1, 3),
+    channels=st.sampled_from([1, 3, 5]),
+)
+def test_any_size(one, height, width, n, channels):
+    image = start(one, Canvas(height, width, channels), *range(n))
+    assert image.pixels().shape == (n, channels, height, width)
     assert image.pixels().isfinite().all()
 
 
@@ -189,7 +236,9 @@ def test_the_mix_says_how_much_of_each_shared_spectrum_an_image_has():
     assert not torch.allclose(a, b)
 
 
-@pytest.mark.parametrize("one", [Fourier(), Pixel(), LaplacianPyramid(3), Cppn(8, 3), Maco()])
+@pytest.mark.parametrize(
+    "one", [Fourier(), Pixel(), LaplacianPyramid(3), Cppn(8, 3), Maco(), Shared()]
+)
 def test_scores_rise(one: Parameterization, stem: nn.Module):
     made = FeatureVisualizer(stem, "second").visualize(
         [Channel(0), Channel(3)], size=16, n_steps=40, parameterization=one, transforms="none"

@@ -124,6 +124,14 @@ def test_interpolation_goes_from_one_channel_to_the_other(seen):
     same(ChannelInterpolation(0, 3, n=2).score(seen), expected)
 
 
+def test_interpolation_is_half_of_each_in_the_middle():
+    maps = torch.randn(3, 4, 2, 3, generator=torch.Generator().manual_seed(1)).double()
+    seen = Seen({"layer": maps}, maps, "layer")
+    mean = [[slow.channel_mean(image, c) for c in (1, 2)] for image in maps.tolist()]
+    expected = [mean[0][0], (mean[1][0] + mean[1][1]) / 2, mean[2][1]]
+    same(ChannelInterpolation(1, 2, n=3).score(seen), expected)
+
+
 def test_diversity(seen):
     same(Diversity().score(seen), slow.diversity(lists(seen)))
 
@@ -147,6 +155,10 @@ def test_norms(seen):
 
 def test_boundary(seen):
     same(Boundary(2).score(seen), [slow.boundary(m, 2) for m in lists(seen, "input")])
+
+
+def test_blurring(seen):
+    same(Blurring().score(seen), [slow.blurring(m) for m in lists(seen, "input")])
 
 
 def test_blurring_costs_nothing_where_all_is_flat(seen):

@@ -52,6 +52,16 @@ def test_nothing_is_seen_twice_where_nothing_is_blocked(visualizer):
     assert SEEN[-3:] == [2, 2, 2]
 
 
+def test_the_rescue_is_for_the_first_steps(visualizer):
+    """A unit that never wakes is seen twice a step sixteen times, then once."""
+    recipe = {"size": 12, "transforms": "none", "optimizer": "sgd", "learning_rate": 0.0}
+    visualizer.visualize(Channel(0), **recipe, n_steps=1)
+    SEEN.clear()
+    visualizer.visualize(Channel(0), **recipe, n_steps=20)
+    shapes_memory_and_scores = 3
+    assert len(SEEN) == 20 + 16 + shapes_memory_and_scores
+
+
 @pytest.mark.parametrize("unit", [0, 1, 2, 3])
 def test_a_picture_does_not_depend_on_blocked_neighbours(visualizer, unit):
     alone, picture = history(visualizer, [unit])

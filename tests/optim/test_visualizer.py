@@ -8,11 +8,14 @@ import warnings
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import captum_blocks as cb
 from captum_blocks.errors import LayerNotFound, UnusableLayer, WrongType
 from captum_blocks.optim import (
+    L1,
     L2,
     Alignment,
     Blurring,
@@ -63,6 +66,8 @@ RISING = [
     -Channel(1),
     Channel(1) - 0.1 * TotalVariation() - 0.1 * L2(constant=0.5) - Blurring() - Boundary(2),
     objective(brightness, name="bright", layer="input"),
+    L1(constant=0.3),
+    Channel(1) - L1("act"),
 ]
 
 
@@ -120,6 +125,24 @@ def test_a_picture_does_not_depend_on_its_neighbours(visualizer, parameterizatio
         [Channel(0).copies(2) + Diversity(), Channel(1), Neuron(2)], **recipe
     )
     torch.testing.assert_close(alone.images[0], among.images[2], atol=1e-4, rtol=0)
+
+
+@given(
+    height=st.integers(9, 24),
+    width=st.integers(9, 24),
+    channels=st.sampled_from([1, 3, 5]),
+    seed=st.integers(0, 9),
+    place=st.integers(0, 2),
+)
+@settings(max_examples=12, deadline=None)
+def test_a_picture_is_the_same_alone_and_in_a_batch(height, width, channels, seed, place):
+    visualizer = FeatureVisualizer(seeded(lambda: Stem(channels)), "second")
+    recipe = {"size": (height, width), "n_steps": 3, "seed": seed, "channels": channels}
+    batch = [Channel(0), Neuron(3), Direction(VECTOR)]
+    alone = visualizer.visualize(batch[place], **recipe)
+    among = visualizer.visualize(batch, **recipe)
+    torch.testing.assert_close(alone.images[0], among.images[place], atol=1e-4, rtol=0)
+    torch.testing.assert_close(alone.history[:, 0], among.history[:, place], atol=1e-4, rtol=1e-3)
 
 
 def test_a_split_batch_gives_the_same_pictures(stem):
@@ -251,6 +274,14 @@ def test_transparent_pictures_get_clearer_under_a_price_on_opacity(visualizer):
     )
     assert made.images.shape == (2, 4, 16, 16)
     assert made.images[1, 3].mean() < made.images[0, 3].mean()
+
+
+def test_opacity_rises(visualizer):
+    made = visualizer.visualize(
+        Opacity(), size=16, n_steps=30, alpha=True, transforms="none", parameterization="pixel"
+    )
+    assert made.history[-1] > made.history[0] + 0.1
+    torch.testing.assert_close(made.scores[0], made.images[0, 3].mean())
 
 
 def test_the_background_can_be_chosen(visualizer):

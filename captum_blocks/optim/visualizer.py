@@ -30,6 +30,8 @@ class FeatureVisualizer:
     """Makes images that maximise objectives of a network's layers.
 
     The network is copied up to the layer when the first picture is asked for, and never changed.
+    Hooks registered on it come along, since they may be a part of what it computes: one that
+    records will record these passes too.
 
     Args:
         module: the network; any ``nn.Module`` that takes images.

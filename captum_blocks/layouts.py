@@ -169,19 +169,40 @@ def _patch_grid(patches: int, image: tuple[int, int]) -> tuple[int, int] | None:
     return None
 
 
-def resolve(layout: Layout | Kind | None, shape: Sequence[int]) -> Layout:
+def resolve(
+    layout: Layout | Kind | None, shape: Sequence[int], image: tuple[int, int] | None = None
+) -> Layout:
     """The layout an engine was told, or the one its tensor's shape suggests.
 
+    Args:
+        layout: what was told; None: nothing.
+        shape: of the output, batch axis included.
+        image: (height, width) of what the network was given; square unless told.
+
     >>> resolve("NHWC", (1, 4, 4, 8)).kind
+    'NHWC'
+    >>> resolve(None, (1, 6, 10, 8), image=(12, 20)).kind
     'NHWC'
     """
     if isinstance(layout, Layout):
         return layout
     if layout is None:
-        return detect(shape)
+        return detect(shape, image)
     if layout == "tokens":
-        found = detect(shape) if len(shape) == 3 else None
+        found = detect(shape, image) if len(shape) == 3 else None
         if found is None:
             raise InvalidArgument(f"an output of shape {tuple(shape)} is not made of tokens")
         return found
     return Layout(layout)
+
+
+def picture_size(inputs: object) -> tuple[int, int] | None:
+    """(height, width) of the pictures that a network is given; None where it is given none.
+
+    >>> picture_size((torch.zeros(1, 3, 12, 20), 0.5))
+    (12, 20)
+    """
+    first = inputs[0] if isinstance(inputs, tuple) and inputs else inputs
+    if not isinstance(first, Tensor) or first.ndim != 4:
+        return None
+    return (first.shape[2], first.shape[3])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.layouts import Layout, detect, resolve
+from captum_blocks.layouts import Layout, detect, picture_size, resolve
 
 SIZES = st.integers(1, 5)
 
@@ -44,6 +44,38 @@ def test_a_token_layout_reads_rows_first() -> None:
 )
 def test_detect(shape: tuple[int, ...], expected: Layout) -> None:
     assert detect(shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((2, 6, 6, 10), Layout("NCHW")),
+        ((2, 6, 10, 6), Layout("NHWC")),
+        ((2, 7, 6, 10), Layout("NCHW")),
+        ((2, 61, 8), Layout("tokens", 1, (6, 10))),
+    ],
+)
+def test_a_picture_that_is_not_square_is_told(shape: tuple[int, ...], expected: Layout) -> None:
+    assert resolve(None, shape, (12, 20)) == expected
+
+
+def test_tokens_that_make_no_grid_of_the_picture_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"no layout fits an output of shape \(1, 26, 8\)"):
+        resolve("tokens", (1, 26, 8), (12, 20))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (torch.zeros(2, 3, 4, 5), (4, 5)),
+        ((torch.zeros(2, 3, 4, 5), 1), (4, 5)),
+        (torch.zeros(2, 7), None),
+        ((), None),
+        ("words", None),
+    ],
+)
+def test_the_size_of_pictures(inputs: object, expected: tuple[int, int] | None) -> None:
+    assert picture_size(inputs) == expected
 
 
 def test_what_cannot_be_guessed_is_said() -> None:

@@ -16,7 +16,7 @@ from captum_blocks.attr._guard import unchanged
 from captum_blocks.attr.head import Probe, check_input, probe
 from captum_blocks.attr.pooling import relaxation_note
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.layouts import Kind, Layout, resolve
+from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def visiting(
     with quiet(module) as notes:
         images = check_input(x)
         seen = probe(forward, layer, name, images)
-        found = resolve(layout, seen.activation.shape)
+        found = resolve(layout, seen.activation.shape, picture_size(images))
         found.to_maps(seen.activation)
         yield Visit(images, seen, found, notes)
 

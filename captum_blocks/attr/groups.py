@@ -15,7 +15,7 @@ from captum_blocks.attr.head import Look, look, no_such_class
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
-from captum_blocks.layouts import Kind, Layout, resolve
+from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 
 
 class LayerGroupAttribution(LayerAttribution):
@@ -116,7 +116,7 @@ class LayerGroupAttribution(LayerAttribution):
             seen = self._look(inputs, additional_forward_args)
             _check_target(target, seen.output)
             activation = seen.activation
-            layout = resolve(self.layout, activation.shape)
+            layout = resolve(self.layout, activation.shape, picture_size(inputs))
             components = fitted_components(self.reducer).to(activation)
             check_width(components, activation, layout)
             scores = group_scores(self.reducer, activation, layout)

@@ -20,7 +20,7 @@ from captum_blocks.attr.segment import Segment, pulled_back, pushed_forward
 from captum_blocks.attr.sources import Parts, parts_of
 from captum_blocks.attr.targets import Index, Scores, scores_of
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.layouts import Kind, Layout, resolve
+from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 
 MEMORY_BUDGET = 64 * 2**20
 # A backward or forward pass of one row holds about this many tensors of the larger layer.
@@ -138,14 +138,14 @@ class LayerToLayerAttribution:
     def _look(self, images: Tensor, target_atom: Any, targets: Sequence[Index] | None) -> _Look:
         segment = Segment(self.module, self.source, self.target, images)
         leaf, output = segment.traced((self.source_name, self.target_name))
-        layout = resolve(self.source_layout, leaf.shape)
+        layout = resolve(self.source_layout, leaf.shape, picture_size(images))
         layout.to_maps(leaf)
         if self.target is None:
             atom = "class" if target_atom is None else target_atom
             scores = scores_of(atom, output.detach(), None, targets)
         else:
             atom = "spatial" if target_atom is None else target_atom
-            found = resolve(self.target_layout, output.shape)
+            found = resolve(self.target_layout, output.shape, picture_size(images))
             scores = scores_of(atom, output.detach(), found, targets)
         return _Look(segment, leaf, output, layout, scores)
 

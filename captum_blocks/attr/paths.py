@@ -28,7 +28,7 @@ from captum_blocks.errors import (
     UnusableLayer,
     did_you_mean,
 )
-from captum_blocks.layouts import Kind, Layout, resolve
+from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 
 Path = Literal["linear", "integrated", "stochastic"]
 
@@ -122,7 +122,8 @@ class LayerPathGradients(LayerAttribution):
         with self._quiet():
             arguments = _private(inputs, additional_forward_args)
             seen = self._look(arguments)
-            factors = self._factors(seen.activation, path, n_steps, seed)
+            size = picture_size(arguments)
+            factors = self._factors(seen.activation, path, n_steps, seed, size)
             found = self._along(arguments, seen.activation, target, factors)
             if not return_convergence_delta:
                 return found
@@ -213,13 +214,20 @@ class LayerPathGradients(LayerAttribution):
             change = _selected(class_scores(seen.output), target) - first
         return (values.flatten(1).sum(1) - change).detach()
 
-    def _factors(self, activation: Tensor, path: Path, n_steps: int, seed: int) -> list[Tensor]:
+    def _factors(
+        self,
+        activation: Tensor,
+        path: Path,
+        n_steps: int,
+        seed: int,
+        size: tuple[int, int] | None,
+    ) -> list[Tensor]:
         if path == "linear":
             return [activation.new_ones(())]
         steps = [activation.new_tensor(step / n_steps) for step in range(n_steps)]
         if path == "integrated":
             return steps
-        axis = resolve(self.layout, activation.shape).channel_axis
+        axis = resolve(self.layout, activation.shape, size).channel_axis
         shape = [1] * activation.ndim
         shape[axis] = activation.shape[axis]
         draws = (

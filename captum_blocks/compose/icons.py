@@ -21,6 +21,7 @@ from torch.nn import functional
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import IconRequest
 from captum_blocks.errors import UnknownName, did_you_mean
+from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.optim import FeatureVisualizer, Visualization
@@ -131,7 +132,10 @@ def render_icons(
     prepare = preparation(net, quality.size, input_shape) if requests else None
     makers = {
         layer: FeatureVisualizer(
-            net.module, layer, prepare, icon_layout(net, layer, quality.size, input_shape)
+            net.module,
+            find_layer(net.module, layer)[1],
+            prepare,
+            icon_layout(net, layer, quality.size, input_shape),
         )
         for layer in {request.layer for request in requests}
     }

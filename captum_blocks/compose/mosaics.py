@@ -13,6 +13,7 @@ from torch import Tensor
 from captum_blocks.compose.icons import Icon, Quality, icon_layout, preparation
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import IconRequest, MosaicRequest, direction_of, place_label
+from captum_blocks.hooks import find_layer
 from captum_blocks.network import Network
 from captum_blocks.optim import Direction, FeatureVisualizer, Mosaic
 from captum_blocks.optim.objectives import stored
@@ -44,7 +45,8 @@ def render_mosaics(
         prepare = preparation(net, quality.cell + EDGE, input_shape)
         layer = request.layer
         layout = icon_layout(net, layer, quality.cell + EDGE, input_shape)
-        maker = FeatureVisualizer(net.module, layer, prepare, layout)
+        module = find_layer(net.module, layer)[1]
+        maker = FeatureVisualizer(net.module, module, prepare, layout)
         mosaic = Mosaic(
             stored(request.vectors),
             stored(request.groups),

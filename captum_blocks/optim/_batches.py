@@ -10,6 +10,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.objectives import Objective
 
 Generators = Sequence[torch.Generator]
@@ -38,6 +39,11 @@ class Batch:
     def generators(self, of_run: Generators) -> Generators:
         """Those of its own images."""
         return [of_run[row] for row in self.rows]
+
+    @cached_property
+    def compares(self) -> bool:
+        """Whether an objective looks at a photograph beside its image."""
+        return any(accentuation_in(objective) for objective in self.objectives)
 
     @cached_property
     def merged(self) -> Batch:
@@ -78,13 +84,18 @@ class Batch:
 def in_batches(pairs: Sequence[tuple[Objective, int]], most: int) -> list[Batch]:
     """Objectives with their numbers of images, as many neighbours together as fit.
 
+    Those that look at a photograph go together: transforms draw for it too, and a picture must not
+    depend on its neighbours.
+
     Args:
         pairs: objectives and how many images each has; those stay together.
         most: how many images may go together.
     """
     groups: list[list[tuple[Objective, int]]] = []
-    for objective, size in pairs:
-        if not groups or sum(s for _, s in groups[-1]) + size > most:
+    kinds = [accentuation_in(objective) is None for objective, _ in pairs]
+    for i, (objective, size) in enumerate(pairs):
+        other = i > 0 and kinds[i] != kinds[i - 1]
+        if not groups or other or sum(s for _, s in groups[-1]) + size > most:
             groups.append([])
         groups[-1].append((objective, size))
     sizes = [sum(size for _, size in group) for group in groups]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.optim._batches import Batch, in_batches
-from captum_blocks.optim.accentuation import Accentuation
+from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.filters import CollapseAlpha
 from captum_blocks.optim.images import Canvas
 from captum_blocks.optim.keeping import Keeper
-from captum_blocks.optim.objectives import Objective, Seen
+from captum_blocks.optim.objectives import INPUT, Objective, Seen
 from captum_blocks.optim.recipe import Recipe
 from captum_blocks.optim.rectifiers import redirected_rectifiers
 from captum_blocks.optim.transforms import Transform, apply
@@ -33,7 +34,7 @@ class Visualization:
     Attributes:
         images: (n, channel, y, x) in [0, 1]; the last channel is alpha where that was asked for.
         history: the score at each step, as the network saw the transformed image, (n_steps, n);
-            a ReLU6 that the layer ends with has no ceiling here.
+            units have no ceiling here where their layer ends with a ReLU6.
         scores: the objective on the clean final image, (n,).
         labels: what each picture shows.
         interrupted: whether it was stopped before its last step.
@@ -99,7 +100,7 @@ class Run:
         self._batches = in_batches(
             pairs, max(1, memory_budget // max(1, trunk.bytes_per_image(example)))
         )
-        self._reference = self._photo_pixels() if _compares(objectives) else None
+        self._reference = self._photo_pixels() if any(b.compares for b in self._batches) else None
         self._balance = torch.ones(len(self.labels), device=example.device)
         self._keeper = Keeper(len(self.labels), recipe.keep_best, recipe.patience)
         self._history: list[Tensor] = []
@@ -139,10 +140,16 @@ class Run:
         self._optimizer.zero_grad()
         pixels.backward(-gradient)  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        if self._schedule is not None:
-            self._schedule.step()
+        self._advance_schedule(scores)
         self._history.append(scores)
         return scores
+
+    def _advance_schedule(self, scores: Tensor) -> None:
+        if isinstance(self._schedule, ReduceLROnPlateau):
+            sign = -1 if self._schedule.mode == "min" else 1
+            self._schedule.step(sign * scores.mean().item())
+        elif self._schedule is not None:
+            self._schedule.step()
 
     def _differentiate_all(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Scores (n,), the gradient of each image's score, and its ``_weight``, batch by batch."""
@@ -180,7 +187,7 @@ class Run:
     def _differentiate(self, batch: Batch, pixels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         pixels.requires_grad_()
         views = self._views(batch, pixels, step / max(1, self._recipe.n_steps - 1))
-        if step == 1 and self._reference is not None:
+        if step == 1 and batch.compares:
             self._weigh(batch, views, pixels)
             views = [view.balanced(b) for view, b in zip(views, self._balances(batch), strict=True)]
         scores = torch.cat([o.score(v) for o, v in zip(batch.objectives, views, strict=True)])
@@ -196,7 +203,7 @@ class Run:
         """What each objective sees of its images; clean ones where there is no progress."""
         generators = batch.generators(self._generators)
         seen, reference = pixels, None
-        if self._reference is not None:
+        if self._reference is not None and batch.compares:
             reference = batch.of(self._reference)
             seen = torch.cat([pixels, reference], 1)  # side by side, so both move alike
         if progress is not None:
@@ -207,9 +214,14 @@ class Run:
         elif self._collapse:
             seen = apply(self._collapse, seen, generators)
         own = seen if reference is None else seen[:, : pixels.shape[1]]
-        maps = self._trunk(own, lifted=progress is not None)
+        # Each objective takes off or keeps the ceiling for itself: one pass serves both kinds.
+        lifted = progress is not None
+        ceilings = self._trunk.ceilings if lifted else {}
+        maps = self._trunk(own, lifted)
         parts = {name: _parts(output, batch.sizes) for name, output in maps.items()}
-        beside = self._beside(seen[:, pixels.shape[1] :], batch) if reference is not None else {}
+        beside = {}
+        if reference is not None:
+            beside = self._beside(reference, seen[:, pixels.shape[1] :], batch)
         images = pixels.split(batch.sizes)
         balances = self._balances(batch)
         return [
@@ -219,13 +231,17 @@ class Run:
                 self._layer,
                 {name: part[i] for name, part in beside.items()},
                 balances[i],
+                ceilings,
             )
             for i in range(len(batch.sizes))
         ]
 
-    def _beside(self, reference: Tensor, batch: Batch) -> dict[str, tuple[Tensor, ...]]:
+    def _beside(
+        self, reference: Tensor, moved: Tensor, batch: Batch
+    ) -> dict[str, tuple[Tensor, ...]]:
+        """Pixels and maps of the photographs, for each objective of the batch."""
         with torch.no_grad():
-            maps = self._trunk(reference, lifted=True)
+            maps = {**self._trunk(moved), INPUT: reference}
         return {name: output.split(batch.sizes) for name, output in maps.items()}
 
     def _balances(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -234,11 +250,8 @@ class Run:
 
     def _weigh(self, batch: Batch, views: Sequence[Seen], pixels: Tensor) -> None:
         """Set each accentuation's two gradients to one length, once, when both exist."""
-        terms = [
-            objective.terms(view)
-            for objective, view in zip(batch.objectives, views, strict=True)
-            if isinstance(objective, Accentuation)
-        ]
+        accentuations = [accentuation_in(objective) for objective in batch.objectives]
+        terms = [one.terms(view) for one, view in zip(accentuations, views, strict=True) if one]
         pull = torch.autograd.grad(sum(p.sum() for p, _ in terms), pixels, retain_graph=True)[0]  # type: ignore[union-attr, arg-type]
         hold = torch.autograd.grad(sum(d.sum() for _, d in terms), pixels, retain_graph=True)[0]  # type: ignore[union-attr, arg-type]
         lengths = [g.flatten(1).norm(dim=1) for g in (pull, hold)]
@@ -252,6 +265,16 @@ class Run:
             raise Diverged(
                 f"{self.labels[index]!r} (image {index}) is not a finite number at step {step}: "
                 f"score {scores[index]:g}; lower the learning rate or look for a division by zero"
+            )
+
+    def _guard_pixels(self, pixels: Tensor) -> None:
+        """No step has looked at what the last one made."""
+        bad = ~pixels.flatten(1).isfinite().all(1)
+        if bad.any():
+            index = int(bad.nonzero()[0])
+            raise Diverged(
+                f"{self.labels[index]!r} (image {index}) is not a finite picture after step "
+                f"{len(self._history) - 1}; lower the learning rate"
             )
 
     def _pixels(self) -> Tensor:
@@ -276,6 +299,7 @@ class Run:
 
     def _result(self, interrupted: bool) -> Visualization:
         pixels = self._keeper.choose(self._pixels())
+        self._guard_pixels(pixels)
         self._warn_of_dead()
         history = torch.stack(self._history) if self._history else torch.zeros(0, len(self.labels))
         return Visualization(
@@ -312,7 +336,3 @@ def _weight(gradient: Tensor) -> Tensor:
 def _parts(maps: Tensor, sizes: list[int]) -> Sequence[Tensor]:
     # Splitting copies all gradients on the way back, even into one part.
     return [maps] if len(sizes) == 1 else maps.split(sizes)
-
-
-def _compares(objectives: Iterator[Objective] | Sequence[Objective]) -> bool:
-    return any(isinstance(objective, Accentuation) for objective in objectives)

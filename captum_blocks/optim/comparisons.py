@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -97,6 +98,7 @@ class ChannelInterpolation(Objective):
     second: int
     n: int = 5
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("first", "second", "n"):
@@ -121,7 +123,7 @@ class ChannelInterpolation(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The mixed activation, (n,)."""
-        maps = seen.at(self.layer).mean((2, 3))
+        maps = seen.at(self.layer, self.lifts).mean((2, 3))
         way = torch.linspace(0, 1, self.n, device=maps.device, dtype=maps.dtype)
         return (1 - way) * maps[:, self.first] + way * maps[:, self.second]
 

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from captum_blocks.errors import InvalidArgument, WrongType
 
 INPUT = "input"
+ALPHA = "input:alpha"
 Shape = tuple[int, ...]
 
 
@@ -32,6 +34,7 @@ class Seen:
         layer: the layer meant where an objective names none.
         reference: the maps of the photograph under the same transforms, where one is compared to.
         balance: how much a comparison counts, (n,).
+        ceilings: of maps that end with a ReLU6 whose ceiling was taken off, by layer name.
     """
 
     maps: Mapping[str, Tensor]
@@ -39,23 +42,42 @@ class Seen:
     layer: str
     reference: Mapping[str, Tensor] = field(default_factory=dict)
     balance: Tensor | float = 1.0
+    ceilings: Mapping[str, float] = field(default_factory=dict)
 
     def balanced(self, balance: Tensor) -> Seen:
         """The same with another balance."""
         return replace(self, balance=balance)
 
-    def at(self, layer: str | None) -> Tensor:
-        """The maps of a layer, of the default layer (None) or the pixels (``"input"``)."""
-        return self.image if layer == INPUT else self.maps[layer or self.layer]
+    def at(self, layer: str | None, lifted: bool = False) -> Tensor:
+        """The maps of a layer, of the default layer (None) or the pixels (``"input"``).
+
+        Args:
+            layer: its name.
+            lifted: without the ceiling of a ReLU6 that the layer ends with, where it was taken off.
+        """
+        if layer == INPUT:
+            return self.image
+        name = layer or self.layer
+        ceiling = None if lifted else self.ceilings.get(name)
+        maps = self.maps[name]
+        # Not clamp: a rectifier can be redirected where it blocks the whole gradient.
+        return maps if ceiling is None else F.hardtanh(maps, 0.0, ceiling)
 
 
 class Objective:
     """One score per image, larger is better.
 
+    Attributes:
+        lifts: whether it asks for ever more of a unit, and therefore sees a layer that ends with a
+            ReLU6 without its ceiling while a picture is made: a unit at its ceiling gives no
+            gradient. Whatever compares activations, or measures them, sees them as they are.
+
     >>> from captum_blocks.optim.units import Channel
     >>> (Channel(3) - 0.5 * Channel(4)).label
     'channel 3 - 0.5 channel 4'
     """
+
+    lifts: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -100,7 +122,8 @@ class Objective:
         """Refuse what the layers cannot give, before any work.
 
         Args:
-            shapes: (channel, y, x) by layer name, ``"input"`` included.
+            shapes: (channel, y, x) by layer name, ``"input"`` included, and ``"input:alpha"``
+                where pictures have an alpha channel.
             default: the layer meant where an objective names none.
 
         Raises:
@@ -110,7 +133,9 @@ class Objective:
             part.check(shapes, default)
 
     def to_data(self) -> dict[str, Any] | None:
-        """JSON data that determines the objective; None where it holds a Python callable."""
+        """JSON data that determines the objective; None where Python code of one's own does."""
+        if not is_built_in(self):
+            return None
         data: dict[str, Any] = {"type": type(self).__name__}
         for name, value in zip((f.name for f in fields(self)), self._values(), strict=True):  # type: ignore[arg-type]
             if callable(value):
@@ -269,7 +294,8 @@ def objective(
     Args:
         function: (n, channel, y, x) -> (n,), differentiable.
         name: its label; the function's own name unless told.
-        layer: another layer than the visualizer's; ``"input"``: the pixels in [0, 1].
+        layer: another layer than the visualizer's; ``"input"``: the pixels in [0, 1], also where
+            the network has a module of that name, which is ``".input"``.
 
     Raises:
         WrongType: ``function`` cannot be called.
@@ -315,6 +341,20 @@ def stored(values: Tensor | Iterable[Any]) -> Stored:
 def _tensor(values: Stored, device: torch.device, dtype: torch.dtype) -> Tensor:
     flat = torch.frombuffer(bytearray(values.content), dtype=torch.float32)
     return flat.reshape(values.shape).to(device, dtype)
+
+
+def all_parts(objective: Objective) -> list[Objective]:
+    """An objective and all it is made of, at any depth."""
+    return [objective, *(deeper for part in objective.parts() for deeper in all_parts(part))]
+
+
+def is_built_in(value: object) -> bool:
+    """Whether what a class does is known from its name: code of one's own may change under it.
+
+    >>> is_built_in(stored([1.0])), is_built_in(len)
+    (True, False)
+    """
+    return type(value).__module__.startswith("captum_blocks.")
 
 
 def _combine(operator: Any, left: Objective | float, right: Objective | float) -> Objective:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.optim.checks import of
-from captum_blocks.optim.objectives import INPUT, Objective, Seen
+from captum_blocks.optim.objectives import ALPHA, INPUT, Objective, Seen, Shape
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,11 @@ class Opacity(Objective):
     def label(self) -> str:
         """``opacity``."""
         return "opacity"
+
+    def check(self, shapes: Mapping[str, Shape], default: str) -> None:
+        """Refuse pictures without an alpha channel."""
+        if ALPHA not in shapes:
+            raise InvalidArgument("'opacity' is of pictures with an alpha channel: give alpha=True")
 
     def score(self, seen: Seen) -> Tensor:
         """The mean alpha, (n,)."""

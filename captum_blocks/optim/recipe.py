@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, is_dataclass
+from inspect import Parameter, signature
+from operator import index
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.optim.filters import Given, resolve
 from captum_blocks.optim.grids import Cppn, LaplacianPyramid, Pixel
 from captum_blocks.optim.images import Parameterization
-from captum_blocks.optim.objectives import stored
+from captum_blocks.optim.objectives import is_built_in, stored
 from captum_blocks.optim.spectra import Fourier, Maco, Shared
 from captum_blocks.optim.transforms import Transform
 
-VERSION = 3
+VERSION = 4
+ROUNDING = 1e-4
 Optimizer = Callable[..., torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 
@@ -56,12 +59,21 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("n_steps", "seed", "channels", "patience"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _whole(name, value))
+        object.__setattr__(self, "size", _sides(self.size))
         if self.n_steps < 1:
             raise InvalidArgument(f"n_steps is {self.n_steps}; a picture needs at least 1 step")
-        if min(self.height_width) < 1:
-            raise InvalidArgument(f"size is {self.size}; give a positive number of pixels")
+        if self.channels < 1:
+            raise InvalidArgument(f"channels is {self.channels}; a picture has at least 1")
         if self.patience is not None and self.patience < 1:
             raise InvalidArgument(f"patience is {self.patience}; give at least 1 step")
+        if self.learning_rate is not None and not self.learning_rate >= 0:
+            raise InvalidArgument(f"learning_rate is {self.learning_rate}; give at least 0")
+        if self.photo is not None:
+            _check_photo(self.photo)
         if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
             raise InvalidArgument(
                 f"optimizer {self.optimizer!r} is none of {', '.join(OPTIMIZERS)}"
@@ -71,10 +83,7 @@ class Recipe:
     @property
     def height_width(self) -> tuple[int, int]:
         """The size as (height, width)."""
-        if isinstance(self.size, int):
-            return (self.size, self.size)
-        height, width = self.size
-        return (int(height), int(width))
+        return self.size if isinstance(self.size, tuple) else (self.size, self.size)
 
     @property
     def painter(self) -> Parameterization:
@@ -94,11 +103,22 @@ class Recipe:
         return resolve(self.transforms)
 
     def make_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
-        """The optimizer meant, for these parameters."""
+        """The optimizer meant, for these parameters.
+
+        Raises:
+            InvalidArgument: it asks for the score again within a step, as LBFGS does.
+        """
         chosen = self.optimizer or "nadam"
         make = OPTIMIZERS[chosen] if isinstance(chosen, str) else chosen
         rate = self.painter.learning_rate if self.learning_rate is None else self.learning_rate
-        return make(parameters, lr=rate)
+        made = make(parameters, lr=rate)
+        closure = signature(made.step).parameters.get("closure")
+        if closure is not None and closure.default is Parameter.empty:
+            raise InvalidArgument(
+                f"{type(made).__name__} asks for the score several times a step, and each picture "
+                f"is seen once; give another optimizer, e.g. {', '.join(OPTIMIZERS)}"
+            )
+        return made
 
     def to_data(self) -> dict[str, Any] | None:
         """JSON data that determines the recipe; None where it holds a Python callable."""
@@ -118,9 +138,64 @@ class Recipe:
         return data
 
 
+def snapshot_steps(snapshots: Collection[int], n_steps: int) -> frozenset[int]:
+    """After which steps to keep a copy of the images.
+
+    Raises:
+        InvalidArgument: a run has no such step.
+        WrongType: not a collection of whole numbers.
+
+    >>> sorted(snapshot_steps([2, 4], n_steps=4))
+    [2, 4]
+    """
+    if not isinstance(snapshots, Collection) or isinstance(snapshots, str):
+        raise WrongType(f"snapshots is {snapshots!r}; give numbers of steps, e.g. snapshots=(16,)")
+    steps = frozenset(_whole("a snapshot", step) for step in snapshots)
+    for step in sorted(steps):
+        if not 1 <= step <= n_steps:
+            raise InvalidArgument(f"a snapshot after step {step} of {n_steps}; give 1 to {n_steps}")
+    return steps
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise WrongType(f"{name} is {value!r}; give a whole number") from None
+
+
+def _sides(given: Any) -> tuple[int, int]:
+    sides = tuple(given) if isinstance(given, (tuple, list)) else (given, given)
+    try:
+        height, width = (index(side) for side in sides)
+    except (TypeError, ValueError):
+        raise WrongType(
+            f"size is {given!r}; give a whole number of pixels, or (height, width)"
+        ) from None
+    if min(height, width) < 1:
+        raise InvalidArgument(f"size is {given}; give a positive number of pixels")
+    return (height, width)
+
+
+def _check_photo(photo: Any) -> None:
+    """Refuse what is no picture in [0, 1]; clamped, it would be another picture without a word."""
+    if not isinstance(photo, Tensor):
+        raise WrongType(
+            f"photo is of type {type(photo).__name__}; give a tensor (channel, y, x) in [0, 1]"
+        )
+    if not photo.is_floating_point():
+        raise WrongType(f"photo is of type {photo.dtype}; give numbers in [0, 1], e.g. photo / 255")
+    low, high = photo.min().item(), photo.max().item()
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise InvalidArgument(
+            f"photo has values from {low:.3g} to {high:.3g}; give the picture in [0, 1], as it is "
+            "before preprocessing"
+        )
+
+
 def describe(config: Any) -> dict[str, Any] | None:
-    """A frozen dataclass as JSON data; None where it holds something that is not data."""
-    if not is_dataclass(config):
+    """A built-in frozen dataclass as JSON data; None where something in it is not data."""
+    if not is_dataclass(config) or not is_built_in(config):
         return None
     data = {"type": type(config).__name__}
     for field in fields(config):

@@ -45,8 +45,10 @@ def _relu6(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return _Redirected.apply(x, 0.0, 6.0)  # type: ignore[no-any-return]
 
 
-def _hardtanh(x: Tensor, low: float = -1.0, high: float = 1.0, *_: Any, **__: Any) -> Tensor:
-    return _Redirected.apply(x, __.get("min_val", low), __.get("max_val", high))  # type: ignore[no-any-return]
+def _hardtanh(
+    x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
+    return _Redirected.apply(x, min_val, max_val)  # type: ignore[no-any-return]
 
 
 _REPLACEMENTS: dict[Any, Callable[..., Tensor]] = {

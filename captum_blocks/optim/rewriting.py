@@ -53,6 +53,9 @@ def keep_equivalent(edits: Sequence[Edit], equivalent: Callable[[], bool]) -> No
 def private_copy(module: nn.Module) -> nn.Module:
     """A frozen copy in evaluation mode that shares no tensor with the original.
 
+    Hooks are copied too: whether one changes what the network computes, as weight and spectral
+    norms and users' own do, cannot be told from one run.
+
     Tensors that a module keeps as plain attributes inside a graph (old weight_norm) cannot be
     deep-copied; they are detached.
     """
@@ -81,6 +84,8 @@ def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:
         and norm.num_features == conv.out_channels
         and norm.track_running_stats
         and conv not in untouchable
+        and not _is_hooked(conv)
+        and not _is_hooked(norm)
         and (type(norm) is nn.BatchNorm2d or _is_followed_by_activation(norm))
     ]
 
@@ -102,7 +107,7 @@ def final_ceiling(network: nn.Module, layer: nn.Module) -> tuple[list[Edit], flo
     recognised everywhere. Whether the rectifier really comes last is for the caller to check.
     """
     last = list(layer.modules())[-1]
-    if not isinstance(last, nn.Hardtanh) or last.min_val != 0:
+    if not isinstance(last, nn.Hardtanh) or last.min_val != 0 or _is_hooked(last):
         return None
     holders = [
         Edit(parent, {name: nn.ReLU()})
@@ -136,6 +141,12 @@ def close(found: Tensor, expected: Tensor, tolerance: float = 1e-3) -> bool:
         return False
     scale = expected.abs().max().clamp_min(1e-6)
     return bool((found - expected).abs().max() <= tolerance * scale)
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Whether code of others runs at a module, which may do something on another picture only."""
+    forward = (module._forward_pre_hooks, module._forward_hooks)
+    return any((*forward, module._backward_pre_hooks, module._backward_hooks))
 
 
 def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.optim.images import Canvas, Paint, Parameterization, colour_matrix, normal
+from captum_blocks.optim.images import (
+    Canvas,
+    Matrix,
+    Paint,
+    Parameterization,
+    colour_matrix,
+    normal,
+)
 from captum_blocks.optim.objectives import Stored, stored
 
 
@@ -52,7 +59,7 @@ class Shared(Parameterization):
 
     Each is ``own * its spectrum + shared * sum_j mix[image][j] * shared spectrum j`` (the recipe of
     the article's activation grid, in Fourier parameters). The images of a batch depend on each
-    other on purpose.
+    other on purpose; what they share is drawn from the first one's generator.
 
     Attributes:
         own: weight of an image's own spectrum.
@@ -87,8 +94,7 @@ class Shared(Parameterization):
             raise InvalidArgument(f"Shared: mix has {len(mix)} rows for {n} images; give one each")
         own = Fourier(decay=self.decay, deviation=self.deviation)
         (spectrum,), _ = own.sketch(canvas, generators, None)
-        seeds = [torch.Generator().manual_seed(j) for j in range(mix.shape[1])]
-        (common,), _ = own.sketch(canvas, seeds, None)
+        (common,), _ = own.sketch(canvas, _descendants(generators[0], mix.shape[1]), None)
         scale = _spectrum_scale(canvas, self.decay)
         mix = mix.to(canvas.device)
 
@@ -159,12 +165,17 @@ class Maco(Parameterization):
         return torch.cat([fitted, fitted[:1]])[: canvas.planes]
 
 
-def fit_spectrum(images: Tensor, size: int | tuple[int, int]) -> Stored:
+def fit_spectrum(
+    images: Tensor,
+    size: int | tuple[int, int],
+    colour: Literal["imagenet"] | Matrix | None = "imagenet",
+) -> Stored:
     """Mean magnitudes of one's own images, for ``Maco(spectrum=...)``.
 
     Args:
         images: (n, channel, y, x) in [0, 1].
         size: of the pictures that will be made, in pixels.
+        colour: the axes of the ``Maco`` it is for; magnitudes are along them.
 
     >>> fit_spectrum(torch.rand(2, 3, 8, 8), 8).shape
     (3, 8, 5)
@@ -173,11 +184,19 @@ def fit_spectrum(images: Tensor, size: int | tuple[int, int]) -> Stored:
     resized = F.interpolate(
         images.float(), (height, width), mode="bilinear", antialias=True, align_corners=False
     )
-    matrix = colour_matrix("imagenet", images.shape[1])
+    matrix = colour_matrix(colour, images.shape[1])
     planes = resized - resized.mean((2, 3), keepdim=True)
     if matrix is not None:
         planes = torch.einsum("dc,nchw->ndhw", torch.linalg.inv(matrix), planes)
     return stored(torch.fft.rfft2(planes, norm="ortho").abs().mean(0))
+
+
+def _descendants(generator: torch.Generator, n: int) -> list[torch.Generator]:
+    """Further generators that depend on one, which is left as it is."""
+    spare = torch.Generator()
+    spare.set_state(generator.get_state())
+    seeds = torch.randint(2**62, (n,), generator=spare).tolist()
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def spectrum_planes(spectrum: Tensor, canvas: Canvas) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 
 Generators = Sequence[torch.Generator]
 
@@ -125,13 +125,17 @@ class Rotate(Geometric):
 
 @dataclass(frozen=True)
 class Pad(Geometric):
-    """Show the picture with ``pixels`` of grey around it.
+    """Show the picture with ``pixels`` of grey around it; a negative number cuts its edges off.
 
     >>> Pad(12)(torch.rand(1, 3, 32, 32), [torch.Generator()]).shape
     torch.Size([1, 3, 56, 56])
     """
 
     pixels: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pixels, int):
+            raise WrongType(f"Pad({self.pixels!r}): give a whole number of pixels")
 
     @property
     def grow(self) -> int:  # type: ignore[override]
@@ -193,14 +197,18 @@ def warp(transforms: Sequence[Geometric], images: Tensor, generators: Generators
     draws = [transform.draws for transform in transforms]
     uniform = torch.stack([torch.rand(sum(draws), generator=g) for g in generators])
     n, channels, height, width = images.shape
-    grow = sum(transform.grow for transform in transforms)
-    matrix = torch.eye(3)
+    grow, matrix = 0, torch.eye(3)
     for transform, part in zip(transforms, uniform.split(draws, 1), strict=True):
-        crop = isinstance(transform, RandomCrop)
-        matrix = matrix @ (
-            transform.placed(part, height, width) if crop else transform.matrix(part)  # type: ignore[attr-defined]
-        )
+        if isinstance(transform, RandomCrop):
+            matrix = matrix @ transform.placed(part, height + grow, width + grow)
+        else:
+            matrix = matrix @ transform.matrix(part)
+        grow += transform.grow
     out_height, out_width = height + grow, width + grow
+    if min(out_height, out_width) < 1:
+        raise InvalidArgument(
+            f"Pad({grow // 2}) leaves nothing of a picture of {height}x{width} pixels; cut off less"
+        )
     # affine_grid counts in half-sizes: output places are stretched to pixels, input places back.
     theta = matrix[:, :2] * torch.tensor([[2 / width], [2 / height]])
     theta = theta * torch.tensor([out_width / 2, out_height / 2, 1.0])

@@ -6,16 +6,17 @@ batch-norms behind them, and tensors are laid out channels last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 
 import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import BlocksError, UnusableLayer
-from captum_blocks.hooks import count_calls, find_layer, run_until
-from captum_blocks.layouts import Kind, Layout, resolve
+from captum_blocks.hooks import count_calls, run_until
+from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.optim.naming import module_called
 from captum_blocks.optim.rewriting import (
     around,
     close,
@@ -28,7 +29,6 @@ from captum_blocks.optim.rewriting import (
 
 Preprocess = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
-OUTPUT = "output"
 
 
 class Trunk:
@@ -45,6 +45,7 @@ class Trunk:
 
     Attributes:
         fingerprint: a hash of the structure and weights of what runs.
+        ceilings: of the ReLU6 that the deepest layer ends with, by layer name; mostly none.
 
     Raises:
         UnusableLayer: the network cannot take the example, or never calls a layer.
@@ -73,7 +74,7 @@ class Trunk:
         weights = (tensor.dtype for tensor in self._network.parameters())
         self._dtype = next((kind for kind in weights if kind.is_floating_point), torch.float32)
         self._calls: dict[str, int] = {}
-        self._ceilings: dict[str, float] = {}
+        self.ceilings: dict[str, float] = {}
         with torch.no_grad():
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
@@ -90,13 +91,14 @@ class Trunk:
             lifted: without the ceiling of a ReLU6 that the deepest layer may end with.
         """
         maps = {}
-        for name, output in self._outputs(pixels).items():
-            layout = resolve(self._layouts.get(name), output.shape)
+        ready = self._ready(pixels)
+        for name, output in self._run(ready).items():
+            layout = resolve(self._layouts.get(name), output.shape, picture_size(ready))
             # Scores divide and square: half precision overflows where the maps do not.
             wide = torch.promote_types(output.dtype, torch.float32)
             maps[name] = layout.to_maps(output).to(wide)
-            if name in self._ceilings and not lifted:
-                maps[name] = maps[name].clamp(max=self._ceilings[name])
+            if name in self.ceilings and not lifted:
+                maps[name] = maps[name].clamp(max=self.ceilings[name])
         return maps
 
     def shapes(self, example: Tensor) -> dict[str, Shape]:
@@ -123,13 +125,15 @@ class Trunk:
 
     @property
     def _layers(self) -> dict[str, nn.Module]:
-        return {
-            name: self._network if name == OUTPUT else find_layer(self._network, name)[1]
-            for name in self._names
-        }
+        return {name: module_called(self._network, name) for name in self._names}
 
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
-        ready = self._preprocess(pixels).to(self._dtype, memory_format=torch.channels_last)
+        return self._run(self._ready(pixels))
+
+    def _ready(self, pixels: Tensor) -> Tensor:
+        return self._preprocess(pixels).to(self._dtype, memory_format=torch.channels_last)
+
+    def _run(self, ready: Tensor) -> dict[str, Tensor]:
         with self._precision(ready.device):
             return run_until(self._network, self._layers, ready, calls=self._calls)
 
@@ -175,7 +179,7 @@ class Trunk:
         outputs = self._outputs(example)
         outputs[name] = outputs[name].clamp(max=ceiling)
         if all(close(outputs[other], expected[other]) for other in expected):
-            self._ceilings[name] = ceiling
+            self.ceilings[name] = ceiling
             return
         for edit in undo:
             edit.apply()
@@ -221,18 +225,17 @@ def _as_it_is(tensor: Tensor) -> Tensor:
     return tensor
 
 
-class _explained:
+@contextmanager
+def _explained(network: nn.Module, example: Tensor) -> Iterator[None]:
     """Turns what a network raises on a picture it cannot take into an ``UnusableLayer``."""
-
-    def __init__(self, network: nn.Module, example: Tensor) -> None:
-        self._network, self._size = network, "x".join(map(str, example.shape[2:]))
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, BlocksError):
-            raise UnusableLayer(
-                f"{type(self._network).__name__} cannot take an image of {self._size} pixels "
-                f"({error}); give the size it was trained with"
-            ) from error
+    try:
+        yield
+    except BlocksError:
+        raise
+    except Exception as error:
+        size, channels = "x".join(map(str, example.shape[2:])), example.shape[1]
+        raise UnusableLayer(
+            f"{type(network).__name__} cannot take an image of {size} pixels, "
+            f"{channels} channel{'s' * (channels != 1)} ({error}); "
+            "give the size and the channels it was trained with"
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,8 +20,8 @@ from captum_blocks.optim.checks import (
     set_rows,
     set_vector,
 )
+from captum_blocks.optim.naming import OUTPUT
 from captum_blocks.optim.objectives import Objective, Seen, Shape, Stored, stored
-from captum_blocks.optim.trunk import OUTPUT
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Channel(Objective):
 
     channel: int
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_integer(self, "channel")
@@ -52,7 +54,7 @@ class Channel(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over y and x, (n,)."""
-        return seen.at(self.layer)[:, self.channel].mean((1, 2))
+        return seen.at(self.layer, self.lifts)[:, self.channel].mean((1, 2))
 
     @classmethod
     def together(cls, objectives: Sequence[Channel]) -> Objective | None:
@@ -73,6 +75,7 @@ class Channels(Objective):
 
     channels: tuple[int, ...]
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     @property
     def n_images(self) -> int:
@@ -81,7 +84,7 @@ class Channels(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over y and x, (n,)."""
-        maps = seen.at(self.layer)
+        maps = seen.at(self.layer, self.lifts)
         return maps[torch.arange(len(maps)), list(self.channels)].mean((1, 2))
 
 
@@ -103,6 +106,7 @@ class Neuron(Objective):
     y: int | None = None
     x: int | None = None
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("channel", "y", "x"):
@@ -121,7 +125,7 @@ class Neuron(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The activation, (n,)."""
-        return _at_place(seen.at(self.layer), self.y, self.x)[:, self.channel]
+        return _at_place(seen.at(self.layer, self.lifts), self.y, self.x)[:, self.channel]
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class Direction(Objective):
     vector: tuple[float, ...]
     power: float = 1.0
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_vector(self)
@@ -158,7 +163,7 @@ class Direction(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over positions, (n,)."""
-        maps = seen.at(self.layer)
+        maps = seen.at(self.layer, self.lifts)
         return along(maps, maps.new_tensor(self.vector), self.power).mean((1, 2))
 
     @classmethod
@@ -186,6 +191,7 @@ class Directions(Objective):
     vectors: Stored
     power: float = 1.0
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_rows(self, "vectors", "one direction per image, (n, channel)")
@@ -201,8 +207,13 @@ class Directions(Objective):
         return self.vectors.shape[0]
 
     def check(self, shapes: Mapping[str, Shape], default: str) -> None:
-        """Refuse directions of another length than the layer has channels."""
+        """Refuse directions of another length than the layer has channels, and zero ones."""
         layer = self.layer or default
+        silent = (self.vectors.like(torch.zeros(())) == 0).all(1).nonzero().flatten().tolist()
+        if silent:
+            raise InvalidArgument(
+                f"direction {silent[0]} of {self.label!r} is zero and points nowhere"
+            )
         if self.vectors.shape[1] != shapes[layer][0]:
             raise InvalidArgument(
                 f"directions of {self.vectors.shape[1]} numbers for layer {layer!r}, "
@@ -211,7 +222,7 @@ class Directions(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over positions, (n,)."""
-        maps = seen.at(self.layer)
+        maps = seen.at(self.layer, self.lifts)
         return along(maps, self.vectors.like(maps), self.power).mean((1, 2))
 
 
@@ -228,6 +239,7 @@ class NeuronDirection(Objective):
     x: int | None = None
     power: float = 1.0
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_vector(self)
@@ -247,7 +259,7 @@ class NeuronDirection(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The score at the position, (n,)."""
-        here = _at_place(seen.at(self.layer), self.y, self.x)[:, :, None, None]
+        here = _at_place(seen.at(self.layer, self.lifts), self.y, self.x)[:, :, None, None]
         return along(here, here.new_tensor(self.vector), self.power)[:, 0, 0]
 
 
@@ -268,6 +280,7 @@ class Group(Objective):
 
     vector: tuple[float, ...]
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_vector(self)
@@ -283,7 +296,7 @@ class Group(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean coefficient, (n,)."""
-        maps = seen.at(self.layer)
+        maps = seen.at(self.layer, self.lifts)
         vector = maps.new_tensor(self.vector)
         return along(maps, vector / vector.square().sum(), 0).mean((1, 2))
 
@@ -302,6 +315,7 @@ class ClassLogit(Objective):
 
     index: int
     layer: str = OUTPUT
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_integer(self, "index")
@@ -317,7 +331,7 @@ class ClassLogit(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The logit, (n,)."""
-        return seen.at(self.layer)[:, self.index].mean((1, 2))
+        return seen.at(self.layer, self.lifts)[:, self.index].mean((1, 2))
 
 
 def along(maps: Tensor, vectors: Tensor, power: float) -> Tensor:

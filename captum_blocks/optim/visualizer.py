@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import InvalidArgument, WrongType
-from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.optim._loop import Callback, Run, Visualization
+from captum_blocks.optim._state import State, state_of
+from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.filters import Given
 from captum_blocks.optim.images import Parameterization
-from captum_blocks.optim.objectives import INPUT, Objective
-from captum_blocks.optim.recipe import Optimizer, Recipe, Schedule, describe
-from captum_blocks.optim.trunk import OUTPUT, Preprocess, Trunk
+from captum_blocks.optim.naming import check_names, layer_name, module_called
+from captum_blocks.optim.objectives import ALPHA, INPUT, Objective
+from captum_blocks.optim.recipe import Optimizer, Recipe, Schedule, describe, snapshot_steps
+from captum_blocks.optim.trunk import Preprocess, Trunk
 
 DEFAULT_MEMORY_BUDGET = 2**30
 MOST_TRUNKS = 4
@@ -27,11 +30,14 @@ class FeatureVisualizer:
     """Makes images that maximise objectives of a network's layers.
 
     The network is copied up to the layer when the first picture is asked for, and never changed.
+    Hooks registered on it come along, since they may be a part of what it computes: one that
+    records will record these passes too.
 
     Args:
         module: the network; any ``nn.Module`` that takes images.
         layer: the layer that objectives mean where they name none; a module or its dotted name;
-            ``"output"``: what the network returns.
+            ``"output"`` or the network itself: what it returns. A module that is itself called
+            "output" or "input" is written ``".output"`` where it is named.
         preprocess: images in [0, 1] -> what the module takes, differentiable; None: the module
             takes images in [0, 1].
         layout: how the layer's output is laid out; found from its shape unless given.
@@ -43,6 +49,7 @@ class FeatureVisualizer:
 
     Raises:
         LayerNotFound: the module has no such layer.
+        InvalidArgument: ``layer`` is "output" and the module has one of that name too.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     >>> from captum_blocks.optim import Channel
@@ -63,14 +70,14 @@ class FeatureVisualizer:
         compiler: str | None = None,
     ) -> None:
         self.module = module
-        self.layer = OUTPUT if layer == OUTPUT else find_layer(module, layer)[0]
+        self.layer = layer_name(module, layer)
         self.preprocess = preprocess
         self.layout = layout
         self.memory_budget = memory_budget
         self.autocast = autocast
         self.compiler = compiler
         self._trunks: dict[frozenset[str], Trunk] = {}
-        self._seen_state: tuple[tuple[int, int], ...] = ()
+        self._seen_state: State = ()
 
     def visualize(
         self,
@@ -96,6 +103,11 @@ class FeatureVisualizer:
     ) -> Visualization:
         """Optimize one image per objective (several where an objective is for several).
 
+        Where a layer ends with a ReLU6, objectives of units (channels, neurons, directions, groups,
+        classes, dreams) see it without its ceiling on the way, since a unit at its ceiling gives no
+        gradient; functions of one's own, targets, comparisons and penalties see the layer's own
+        values, and so do the ``scores`` of the final images.
+
         Args:
             objectives: what each image is to maximise; they do not disturb each other.
             size: pixels, or (height, width).
@@ -106,10 +118,11 @@ class FeatureVisualizer:
                 transform, or a sequence of them, those of ``torchvision.transforms.v2`` included.
             optimizer: a name, or ``(parameters, lr=...)`` -> torch optimizer; NAdam unless told.
             learning_rate: the parameterization's own unless told.
-            schedule: optimizer -> learning-rate scheduler, stepped after each step.
+            schedule: optimizer -> learning-rate scheduler, stepped after each step;
+                ``ReduceLROnPlateau`` watches the mean score, which is to rise.
             channels: colour channels the network takes.
             alpha: whether the image may be transparent; it is then seen on random backgrounds.
-            photo: start from this picture, (channel, y, x) in [0, 1].
+            photo: start from this picture, a float tensor (channel, y, x) in [0, 1].
             normalize_gradient: give the gradient of each image length 1.
             keep_best: hand back each image as it scored best, not as it was last.
             patience: an image has settled, and is kept, when the mean score of so many steps is not
@@ -123,6 +136,7 @@ class FeatureVisualizer:
 
         Raises:
             InvalidArgument: an objective that the layer cannot have, or a recipe that cannot be.
+            WrongType: an argument that is not of the kind described.
             UnusableLayer: the network cannot take the size, never calls the layer, or gives no
                 gradient.
             Diverged: a score or gradient is not a finite number.
@@ -143,9 +157,10 @@ class FeatureVisualizer:
             keep_best=keep_best,
             patience=patience,
         )
+        kept = snapshot_steps(snapshots, recipe.n_steps)
         with torch.inference_mode(False), torch.enable_grad():
             run = self._run(_as_list(objectives), recipe)
-            return run.until_done(callback, progress, snapshots)
+            return run.until_done(callback, progress, kept)
 
     def key(self, objective: Objective, **recipe: Any) -> str | None:
         """Canonical JSON of all that determines a picture.
@@ -155,18 +170,22 @@ class FeatureVisualizer:
             recipe: the same recipe arguments as for ``visualize``.
 
         Returns:
-            The key, or None where a Python callable decides part of the picture.
+            The key, or None where a callable or a class of one's own decides part of the picture.
         """
         made = Recipe(**recipe)
         how, what = made.to_data(), objective.to_data()
-        if how is None or what is None:
+        told = isinstance(self.layout, Layout)
+        layout = describe(self.layout) if told else self.layout
+        if how is None or what is None or (told and layout is None):
             return None
+        with torch.inference_mode(False):  # a trunk made here is to be used for pictures too
+            trunk = self._trunk([objective], made)
         data = {
-            "network": self._trunk([objective], made).fingerprint,
+            "network": trunk.fingerprint,
             "preprocess": self._preprocess_fingerprint(made.channels),
             "autocast": str(self.autocast),
             "layer": self.layer,
-            "layout": describe(self.layout) if isinstance(self.layout, Layout) else self.layout,
+            "layout": layout,
             "objective": what,
             "recipe": how,
         }
@@ -176,7 +195,10 @@ class FeatureVisualizer:
         """Everything that can be wrong is found out here, before the first step."""
         trunk = self._trunk(objectives, recipe)
         example = self._example(recipe)
-        shapes = {**trunk.shapes(example), INPUT: tuple(example.shape[1:])}
+        channels, *sides = example.shape[1:]
+        shapes = {**trunk.shapes(example), INPUT: (channels + recipe.alpha, *sides)}
+        if recipe.alpha:
+            shapes[ALPHA] = (1, *sides)
         for one in objectives:
             one.check(shapes, self.layer)
         return Run(trunk, objectives, recipe, self.layer, example, self.memory_budget)
@@ -184,8 +206,9 @@ class FeatureVisualizer:
     def _trunk(self, objectives: Sequence[Objective], recipe: Recipe) -> Trunk:
         names = frozenset[str]().union(*(one.layers(self.layer) for one in objectives))
         names = names or frozenset({self.layer})
-        for name in names - {OUTPUT}:
-            find_layer(self.module, name)
+        check_names(self.module, objectives)
+        for name in names:
+            module_called(self.module, name)  # raises where there is none
         state = self._state()
         if state != self._seen_state:
             self._trunks.clear()
@@ -205,10 +228,10 @@ class FeatureVisualizer:
             )
         return self._trunks[names]
 
-    def _state(self) -> tuple[tuple[int, int], ...]:
-        """Changes whenever the user trains, loads or moves the module."""
-        tensors = [*self.module.parameters(), *self.module.buffers()]
-        return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+    def _state(self) -> State:
+        """Changes whenever the user trains, loads, moves or edits the module, or this object."""
+        settings = (self.preprocess, self.layout, self.autocast, self.compiler)
+        return (*settings, state_of(self.module))
 
     def _example(self, recipe: Recipe) -> Tensor:
         noise = torch.rand(
@@ -216,14 +239,18 @@ class FeatureVisualizer:
         )
         return noise.to(self._device())
 
-    def _preprocess_fingerprint(self, channels: int) -> list[float] | None:
-        """Preprocessing is code; it is known by what it does to a picture."""
+    def _preprocess_fingerprint(self, channels: int) -> str | None:
+        """Preprocessing is code; it is known by a hash of what it does to a picture.
+
+        Asked anew for each key: a millisecond or two, and code may hold numbers that change.
+        """
         if self.preprocess is None:
             return None
         ramp = torch.linspace(0, 1, channels * 16).reshape(1, channels, 4, 4)
         with torch.no_grad():
-            done = self.preprocess(ramp.to(self._device()))
-        return [round(value, 4) for value in done.flatten().tolist()]
+            done = self.preprocess(ramp.to(self._device())).to("cpu", torch.float32)
+        rounded = torch.round(done, decimals=4) + 0.0  # minus zero is zero
+        return sha256(f"{tuple(done.shape)}".encode() + rounded.numpy().tobytes()).hexdigest()
 
     def _device(self) -> torch.device:
         for tensor in (*self.module.parameters(), *self.module.buffers()):
@@ -241,4 +268,5 @@ def _as_list(objectives: Objective | Sequence[Objective]) -> list[Objective]:
                 f"an objective is an Objective, not {type(one).__name__}; "
                 "wrap a function of activations with objective(function, name=...)"
             )
+        accentuation_in(one)  # raises where one would not hold its picture back
     return wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,6 +24,7 @@ class DeepDream(Objective):
     """
 
     layer: str | None = None
+    lifts: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -31,7 +33,7 @@ class DeepDream(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over channels and positions, (n,)."""
-        return seen.at(self.layer).square().mean((1, 2, 3))
+        return seen.at(self.layer, self.lifts).square().mean((1, 2, 3))
 
 
 @dataclass(frozen=True)

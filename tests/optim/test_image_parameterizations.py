@@ -28,6 +28,7 @@ from captum_blocks.optim.images import Canvas
 from tests.reference import optim_formulas as slow
 
 ALL = [Fourier(), Pixel(), LaplacianPyramid(3), Cppn(8, 2), Shared(), Maco()]
+INDEPENDENT = [one for one in ALL if not isinstance(one, Shared)]
 names = [type(one).__name__ for one in ALL]
 
 
@@ -53,6 +54,48 @@ def test_fourier_is_a_scaled_inverse_transform(height, width):
     ]
     planes = torch.tensor(slow.real_inverse_fourier(scaled, height, width)) / 4
     torch.testing.assert_close(image.pixels()[0, 0].detach(), planes.sigmoid(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 6), (5, 7)])
+def test_a_pyramid_is_the_sum_of_its_enlarged_levels(height, width):
+    given = LaplacianPyramid(3, colour=None, deviation=1.0)
+    image = start(given, Canvas(height, width, channels=1), 0)
+    levels = [
+        torch.tensor(slow.enlarged(level.detach()[0, 0].tolist(), height, width))
+        for level in image.parameters
+    ]
+    expected = (levels[0] + levels[1] + levels[2]).sigmoid()
+    torch.testing.assert_close(image.pixels()[0, 0].detach(), expected, atol=1e-5, rtol=0)
+
+
+def test_a_cppn_is_a_network_of_the_coordinates():
+    image = start(Cppn(width=5, depth=2, colour=None), Canvas(4, 6), 0, 1)
+    pixels = image.pixels().detach()
+    for row in range(2):
+        weights = [weight.detach()[row].tolist() for weight in image.parameters]
+        for y in range(4):
+            for x in range(6):
+                planes = torch.tensor(slow.coordinate_network(weights, y, x, 4, 6))
+                torch.testing.assert_close(pixels[row, :, y, x], planes.sigmoid())
+
+
+def test_shared_spectra_are_weighed_and_added():
+    mix, height, width = ((0.25, 0.75), (1.0, 0.0)), 5, 6
+    given = Shared(own=0.6, shared=0.3, mix=mix, deviation=1.0, colour=None)
+    image = start(given, Canvas(height, width, channels=1), 0, 1)
+    own, common = (torch.view_as_complex(p.detach())[:, 0].tolist() for p in image.parameters)
+    for n, (first, second) in enumerate(mix):
+        spectrum = [
+            [
+                (0.6 * own[n][v][u] + 0.3 * (first * common[0][v][u] + second * common[1][v][u]))
+                / max(slow.frequency(v, u, height, width), 1 / max(height, width))
+                for u in range(width // 2 + 1)
+            ]
+            for v in range(height)
+        ]
+        planes = torch.tensor(slow.real_inverse_fourier(spectrum, height, width)) / 4
+        expected = planes.sigmoid()
+        torch.testing.assert_close(image.pixels()[n, 0].detach(), expected, atol=1e-5, rtol=0)
 
 
 def test_colours_are_mixed_by_the_imagenet_matrix():
@@ -81,14 +124,19 @@ def test_any_number_of_channels(one, channels, alpha):
 
 
 @pytest.mark.parametrize("one", ALL, ids=names)
-@given(height=st.integers(2, 17), width=st.integers(2, 17), n=st.integers(1, 3))
-def test_any_size(one, height, width, n):
-    image = start(one, Canvas(height, width), *range(n))
-    assert image.pixels().shape == (n, 3, height, width)
+@given(
+    height=st.integers(2, 17),
+    width=st.integers(2, 17),
+    n=st.integers(1, 3),
+    channels=st.sampled_from([1, 3, 5]),
+)
+def test_any_size(one, height, width, n, channels):
+    image = start(one, Canvas(height, width, channels), *range(n))
+    assert image.pixels().shape == (n, channels, height, width)
     assert image.pixels().isfinite().all()
 
 
-@pytest.mark.parametrize("one", ALL, ids=names)
+@pytest.mark.parametrize("one", INDEPENDENT, ids=lambda one: type(one).__name__)
 def test_an_image_depends_on_its_own_generator_only(one):
     canvas = Canvas(8, 8)
     alone = start(one, canvas, 5).pixels()
@@ -137,6 +185,33 @@ def test_a_fitted_spectrum_is_what_the_images_have():
     assert start(Maco(spectrum=spectrum), Canvas(8, 8, 1), 0).pixels().isfinite().all()
 
 
+def test_a_spectrum_is_fitted_along_the_axes_of_ones_own_colours():
+    photo = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(2))
+    colour = fit_colour(photo)
+    spectrum = fit_spectrum(photo, (6, 8), colour=colour).like(photo)
+    axes = torch.tensor(colour)
+    axes = axes / max(sum(row[c] ** 2 for row in colour) ** 0.5 for c in range(3))
+    planes, centred = torch.zeros(3, 6, 8), photo[0] - photo[0].mean((1, 2), keepdim=True)
+    for y in range(6):
+        for x in range(8):
+            planes[:, y, x] = torch.linalg.solve(axes, centred[:, y, x])
+    torch.testing.assert_close(spectrum, torch.fft.rfft2(planes, norm="ortho").abs())
+    other = fit_spectrum(photo, (6, 8)).like(photo)
+    assert not torch.allclose(other, spectrum)
+    unmixed = fit_spectrum(photo, (6, 8), colour=None).like(photo)
+    torch.testing.assert_close(unmixed, torch.fft.rfft2(centred, norm="ortho").abs())
+
+
+def test_what_images_share_depends_on_the_seed_and_is_nobodys_own():
+    given, canvas = Shared(mix=((1.0, 0.0), (0.0, 1.0))), Canvas(8, 8)
+    first, again, other = (start(given, canvas, *seeds) for seeds in ((0, 1), (0, 1), (2, 3)))
+    for own, common in (first.parameters, other.parameters):
+        assert all(not torch.allclose(a, b) for a in own for b in common)
+        assert not torch.allclose(common[0], common[1])
+    assert torch.equal(first.parameters[1], again.parameters[1])
+    assert not torch.allclose(first.parameters[1], other.parameters[1])
+
+
 def test_fitted_colours_are_the_root_of_the_covariance():
     photos = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     photos[:, 1] = (photos[:, 0] + photos[:, 1]) / 2
@@ -161,7 +236,9 @@ def test_the_mix_says_how_much_of_each_shared_spectrum_an_image_has():
     assert not torch.allclose(a, b)
 
 
-@pytest.mark.parametrize("one", [Fourier(), Pixel(), LaplacianPyramid(3), Cppn(8, 3), Maco()])
+@pytest.mark.parametrize(
+    "one", [Fourier(), Pixel(), LaplacianPyramid(3), Cppn(8, 3), Maco(), Shared()]
+)
 def test_scores_rise(one: Parameterization, stem: nn.Module):
     made = FeatureVisualizer(stem, "second").visualize(
         [Channel(0), Channel(3)], size=16, n_steps=40, parameterization=one, transforms="none"

@@ -80,6 +80,16 @@ def test_a_crop_stays_inside(seed):
     torch.testing.assert_close(made[:, :, 1:-1, 1:-1], torch.ones(1, 1, 10, 18))
 
 
+@pytest.mark.parametrize("pixels", [5, -3])
+@given(seed=st.integers(0, 50))
+def test_a_crop_of_a_padded_picture_may_go_anywhere_in_it(pixels, seed):
+    images, crop = picture(1, 3, 12, 16), RandomCrop(0.5, 0.5)
+    together = apply([Pad(pixels), crop, Pad(-2)], images, seeded(seed))
+    padded = Pad(pixels)(images, seeded(seed))
+    expected = crop(padded, seeded(seed))[:, :, 2:-2, 2:-2]
+    torch.testing.assert_close(together, expected, atol=1e-5, rtol=0)
+
+
 def test_a_crop_shrinks_on_the_way():
     sides = [RandomCrop(0.9, 0.3).at(progress).largest for progress in (0.0, 0.5, 1.0)]
     assert sides == pytest.approx([0.9, 0.6, 0.3])

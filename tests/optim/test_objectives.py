@@ -55,6 +55,16 @@ def test_another_layer(seen):
     same(Channel(2, "other").score(seen), [slow.channel_mean(m, 2) for m in lists(seen, "other")])
 
 
+def test_a_ceiling_is_there_for_those_who_do_not_lift_it():
+    maps = torch.tensor([4.0, 8.0]).reshape(1, 2, 1, 1)
+    seen = Seen({"layer": maps, "other": maps}, maps, "layer", ceilings={"layer": 6.0})
+    assert seen.at(None).flatten().tolist() == [4, 6]
+    assert seen.at("layer", lifted=True) is maps
+    assert seen.at("other") is maps
+    assert seen.at("input") is maps
+    same((Channel(1) - L1("layer")).score(seen), [8.0 - 5.0])
+
+
 def test_neuron_knows_rows_from_columns(seen):
     same(Neuron(1, y=2, x=4).score(seen), [maps[1][2][4] for maps in lists(seen)])
 
@@ -114,6 +124,14 @@ def test_interpolation_goes_from_one_channel_to_the_other(seen):
     same(ChannelInterpolation(0, 3, n=2).score(seen), expected)
 
 
+def test_interpolation_is_half_of_each_in_the_middle():
+    maps = torch.randn(3, 4, 2, 3, generator=torch.Generator().manual_seed(1)).double()
+    seen = Seen({"layer": maps}, maps, "layer")
+    mean = [[slow.channel_mean(image, c) for c in (1, 2)] for image in maps.tolist()]
+    expected = [mean[0][0], (mean[1][0] + mean[1][1]) / 2, mean[2][1]]
+    same(ChannelInterpolation(1, 2, n=3).score(seen), expected)
+
+
 def test_diversity(seen):
     same(Diversity().score(seen), slow.diversity(lists(seen)))
 
@@ -137,6 +155,10 @@ def test_norms(seen):
 
 def test_boundary(seen):
     same(Boundary(2).score(seen), [slow.boundary(m, 2) for m in lists(seen, "input")])
+
+
+def test_blurring(seen):
+    same(Blurring().score(seen), [slow.blurring(m) for m in lists(seen, "input")])
 
 
 def test_blurring_costs_nothing_where_all_is_flat(seen):

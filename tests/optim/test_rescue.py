@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from captum_blocks.optim import Channel, FeatureVisualizer, Jitter
 from captum_blocks.optim._batches import Batch, in_batches
+from tests.optim.conftest import seeded
 
 SEEN: list[int] = []
 
@@ -52,6 +53,16 @@ def test_nothing_is_seen_twice_where_nothing_is_blocked(visualizer):
     assert SEEN[-3:] == [2, 2, 2]
 
 
+def test_the_rescue_is_for_the_first_steps(visualizer):
+    """A unit that never wakes is seen twice a step sixteen times, then once."""
+    recipe = {"size": 12, "transforms": "none", "optimizer": "sgd", "learning_rate": 0.0}
+    visualizer.visualize(Channel(0), **recipe, n_steps=1)
+    SEEN.clear()
+    visualizer.visualize(Channel(0), **recipe, n_steps=20)
+    shapes_memory_and_scores = 3
+    assert len(SEEN) == 20 + 16 + shapes_memory_and_scores
+
+
 @pytest.mark.parametrize("unit", [0, 1, 2, 3])
 def test_a_picture_does_not_depend_on_blocked_neighbours(visualizer, unit):
     alone, picture = history(visualizer, [unit])
@@ -66,6 +77,41 @@ def test_the_silent_wake_among_the_awake(visualizer):
     scores, _ = history(visualizer, [3, 0, 2], 60)
     assert scores[0, 1] == 0
     assert (scores[-1] > 0).all()
+
+
+class Silent(nn.Module):
+    """A unit that noise does not reach: shut below (or above) for any grey picture."""
+
+    def __init__(self, bias: float, act: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 2, 3), act
+        nn.init.constant_(self.conv.bias, bias)
+        nn.init.normal_(self.conv.weight, std=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.conv(x - 0.5)) * 2
+
+
+@pytest.mark.parametrize("act", [nn.ReLU(), nn.ReLU6(inplace=True)])
+def test_silent_units_are_woken(act):
+    net = seeded(lambda: Silent(-2.0, act))
+    made = FeatureVisualizer(net, "act").visualize(
+        [Channel(0), Channel(1)], size=12, n_steps=60, transforms="none"
+    )
+    assert (made.history[0] == 0).all()
+    assert (made.scores > 0).all()
+
+
+def test_a_dead_layer_warns_and_gives_its_picture():
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Threshold(100.0, 0.0))
+    with pytest.warns(UserWarning, match=r"no gradient ever reached 1 of 1 images \('channel 0'\)"):
+        made = FeatureVisualizer(net, "1").visualize(Channel(0), size=12, n_steps=20)
+    assert made.images.isfinite().all()
+
+
+def test_saturated_units_still_improve(stem):
+    made = FeatureVisualizer(stem, "act").visualize(20 * Channel(0), size=16, n_steps=5)
+    assert made.scores.isfinite().all()
 
 
 def test_the_part_of_a_batch_keeps_compared_images_together():

@@ -238,6 +238,22 @@ class Early(nn.Module):
         return self.conv(self.act(20 * x))
 
 
+@pytest.mark.parametrize("hooked", ["conv", "norm", "act"])
+def test_hooks_that_change_what_is_computed_stay(hooked):
+    """One that is silent on an ordinary picture: no trial run would miss it."""
+    net = seeded(Stem)
+    bright = 50 * X
+    without = plain(_without_in_place(net), "act", bright)
+    module = net.get_submodule(hooked)
+    module.register_forward_hook(lambda module, inputs, output: output.clamp(max=2.0))
+    expected = plain(_without_in_place(net), "act", bright)
+    assert not torch.allclose(expected, without)
+    trunk = Trunk(net, ["act"], EXAMPLE)
+    for lifted in (False, True):
+        found = trunk(bright, lifted)["act"].clamp(max=6)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_old_weight_norm_can_be_copied():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -310,7 +326,7 @@ def test_a_layer_that_never_runs_is_refused():
 
 def test_a_picture_the_network_cannot_take_is_refused():
     net = nn.Sequential(nn.Conv2d(3, 2, 7))
-    message = re.escape("Sequential cannot take an image of 4x5 pixels (")
-    ending = re.escape("); give the size it was trained with")
+    message = re.escape("Sequential cannot take an image of 4x5 pixels, 3 channels (")
+    ending = re.escape("); give the size and the channels it was trained with")
     with pytest.raises(UnusableLayer, match=f"^{message}.*{ending}$"):
         Trunk(net, ["0"], torch.zeros(1, 3, 4, 5))

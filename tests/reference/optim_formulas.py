@@ -58,6 +58,22 @@ def total_variation(maps):
     return sum(down) / len(down) + sum(right) / len(right)
 
 
+def blurring(maps):
+    """Mean squared difference from the mean of 3 x 3 neighbours, edges repeated outside."""
+    changes = []
+    for plane in maps:
+        rows, columns = range(len(plane)), range(len(plane[0]))
+        for y in rows:
+            for x in columns:
+                near = [
+                    plane[min(max(y + dy, 0), rows[-1])][min(max(x + dx, 0), columns[-1])]
+                    for dy in (-1, 0, 1)
+                    for dx in (-1, 0, 1)
+                ]
+                changes.append((plane[y][x] - sum(near) / 9) ** 2)
+    return sum(changes) / len(changes)
+
+
 def boundary(maps, width):
     total, count = 0.0, 0
     for plane in maps:
@@ -95,6 +111,47 @@ def real_inverse_fourier(half, height, width):
             row.append(total.real / math.sqrt(height * width))
         image.append(row)
     return image
+
+
+def enlarged(plane, height, width):
+    """A plane at another size, linear between the middles of pixels and constant beyond them."""
+
+    def lookup(place, size, full):
+        at = min(max((place + 0.5) * size / full - 0.5, 0), size - 1)
+        low = min(int(at), size - 1)
+        return low, min(low + 1, size - 1), at - low
+
+    image = []
+    for y in range(height):
+        top, bottom, down = lookup(y, len(plane), height)
+        row = []
+        for x in range(width):
+            left, right, across = lookup(x, len(plane[0]), width)
+            upper = plane[top][left] * (1 - across) + plane[top][right] * across
+            lower = plane[bottom][left] * (1 - across) + plane[bottom][right] * across
+            row.append(upper * (1 - down) + lower * down)
+        image.append(row)
+    return image
+
+
+def coordinate_network(weights, y, x, height, width):
+    """The planes at one pixel of a network of coordinates; weights[layer][in + 1][out]."""
+
+    def coordinate(place, size):
+        return -1.7 + 3.4 * place / (size - 1)
+
+    v, u = coordinate(y, height), coordinate(x, width)
+    flow = [v, u, math.hypot(v, u) - 1.3]
+    for number, weight in enumerate(weights):
+        *rows, bias = weight
+        flow = [
+            sum(value * row[unit] for value, row in zip(flow, rows, strict=True)) + bias[unit]
+            for unit in range(len(bias))
+        ]
+        if number < len(weights) - 1:
+            bent = [math.atan(value) for value in flow]
+            flow = [b / 0.67 for b in bent] + [(b * b - 0.45) / 0.4 for b in bent]
+    return flow
 
 
 def frequency(v, u, height, width):

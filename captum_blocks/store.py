@@ -154,7 +154,8 @@ class Store:
         for left in reversed(range(_WRITES)):
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                return self._write_once(path, content)
+                self._write_once(path, content)
+                return
             except FileNotFoundError:
                 # The folder was removed while we wrote, or we were suspended so long that the
                 # unfinished file looked left behind.

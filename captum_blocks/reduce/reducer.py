@@ -43,11 +43,11 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             ``"dictionary"``; or a scikit-learn decomposition, e.g. ``TruncatedSVD(4)``.
         layout: where channels stand: ``"NCHW"``, ``"tokens"``, ``"NHWC"``, a ``Layout``, or
             ``None`` to tell from the shape. Two axes are always ``(position, channel)``.
-        init: starting point of ``nmf``, by scikit-learn's names: ``"nndsvd"`` (with it, published
-            groups are reproduced), ``"nndsvda"``, ``"nndsvdar"``, ``"random"``.
-        solver: of ``nmf``: ``"cd"`` (scikit-learn's coordinate descent), ``"hals"`` (torch, on the
+        init: starting point of ``nmf`` and ``posneg``, by scikit-learn's names: ``"nndsvd"`` (with
+            it, published groups are reproduced), ``"nndsvda"``, ``"nndsvdar"``, ``"random"``.
+        solver: of both: ``"cd"`` (scikit-learn's coordinate descent), ``"hals"`` (torch, on the
             device of the activations) or ``"auto"``: ``"cd"`` up to a million entries on the CPU.
-        tol: when an iterative algorithm stops, as in scikit-learn.
+        tol: when an iterative algorithm stops, as in scikit-learn; ``dictionary`` has its own.
         max_iter: after how many iterations it stops at the latest.
         order: of the groups: ``"position"`` (as published: ascending mean x, weighted by the
             squared scores), ``"share"`` (the most explaining first), ``"none"``, or ``"auto"``:
@@ -133,7 +133,8 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
 
         Raises:
             InvalidArgument: negative values where the algorithm takes none, NaN, all zero, more
-                groups than positions, channels or independent directions.
+                groups than positions, channels or independent directions; a parameter that the
+                algorithm would not read.
         """
         self._fit(X, gradients, attributions, upper)
         return self
@@ -297,10 +298,14 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         if not isinstance(self.algorithm, str):
             own = getattr(self.algorithm, "n_components", None)
             known["n_components"] = own if isinstance(own, int) else 1
-            return Foreign(self.algorithm), Settings(**known)
-        checks.check_name("algorithm", self.algorithm, ALGORITHMS)
-        checks.check_count("n_components", self.n_components)
-        return ALGORITHMS[self.algorithm](), Settings(**known)
+            algorithm: Algorithm = Foreign(self.algorithm)
+        else:
+            checks.check_name("algorithm", self.algorithm, ALGORITHMS)
+            checks.check_count("n_components", self.n_components)
+            algorithm = ALGORITHMS[self.algorithm]()
+        settings = Settings(**known)
+        algorithm.check_settings(settings)
+        return algorithm, settings
 
     def _rows(self, X: Any, reset: bool, of_groups: bool = False) -> Rows:
         checks.check_readable(X)

@@ -24,7 +24,9 @@ from captum_blocks.errors import InvalidArgument
 DEFAULT_MAX_BYTES = 512 * 2**20
 ENVIRONMENT_VARIABLE = "CAPTUM_BLOCKS_CACHE_DIR"
 _UNFINISHED = ".unfinished-"
-_UNFINISHED_SECONDS = 3600.0
+# A file is written in milliseconds: one older than this was left behind.
+_UNFINISHED_SECONDS = 60.0
+_WRITES = 3
 _ENTRY = re.compile(r"(?:[\w.-]+-)?[0-9a-f]{32}\.[A-Za-z0-9]+")
 
 
@@ -107,13 +109,17 @@ class Store:
             label: readable start of the file names, for the person who browses the folder.
 
         Raises:
-            InvalidArgument: the folder cannot be made or written to.
+            InvalidArgument: the folder cannot be made or written to, or vanishes again and again.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             for suffix, content in files.items():
                 self._write_file(self.path(key, suffix, label), content)
-        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        except (
+            PermissionError,
+            FileExistsError,
+            NotADirectoryError,
+            FileNotFoundError,
+        ) as error:
             raise InvalidArgument(
                 f"cannot write to the cache folder {self.folder} ({error.strerror}); "
                 f"set {ENVIRONMENT_VARIABLE} to a folder that is yours"
@@ -134,14 +140,29 @@ class Store:
         return StoreInfo(self.folder, len(entries), total)
 
     def clear(self) -> int:
-        """Remove every entry; returns how many there were."""
+        """Remove every entry; returns how many there were.
+
+        What another process is just writing stays: it is no entry yet.
+        """
         entries = self._entries()
         for _, _, paths in entries.values():
             _remove(paths)
-        _remove(self._unfinished(older_than=0.0))
+        _remove(self._unfinished())
         return len(entries)
 
     def _write_file(self, path: Path, content: bytes) -> None:
+        for left in reversed(range(_WRITES)):
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._write_once(path, content)
+                return
+            except FileNotFoundError:
+                # The folder was removed while we wrote, or we were suspended so long that the
+                # unfinished file looked left behind.
+                if not left:
+                    raise
+
+    def _write_once(self, path: Path, content: bytes) -> None:
         handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=self.folder)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -161,7 +182,7 @@ class Store:
             if stem != keep:
                 _remove(paths)
                 excess -= size
-        _remove(self._unfinished(older_than=_UNFINISHED_SECONDS))
+        _remove(self._unfinished())
 
     def _entries(self) -> dict[str, tuple[float, int, list[Path]]]:
         """Stem -> (last use, bytes, files)."""
@@ -183,11 +204,11 @@ class Store:
         if self.folder.is_dir():
             yield from (path for path in self.folder.iterdir() if _ENTRY.fullmatch(path.name))
 
-    def _unfinished(self, older_than: float) -> list[Path]:
+    def _unfinished(self) -> list[Path]:
         """Temporary files that a process which died has left behind."""
         if not self.folder.is_dir():
             return []
-        limit = time.time() - older_than
+        limit = time.time() - _UNFINISHED_SECONDS
         found = []
         for path in self.folder.glob(f"{_UNFINISHED}*"):
             with suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -65,6 +66,7 @@ def test_clear_leaves_the_files_of_others(shelf):
     shelf.write("a", {".png": PNG, ".json": b"{}"}, label="a")
     (shelf.folder / "notes.txt").write_text("mine")
     (shelf.folder / ".unfinished-abc").write_bytes(b"half")
+    os.utime(shelf.folder / ".unfinished-abc", (0, 0))
     assert shelf.clear() == 1
     assert [path.name for path in shelf.folder.iterdir()] == ["notes.txt"]
     assert shelf.clear() == 0
@@ -166,6 +168,68 @@ def test_two_processes_share_a_folder(tmp_path):
     errors = [process.communicate()[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], errors
     assert Store(tmp_path).info().entries <= 4
+
+
+def test_what_was_removed_while_it_was_written_is_written_again(shelf, monkeypatch):
+    replace, removed = os.replace, []
+
+    def replace_too_late(source: str, target: Path) -> None:
+        if not removed:
+            removed.append(source)
+            shutil.rmtree(shelf.folder)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_too_late)
+    shelf.write("a", {".png": PNG, ".json": b"{}"})
+    assert len(removed) == 1
+    assert (shelf.read("a", ".png"), shelf.read("a", ".json")) == (PNG, b"{}")
+    assert len(list(shelf.folder.iterdir())) == 2
+
+
+def test_a_folder_that_is_removed_all_the_time_is_said(shelf, monkeypatch):
+    replace = os.replace
+
+    def replace_too_late(source: str, target: Path) -> None:
+        shutil.rmtree(shelf.folder)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_too_late)
+    message = f"cannot write to the cache folder {shelf.folder} (No such file or directory); set"
+    with pytest.raises(InvalidArgument, match=f"^{re.escape(message)}"):
+        shelf.write("a", {".png": PNG})
+
+
+def test_clear_leaves_what_another_process_is_writing(shelf, monkeypatch):
+    replace = os.replace
+
+    def clear_and_replace(source: str, target: Path) -> None:
+        Store(shelf.folder).clear()
+        assert Path(source).exists()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", clear_and_replace)
+    shelf.write("a", {".png": PNG})
+    assert shelf.read("a", ".png") == PNG
+
+
+CLEARING = """
+import sys
+from pathlib import Path
+from captum_blocks.store import Store
+while not (Path(sys.argv[1]) / "done").exists():
+    Store(Path(sys.argv[1])).clear()
+"""
+
+
+def test_a_process_may_clear_what_another_one_writes(tmp_path):
+    clearing = subprocess.Popen([sys.executable, "-c", CLEARING, str(tmp_path)])
+    try:
+        until = time.monotonic() + 2.0
+        while clearing.poll() is None and time.monotonic() < until:
+            Store(tmp_path).write("a", {".bin": bytes(200_000)})
+    finally:
+        (tmp_path / "done").touch()
+        assert clearing.wait(timeout=60) == 0
 
 
 def test_the_folder_is_the_one_asked_for(monkeypatch, tmp_path):

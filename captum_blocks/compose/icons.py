@@ -10,14 +10,13 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from captum_blocks.compose.kept import description, pixels_of, png
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import IconRequest
 from captum_blocks.errors import UnknownName, did_you_mean
@@ -152,7 +151,7 @@ def render_icons(
             for batch in _batches(missing):
                 maker = makers[batch[0].layer]
                 shown = _visualized(batch, maker, recipe, advance)
-                icons.update(_kept(batch, shown, maker, recipe, store))
+                icons.update(_kept(batch, shown, maker, recipe, net, store))
     return icons
 
 
@@ -225,7 +224,7 @@ def _stored(
     if picture is None or about is None:
         return None
     try:
-        pixels = np.array(Image.open(BytesIO(picture)).convert("RGB"))
+        pixels = pixels_of(picture, recipe["size"], recipe["size"])
         score = float(json.loads(about)["score"])
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
         store.discard(key, label)
@@ -238,6 +237,7 @@ def _kept(
     shown: Visualization,
     maker: FeatureVisualizer,
     recipe: Recipe,
+    net: Network,
     store: Store | None,
 ) -> dict[str, Icon]:
     """The batch's icons, written to the store."""
@@ -248,9 +248,8 @@ def _kept(
         icons[request.key] = Icon(pixels, request, score, cached=False)
         key = maker.key(request.objective, **recipe)
         if store is not None and key is not None:
-            about = {"label": request.label, "score": score, **recipe}
-            files = {".png": _png(pixels), ".json": json.dumps(about, indent=1).encode()}
-            store.write(key, files, _file_label(request))
+            about = description(net, key, request.label, request.objective.label, score=score)
+            store.write(key, {".png": png(pixels), ".json": about}, _file_label(request))
     return icons
 
 
@@ -259,12 +258,6 @@ def _as_rgb(picture: Tensor) -> np.ndarray:
     if picture.shape[0] < 3:
         picture = picture[:1].expand(3, -1, -1)
     return np.ascontiguousarray(picture[:3].permute(1, 2, 0).numpy())
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _file_label(request: IconRequest) -> str:

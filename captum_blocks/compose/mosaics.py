@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from io import BytesIO
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from captum_blocks.compose.icons import Icon, Quality, icon_layout, preparation
+from captum_blocks.compose.kept import description, pixels_of, png
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import IconRequest, MosaicRequest, direction_of, place_label
 from captum_blocks.hooks import find_layer
@@ -55,7 +54,7 @@ def render_mosaics(
             seed=quality.seed,
             channels=input_shape[0],
         )
-        icons.update(_made(request, mosaic, maker, store, progress))
+        icons.update(_made(request, mosaic, maker, net, store, progress))
     return icons
 
 
@@ -63,6 +62,7 @@ def _made(
     request: MosaicRequest,
     mosaic: Mosaic,
     maker: FeatureVisualizer,
+    net: Network,
     store: Store | None,
     progress: Progress,
 ) -> dict[str, Icon]:
@@ -74,7 +74,7 @@ def _made(
     with progress.stage(f"drawing {len(request.keys)} positions", mosaic.n_steps, "steps") as step:
         pictures, scores = _drawn(mosaic, maker, step)
     if store is not None and key is not None:
-        about = json.dumps({"label": label, "scores": scores}).encode()
+        about = description(net, key, label, "activation vectors", size=mosaic.size, scores=scores)
         store.write(key, {".png": _sheet(pictures), ".json": about}, label)
     return _icons(request, pictures, scores, cached=False)
 
@@ -97,9 +97,7 @@ def _drawn(
 
 def _sheet(pictures: np.ndarray) -> bytes:
     """The pictures below one another, as one file."""
-    buffer = BytesIO()
-    Image.fromarray(pictures.reshape(-1, *pictures.shape[2:])).save(buffer, "PNG")
-    return buffer.getvalue()
+    return png(pictures.reshape(-1, *pictures.shape[2:]))
 
 
 def _stored(
@@ -109,9 +107,10 @@ def _stored(
     if sheet is None or about is None:
         return None
     try:
-        pixels = np.array(Image.open(BytesIO(sheet)).convert("RGB"))
-        pictures = pixels.reshape(count, size, size, 3)
+        pictures = pixels_of(sheet, count * size, size).reshape(count, size, size, 3)
         scores = [float(score) for score in json.loads(about)["scores"]]
+        if len(scores) != count:
+            raise ValueError(f"{len(scores)} scores of {count} positions")
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
         store.discard(key, label)
         return None

@@ -18,12 +18,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.reduce.checks import check_rank
 from captum_blocks.reduce.encoding import encode
 from captum_blocks.reduce.nmf import Penalty, factorize
 from captum_blocks.reduce.rows import wide
 
 ALGORITHMS: dict[str, type[Algorithm]] = {}
+# Parameters that only some algorithms read, and the values that ask for nothing.
+OPTIONAL: dict[str, tuple[Any, ...]] = {
+    "init": ("nndsvd", None),
+    "solver": ("auto",),
+    "alpha_W": (0.0,),
+    "alpha_H": ("same", 0.0),
+    "l1_ratio": (0.0,),
+}
 # The size up to which the published iterate is worth more than speed.
 SMALL_TABLE = 1_000_000
 
@@ -111,6 +120,7 @@ class Algorithm:
     Attributes:
         name: what ``ChannelReducer(algorithm=...)`` calls it.
         non_negative: it refuses negative activations.
+        reads: which of ``OPTIONAL`` parameters it reads; others may not be set.
 
     >>> ALGORITHMS["nmf"].name, ALGORITHMS["nmf"].non_negative
     ('nmf', True)
@@ -118,10 +128,27 @@ class Algorithm:
 
     name: ClassVar[str]
     non_negative: bool = False
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
         if "name" in vars(cls):
             ALGORITHMS[cls.name] = cls
+
+    def check_settings(self, settings: Settings) -> None:
+        """Refuse parameters that were set and that this algorithm would not read."""
+        for name, nothing in OPTIONAL.items():
+            given = getattr(settings, name)
+            if name not in self.reads and given not in nothing:
+                readers = [repr(k) for k, kind in ALGORITHMS.items() if name in kind.reads]
+                raise InvalidArgument(
+                    f"{name}={given!r} does nothing with algorithm={self.title}; leave it at "
+                    f"{nothing[0]!r}, or take an algorithm that reads it: {', '.join(readers)}"
+                )
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return repr(self.name)
 
     def check(self, table: Tensor, n_components: int) -> None:
         """Refuse a table in which so many groups cannot be found."""
@@ -147,6 +174,7 @@ class NonNegative(Algorithm):
 
     name = "nmf"
     non_negative = True
+    reads = frozenset(OPTIONAL)
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
         """By the solver asked for, or the one that fits the table's size and device."""

@@ -48,6 +48,7 @@ class PositiveNegative(Algorithm):
     """
 
     name = "posneg"
+    reads = NonNegative.reads
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
         """Factorize twice as many non-negative channels."""
@@ -153,6 +154,7 @@ class SparseDictionary(Algorithm):
     """
 
     name = "dictionary"
+    reads = frozenset({"alpha_W"})
 
     def fit(self, table: Tensor, settings: Settings) -> Factors:
         """scikit-learn's mini-batch dictionary learning."""
@@ -189,6 +191,11 @@ class Foreign(Algorithm):
             )
         self.estimator = estimator
         self.non_negative = bool(get_tags(estimator).input_tags.positive_only)
+
+    @property
+    def title(self) -> str:
+        """The estimator as it prints itself."""
+        return f"{self.estimator!r}, whose own parameters decide"
 
     def check(self, table: Tensor, n_components: int) -> None:
         """The estimator checks its own parameters."""

@@ -20,12 +20,20 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
-from captum_blocks.reduce.algorithms import Algorithm, Factors, Settings
-from captum_blocks.reduce.checks import check_number, check_same_shape
+from captum_blocks.reduce.algorithms import ALGORITHMS, Algorithm, Factors, Settings
+from captum_blocks.reduce.checks import (
+    check_goals,
+    check_not_silent,
+    check_number,
+    check_readable,
+    check_same_shape,
+    check_upper,
+)
 from captum_blocks.reduce.decompositions import difference, halves
 from captum_blocks.reduce.rows import Rows, squared_norm, to_rows
 
 GOALS = ("activation", "gradient", "attribution")
+JOINT_ALGORITHMS = ("nmf", "semi_nmf")
 Of: TypeAlias = str | Mapping[str, float]
 
 
@@ -93,6 +101,37 @@ class Problem:
         """One part per goal, its copies summed."""
         summed = joint.reshape(len(joint), self.copies, -1).sum(1)
         return torch.split(summed, [block.width for block in self.blocks], dim=1)
+
+
+def posed(
+    reducer: Any, rows: Rows, gradients: Any, attributions: Any, upper: Any
+) -> Problem | None:
+    """What a reducer's ``of`` and the upper groups ask for; ``None`` for plain activations.
+
+    Raises:
+        InvalidArgument: goals named but not given or given but not named, another shape, nothing
+            but zeros, or an algorithm that factorizes plain activations only.
+    """
+    weights = weights_of(reducer.of)
+    given = {"gradient": gradients, "attribution": attributions}
+    check_goals(weights, given)
+    if list(weights) == ["activation"] and upper is None:
+        return None
+    if reducer.algorithm not in JOINT_ALGORITHMS:
+        raise InvalidArgument(
+            f"algorithm={reducer.algorithm!r} factorizes plain activations only; for goals and "
+            f"compatible groups take {' or '.join(map(repr, JOINT_ALGORITHMS))}"
+        )
+    given["activation"] = X = rows.form.give_back(rows.table)
+    tables = {goal: beside(rows, given[goal], f"{goal}s") for goal in weights}
+    for goal, table in tables.items():
+        check_not_silent(table, f"{goal}s")
+    if upper is not None:
+        check_readable(upper)
+        check_upper(getattr(upper, "shape", ()), X.shape)
+    parts = [] if upper is None else [upper[:, i] for i in range(upper.shape[1])]
+    shares = [beside(rows, part, f"upper[:, {i}]") for i, part in enumerate(parts)]
+    return build(weights, tables, shares, ALGORITHMS[reducer.algorithm].non_negative)
 
 
 def weights_of(of: Of) -> dict[str, float]:

@@ -78,6 +78,21 @@ class Online:
         """The same components with empty sums, for another epoch."""
         return replace(self, gram=self.gram * 0, cross=self.cross * 0, power=0.0, n_rows=0)
 
+    def to(self, like: Tensor) -> Online:
+        """The same on the device of a batch, with components of its type."""
+        kind = wide(like.device)
+        gram, cross = (part.to(like.device, kind) for part in (self.gram, self.cross))
+        return replace(self, components=self.components.to(like), gram=gram, cross=cross)
+
+    def check_groups(self, n_components: int) -> None:
+        """Refuse to continue with another number of groups than the batches so far have made."""
+        made = len(self.components)
+        if n_components != made:
+            raise InvalidArgument(
+                f"n_components={n_components}, but the batches so far have made {made} groups: "
+                f"set it back to {made} to continue, or begin anew with fit_loader or a clone"
+            )
+
     @property
     def group_shares(self) -> Tensor:
         """``(group,)`` shares of the squared norm explained, from the sums alone."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from captum_blocks.errors import BlocksError, InvalidArgument
 from captum_blocks.layouts import Layout
 from captum_blocks.reduce.algorithms import Factors
+from captum_blocks.reduce.online import Online
 from captum_blocks.reduce.ordering import Summary
 from captum_blocks.reduce.rows import Form
 
@@ -52,6 +53,9 @@ def write(reducer: ChannelReducer, path: str | os.PathLike[str]) -> None:
     arrays = {"components": factors.components, "share": summary.share}
     arrays |= {"magnitude": summary.magnitude}
     arrays |= {f"state {name}": value for name, value in factors.state.items()}
+    online: Online | None = getattr(reducer, "_online", None)
+    if online is not None:
+        arrays |= {"online gram": online.gram, "online cross": online.cross}
     if factors.offset is not None:
         arrays["offset"] = factors.offset
     plain = {name: _array(value) for name, value in arrays.items()}
@@ -110,12 +114,22 @@ def _restored(
     )
     shares = Summary(tensors["magnitude"], tensors["share"], about["power"])
     reducer._publish(factors, _form(about["form"]), shares)
+    reducer._online = _sums(tensors, about.get("online_rows"), about["power"])
     return reducer
+
+
+def _sums(tensors: dict[str, Tensor], n_rows: int | None, power: float) -> Online | None:
+    """What ``partial_fit`` continues from; ``None`` after ``fit``, which keeps no sums."""
+    if n_rows is None:
+        return None
+    gram, cross = tensors["online gram"], tensors["online cross"]
+    return Online(tensors["components"], gram, cross, power, n_rows)
 
 
 def _about(reducer: ChannelReducer) -> str:
     """Everything that is no array, as JSON."""
     form, factors, summary = reducer._form, reducer._factors, reducer._summary
+    online: Online | None = getattr(reducer, "_online", None)
     about = {
         "version": VERSION,
         "parameters": reducer.get_params(deep=False),
@@ -129,6 +143,7 @@ def _about(reducer: ChannelReducer) -> str:
         "n_iter": int(factors.n_iter),
         "power": summary.power,
         "goal_share": factors.goal_share,
+        "online_rows": None if online is None else online.n_rows,
     }
     try:
         return json.dumps(about, default=_plain)

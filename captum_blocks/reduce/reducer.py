@@ -20,14 +20,13 @@ from captum_blocks.layouts import Kind, Layout
 from captum_blocks.reduce import checks
 from captum_blocks.reduce.algorithms import ALGORITHMS, Algorithm, Factors, Settings
 from captum_blocks.reduce.decompositions import Foreign
-from captum_blocks.reduce.goals import Of, Problem, beside, build, weights_of
+from captum_blocks.reduce.goals import Of, Problem, posed
 from captum_blocks.reduce.nmf import INITS
 from captum_blocks.reduce.online import Online, begin, learn_all, learns_by_batches
 from captum_blocks.reduce.ordering import ORDERS, Summary, arrangement, group_shares, magnitudes
 from captum_blocks.reduce.rows import Form, Rows, is_table, same_kind, tables_only, to_rows
 
 SOLVERS = ("auto", "cd", "hals")
-JOINT_ALGORITHMS = ("nmf", "semi_nmf")
 
 
 class ChannelReducer(TransformerMixin, BaseEstimator):
@@ -44,11 +43,11 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             ``"dictionary"``; or a scikit-learn decomposition, e.g. ``TruncatedSVD(4)``.
         layout: where channels stand: ``"NCHW"``, ``"tokens"``, ``"NHWC"``, a ``Layout``, or
             ``None`` to tell from the shape. Two axes are always ``(position, channel)``.
-        init: starting point of ``nmf``, by scikit-learn's names: ``"nndsvd"`` (with it, published
-            groups are reproduced), ``"nndsvda"``, ``"nndsvdar"``, ``"random"``.
-        solver: of ``nmf``: ``"cd"`` (scikit-learn's coordinate descent), ``"hals"`` (torch, on the
+        init: starting point of ``nmf`` and ``posneg``, by scikit-learn's names: ``"nndsvd"`` (with
+            it, published groups are reproduced), ``"nndsvda"``, ``"nndsvdar"``, ``"random"``.
+        solver: of both: ``"cd"`` (scikit-learn's coordinate descent), ``"hals"`` (torch, on the
             device of the activations) or ``"auto"``: ``"cd"`` up to a million entries on the CPU.
-        tol: when an iterative algorithm stops, as in scikit-learn.
+        tol: when an iterative algorithm stops, as in scikit-learn; ``dictionary`` has its own.
         max_iter: after how many iterations it stops at the latest.
         order: of the groups: ``"position"`` (as published: ascending mean x, weighted by the
             squared scores), ``"share"`` (the most explaining first), ``"none"``, or ``"auto"``:
@@ -134,7 +133,8 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
 
         Raises:
             InvalidArgument: negative values where the algorithm takes none, NaN, all zero, more
-                groups than positions, channels or independent directions.
+                groups than positions, channels or independent directions; a parameter that the
+                algorithm would not read.
         """
         self._fit(X, gradients, attributions, upper)
         return self
@@ -190,7 +190,11 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
 
         The first batch, of at least as many positions and directions as groups, decides where they
         start; they keep their places from then on. ``magnitude_`` and the shares speak of all
-        batches so far. It refuses what ``fit`` does.
+        batches so far. A reducer that was pickled, or saved and loaded, continues where it was;
+        after ``fit``, which keeps no sums, the next batch is a first one.
+
+        Raises:
+            InvalidArgument: what ``fit`` refuses, or another ``n_components`` than before.
         """
         return self._learn(X, None)
 
@@ -264,7 +268,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         """Everything a fit does before it works: what cannot be fitted is refused here."""
         self._algorithm, self._settings = self._choose()
         rows = self._rows(X, reset=True)
-        problem = self._problem(rows, *others)
+        problem = posed(self, rows, *others)
         self._check_table(rows.table, (problem or rows).table, self._settings)
         return rows, problem
 
@@ -294,10 +298,14 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         if not isinstance(self.algorithm, str):
             own = getattr(self.algorithm, "n_components", None)
             known["n_components"] = own if isinstance(own, int) else 1
-            return Foreign(self.algorithm), Settings(**known)
-        checks.check_name("algorithm", self.algorithm, ALGORITHMS)
-        checks.check_count("n_components", self.n_components)
-        return ALGORITHMS[self.algorithm](), Settings(**known)
+            algorithm: Algorithm = Foreign(self.algorithm)
+        else:
+            checks.check_name("algorithm", self.algorithm, ALGORITHMS)
+            checks.check_count("n_components", self.n_components)
+            algorithm = ALGORITHMS[self.algorithm]()
+        settings = Settings(**known)
+        algorithm.check_settings(settings)
+        return algorithm, settings
 
     def _rows(self, X: Any, reset: bool, of_groups: bool = False) -> Rows:
         checks.check_readable(X)
@@ -327,29 +335,6 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         if self._algorithm.non_negative:
             checks.check_non_negative(table, str(self.algorithm))
 
-    def _problem(self, rows: Rows, gradients: Any, attributions: Any, upper: Any) -> Problem | None:
-        """The joint table of goals and copies; ``None`` for plain activations."""
-        weights = weights_of(self.of)
-        given = {"gradient": gradients, "attribution": attributions}
-        checks.check_goals(weights, given)
-        if list(weights) == ["activation"] and upper is None:
-            return None
-        if self.algorithm not in JOINT_ALGORITHMS:
-            raise InvalidArgument(
-                f"algorithm={self.algorithm!r} factorizes plain activations only; for goals and "
-                f"compatible groups take {' or '.join(map(repr, JOINT_ALGORITHMS))}"
-            )
-        given["activation"] = X = rows.form.give_back(rows.table)
-        tables = {goal: beside(rows, given[goal], f"{goal}s") for goal in weights}
-        for goal, table in tables.items():
-            checks.check_not_silent(table, f"{goal}s")
-        if upper is not None:
-            checks.check_readable(upper)
-            checks.check_upper(getattr(upper, "shape", ()), X.shape)
-        parts = [] if upper is None else [upper[:, i] for i in range(upper.shape[1])]
-        shares = [beside(rows, part, f"upper[:, {i}]") for i, part in enumerate(parts)]
-        return build(weights, tables, shares, self._algorithm.non_negative)
-
     def _publish(self, factors: Factors, form: Form, summary: Summary) -> None:
         self._factors = replace(factors, scores=factors.scores[:0])
         self._form, self._summary = form, summary
@@ -371,6 +356,8 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
         online: Online | None = getattr(self, "_online", None)
         self._algorithm, self._settings = self._choose()
         learns_by_batches(self)
+        if online is not None:
+            online.check_groups(self.n_components)
         rows = self._rows(X, reset=online is None)
         table = rows.table.detach()
         checks.check_width(table, self.n_features_in_)
@@ -379,6 +366,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             with checks.first_batch(table):
                 self._check_table(table, table, self._settings)
             online = begin(table, self.n_components, self.init or "nndsvda", self._settings.seed)
+        online = online.to(table)
         memory = None
         if earlier is not None:
             memory = (earlier, max(0.0, 1.0 - (online.n_rows + len(table)) / earlier.n_rows))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import captum_blocks as cb
 from captum_blocks import hooks
@@ -172,6 +175,51 @@ def test_a_damaged_icon_is_made_again(explain, store) -> None:
     second = explain(interface)
     for name, sprite in first.scene.sprites.items():
         assert np.array_equal(sprite.pixels, second.scene.sprites[name].pixels)
+
+
+@pytest.mark.parametrize("interface", [cb.neuron_groups("late", n=2), cb.activation_grid("late")])
+def test_a_whole_icon_of_another_size_is_made_again(explain, store, interface) -> None:
+    first = explain(interface)
+    kept = {path: path.read_bytes() for path in store.folder.glob("*.png")}
+    for path in kept:
+        width, height = Image.open(path).size
+        Image.new("RGB", (width * 2, height // 2)).save(path)
+    second = explain(interface)
+    assert {path: path.read_bytes() for path in store.folder.glob("*.png")} == kept
+    for name, sprite in first.scene.sprites.items():
+        assert np.array_equal(sprite.pixels, second.scene.sprites[name].pixels)
+
+
+def test_what_lies_beside_an_icon_says_whose_and_how(explain, store, small) -> None:
+    explain(cb.neuron_groups("late", n=2))
+    told = [json.loads(path.read_text()) for path in sorted(store.folder.glob("*.json"))]
+    assert [about["label"] for about in told] == ["late / group 1", "late / group 2"]
+    for about in told:
+        assert about["network"] == small.name
+        assert about["weights"] == small.source
+        assert len(about["fingerprint"]) >= 32
+        assert about["layer"] == "late"
+        assert about["objective"].startswith("direction")
+        assert about["parameterization"]["type"] == "Fourier"
+        assert [one["type"] for one in about["transforms"]] == [
+            "Jitter",
+            "Scale",
+            "Rotate",
+            "Jitter",
+        ]
+        assert about["captum_blocks"] == cb.__version__
+        assert about["size"] == [FEW_STEPS.size] * 2
+        assert isinstance(about["score"], float)
+
+
+def test_what_lies_beside_a_mosaic_says_the_same_but_for_tables(explain, store, small) -> None:
+    explain(cb.activation_grid("late"))
+    (about,) = (json.loads(path.read_text()) for path in store.folder.glob("*.json"))
+    assert about["network"] == small.name
+    assert about["parameterization"]["type"] == "Shared"
+    assert "mix" not in about["parameterization"]
+    assert about["size"] == FEW_STEPS.cell
+    assert len(about["scores"]) == 16
 
 
 def test_ctrl_c_keeps_finished_icons(explain, store, monkeypatch) -> None:

@@ -1,5 +1,7 @@
 """Algorithms for signed activations, and foreign estimators."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -121,3 +123,40 @@ def test_posneg_penalises_new_scores_as_it_did_the_fitted_ones():
     torch.testing.assert_close(
         reducer.fit_transform(acts), reducer.transform(acts), atol=1e-3, rtol=1e-3
     )
+
+
+@pytest.mark.parametrize("algorithm", ["semi_nmf", "pca", "ica", "kmeans", PCA(2)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "given", "default", "readers"),
+    [
+        ("alpha_W", 0.1, "0.0", "'nmf', 'posneg', 'dictionary'"),
+        ("alpha_H", 0.1, "'same'", "'nmf', 'posneg'"),
+        ("l1_ratio", 0.5, "0.0", "'nmf', 'posneg'"),
+        ("init", "random", "'nndsvd'", "'nmf', 'posneg'"),
+        ("solver", "hals", "'auto'", "'nmf', 'posneg'"),
+    ],
+)
+def test_parameters_that_would_do_nothing_are_refused(algorithm, name, given, default, readers):
+    reducer = ChannelReducer(2, algorithm, **{name: given})
+    title = repr(algorithm)
+    if not isinstance(algorithm, str):
+        title += ", whose own parameters decide"
+    said = (
+        f"{name}={given!r} does nothing with algorithm={title}; leave it at {default}, or take an "
+        f"algorithm that reads it: {readers}"
+    )
+    with pytest.raises(InvalidArgument, match=f"^{re.escape(said)}$"):
+        reducer.fit(signed())
+    assert not hasattr(reducer, "components_")
+
+
+def test_parameters_that_ask_for_nothing_are_not():
+    nothing = {"alpha_W": 0, "alpha_H": 0, "l1_ratio": 0, "init": None, "solver": "auto"}
+    acts = signed()
+    plain = ChannelReducer(2, "pca").fit(acts)
+    assert torch.equal(ChannelReducer(2, "pca", **nothing).fit(acts).components_, plain.components_)
+
+
+def test_regularization_of_components_means_nothing_to_a_dictionary():
+    with pytest.raises(InvalidArgument, match=r"^alpha_H=0.1 does nothing with algorithm='dicti"):
+        ChannelReducer(2, "dictionary", alpha_W=0.1, alpha_H=0.1).fit(signed())

@@ -99,6 +99,17 @@ def test_nndsvd_starts_where_scikit_learn_starts():
     assert (initial_factors(table, 4, "nndsvdar")[1] > 0).all()
 
 
+@pytest.mark.parametrize("inner", ["columns", "gradient"])
+@pytest.mark.parametrize("init", ["nndsvd", "nndsvda", "nndsvdar", "random"])
+def test_no_group_is_lost_on_the_way(init, inner):
+    # From nndsvda the first groups explain all at first, and leave nothing to others for a while.
+    table = mixture(rows=300, groups=12, channels=40)
+    found = factorize(table, 12, init=init, inner=inner)
+    assert (found.components.sum(1) > 0).all()
+    assert (found.scores.sum(0) > 0).all()
+    assert found.errors[-1] <= 1.3 * svd_floor(table, 12)
+
+
 def penalised(table, w, h, on_w, on_h):
     loss = 0.5 * np.sum((table - w @ h) ** 2)
     for factor, penalty in ((w, on_w), (h, on_h)):

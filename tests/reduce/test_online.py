@@ -64,6 +64,59 @@ def test_fit_forgets_the_batches():
     assert torch.equal(again, ChannelReducer(4).partial_fit(acts).components_)
 
 
+@pytest.mark.parametrize("n_epochs", [0, 2])
+def test_a_saved_reducer_continues_as_if_it_had_never_stopped(n_epochs, tmp_path):
+    batches = photographs().split(10)
+
+    def begun():
+        reducer = ChannelReducer(4, random_state=3)
+        if n_epochs:
+            return reducer.fit_loader(batches[:2], n_epochs)
+        return reducer.partial_fit(batches[0]).partial_fit(batches[1])
+
+    straight = begun()
+    begun().save(tmp_path / "groups.npz")
+    loaded = ChannelReducer.load(tmp_path / "groups.npz")
+    for batch in batches[2:]:
+        straight.partial_fit(batch)
+        loaded.partial_fit(batch)
+    assert torch.equal(loaded.components_, straight.components_)
+    assert torch.equal(loaded.magnitude_, straight.magnitude_)
+    assert torch.equal(loaded.group_share_, straight.group_share_)
+    assert loaded.reconstruction_err_ == straight.reconstruction_err_
+    assert loaded._online.n_rows == 1000
+
+
+def test_a_reducer_that_was_fitted_and_loaded_begins_anew(tmp_path):
+    acts = photographs()
+    ChannelReducer(4).fit(acts).save(tmp_path / "groups.npz")
+    again = ChannelReducer.load(tmp_path / "groups.npz").partial_fit(acts[:9])
+    assert torch.equal(again.components_, ChannelReducer(4).partial_fit(acts[:9]).components_)
+
+
+def test_another_number_of_groups_between_batches_is_refused():
+    acts = photographs()
+    reducer = ChannelReducer(3).partial_fit(acts)
+    before = reducer.components_
+    with pytest.raises(
+        InvalidArgument,
+        match="^n_components=4, but the batches so far have made 3 groups: set it back to 3 to "
+        "continue, or begin anew with fit_loader or a clone$",
+    ):
+        reducer.set_params(n_components=4).partial_fit(acts)
+    assert torch.equal(reducer.components_, before)
+    assert reducer.set_params(n_components=3).partial_fit(acts).components_.shape == (3, 16)
+    assert reducer.set_params(n_components=4).fit_loader([acts]).components_.shape == (4, 16)
+
+
+def test_batches_of_another_precision_are_joined_to_the_sums():
+    acts = photographs()
+    mixed = ChannelReducer(4).partial_fit(acts[:20]).partial_fit(acts[20:].double())
+    plain = ChannelReducer(4).partial_fit(acts[:20]).partial_fit(acts[20:])
+    assert mixed.components_.dtype == torch.float64
+    torch.testing.assert_close(mixed.components_.float(), plain.components_, rtol=1e-3, atol=1e-4)
+
+
 def test_a_batch_where_a_group_is_silent_leaves_it_alone():
     acts = photographs()
     reducer = ChannelReducer(4).partial_fit(acts)

@@ -23,7 +23,11 @@ CELLS = (
     "from captum_blocks.render.widget import BlocksWidget\n"
     "from tests.render.sample_kinds import kinds_scene\n"
     "widget = BlocksWidget(kinds_scene())\n"
+    "heard = []\n"
+    "hear = lambda change: heard.append((change['new'].get('mark'), widget.pins))\n"
+    "widget.observe(hear, 'selection')\n"
     "widget",
+    "print('heard', *heard[0])",
     "print('selected', widget.selection['down'], widget.selection.get('mark'))",
 )
 # Lab leaves the state of widgets out of a notebook unless the reader has asked for it.
@@ -111,6 +115,10 @@ def run(tab, cell: int) -> None:
             return
 
 
+def said(tab, cell: int):
+    return tab.locator(".jp-CodeCell").nth(cell).locator(".jp-OutputArea-output")
+
+
 def test_the_selection_comes_back_to_python_and_the_page_is_saved(browser, home, lab) -> None:
     tab = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
     tab.set_default_timeout(1000 * PATIENCE)
@@ -119,12 +127,18 @@ def test_the_selection_comes_back_to_python_and_the_page_is_saved(browser, home,
     run(tab, 0)
     tab.locator(".blocks.ready").wait_for()
 
+    # The first that Python hears is of the pointer alone; nothing has been clicked yet.
     mark = tab.locator('[aria-label="Channels"] .mark').nth(2)
-    mark.locator(".name").click()
+    mark.locator(".name").hover()
     tab.wait_for_timeout(400)
     run(tab, 1)
-    said = tab.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea-output")
-    expect(said).to_have_text("selected bn2/channel/2 bn2/channel/2", timeout=1000 * PATIENCE)
+    expect(said(tab, 1)).to_have_text("heard bn2/channel/2 {}", timeout=1000 * PATIENCE)
+
+    mark.locator(".name").click()
+    tab.wait_for_timeout(400)
+    run(tab, 2)
+    selected = "selected bn2/channel/2 bn2/channel/2"
+    expect(said(tab, 2)).to_have_text(selected, timeout=1000 * PATIENCE)
 
     tab.keyboard.press("Control+s")
     saved = home / "work" / "page.ipynb"

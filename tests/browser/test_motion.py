@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from captum_blocks.render.html import page
+from captum_blocks.scene import Bars, Below, Chapter, Mark, Scene
 from tests.render.sample import sample_scene
 from tests.render.sample_grids import grids_scene
 from tests.render.sample_kinds import kinds_scene
@@ -62,3 +63,35 @@ def test_fades_are_short_for_everybody_else(open_page, path) -> None:
     assert moved
     assert max(duration for _, duration in moved) <= LONGEST
     assert max(tab.evaluate(DURATIONS)) <= LONGEST
+
+
+def test_what_a_place_does_not_change_is_not_drawn_anew(open_page, tmp_path) -> None:
+    made = tmp_path / "page.html"
+    made.write_text(page(grids_scene()), "utf-8")
+    tab = open_page(made)
+    tab.evaluate("""() => {
+      window.changes = [];
+      new MutationObserver((changes) => window.changes.push(...changes)).observe(
+        document.querySelector(".flows"), { childList: true, characterData: true, subtree: true });
+    }""")
+    before = tab.locator(".readout").inner_text()
+    box = tab.locator("[data-stage]").bounding_box()
+    tab.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.9 * box["height"])
+    assert tab.locator(".readout").inner_text() != before
+    assert tab.evaluate("window.changes.length") == 0
+    tab.locator(".flows .mark").first.hover()
+    assert tab.evaluate("window.changes.length") > 0
+
+
+def test_many_marks_do_not_fade(open_page, tmp_path) -> None:
+    marks = tuple(Mark(f"c/{k}", f"channel {k}", (k / 200,)) for k in range(200))
+    few = Bars("few", frames=(marks[:2],))
+    made = tmp_path / "page.html"
+    chapter = Chapter("h", "r", Below((few, Bars("many", frames=(marks,)))))
+    made.write_text(page(Scene("t", "a", None, (chapter,))), "utf-8")
+    tab = open_page(made)
+    fades = tab.locator(".fill").evaluate_all(
+        "fills => fills.map(fill => getComputedStyle(fill).transitionDuration)"
+    )
+    assert fades[:2] == ["0.12s", "0.12s"]
+    assert set(fades[2:]) == {"0s"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from captum_blocks.errors import InvalidArgument, MissingDependency
 from captum_blocks.grammar import Content, Element, Interface, as_interface
 from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
-from captum_blocks.render import mpl, weighing
+from captum_blocks.render import mpl, notebook, weighing
 from captum_blocks.scene import Scene
 from captum_blocks.store import Store
 
@@ -117,23 +116,31 @@ class Explanation:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """What a notebook shows: the widget where there is one, else the page in a frame."""
-        bundle: dict[str, Any] = {"text/plain": repr(self), "text/html": self._framed()}
+        page = {"text/plain": repr(self), "text/html": notebook.framed(self.html())}
         try:
-            shown = self.widget()._repr_mimebundle_()
+            return _forms(self.widget()) | page
         except MissingDependency:
-            return bundle
-        data = shown[0] if isinstance(shown, tuple) else shown
-        return {**(data or {}), **bundle}
+            return page
 
-    def _framed(self) -> str:
-        page = base64.b64encode(self.html().encode()).decode()
-        return (
-            f'<iframe src="data:text/html;base64,{page}" style="width:100%;height:720px;border:0" '
-            'sandbox="allow-scripts" title="explanation"></iframe>'
-        )
+    def _ipython_display_(self) -> None:
+        """The same in IPython, where the page outlives the widget in an output of its own."""
+        from IPython.display import display
+
+        try:
+            widget = self.widget()
+        except MissingDependency:
+            display(self._repr_mimebundle_(), raw=True)
+            return
+        display(_forms(widget) | {"text/plain": repr(self)}, raw=True)
+        display({"text/html": notebook.standby(self.html(), widget.token)}, raw=True)
 
     def __repr__(self) -> str:
         return f"Explanation({self.scene.title!r}; save('page.html') writes it)"
+
+
+def _forms(widget: BlocksWidget) -> dict[str, Any]:
+    shown = widget._repr_mimebundle_()
+    return (shown[0] if isinstance(shown, tuple) else shown) or {}
 
 
 def explain(

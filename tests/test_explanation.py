@@ -57,6 +57,18 @@ def test_a_notebook_shows_the_page(real_explanation: cb.Explanation) -> None:
     assert shown["text/plain"] == repr(real_explanation)
 
 
+def test_the_page_is_an_output_of_its_own_that_waits_for_the_widget_to_go(
+    real_explanation: cb.Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs: list[dict] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data))
+    real_explanation._ipython_display_()
+    live, page = outputs
+    assert set(live) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
+    assert "data-blocks-standby" in page["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" not in page
+
+
 def test_without_anywidget_a_notebook_still_shows_the_page(
     real_explanation: cb.Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +76,10 @@ def test_without_anywidget_a_notebook_still_shows_the_page(
     monkeypatch.setitem(sys.modules, "anywidget", None)
     monkeypatch.delitem(sys.modules, "captum_blocks.render.widget")
     assert set(real_explanation._repr_mimebundle_()) == {"text/plain", "text/html"}
+    outputs: list[dict] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data))
+    real_explanation._ipython_display_()
+    assert outputs == [real_explanation._repr_mimebundle_()]
     with pytest.raises(MissingDependency, match=r"pip install 'captum-blocks\[widget\]'"):
         real_explanation.widget()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import traitlets
 
@@ -23,7 +24,8 @@ class BlocksWidget(anywidget.AnyWidget):
     """The page of a scene, alive in Jupyter, VS Code, Colab or marimo.
 
     A saved notebook shows it again where the state of widgets is saved: in JupyterLab with
-    Settings > Save Widget State Automatically.
+    Settings > Save Widget State Automatically. Without, a cell that ended in the explanation itself
+    shows its page.
 
     Attributes:
         selection: what is shown now: the state of each selection by its name, and under
@@ -43,6 +45,12 @@ class BlocksWidget(anywidget.AnyWidget):
     _data = traitlets.Unicode().tag(sync=True)
     selection = traitlets.Dict().tag(sync=True)
     pins = traitlets.Dict().tag(sync=True)
+    # By it the page that stands in for this widget knows that it is alive.
+    token = traitlets.Unicode(read_only=True).tag(sync=True)
+
+    @traitlets.default("token")
+    def _new_token(self) -> str:
+        return uuid4().hex
 
     def __init__(self, scene: Scene, **traits: Any) -> None:
         super().__init__(

@@ -36,6 +36,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens a saved page, ready to be used: ``open_page(path, fragment="", **context_options)``.
+    A script given as ``before`` runs before the page's own.
 
     The test fails at its end on any console message, page error, or request for anything but the
     file itself and the data it carries.
@@ -43,10 +44,11 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     complaints: list[str] = []
     contexts = []
 
-    def opened(path: Path, fragment: str = "", **options: object) -> Page:
+    def opened(path: Path, fragment: str = "", before: str = "", **options: object) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 720}} | options)
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(before)
         own = Path(path).resolve().as_uri()
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))

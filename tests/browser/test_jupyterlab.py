@@ -23,23 +23,39 @@ CELLS = (
     "from captum_blocks.render.widget import BlocksWidget\n"
     "from tests.render.sample_kinds import kinds_scene\n"
     "widget = BlocksWidget(kinds_scene())\n"
+    "heard = []\n"
+    "hear = lambda change: heard.append((change['new'].get('mark'), widget.pins))\n"
+    "widget.observe(hear, 'selection')\n"
     "widget",
+    "print('heard', *heard[0])",
     "print('selected', widget.selection['down'], widget.selection.get('mark'))",
+)
+EXPLANATION = (
+    "from captum_blocks.explanation import Explanation\n"
+    "from tests.render.sample import sample_scene\n"
+    "Explanation(sample_scene(), {}, ())",
 )
 # Lab leaves the state of widgets out of a notebook unless the reader has asked for it.
 SETTINGS = Path("settings/@jupyter-widgets/jupyterlab-manager/plugin.jupyterlab-settings")
 
 
+def write_notebook(path: Path, cells: tuple[str, ...]) -> None:
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel}), path)
+
+
+def save_state(home: Path, wanted: bool) -> None:
+    (home / SETTINGS).parent.mkdir(parents=True, exist_ok=True)
+    (home / SETTINGS).write_text(json.dumps({"saveState": wanted}))
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("lab")
-    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     (folder / "work").mkdir()
-    nbformat.write(notebook, folder / "work" / "page.ipynb")
-    (folder / SETTINGS).parent.mkdir(parents=True)
-    (folder / SETTINGS).write_text(json.dumps({"saveState": True}))
+    write_notebook(folder / "work" / "page.ipynb", CELLS)
+    write_notebook(folder / "work" / "explanation.ipynb", EXPLANATION)
     return folder
 
 
@@ -111,35 +127,76 @@ def run(tab, cell: int) -> None:
             return
 
 
-def test_the_selection_comes_back_to_python_and_the_page_is_saved(browser, home, lab) -> None:
+def opened(browser, address: str):
     tab = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
     tab.set_default_timeout(1000 * PATIENCE)
-    tab.goto(lab + "lab/tree/page.ipynb")
+    tab.goto(address)
+    return tab
+
+
+def saved(tab, path: Path) -> dict:
+    """The notebook on disk, once the outputs of its first cell are there."""
+    tab.keyboard.press("Control+s")
+    for _ in range(10 * PATIENCE):
+        tab.wait_for_timeout(100)
+        notebook = json.loads(path.read_text())
+        if notebook["cells"][0]["outputs"]:
+            return notebook
+    raise TimeoutError(path)
+
+
+def said(tab, cell: int):
+    return tab.locator(".jp-CodeCell").nth(cell).locator(".jp-OutputArea-output")
+
+
+def test_the_selection_comes_back_to_python_and_the_page_is_saved(browser, home, lab) -> None:
+    save_state(home, True)
+    tab = opened(browser, lab + "lab/tree/page.ipynb")
     tab.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
     run(tab, 0)
     tab.locator(".blocks.ready").wait_for()
 
+    # The first that Python hears is of the pointer alone; nothing has been clicked yet.
     mark = tab.locator('[aria-label="Channels"] .mark').nth(2)
-    mark.locator(".name").click()
+    mark.locator(".name").hover()
     tab.wait_for_timeout(400)
     run(tab, 1)
-    said = tab.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea-output")
-    expect(said).to_have_text("selected bn2/channel/2 bn2/channel/2", timeout=1000 * PATIENCE)
+    expect(said(tab, 1)).to_have_text("heard bn2/channel/2 {}", timeout=1000 * PATIENCE)
 
-    tab.keyboard.press("Control+s")
-    saved = home / "work" / "page.ipynb"
-    for _ in range(100):
-        if "widgets" in json.loads(saved.read_text())["metadata"]:
-            break
-        tab.wait_for_timeout(100)
+    mark.locator(".name").click()
+    tab.wait_for_timeout(400)
+    run(tab, 2)
+    selected = "selected bn2/channel/2 bn2/channel/2"
+    expect(said(tab, 2)).to_have_text(selected, timeout=1000 * PATIENCE)
+
+    assert "widgets" in saved(tab, home / "work" / "page.ipynb")["metadata"]
     tab.context.close()
     end_kernels(lab)
 
-    again = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
-    again.set_default_timeout(1000 * PATIENCE)
-    again.goto(lab + "lab/tree/page.ipynb?reset")
+    again = opened(browser, lab + "lab/tree/page.ipynb?reset")
     again.locator(".blocks.ready").wait_for()
     assert again.locator(".blocks h1").inner_text() == "What do a cat and a cup share?"
     labels = again.locator('[aria-label="Came from"] .label').all_inner_texts()
     assert labels[0] == "bn1 : 8"
+    again.context.close()
+
+
+def test_a_notebook_saved_without_the_state_of_widgets_shows_the_page(browser, home, lab) -> None:
+    save_state(home, False)
+    tab = opened(browser, lab + "lab/tree/explanation.ipynb?reset")
+    tab.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+    run(tab, 0)
+    tab.locator(".blocks.ready").wait_for()
+    standby = "[data-blocks-standby]"
+    expect(tab.locator(standby)).to_have_count(1)
+    expect(tab.locator(standby)).to_be_hidden()
+
+    assert "widgets" not in saved(tab, home / "work" / "explanation.ipynb")["metadata"]
+    tab.context.close()
+    end_kernels(lab)
+
+    again = opened(browser, lab + "lab/tree/explanation.ipynb?reset")
+    page = again.frame_locator(f"{standby} iframe")
+    page.locator(".blocks.ready").wait_for()
+    expect(page.locator("h1")).to_contain_text("Why tiger cat?")
     again.context.close()

@@ -283,22 +283,40 @@ def test_an_icon_is_enlarged_with_its_details(open_page, sample):
     assert tab.locator("dialog[open]").count() == 0
 
 
-@pytest.mark.parametrize("number", [1, 2, 4])
-def test_a_panel_is_saved_as_the_picture_it_is(open_page, sample, number):
-    tab = open_page(sample)
+def copy_of(tab, number):
     # Without a clipboard the picture comes as a file.
     tab.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     panel = tab.locator(f'[data-panel="{number}"]')
     panel.hover()
     with tab.expect_download() as download:
         panel.get_by_role("button", name="Copy as PNG").click()
-    saved = Image.open(download.value.path()).convert("RGB")
+    return Image.open(download.value.path()).convert("RGB")
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_panel_is_saved_as_the_picture_it_is(open_page, sample, number):
+    tab = open_page(sample)
+    saved = copy_of(tab, number)
     shown = ".stage" if number == 1 else f'[data-panel="{number}"]'
     box = tab.locator(shown).bounding_box()
     assert saved.width == pytest.approx(2 * (box["width"] + 28), abs=4)
     assert saved.height <= 2 * (box["height"] + 29)
     colours = np.asarray(saved).reshape(-1, 3).astype(int)
     assert (colours.max(1) - colours.min(1) > 60).mean() > 0.05
+
+
+def test_a_very_wide_window_saves_the_same_picture(open_page, sample):
+    wall = open_page(sample, viewport={"width": 3840, "height": 2160})
+    sizes = [copy_of(tab, 2).size for tab in (open_page(sample), wall)]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.03)
+
+
+def test_a_phone_tells_the_whole_number(open_page, sample):
+    tab = open_page(sample, viewport={"width": 390, "height": 844})
+    hover_at(tab, 0.75, 0.7)
+    assert readout(tab).endswith("activation")
+    cut = "e => [e.scrollHeight - e.clientHeight, e.scrollWidth - e.clientWidth]"
+    assert max(tab.locator(".readout").evaluate(cut)) <= 1
 
 
 def test_icons_are_drawn_from_their_own_cell_of_the_sheet(open_page, sample):

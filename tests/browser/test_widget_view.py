@@ -40,7 +40,9 @@ def tab(browser):
     tab.on("console", lambda message: complaints.append(message.text))
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     widget = BlocksWidget(sample_scene())
-    state = {name: getattr(widget, name) for name in ("_article", "_style", "_data", "pins")}
+    state = {
+        name: getattr(widget, name) for name in ("_article", "_style", "_data", "pins", "token")
+    }
     tab.evaluate(HOST, [widget._esm, state])
     yield tab
     tab.close()

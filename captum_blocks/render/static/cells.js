@@ -102,7 +102,7 @@ class Mosaic {
 
   follow() {
     const index = this.page.state(this.spot);
-    placeAt(this.cell, cellBox({ grid: this.panel.grid, extent: WHOLE }, index));
+    this.frameCell(index);
     const number = this.numbers[index];
     if (number === this.number) return;
     this.number = number;
@@ -113,6 +113,13 @@ class Mosaic {
     this.icon.setAttribute("aria-label", sprite === null ? `No picture of ${label}` : `Enlarge ${label}`);
     if (sprite === null) this.icon.style.background = "";
     else dressAs(this.icon, this.page, sprite);
+  }
+
+  // By a transform, which lays out nothing anew.
+  frameCell(index) {
+    const [rows, columns] = this.panel.grid;
+    placeAt(this.cell, [0, 0, 1 / rows, 1 / columns]);
+    this.cell.style.transform = `translate(${100 * (index % columns)}%, ${100 * Math.floor(index / columns)}%)`;
   }
 
   // What the readout says while this panel is pointed at.

@@ -61,7 +61,7 @@ function chooser(title, labels) {
   });
   const show = (index, label) => {
     input.value = index;
-    output.textContent = label;
+    write(output, label);
   };
   return { node, input, show };
 }
@@ -72,7 +72,7 @@ function slider(title, labels) {
   const show = (index, label) => {
     input.value = index;
     input.setAttribute("aria-valuetext", label);
-    output.textContent = label;
+    write(output, label);
   };
   return { node, input, show };
 }

@@ -32,7 +32,8 @@ function saveBlob(blob, name) {
 }
 
 async function drawPanel(page, section) {
-  const { width, height } = section.getBoundingClientRect();
+  // A drawing is not enlarged with a wide window, and these sizes are told without it.
+  const { offsetWidth: width, offsetHeight: height } = section;
   const box = { width, height: height - (section.querySelector(".views")?.offsetHeight ?? 0) };
   const picture = new Image();
   picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(asDrawing(page, section, box))}`;
@@ -50,7 +51,7 @@ async function drawPanel(page, section) {
 
 // The drawing is as wide as the page, so that the style sheet takes the same branches.
 function asDrawing(page, section, { width, height }) {
-  const [frame, around] = [make("div", "blocks-frame"), make("div", "blocks copied")];
+  const [frame, around] = [make("div", "blocks-frame"), make("div", "blocks ready copied")];
   frame.style.width = `${page.root.clientWidth}px`;
   around.style.width = `${width}px`;
   around.append(stilled(page, section));

@@ -17,6 +17,11 @@ function make(tag, className = "", text = "") {
   return node;
 }
 
+// Text that is set anew is laid out anew, even where it stays the same.
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }

@@ -99,7 +99,7 @@ class Histogram {
   }
 
   tellHere() {
-    this.here.textContent = this.tell();
+    write(this.here, this.tell());
   }
 
   follow() {

@@ -110,7 +110,7 @@ class Matrix {
   tellCell() {
     const { atom, overMark } = this.page;
     const cell = atom.over !== null && this.rows.contains(overMark.node) ? overMark.node : null;
-    this.here.textContent = cell ? cell.detail || cell.label : "";
+    write(this.here, cell ? cell.detail || cell.label : "");
     this.titles.forEach((title, i) => title.classList.toggle("lit", cell?.cellIndex === i + 1));
   }
 

@@ -133,7 +133,7 @@ class Flows {
     this.sides.forEach(({ nodes }, side) =>
       nodes.forEach((node, i) => {
         const own = this.flows.filter((flow) => flow[side] === i && counts(flow));
-        node.sum.textContent = formatNumber(own.length ? own.reduce((sum, flow) => sum + flow[2], 0) : null, true);
+        write(node.sum, formatNumber(own.length ? own.reduce((sum, flow) => sum + flow[2], 0) : null, true));
       }),
     );
   }

@@ -4,7 +4,7 @@ const HOW_TO_POINT = "point at a place, or move with the arrow keys";
 
 class Picture {
   constructor(node, page) {
-    Object.assign(this, { node, page, layers: [], photo: node.querySelector("img") });
+    Object.assign(this, { node, page, layers: [], outlined: [], photo: node.querySelector("img") });
     if (this.photo) this.frame();
   }
 
@@ -37,19 +37,23 @@ class Picture {
 
   // The cell that this spatial selection is in, and the one pointed at where that is another.
   outline(selection) {
-    this.cell?.remove();
-    this.hint?.remove();
-    if (!selection) return;
-    const [chosen, looked] = [this.page.state(selection), this.page.looked(selection)];
-    this.cell = this.outlined("cell", selection, chosen);
-    if (looked !== chosen) this.hint = this.outlined("cell hint", selection, looked);
+    const wanted = selection ? this.cellsOf(selection) : [];
+    if (JSON.stringify(wanted) === this.drawn) return;
+    this.drawn = JSON.stringify(wanted);
+    this.outlined.forEach((cell) => cell.remove());
+    this.outlined = wanted.map(([name, box]) => {
+      const cell = make("span", name);
+      placeAt(cell, box);
+      return cell;
+    });
+    this.node.append(...this.outlined);
   }
 
-  outlined(name, selection, index) {
-    const cell = make("span", name);
-    placeAt(cell, cellBox({ grid: selection.grid, extent: this.within(selection.extent) }, index));
-    this.node.append(cell);
-    return cell;
+  cellsOf(selection) {
+    const [chosen, looked] = [this.page.state(selection), this.page.looked(selection)];
+    const grid = { grid: selection.grid, extent: this.within(selection.extent) };
+    const cells = [["cell", cellBox(grid, chosen)]];
+    return looked === chosen ? cells : [...cells, ["cell hint", cellBox(grid, looked)]];
   }
 
   // A sheet that shows a part of the photograph says which; places are given on the whole of it.
@@ -173,8 +177,8 @@ class Stage {
     const spot = this.page.spot();
     const { atom, teller } = this.page;
     const told = atom.over !== null ? this.page.overWords() : teller?.tell();
-    if (told) this.readout.textContent = told;
-    else this.readout.textContent = spot ? this.tellCell(spot, fields) : "";
+    if (told) write(this.readout, told);
+    else write(this.readout, spot ? this.tellCell(spot, fields) : "");
   }
 
   tellCell(spot, fields) {

@@ -43,6 +43,7 @@ async function render({ model, el }) {
   frame.innerHTML = model.get("_article");
   // Behind a shadow root neither the notebook's style nor the page's reaches the other.
   el.attachShadow({ mode: "open" }).append(style, frame);
+  el.dataset.blocksWidget = model.get("token");
   // JupyterLab leaves the keys to what is marked so: its own would walk the cells.
   el.dataset.lmSuppressShortcuts = "true";
   const closing = new AbortController();

@@ -18,13 +18,12 @@ from torch.nn import functional
 
 from captum_blocks.compose.kept import description, pixels_of, png
 from captum_blocks.compose.progress import Advance, Progress
-from captum_blocks.compose.wanted import IconRequest
+from captum_blocks.compose.wanted import ANSWER, IconRequest
 from captum_blocks.errors import UnknownName, did_you_mean
 from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.optim import FeatureVisualizer, Visualization
-from captum_blocks.optim.trunk import OUTPUT
 from captum_blocks.store import Store
 
 BATCH = 12
@@ -132,7 +131,7 @@ def render_icons(
     makers = {
         layer: FeatureVisualizer(
             net.module,
-            find_layer(net.module, layer)[1],
+            net.module if layer == ANSWER else find_layer(net.module, layer)[1],
             prepare,
             icon_layout(net, layer, quality.size, input_shape),
         )
@@ -179,7 +178,7 @@ def icon_layout(
     net: Network, layer: str, size: int, input_shape: tuple[int, ...] | None
 ) -> Layout | None:
     """The layout of a layer for icons, at the size at which the network gets to see them."""
-    if layer == OUTPUT:
+    if layer == ANSWER:
         return None
     if net.takes((net.channels, size, size)):
         return net.layout_at(layer, (net.channels, size, size))

@@ -302,7 +302,7 @@ def bounds(tensors: list[Tensor]) -> tuple[float, float]:
 def _sprite(icon: Icon, made: Pairs) -> Sprite:
     details = (
         ("objective", icon.request.objective.label),
-        ("layer", icon.request.layer),
+        ("layer", icon.request.layer or "the network's answer"),
         ("score", f"{icon.score:.3g}"),
         *made,
     )

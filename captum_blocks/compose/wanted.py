@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from captum_blocks.optim import Channel, ClassLogit, Direction, Objective
-from captum_blocks.optim.trunk import OUTPUT
+
+# The place of what the network returns: no layer has this name.
+ANSWER = ""
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class IconRequest:
 
     Attributes:
         key: the atom's identity on the page, e.g. "bn2/group/2".
-        layer: dotted name.
+        layer: dotted name; ``ANSWER`` for what the network returns.
         objective: what the icon maximises.
         label: its name as printed.
 
@@ -121,7 +123,7 @@ def place_request(key: str, layer: str, vector: Tensor) -> IconRequest:
 
 def class_request(key: str, index: int, label: str) -> IconRequest:
     """The icon of a class: what raises its logit."""
-    return IconRequest(key, OUTPUT, ClassLogit(index), label)
+    return IconRequest(key, ANSWER, ClassLogit(index), label)
 
 
 def direction_of(vector: Tensor) -> tuple[float, ...]:

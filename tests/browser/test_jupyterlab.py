@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -139,9 +140,11 @@ def saved(tab, path: Path) -> dict:
     tab.keyboard.press("Control+s")
     for _ in range(10 * PATIENCE):
         tab.wait_for_timeout(100)
-        notebook = json.loads(path.read_text())
-        if notebook["cells"][0]["outputs"]:
-            return notebook
+        # It may be read while it is being written.
+        with suppress(json.JSONDecodeError):
+            notebook = json.loads(path.read_text())
+            if notebook["cells"][0]["outputs"]:
+                return notebook
     raise TimeoutError(path)
 
 

@@ -92,7 +92,11 @@ def lab(home: Path) -> Iterator[str]:
             yield _address(server, home / "log")
         finally:
             server.terminate()
-            server.wait(PATIENCE)
+            try:
+                server.wait(PATIENCE)
+            except subprocess.TimeoutExpired:  # a kernel that will not end holds it
+                server.kill()
+                server.wait()
 
 
 def _address(server: subprocess.Popen, log: Path) -> str:

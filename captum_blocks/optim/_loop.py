@@ -14,6 +14,7 @@ from tqdm import tqdm
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.optim._batches import Batch, in_batches
 from captum_blocks.optim.accentuation import accentuation_in
+from captum_blocks.optim.averaging import Average
 from captum_blocks.optim.filters import CollapseAlpha
 from captum_blocks.optim.images import Canvas
 from captum_blocks.optim.keeping import Keeper
@@ -34,7 +35,7 @@ class Visualization:
     Attributes:
         images: (n, channel, y, x) in [0, 1]; the last channel is alpha where that was asked for.
         history: the score at each step, as the network saw the transformed image, (n_steps, n);
-            units have no ceiling here where their layer ends with a ReLU6.
+            units have a soft ceiling here where their layer ends with a ReLU6.
         scores: the objective on the clean final image, (n,).
         labels: what each picture shows.
         interrupted: whether it was stopped before its last step.
@@ -96,6 +97,7 @@ class Run:
         self._image = recipe.painter.start(canvas, self._generators, recipe.photo)
         self._optimizer = recipe.make_optimizer(self._image.parameters)
         self._schedule = recipe.schedule(self._optimizer) if recipe.schedule else None
+        self._average = Average(self._image) if recipe.average else None
         self._collapse: tuple[Transform, ...] = (CollapseAlpha("grey"),) if recipe.alpha else ()
         self._batches = in_batches(
             pairs, max(1, memory_budget // max(1, trunk.bytes_per_image(example)))
@@ -140,6 +142,8 @@ class Run:
         self._optimizer.zero_grad()
         pixels.backward(-gradient)  # type: ignore[no-untyped-call]
         self._optimizer.step()
+        if self._average is not None:
+            self._average.see()
         self._advance_schedule(scores)
         self._history.append(scores)
         return scores
@@ -278,6 +282,8 @@ class Run:
             )
 
     def _pixels(self) -> Tensor:
+        if self._average is not None:
+            return self._average.pixels()
         with torch.no_grad():
             return self._image.pixels().detach()
 

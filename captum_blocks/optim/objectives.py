@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from captum_blocks.errors import InvalidArgument, WrongType
 
 INPUT = "input"
+# How much of what is above the ceiling of a ReLU6 counts while a picture is made.
+THROUGH_CEILING = 0.25
 ALPHA = "input:alpha"
 Shape = tuple[int, ...]
 
@@ -48,20 +50,36 @@ class Seen:
         """The same with another balance."""
         return replace(self, balance=balance)
 
-    def at(self, layer: str | None, lifted: bool = False) -> Tensor:
+    def at(
+        self,
+        layer: str | None,
+        lifted: bool = False,
+        pick: Callable[[Tensor], Tensor] = lambda maps: maps,
+    ) -> Tensor:
         """The maps of a layer, of the default layer (None) or the pixels (``"input"``).
 
         Args:
             layer: its name.
-            lifted: without the ceiling of a ReLU6 that the layer ends with, where it was taken off.
+            lifted: with a soft ceiling in place of that of a ReLU6 that the layer ends with.
+            pick: takes the units wanted, so that only they are worked on.
         """
         if layer == INPUT:
-            return self.image
+            return pick(self.image)
         name = layer or self.layer
-        ceiling = None if lifted else self.ceilings.get(name)
-        maps = self.maps[name]
+        ceiling, maps = self.ceilings.get(name), pick(self.maps[name])
+        if ceiling is None:
+            return maps
         # Not clamp: a rectifier can be redirected where it blocks the whole gradient.
-        return maps if ceiling is None else F.hardtanh(maps, 0.0, ceiling)
+        return _softened(maps, ceiling) if lifted else F.hardtanh(maps, 0.0, ceiling)
+
+
+def _softened(maps: Tensor, ceiling: float) -> Tensor:
+    """A ceiling that lets some through: what is more than enough counts, but less than what lacks.
+
+    With none at all a picture excites few places ever more; with a hard one it stops at the first
+    weak resemblance everywhere.
+    """
+    return torch.where(maps > ceiling, ceiling + THROUGH_CEILING * (maps - ceiling), maps)
 
 
 class Objective:
@@ -69,7 +87,7 @@ class Objective:
 
     Attributes:
         lifts: whether it asks for ever more of a unit, and therefore sees a layer that ends with a
-            ReLU6 without its ceiling while a picture is made: a unit at its ceiling gives no
+            ReLU6 with a soft ceiling while a picture is made: a unit at its ceiling gives no
             gradient. Whatever compares activations, or measures them, sees them as they are.
 
     >>> from captum_blocks.optim.units import Channel

@@ -19,7 +19,7 @@ from captum_blocks.optim.objectives import is_built_in, stored
 from captum_blocks.optim.spectra import Fourier, Maco, Shared
 from captum_blocks.optim.transforms import Transform
 
-VERSION = 4
+VERSION = 5
 ROUNDING = 1e-4
 Optimizer = Callable[..., torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -55,6 +55,7 @@ class Recipe:
     alpha: bool = False
     photo: Tensor | None = None
     normalize_gradient: bool = False
+    average: bool = True
     keep_best: bool = False
     patience: int | None = None
 

@@ -54,7 +54,8 @@ class Channel(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over y and x, (n,)."""
-        return seen.at(self.layer, self.lifts)[:, self.channel].mean((1, 2))
+        maps = seen.at(self.layer, self.lifts, lambda maps: maps[:, self.channel])
+        return maps.mean((1, 2))
 
     @classmethod
     def together(cls, objectives: Sequence[Channel]) -> Objective | None:
@@ -84,8 +85,11 @@ class Channels(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """Mean over y and x, (n,)."""
-        maps = seen.at(self.layer, self.lifts)
-        return maps[torch.arange(len(maps)), list(self.channels)].mean((1, 2))
+
+        def own(maps: Tensor) -> Tensor:
+            return maps[torch.arange(len(maps)), list(self.channels)]
+
+        return seen.at(self.layer, self.lifts, own).mean((1, 2))
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,9 @@ class Neuron(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The activation, (n,)."""
-        return _at_place(seen.at(self.layer, self.lifts), self.y, self.x)[:, self.channel]
+        return seen.at(
+            self.layer, self.lifts, lambda maps: _at_place(maps, self.y, self.x)[:, self.channel]
+        )
 
 
 @dataclass(frozen=True)
@@ -259,7 +265,8 @@ class NeuronDirection(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The score at the position, (n,)."""
-        here = _at_place(seen.at(self.layer, self.lifts), self.y, self.x)[:, :, None, None]
+        here = seen.at(self.layer, self.lifts, lambda maps: _at_place(maps, self.y, self.x))
+        here = here[:, :, None, None]
         return along(here, here.new_tensor(self.vector), self.power)[:, 0, 0]
 
 
@@ -331,7 +338,8 @@ class ClassLogit(Objective):
 
     def score(self, seen: Seen) -> Tensor:
         """The logit, (n,)."""
-        return seen.at(self.layer, self.lifts)[:, self.index].mean((1, 2))
+        scores = seen.at(self.layer, self.lifts, lambda maps: maps[:, self.index])
+        return scores.mean((1, 2))
 
 
 def along(maps: Tensor, vectors: Tensor, power: float) -> Tensor:

@@ -95,6 +95,7 @@ class FeatureVisualizer:
         alpha: bool = False,
         photo: Tensor | None = None,
         normalize_gradient: bool = False,
+        average: bool = True,
         keep_best: bool = False,
         patience: int | None = None,
         snapshots: Collection[int] = (),
@@ -104,9 +105,10 @@ class FeatureVisualizer:
         """Optimize one image per objective (several where an objective is for several).
 
         Where a layer ends with a ReLU6, objectives of units (channels, neurons, directions, groups,
-        classes, dreams) see it without its ceiling on the way, since a unit at its ceiling gives no
-        gradient; functions of one's own, targets, comparisons and penalties see the layer's own
-        values, and so do the ``scores`` of the final images.
+        classes, dreams) see it with a soft ceiling on the way, above which a quarter of what is
+        more counts, since a unit at its ceiling gives no gradient; functions of one's own, targets,
+        comparisons and penalties see the layer's own values, and so do the ``scores`` of the final
+        images.
 
         Args:
             objectives: what each image is to maximise; they do not disturb each other.
@@ -124,6 +126,8 @@ class FeatureVisualizer:
             alpha: whether the image may be transparent; it is then seen on random backgrounds.
             photo: start from this picture, a float tensor (channel, y, x) in [0, 1].
             normalize_gradient: give the gradient of each image length 1.
+            average: hand back the mean of the last ninth of the way, which is calmer and excites
+                the unit more than the last step itself; False: the last step.
             keep_best: hand back each image as it scored best, not as it was last.
             patience: an image has settled, and is kept, when the mean score of so many steps is not
                 larger than that of as many before; the run ends when all have.
@@ -154,6 +158,7 @@ class FeatureVisualizer:
             alpha=alpha,
             photo=photo,
             normalize_gradient=normalize_gradient,
+            average=average,
             keep_best=keep_best,
             patience=patience,
         )

@@ -1,4 +1,4 @@
-"""Layers that end with a ReLU6: without its ceiling for units, with it for everything else."""
+"""Layers that end with a ReLU6: with a soft ceiling for units, its own for everything else."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def test_units_at_their_ceiling_are_seen_above_it(one):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a gradient arrives
         on_the_way, clean = first_scores(one)
-    assert (on_the_way.abs() > 3 * clean.abs()).all()
+    assert (on_the_way.abs() > 2 * clean.abs()).all()
 
 
 def test_units_between_two_channels_are_seen_above_their_ceiling():
     on_the_way, clean = first_scores(ChannelInterpolation(0, 1, n=3))
-    assert (on_the_way > 40).all()
+    assert (on_the_way > 15).all()
     torch.testing.assert_close(clean, torch.full((3,), 6.0))
 
 
@@ -99,7 +99,7 @@ def test_each_term_sees_its_own_kind_of_maps_in_one_pass():
     made = visualizer.visualize(Channel(1) + 0.5 * peek, size=16, n_steps=4, transforms="none")
     assert len(seen) == 5
     assert max(seen) == 6
-    assert (made.history[:, 0] > 40).all()
+    assert (made.history[:, 0] > 15).all()
     (trunk,) = visualizer._trunks.values()
     before = trunk._network.passes
     visualizer.visualize(Channel(1) + 0.5 * peek, size=16, n_steps=4, transforms="none")

@@ -55,14 +55,15 @@ def test_another_layer(seen):
     same(Channel(2, "other").score(seen), [slow.channel_mean(m, 2) for m in lists(seen, "other")])
 
 
-def test_a_ceiling_is_there_for_those_who_do_not_lift_it():
+def test_a_ceiling_is_soft_for_those_who_ask_for_more():
     maps = torch.tensor([4.0, 8.0]).reshape(1, 2, 1, 1)
     seen = Seen({"layer": maps, "other": maps}, maps, "layer", ceilings={"layer": 6.0})
     assert seen.at(None).flatten().tolist() == [4, 6]
-    assert seen.at("layer", lifted=True) is maps
+    assert seen.at("layer", lifted=True).flatten().tolist() == [4, 6 + 0.25 * 2]
+    assert seen.at("layer", lifted=True, pick=lambda maps: maps[:, 1]).tolist() == [[[6.5]]]
     assert seen.at("other") is maps
     assert seen.at("input") is maps
-    same((Channel(1) - L1("layer")).score(seen), [8.0 - 5.0])
+    same((Channel(1) - L1("layer")).score(seen), [6.5 - 5.0])
 
 
 def test_neuron_knows_rows_from_columns(seen):

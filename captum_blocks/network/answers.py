@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
@@ -36,6 +37,18 @@ def printable(name: object) -> str:
     'caf?.jpg'
     """
     return str(name).encode("utf-8", "replace").decode("utf-8")
+
+
+def check_labels(labels: Sequence[str] | None, outputs: int, name: str) -> None:
+    """Refuse fewer labels than a network has outputs.
+
+    >>> check_labels(None, 1000, "ResNet")
+    """
+    if labels is not None and len(labels) < outputs:
+        raise InvalidArgument(
+            f"{len(labels)} labels for the {outputs} outputs of {name}: give one for each, or "
+            "labels=None"
+        )
 
 
 def checked_head(head: str | None) -> Head | None:

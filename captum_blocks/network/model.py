@@ -159,7 +159,7 @@ class Network:
             InvalidArgument: there are fewer labels than outputs.
         """
         scores = as_scores(output, self.name)
-        self._check_labels(scores.shape[1])
+        answers.check_labels(self.labels, scores.shape[1], self.name)
         return scores
 
     def predict(self, x: Tensor, top: int = 5) -> list[Prediction]:
@@ -205,13 +205,6 @@ class Network:
         if self.head is not None:
             parts.append(answers.MEANING[self.head])
         return "; ".join(parts)
-
-    def _check_labels(self, outputs: int) -> None:
-        if self.labels is not None and len(self.labels) < outputs:
-            raise InvalidArgument(
-                f"{len(self.labels)} labels for the {outputs} outputs of {self.name}: give one for "
-                "each, or labels=None"
-            )
 
     def label(self, index: int) -> str:
         """The name of a class; "class 207" where no name is known."""

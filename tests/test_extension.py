@@ -82,6 +82,6 @@ def test_an_unknown_mark_is_refused_with_the_known_ones() -> None:
 
     content = cb.Activation(cb.Hidden("layer3").channels)
     with pytest.raises(
-        UnknownName, match=r"no mark 'bar'; did you mean 'bars'.*; there are .*sankey"
+        UnknownName, match=r"no mark 'bar' among overlay, .*sankey.*; did you mean 'bars'"
     ):
         cb.InfoVis(content, mark="bar")

@@ -91,7 +91,7 @@ class InfoVis(_Composable):
             )
         if self.mark not in MARK_NAMES:
             hint = did_you_mean(str(self.mark), MARK_NAMES)
-            raise UnknownName(f"no mark {self.mark!r}{hint}; there are {', '.join(MARK_NAMES)}")
+            raise UnknownName(f"no mark {self.mark!r} among {', '.join(MARK_NAMES)}{hint}")
         _check_links(self.sets, self.highlights)
 
 

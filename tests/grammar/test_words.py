@@ -108,7 +108,7 @@ def test_classes_are_stored_by_name() -> None:
         (
             lambda: cb.InfoVis(cb.Activation(LAYER), "rainbow"),
             UnknownName,
-            "no mark 'rainbow'; there are overlay, heatmap, multiples, bars",
+            "no mark 'rainbow' among overlay, heatmap, multiples, bars",
         ),
         (
             lambda: cb.Attribution(cb.Out(1), cb.Out(1)),

@@ -65,8 +65,14 @@ def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
 
     >>> did_you_mean("conv11", ["conv1", "conv2", "head"])
     "; did you mean 'conv1' or 'conv2'?"
+    >>> did_you_mean("cat", ["crate", "tiger cat"])
+    "; did you mean 'tiger cat' or 'crate'?"
     """
-    near = get_close_matches(name, list(known), n=limit, cutoff=0.5)
+    names = list(dict.fromkeys(known))
+    word = name.casefold()
+    inside = [each for each in names if word in each.casefold().replace(",", " ").split()]
+    near = [*inside, *get_close_matches(name, names, n=limit, cutoff=0.5)]
+    near = list(dict.fromkeys(near))[:limit]
     if not near:
         return ""
     return "; did you mean " + " or ".join(repr(match) for match in near) + "?"

@@ -104,7 +104,8 @@ class Explanation:
 
     def _arrays(self) -> dict[str, Any]:
         """Every value by the words of its content; beside it its axes, their places, remainders."""
-        arrays: dict[str, Any] = {}
+        names = [photo.name for photo in self.scene.photos]
+        arrays: dict[str, Any] = {"photographs": np.array(names)}
         for content, value in self.values.items():
             arrays[repr(content)] = value.data.numpy()
             arrays[f"{content!r} axes"] = np.array(value.axes)

@@ -23,19 +23,23 @@ def test_a_page_is_one_small_file(real_page: Path) -> None:
 def test_the_answer_is_made_from_the_numbers(real_explanation: cb.Explanation) -> None:
     groups = cb.Hidden("bn2").groups(6)
     value = real_explanation.values[cb.Attribution(groups, cb.Out(top=2))]
-    total = f"{float(value.total[0, 0]):.2f}"
-    assert f"the whole layer adds +{total}" in real_explanation.scene.answer
-    parts = value.data[0, 0].sum() + value.remainder["residual"][0, 0]
-    torch.testing.assert_close(parts, value.total[0, 0])
+    shared, residual = value.data[0, 0].sum(), value.remainder["residual"][0, 0]
+    torch.testing.assert_close(shared + residual, value.total[0, 0])
+    answer = real_explanation.scene.answer
+    assert f"Six groups of channels at bn2 add +{float(shared):.2f} to the score of" in answer
+    assert f"+{float(value.total[0, 0]):.2f} in all" in answer
 
 
 def test_numbers_as_npz(real_explanation: cb.Explanation, tmp_path: Path) -> None:
     path = real_explanation.save(tmp_path / "values.npz")
     with np.load(path) as arrays:
         assert len(arrays.files) >= len(real_explanation.values)
+        assert arrays["photographs"].tolist() == ["cat.jpg"]
         key = "Activation(Hidden('bn2').groups(6))"
         content = cb.Activation(cb.Hidden("bn2").groups(6))
         assert np.array_equal(arrays[key], real_explanation.values[content].data.numpy())
+        assert arrays[f"{key} axes"].tolist() == ["image", "group"]
+        assert arrays[f"{key} axis: group"].tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

@@ -54,6 +54,12 @@ class Drawing:
         """The value of the first frame: its axes and units are those of all."""
         return self.frames.values[0]
 
+    @property
+    def on_photograph(self) -> bool:
+        """Whether its numbers are of the photograph that the page shows."""
+        several = len(self.pools.context.x) > 1
+        return not several or any(each.selection.atom == "image" for each in self.frames.followed)
+
     def words(self, default_title: str = "") -> Words:
         """The fields that every panel has."""
         place = sentences.place(self.pools.context, self.base)
@@ -61,7 +67,7 @@ class Drawing:
             words for words in (*self.base.labels.get("image", ()), place) if words
         )
         return Words(
-            title=self.element.title or default_title or repr(self.base.source),
+            title=self.element.title or default_title or sentences.named(self.base.source),
             caption=caption,
             unit=self.base.unit,
             follows=self.follows,

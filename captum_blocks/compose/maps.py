@@ -35,6 +35,7 @@ class _Map:
 
 @mark("overlay")
 def _overlay(drawing: Drawing) -> Panel:
+    _check_photograph(drawing)
     return _on_one_ground(drawing, bare=False)
 
 
@@ -45,6 +46,7 @@ def _heatmap(drawing: Drawing) -> Panel:
 
 @mark("multiples")
 def _multiples(drawing: Drawing) -> Panel:
+    _check_photograph(drawing)
     return Multiples(
         **drawing.words(),
         left_out=sentences.left_out(drawing.frames.values, 1.0, icons=False),
@@ -53,6 +55,16 @@ def _multiples(drawing: Drawing) -> Panel:
             for frame, value in enumerate(drawing.frames.values)
         ),
     )
+
+
+def _check_photograph(drawing: Drawing) -> None:
+    """A map of one photograph, or of several, must not lie on another one."""
+    if not drawing.on_photograph:
+        raise InvalidArgument(
+            f"{drawing.element!r} lies on the photograph that the reader has chosen, and its "
+            "numbers are always of the same: leave out image=, explain that photograph alone, or "
+            "take the mark 'heatmap', which lies on none"
+        )
 
 
 def _on_one_ground(drawing: Drawing, bare: bool) -> Panel:

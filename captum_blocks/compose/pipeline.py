@@ -175,7 +175,7 @@ def compose(
         own = interface if has_chapters(interface) else Interface(interface.parts)
         answer = sentences.answer(context, values.values())
         made = Scene(
-            title=own.title or sentences.title(context),
+            title=own.title or sentences.title(context, values.values()),
             answer=f"{own.reading} {answer}".strip(),
             photo=photos[0],
             chapters=tuple(chapters),

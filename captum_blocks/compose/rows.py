@@ -244,6 +244,7 @@ def _headings(values: tuple[Value, ...], pools: Pools) -> tuple[str, ...]:
 def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
     pools, source = drawing.pools, _marked(value)
     names = _column_names(value, pools)
+    image = image_of(value) if drawing.on_photograph else None
     made = []
     for atom, row in zip(_atoms(value), _columns(value).tolist(), strict=True):
         named = _named(value, atom, pools)
@@ -254,7 +255,7 @@ def _marks(value: Value, drawing: Drawing, icons: bool) -> tuple[Mark, ...]:
                 label=sentences.mark_label(pools.context, value, atom, named.label),
                 values=tuple(row),
                 sprite=shown if icons else None,
-                field=pools.activation_field(source, named.shown, image_of(value)),
+                field=pools.activation_field(source, named.shown, image),
                 hue=atom if source.atom == "group" and source is value.source else None,
                 detail=sentences.detail(
                     pools.context, value, (atom, named.label), tuple(row), names
@@ -288,7 +289,7 @@ def _flat(held: Tensor) -> Tensor:
 
 
 def _remainder_field(value: Value, name: str, drawing: Drawing) -> str | None:
-    if name not in value.remainder_maps:
+    if name not in value.remainder_maps or not drawing.on_photograph:
         return None
     grid = only_image(value.remainder_maps[name])[0]
     low, high = bounds([grid])

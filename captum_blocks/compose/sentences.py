@@ -65,8 +65,16 @@ def count(amount: int, noun: str) -> str:
     >>> count(4, "group"), count(1, "group")
     ('four groups', 'one group')
     """
-    word = WORDS[amount] if amount < len(WORDS) else str(amount)
-    return f"{word} {noun if amount == 1 else PLURALS.get(noun, noun + 's')}"
+    return f"{spelled(amount)} {noun if amount == 1 else PLURALS.get(noun, noun + 's')}"
+
+
+def spelled(amount: int) -> str:
+    """A small number as a word.
+
+    >>> spelled(4), spelled(12)
+    ('four', '12')
+    """
+    return WORDS[amount] if amount < len(WORDS) else str(amount)
 
 
 def left_out(values: Sequence[Value], coverage: float, icons: bool) -> str:
@@ -173,6 +181,16 @@ def _probability(context: Context, value: Value, atom: int, words: str) -> str:
     return words.format(context.net.told(context.logits[value.coords["image"][0]], atom))
 
 
+def named(source: Substrate) -> str:
+    """Atoms and their layer as a title: "Channels of bn2"."""
+    if isinstance(source.layer, Hidden):
+        atoms = {"whole": "The whole layer", "spatial": "Places"}.get(
+            source.atom, PLURALS.get(source.atom, source.atom).capitalize()
+        )
+        return f"{atoms} of {source.layer.layer}"
+    return "Classes" if source.atom == "class" else "The picture"
+
+
 def place(context: Context, value: Value) -> str:
     """Where a panel's atoms are: "bn2, 1280 channels on a 7 × 7 grid"."""
     if not isinstance(value.source.layer, Hidden):
@@ -182,13 +200,16 @@ def place(context: Context, value: Value) -> str:
     return f"{layer}, {channels} channels on a {height} × {width} grid"
 
 
-def title(context: Context) -> str:
+def title(context: Context, values: Iterable[Value] = ()) -> str:
     """The question the page answers, with names in it."""
     if len(context.x) > 1:
         return f"What {context.net.name} saw in {count(len(context.x), 'photograph')}"
     top = int(context.logits[0].argmax())
     (picture,) = context.names
     seen = f"What {context.net.name} saw in {picture}" if picture else context.net.name
+    asked = next((held.coords["class"] for held in values if held.target_axes == ("class",)), ())
+    if asked and top not in asked:
+        return f"What speaks for {quoted(context.net.label(asked[0]))}? {seen}"
     return f"Why {quoted(context.net.label(top))}? {seen}"
 
 
@@ -217,18 +238,20 @@ def _best(context: Context, image: int) -> str:
 def _group_answer(context: Context, value: Value) -> str:
     label = context.net.label(value.coords["class"][0])
     effect, total = value.data[0, 0], float(value.total[0, 0])
-    supporting = effect[effect > 0.1 * abs(total)]
+    strongest = effect[effect > 0.1 * abs(total)]
     residual = float(value.remainder["residual"][0, 0])
-    groups = count(len(supporting), "group").capitalize()
-    verb = "adds" if len(supporting) == 1 else "add"
+    most = ""
+    if 0 < len(strongest) < len(effect):
+        most = f" (the strongest {spelled(len(strongest))} {number(float(strongest.sum()))})"
     tokens = value.remainder.get("tokens")
     held = ""
     if tokens is not None:
-        held = f", and {number(float(tokens[0, 0]))} sits in tokens without a position"
+        held = f", {number(float(tokens[0, 0]))} sits in tokens without a position"
+    groups = count(len(effect), "group").capitalize()
     return (
-        f"{groups} of channels at {value.source.layer.layer} {verb} "  # type: ignore[union-attr]
-        f"{number(float(supporting.sum()))} to the score of {quoted(label)}, where the whole layer "
-        f"adds {number(total)}; {number(residual)} is left unexplained by the groups{held}."
+        f"{groups} of channels at {value.source.layer.layer} "  # type: ignore[union-attr]
+        f"{'adds' if len(effect) == 1 else 'add'} {number(float(effect.sum()))} to the score of "
+        f"{quoted(label)}{most}; {number(residual)} is in no group{held}: {number(total)} in all."
     )
 
 

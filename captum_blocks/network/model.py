@@ -231,7 +231,8 @@ class Network:
         if len(found) > 1:
             raise InvalidArgument(f"class {wanted!r} is ambiguous: it names {found}; use an index")
         if not found:
-            near = did_you_mean(wanted, labels) if labels else "; it has no labels, use an index"
+            unnamed = "; it has no labels: use an index, or Network(module, labels=...)"
+            near = did_you_mean(wanted, labels) if labels else unnamed
             raise InvalidArgument(f"no class {wanted!r} in {self.name}{near}")
         return found[0]
 

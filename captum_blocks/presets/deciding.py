@@ -70,11 +70,12 @@ def channel_attribution(
             title=f"What that channel of {earlier.layer} went into, at {later.layer}",
         )
         shown = shown & (parts | uses)
+    drilled = " and what it is made of; click one of those for what it went into"
     return shown.titled(
         "Which single channels mattered most?",
         "Each row is one channel and what it added to or took from each answer, summed over the "
-        "picture. Point at a row to see where it fired; click it to see what it is made of and, "
-        "of the layer before, what it went into.",
+        "picture. Point at a row to see where it fired; click it to see what it did to other "
+        f"answers{drilled if len(chain) > 1 else ''}.",
     )
 
 

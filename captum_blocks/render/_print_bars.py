@@ -9,7 +9,7 @@ from typing import Any
 from captum_blocks.render import inks, palette
 from captum_blocks.render._blocks import Block, below
 from captum_blocks.render._print_scale import icon_scale
-from captum_blocks.render.paper import QUIET, Paper, line_height, wrap
+from captum_blocks.render.paper import QUIET, Paper, breadth, line_height, wrap
 from captum_blocks.render.wording import number
 from captum_blocks.scene import Bars, Field, Mark, Scene
 
@@ -102,10 +102,12 @@ def _plan(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> _Ro
 def _axis(plan: _Rows) -> Block:
     line = line_height(SMALL)
     titled = line if any(plan.panel.columns) else 0.0
-    above = line if plan.stacked else 0.0
+    words = _axis_words(plan)
+    apart = plan.stacked or breadth(words, SMALL) > plan.bars - SPACE
+    above = line if apart else 0.0
 
     def draw(paper: Paper, x: float, y: float) -> None:
-        paper.text(x, y if plan.stacked else y + titled, _axis_words(plan), SMALL, color=QUIET)
+        paper.text(x, y if apart else y + titled, words, SMALL, color=QUIET)
         for left, title in zip(plan.lefts(), plan.panel.columns, strict=True):
             shown = wrap(title, plan.column - SPACE, SMALL, most=1, weight="bold")[0]
             paper.text(x + left, y + above, shown, SMALL, weight="bold")
@@ -134,7 +136,9 @@ def _ticks(paper: Paper, left: float, top: float, plan: _Rows) -> None:
     scale = plan.scale
     for value in sorted({v for v in (scale.low, 0.0, scale.high) if _apart(v, plan)}):
         x = left + plan.track * scale.at(value)
-        paper.text(x, top, number(value, scale.signed), SMALL, color=QUIET, ha="center")
+        # The first bound of a track at the edge of the paper would be cut.
+        align = "left" if plan.stacked and scale.at(value) == 0 else "center"
+        paper.text(x, top, number(value, scale.signed), SMALL, color=QUIET, ha=align)
 
 
 def _row(mark: Mark, plan: _Rows) -> Block:

@@ -424,3 +424,19 @@ def test_file_names_that_are_no_text_do_nothing(small, store, tmp_path) -> None:
     ex = cb.explain(cb.predictions(), small, path, progress=False, store=store)
     assert "caf?.jpg" in ex.scene.title
     assert ex.save(tmp_path / "page.html").stat().st_size > 0
+
+
+def test_the_question_is_about_the_classes_asked_for(explain, small) -> None:
+    ui = cb.neuron_groups("late", 2, classes=cb.Out("cat"))
+    top = small.predict(small.read(np.zeros((20, 30, 3), np.uint8)), 1)[0].label
+    ex = explain(ui, image=np.zeros((20, 30, 3), np.uint8))
+    assert top != "cat"
+    assert ex.scene.title.startswith("What speaks for “cat”? What SmallNet saw in")
+
+
+def test_a_panel_without_a_title_is_called_by_its_atoms(explain) -> None:
+    titles = [
+        next(explain(cb.InfoVis(cb.Activation(source))).scene.panels()).title
+        for source in (LATE.channels, LATE.whole, cb.Out(1))
+    ]
+    assert titles == ["Channels of late", "The whole layer of late", "Classes"]

@@ -196,6 +196,19 @@ def test_one_of_several_photographs(explain, small) -> None:
         explain(cb.InfoVis(content.filter(image=2)), pictures)
 
 
+def test_a_map_lies_on_its_own_photograph_or_nowhere(explain) -> None:
+    draw = np.random.default_rng(1)
+    pictures = {name: draw.integers(0, 256, (20, 30, 3), np.uint8) for name in ("a", "b")}
+    places, effect = cb.Activation(LATE.spatial), cb.Attribution(LATE.groups(2), cb.Out(1))
+    (free,) = explain(cb.InfoVis(places, "overlay"), pictures).scene.panels()
+    assert len(free.frames) == 2
+    with pytest.raises(InvalidArgument, match="lies on the photograph that the reader has chosen"):
+        explain(cb.InfoVis(places.filter(image="b"), "overlay"), pictures)
+    (bars,) = explain(cb.FeatureVis(effect.filter(image="b")), pictures).scene.panels()
+    assert all(mark.field is None for mark in bars.frames[0])
+    explain(cb.InfoVis(places.filter(image="b"), "heatmap"), pictures)
+
+
 def test_mean_over_photographs_is_of_none_of_them(explain) -> None:
     pictures = [np.full((20, 30, 3), shade, np.uint8) for shade in (50, 200)]
     content = cb.Activation(LATE.channels).aggregate("image", "mean")

@@ -94,6 +94,26 @@ def test_narrow_panels_put_their_bars_below_the_names():
     assert max(lengths) > 0.1
 
 
+def test_words_beside_an_axis_never_lie_on_its_numbers() -> None:
+    mark = Mark("m", "a", (1.0, -1.0))
+    panel = Bars(
+        "p",
+        columns=("cat", "dog"),
+        unit="logit",
+        frames=((mark,),),
+        domain=(-0.1, 9.0),
+        signed=True,
+    )
+    made = figure(Scene("t", "a", None, (Chapter("h", "r", Beside((panel, panel))),)))
+    renderer = FigureCanvasAgg(made).get_renderer()
+    boxes = {t: t.get_window_extent(renderer) for t in made.axes[0].texts}
+    words = [box for text, box in boxes.items() if text.get_text().startswith("bars from")]
+    numbers = [box for text, box in boxes.items() if text.get_text() in ("0.00", "+9.00")]
+    assert len(words) == 2
+    assert numbers
+    assert not any(word.overlaps(number) for word in words for number in numbers)
+
+
 def test_attributions_name_their_signs_where_nothing_opposes():
     mark = Mark("m", "a", (1.0,))
     for signed in (True, False):

@@ -66,6 +66,7 @@ CONTENDERS = (
     *(Contender(peer) for peer in ("lucent", "dreamlens", "horama")),
     Contender("ours, MACO", steps=256),
     Contender("lucent", steps=512, classes=10),
+    Contender("ours", steps=512, classes=10),
     Contender("dreamlens", size=256, steps=120),
     Contender("horama", size=1280, steps=1000, classes=1),  # 6,000 passes for each picture
 )

@@ -84,8 +84,11 @@ def test_the_workflow_of_the_readme(
 
 
 def test_the_dictionary_of_the_readme_is_the_preset() -> None:
-    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    snippets = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (code,) = (snippet for snippet in snippets if "dictionary = " in snippet)
+    words, drawn = code.split("cb.explain(")
+    assert drawn.startswith("dictionary, ")
     names = {"cb": cb}
-    exec(compile(code, "README.md", "exec"), names)
-    made, preset = names["dictionary"], cb.semantic_dictionary("layer3")
+    exec(compile(words, "README.md", "exec"), names)
+    made, preset = names["dictionary"], cb.semantic_dictionary("blocks.4.2.bn1")
     assert [part.content for part in made.parts] == [part.content for part in preset.parts]

@@ -43,15 +43,25 @@ def test_a_preset_is_json_and_a_page(name: str, explain) -> None:
 
 def test_spatial_attribution_follows_the_place_in_every_layer(explain) -> None:
     ex = explain(cb.spatial_attribution("early", "late"))
-    photo, bars, factors, came = ex.scene.panels()
+    photo, bars, saw, factors, came, went = ex.scene.panels()
     assert photo.stage
     assert len(factors.frames[0]) == 2
-    assert photo.sets == bars.follows[0] == came.follows[0]
+    assert photo.sets[0] == bars.follows[0] == came.follows[0] == saw.sets[0]
     assert len(bars.frames) == len(came.frames) == 16
+    assert saw.tints == (tuple(mark.field for mark in factors.frames[0]),)
+    assert [mark.hue for mark in factors.frames[0]] == [0, 1]
+    assert len(went.frames) == 64
+    assert ex.scene.fields[went.frames[0][0]].values.shape == (4, 4)
     assert came.highlights == came.follows[0], "the place it came to, not one of the layer before"
     assert [mark.label.split(" (")[0] for mark in bars.frames[0]] != []
     early_grid = ex.scene.fields[came.frames[0][0]].values.shape
     assert early_grid == (8, 8)
+
+
+def test_spatial_attribution_without_pictures(explain) -> None:
+    ex = explain(cb.spatial_attribution("late", grid=False))
+    assert [type(panel).__name__ for panel in ex.scene.panels()] == ["Overlay", "Bars", "Multiples"]
+    assert not ex.scene.sprites
 
 
 def test_levels_add_up_to_one_number(explain) -> None:

@@ -11,7 +11,7 @@ from captum_blocks.compose.pools import Pools
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
 from captum_blocks.compose.wanted import Wanted
-from captum_blocks.errors import UnknownName
+from captum_blocks.errors import InvalidArgument, UnknownName
 from captum_blocks.grammar import Element, InfoVis, name_mark
 from captum_blocks.scene import Panel
 
@@ -23,7 +23,7 @@ class Words(TypedDict):
     caption: str
     unit: str
     follows: tuple[str, ...]
-    sets: str | None
+    sets: tuple[str, ...]
     highlights: str | None
 
 
@@ -36,8 +36,9 @@ class Drawing:
         frames: its content's values.
         pools: icons, fields and selections shared by all panels.
         follows: names of the selections it follows.
-        sets: name of the selection it sets.
+        sets: names of the selections it sets.
         highlights: name of the selection whose state it marks.
+        colours: the values of its ``colour_by``, in the same states.
         coverage: share of the icons this element wanted that were made.
     """
 
@@ -45,8 +46,9 @@ class Drawing:
     frames: Frames
     pools: Pools
     follows: tuple[str, ...] = ()
-    sets: str | None = None
+    sets: tuple[str, ...] = ()
     highlights: str | None = None
+    colours: Frames | None = None
     coverage: float = 1.0
 
     @property
@@ -134,8 +136,15 @@ def draw(drawing: Drawing) -> Panel:
 
     Raises:
         UnknownName: no mark of that name is registered.
+        InvalidArgument: colours for what has no positions.
     """
     name = mark_name(drawing.element, drawing.base)
     if name not in MARKS:
         raise UnknownName(f"nothing draws the mark {name!r}; add a function with @mark({name!r})")
+    if drawing.colours is not None and name != "cells":
+        raise InvalidArgument(
+            f"{drawing.element!r}: colour_by lays maps over pictures of positions, and "
+            f"{drawing.base.source!r} has none; take FeatureVis(Activation(layer.spatial), "
+            "colour_by=...), or show the maps with InfoVis(..., 'overlay')"
+        )
     return MARKS[name](drawing)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from captum_blocks.compose.build import MARKS, Drawing, wants
+from captum_blocks.compose.maps import Map, maps_on_one_ground
 from captum_blocks.compose.pools import Pools, image_of, only_image, place_name
 from captum_blocks.compose.states import Frames
 from captum_blocks.compose.values import Value
 from captum_blocks.compose.wanted import MosaicRequest, Wanted, place_request
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Element, FeatureVis, Hidden
+from captum_blocks.grammar import Element, FeatureVis, Hidden, InfoVis
 from captum_blocks.scene import Cell, Cells, Mark, Panel
 
 SHARED_GROUPS = 6
@@ -79,6 +82,7 @@ def _want_mosaic(element: Element, value: Value, wanted: Wanted, pools: Pools) -
 def _cells(drawing: Drawing) -> Panel:
     values, element = drawing.frames.values, drawing.element
     scaled = isinstance(element, FeatureVis) and element.scale_by == "magnitude"
+    tints = _tints(drawing)
     largest = max(max(_sizes(value).values()) for value in values) or 1.0
     rows, columns = drawing.base.data.shape[-2:]
     frames = tuple(
@@ -94,11 +98,28 @@ def _cells(drawing: Drawing) -> Panel:
         grid=(rows, columns),
         extent=drawing.pools.extent,
         frames=frames,
+        tints=tuple(tuple(each.field for each in over) for over in tints) if any(tints) else (),
     )
 
 
 # Not a mark of InfoVis: pictures of positions are what FeatureVis draws.
 MARKS["cells"] = _cells
+
+
+def _tints(drawing: Drawing) -> list[tuple[Map, ...]]:
+    """The maps of ``colour_by`` in each frame."""
+    frames, colours, element = drawing.frames, drawing.colours, drawing.element
+    if colours is None or not isinstance(element, FeatureVis) or element.colour_by is None:
+        return [()] * len(frames.values)
+    both = [[each.selection for each in one.followed] for one in (frames, colours)]
+    if both[1] not in ([], both[0]):
+        raise InvalidArgument(
+            f"{element!r}: its colours follow {both[1]}, and its pictures {both[0] or 'nothing'}; "
+            "let them follow the same, or show the maps with InfoVis(..., 'overlay')"
+        )
+    shown = InfoVis(element.colour_by, "overlay", title=element.title)
+    maps = maps_on_one_ground(replace(drawing, element=shown, frames=colours))
+    return maps if both[1] else maps * len(frames.values)
 
 
 def _mark(drawing: Drawing, value: Value, y: int, x: int, size: float) -> Mark:

@@ -11,12 +11,12 @@ from captum_blocks.compose.pools import bounds, image_of, only_image
 from captum_blocks.compose.states import Followed
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Hidden
+from captum_blocks.grammar import Hidden, Out, Substrate
 from captum_blocks.scene import Mark, Multiples, Overlay, Panel
 
 
 @dataclass(frozen=True)
-class _Map:
+class Map:
     """One field and what it is of.
 
     Attributes:
@@ -67,10 +67,19 @@ def _check_photograph(drawing: Drawing) -> None:
         )
 
 
-def _on_one_ground(drawing: Drawing, bare: bool) -> Panel:
+def maps_on_one_ground(drawing: Drawing) -> list[tuple[Map, ...]]:
+    """The maps of each frame that lie over one another.
+
+    Raises:
+        InvalidArgument: the content has no maps, or maps that would hide one another.
+    """
     for value in drawing.frames.values:
         _check_one_target(value)
-    named = [_maps(drawing, i, value) for i, value in enumerate(drawing.frames.values)]
+    return [_maps(drawing, i, value) for i, value in enumerate(drawing.frames.values)]
+
+
+def _on_one_ground(drawing: Drawing, bare: bool) -> Panel:
+    named = maps_on_one_ground(drawing)
     return Overlay(
         **drawing.words(default_title="Map"),
         frames=tuple(tuple(found.field for found in maps) for maps in named),
@@ -84,15 +93,18 @@ def _has_own_control(followed: Followed) -> bool:
     return followed.selection.gesture in ("choose", "slider")
 
 
-def _mark(found: _Map, unit: str) -> Mark:
+def _mark(found: Map, unit: str) -> Mark:
     detail = f"{found.label}: {sentences.number(found.value)} {unit}"
     return Mark(
         found.key, found.label, (found.value,), field=found.field, hue=found.hue, detail=detail
     )
 
 
-def _maps(drawing: Drawing, frame: int, value: Value) -> tuple[_Map, ...]:
-    """A map for each atom of the source, or for each place of the target."""
+def _maps(drawing: Drawing, frame: int, value: Value) -> tuple[Map, ...]:
+    """A map for each atom of the source, or for each place of the target; of one atom, the map of
+    where it went."""
+    if _is_of_targets(value):
+        return (_target_map(drawing, frame, value),)
     source = value.source
     if value.maps is None or source.atom in ("neuron", "token", "whole", "class"):
         raise InvalidArgument(
@@ -112,25 +124,46 @@ def _maps(drawing: Drawing, frame: int, value: Value) -> tuple[_Map, ...]:
             "with .filter(to=0), .filter(to=(y, x)) or .filter(to=selection)"
         )
     sums = grids.mean((1, 2)) if value.target is None else grids.sum((1, 2))
-    domain, prefix = _domain(value, bounds([grids])), f"{drawing.element!r}/{frame}"
-    return tuple(
-        _Map(
-            key,
-            label,
-            drawing.pools.field(f"{prefix}/{i}", grid, domain, label, unit=value.unit),
-            float(total),
-        )
-        for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True))
-    )
+    domain = _domain(value, bounds([grids]))
+    # Elements that show one content share its maps.
+    prefix = f"{drawing.element.content!r}/{frame}"
+    found = []
+    for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True)):
+        name, hue = f"{prefix}/{i} {label}", i if is_factors(value.target) else None
+        field = drawing.pools.field(name, grid, domain, label, hue, value.unit)
+        found.append(Map(key, label, field, float(total), hue))
+    return tuple(found)
+
+
+def _is_of_targets(value: Value) -> bool:
+    """Whether one atom is named, and the places of a later layer are what is left."""
+    return not value.source_axes and value.target_axes == ("to_y", "to_x")
+
+
+def _target_map(drawing: Drawing, frame: int, value: Value) -> Map:
+    """What one atom did to each place of a later layer."""
+    grid, label = only_image(value.data), drawing.element.title or repr(value.target)
+    domain = _domain(value, bounds([grid]))
+    name = f"{drawing.element.content!r}/{frame} {label}"
+    field = drawing.pools.field(name, grid, domain, label, unit=value.unit)
+    return Map(drawing.pools.key(value.source, 0), label, field, float(grid.sum()))
+
+
+def is_factors(target: Substrate | None) -> bool:
+    """Whether a target is groups of classes: each is told by its colour, not by signs."""
+    return target is not None and isinstance(target.layer, Out) and target.grouping is not None
 
 
 def _domain(value: Value, span: tuple[float, float]) -> tuple[float, float]:
-    """What an attribution gives is for or against, even where all of it is for."""
+    """What an attribution gives is for or against, even where all of it is for; what speaks against
+    a factor has no colour of its own."""
     low, high = span
+    if is_factors(value.target):
+        return (0.0, high)
     return span if value.target is None else (min(low, -high), max(high, -low))
 
 
-def _activation_maps(drawing: Drawing, value: Value) -> tuple[_Map, ...]:
+def _activation_maps(drawing: Drawing, value: Value) -> tuple[Map, ...]:
     pools, source, found = drawing.pools, value.source, []
     numbers = only_image(value.data).tolist()
     for index, number in zip(value.coords[source.atom], numbers, strict=True):
@@ -138,7 +171,7 @@ def _activation_maps(drawing: Drawing, value: Value) -> tuple[_Map, ...]:
         assert field is not None
         hue = index if source.atom == "group" else None
         label = pools.label(source, index)
-        found.append(_Map(pools.key(source, index), label, field, number, hue))
+        found.append(Map(pools.key(source, index), label, field, number, hue))
     return tuple(found)
 
 
@@ -163,7 +196,9 @@ def _names(drawing: Drawing, value: Value) -> list[tuple[str, str]]:
 
 
 def _check_one_target(value: Value) -> None:
-    """Maps of several classes over one another say nothing."""
+    """Maps of several classes over one another say nothing; factors have a colour each."""
+    if is_factors(value.target) or _is_of_targets(value):
+        return
     targets = prod(value.data.shape[value.axis(axis)] for axis in value.target_axes)
     if targets > 1:
         raise InvalidArgument(

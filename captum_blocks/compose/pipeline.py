@@ -22,7 +22,7 @@ from captum_blocks.compose.states import Frames, frames
 from captum_blocks.compose.validation import validate
 from captum_blocks.compose.values import Numbers, Value
 from captum_blocks.compose.wanted import IconRequest, MosaicRequest, Wanted
-from captum_blocks.grammar import Content, Element, Interface, Selection, Substrate
+from captum_blocks.grammar import Content, Element, FeatureVis, Interface, Selection, Substrate
 from captum_blocks.network import Network, Prediction
 from captum_blocks.scene import Chapter, Pairs, Panel, Photo, Scene
 from captum_blocks.store import Store
@@ -50,6 +50,12 @@ class _Part:
     element: Element
     frames: Frames
     wanted: Wanted
+    colours: Frames | None = None
+
+    @property
+    def evaluated(self) -> tuple[Frames, ...]:
+        """Everything that was evaluated for it."""
+        return (self.frames,) if self.colours is None else (self.frames, self.colours)
 
     def panel(self, pools: Pools) -> Panel:
         opened = self.frames.places(self.frames.default)
@@ -59,21 +65,24 @@ class _Part:
         )
         words = [each.selection for each in self.frames.followed]
         named = dict(zip(words, follows, strict=True))
-        sets, highlights = (
-            self._pointed(selection, named, pools)
-            for selection in (self.element.sets, self.element.highlights)
-        )
-        coverage = self.wanted.coverage(pools.promised)
+        sets = tuple(self._pointed(each, named, pools) for each in self.element.changes)
+        marked = self.element.highlights
+        highlights = None if marked is None else self._pointed(marked, named, pools)
         return build.draw(
-            build.Drawing(self.element, self.frames, pools, follows, sets, highlights, coverage)
+            build.Drawing(
+                self.element,
+                self.frames,
+                pools,
+                follows,
+                sets,
+                highlights,
+                self.colours,
+                self.wanted.coverage(pools.promised),
+            )
         )
 
-    def _pointed(
-        self, selection: Selection | None, named: Mapping[Selection, str], pools: Pools
-    ) -> str | None:
+    def _pointed(self, selection: Selection, named: Mapping[Selection, str], pools: Pools) -> str:
         """The name of a selection set or marked; a place that the panel follows is that place."""
-        if selection is None:
-            return None
         if selection.atom == "spatial" and selection in named:
             return named[selection]
         return pools.pointed(selection, self.frames.values)
@@ -103,7 +112,7 @@ class _Parts:
     def _reach(self, selection: Selection, substrate: Substrate) -> tuple[int, ...] | None:
         """The atoms of a substrate that the elements which set a selection show."""
         shown: dict[int, None] = {}
-        setters = [element for element in self.elements if element.sets == selection]
+        setters = [element for element in self.elements if selection in element.changes]
         for element in setters:
             if element.content in self._under_way:
                 continue
@@ -167,9 +176,13 @@ def compose(
     mosaics = list(everything.mosaics.values())
     pools.promised = {request.key for request in requests}
     pools.promised |= {key for mosaic in mosaics for key in mosaic.keys}
-    chapters = _chapters(interface, [part.panel(pools) for part in parts], parts, given)
+    panels = [part.panel(pools) for part in parts]
+    for panel in panels:
+        pools.open_alike(panel.sets)
+    chapters = _chapters(interface, panels, parts, given)
     _draw_icons(requests, mosaics, pools, quality, store, progress)
-    values = Numbers(entry for part in parts for entry in part.frames.numbers.items())
+    every = [frames for part in parts for frames in part.evaluated]
+    values = Numbers(entry for frames in every for entry in frames.numbers.items())
     with progress.stage("laying out the page"):
         photos = [_photo(picture) for picture in pictures]
         own = interface if has_chapters(interface) else Interface(interface.parts)
@@ -195,7 +208,10 @@ def _evaluated(interface: Interface, context: Context, pools: Pools) -> list[_Pa
     parts = []
     for element in elements:
         shown = evaluated.frames(element.content)
-        parts.append(_Part(element, shown, build.wanted_icons(element, shown, pools)))
+        painted = element.colour_by if isinstance(element, FeatureVis) else None
+        colours = None if painted is None else evaluated.frames(painted)
+        wanted = build.wanted_icons(element, shown, pools)
+        parts.append(_Part(element, shown, wanted, colours))
     return parts
 
 
@@ -252,7 +268,7 @@ def _chapters(
     chapters, start = [], 0
     for inner in chapters_of(interface):
         end = start + len(elements_of(inner))
-        values = [part.frames.values[0] for part in parts[start:end]]
+        values = [each.values[0] for part in parts[start:end] for each in part.evaluated]
         method = sentences.method_notes(inner, values, given)
         chapters.append(chapter(inner, panels[start:end], method))
         start = end

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -194,6 +195,16 @@ class Pools:
         if name not in self._opened:
             self.selections[name] = made
         return name
+
+    def open_alike(self, names: Sequence[str]) -> None:
+        """Let what one panel sets start in one state: where the first of these selections does."""
+        if not names:
+            return
+        first, *others = (self.selections[name] for name in names)
+        opened = first.keys[first.default]
+        for other in others:
+            if other.atom == first.atom and opened in other.keys:
+                self.selections[other.name] = replace(other, default=other.keys.index(opened))
 
     def _states(self, followed: Followed) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Keys and labels of a selection's states."""

@@ -57,9 +57,35 @@ class _Composable:
         return _join(self, other, "below")
 
 
+class _Linked(_Composable):
+    """What both kinds of elements have: selections that pointing at them changes, or marks."""
+
+    sets: Selection | tuple[Selection, ...] | None
+    highlights: Selection | None
+
+    @property
+    def changes(self) -> tuple[Selection, ...]:
+        """The selections that pointing at it changes, none or several."""
+        if self.sets is None:
+            return ()
+        return self.sets if isinstance(self.sets, tuple) else (self.sets,)
+
+    def _check_links(self) -> None:
+        # One selection is written without brackets, however it was given.
+        if isinstance(self.sets, (list, tuple)):
+            several = tuple(dict.fromkeys(self.sets))
+            alone = several[0] if several else None
+            object.__setattr__(self, "sets", several if len(several) > 1 else alone)
+        for link in (*self.changes, self.highlights):
+            if link is not None and not isinstance(link, Selection):
+                raise WrongType(
+                    f"elements are linked by selections such as hover('channel'), not {link!r}"
+                )
+
+
 @word
 @dataclass(frozen=True, repr=False)
-class InfoVis(_Composable):
+class InfoVis(_Linked):
     """Numbers drawn as numbers.
 
     Attributes:
@@ -68,7 +94,8 @@ class InfoVis(_Composable):
             (one small photograph an atom, each under its map), "bars", "table" (printed numbers),
             "matrix" (coloured cells: atoms by targets), "histogram" (how often which number
             occurs), or "sankey" (flows from the atoms of one layer to those of a later one).
-        sets: the selection that pointing at it changes.
+        sets: the selection that pointing at it changes, or several, e.g. one that follows the
+            pointer and one that waits for a click; the first says where they start.
         highlights: the selection whose state is marked in it.
         title, caption: short name, and one sentence on how to read it.
 
@@ -79,7 +106,7 @@ class InfoVis(_Composable):
 
     content: Content
     mark: str = "bars"
-    sets: Selection | None = None
+    sets: Selection | tuple[Selection, ...] | None = None
     highlights: Selection | None = None
     title: str = ""
     caption: str = ""
@@ -92,12 +119,12 @@ class InfoVis(_Composable):
         if self.mark not in MARK_NAMES:
             hint = did_you_mean(str(self.mark), MARK_NAMES)
             raise UnknownName(f"no mark {self.mark!r} among {', '.join(MARK_NAMES)}{hint}")
-        _check_links(self.sets, self.highlights)
+        self._check_links()
 
 
 @word
 @dataclass(frozen=True, repr=False)
-class FeatureVis(_Composable):
+class FeatureVis(_Linked):
     """Atoms drawn as icons: optimized pictures of what they look for.
 
     Attributes:
@@ -108,6 +135,8 @@ class FeatureVis(_Composable):
         recipe: "shared" draws the positions of a layer together, with the layer's groups as common
             ground: the article's activation grid, many times faster than one by one.
         scale_by: "magnitude" makes an icon's area follow its number, for positions.
+        colour_by: a content whose maps are laid over the pictures of positions, e.g. what each
+            place said for the ``Out().groups(2)``: the article's spatial attribution.
         arrangement: "rows", an icon a line with its map and bars beside it, or "tiles", icons side
             by side with their bars below. Unless told, tiles where the icons change with a
             selection.
@@ -118,9 +147,10 @@ class FeatureVis(_Composable):
     """
 
     content: Content
-    sets: Selection | None = None
+    sets: Selection | tuple[Selection, ...] | None = None
     highlights: Selection | None = None
     scale_by: Literal["magnitude"] | None = None
+    colour_by: Content | None = None
     objective: Given | None = None
     recipe: Literal["shared"] | None = None
     arrangement: Literal["rows", "tiles"] | None = None
@@ -132,6 +162,10 @@ class FeatureVis(_Composable):
             raise InvalidArgument(f"arrangement={self.arrangement!r} is neither 'rows' nor 'tiles'")
         if self.scale_by not in (None, "magnitude"):
             raise InvalidArgument(f"scale_by={self.scale_by!r} is neither None nor 'magnitude'")
+        if self.colour_by is not None and not isinstance(self.colour_by, Content):
+            raise WrongType(
+                f"colour_by takes a content such as Attribution(...), not {self.colour_by!r}"
+            )
         if self.recipe not in (None, "shared"):
             raise InvalidArgument(f"recipe={self.recipe!r} is neither None nor 'shared'")
         if self.objective is not None and not isinstance(self.objective, Given):
@@ -143,15 +177,7 @@ class FeatureVis(_Composable):
             object.__setattr__(self, "content", Activation(self.content))  # type: ignore[arg-type]
         if not isinstance(self.content, Content):
             raise WrongType(f"FeatureVis draws a content or substrate, not {self.content!r}")
-        _check_links(self.sets, self.highlights)
-
-
-def _check_links(*links: object) -> None:
-    for link in links:
-        if link is not None and not isinstance(link, Selection):
-            raise WrongType(
-                f"elements are linked by selections such as hover('channel'), not {link!r}"
-            )
+        self._check_links()
 
 
 Element = InfoVis | FeatureVis

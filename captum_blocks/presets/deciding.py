@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
+    Activation,
     Attribution,
     Content,
     FeatureVis,
@@ -34,8 +35,9 @@ def channel_attribution(
 ) -> Interface:
     """The single channels that mattered most to each class, and the channels they are made of.
 
-    Click a channel of one layer to see which channels of the layer before made it what it is, which
-    of the layer behind it went into, and what it did to the five most probable classes.
+    Point at a channel to see where it fired and what it did to the five most probable classes;
+    click it to see which channels of the layer before made it what it is, and which of the layer
+    behind it went into.
 
     Args:
         layers: from early to late.
@@ -50,17 +52,17 @@ def channel_attribution(
     """
     chain = some(layers, "channel_attribution")
     last = chain[-1]
-    chosen = click("channel")
+    pointed, chosen = hover("channel"), click("channel")
+    both = (chosen, pointed)
     effect = Attribution(last.channels, classes, method=method).filter(strongest=strongest)
     title = f"Effect of single channels at {last.layer}"
-    shown = Interface((FeatureVis(effect, sets=chosen, highlights=chosen, title=title),))
-    answers = Attribution(last.channels, TOP_FIVE, method=method).filter(at=chosen)
-    shown = shown | InfoVis(answers, title="What the channel did to the most probable answers")
+    row = FeatureVis(effect, sets=both, highlights=chosen, title=title)
+    shown = row | _answers(last, pointed, method)
     for earlier, later in reversed(list(pairwise(chain))):
         made_of = Attribution(earlier.channels, later.channels).filter(to=chosen)
         parts = FeatureVis(
             made_of.filter(strongest=max(strongest // 2, 1)),
-            sets=chosen,
+            sets=both,
             highlights=chosen,
             title=f"What it is made of, at {earlier.layer}",
         )
@@ -69,29 +71,38 @@ def channel_attribution(
             went_into.filter(strongest=max(strongest // 2, 1)),
             title=f"What that channel of {earlier.layer} went into, at {later.layer}",
         )
-        shown = shown & (parts | uses)
-    drilled = " and what it is made of; click one of those for what it went into"
+        shown = shown & (parts | uses | _answers(earlier, pointed, method))
+    drilled = "; click it for what it is made of, and one of those for what it went into"
     return shown.titled(
         "Which single channels mattered most?",
         "Each row is one channel and what it added to or took from each answer, summed over the "
-        "picture. Point at a row to see where it fired; click it to see what it did to other "
-        f"answers{drilled if len(chain) > 1 else ''}.",
+        "picture. Point at a row to see where it fired and what it did to other answers"
+        f"{drilled if len(chain) > 1 else ', and click it to keep it'}.",
     )
+
+
+def _answers(layer: Hidden, pointed: Selection, method: How) -> InfoVis:
+    """What the channel pointed at did to the most probable classes."""
+    effect = Attribution(layer.channels, TOP_FIVE, method=method).filter(at=pointed)
+    return InfoVis(effect, title=f"What the channel of {layer.layer} did to the likeliest answers")
 
 
 def spatial_attribution(
     *layers: Layer,
     classes: Out = TOP_TWO,
+    grid: bool = True,
     method: How = DEFAULT_METHOD,
 ) -> Interface:
     """Which places mattered: point at the photograph to see what each place did to each class.
 
     With two layers or more, pointing also shows which places of the layer before made the place
-    pointed at what it is.
+    pointed at what it is, and which of the layer behind it went into.
 
     Args:
         layers: from early to late.
         classes: whose logits the places affect.
+        grid: show what the last layer saw at each place, coloured by what it spoke for; False
+            leaves out all that needs pictures.
         method: a Captum attribution method, for what places did to the answers; the factors, and
             what goes from layer to layer, are gradient × activation.
 
@@ -112,17 +123,30 @@ def spatial_attribution(
     bars = InfoVis(effect.filter(at=here), title="What this place did to each answer")
     kinds = Attribution(chain[-1].spatial, Out().groups(FACTORS))
     factors = InfoVis(kinds, "multiples", title="Places that speak for the same answers")
-    shown: Interface = photo | bars | factors
-    linked: Interface | None = None
+    saw = FeatureVis(
+        Activation(chain[-1].spatial),
+        sets=here,
+        highlights=here,
+        scale_by="magnitude",
+        colour_by=kinds,
+        recipe="shared",
+        title=f"What {chain[-1].layer} saw, coloured by what that spoke for",
+    )
+    shown = (photo | bars) & (saw | factors) if grid else photo | bars | factors
     for earlier, later in pairwise(chain):
-        came = Attribution(earlier.spatial, later.spatial).filter(to=here)
-        title = f"Where it came from: {earlier.layer} to {later.layer}"
-        made = Interface((InfoVis(came, "overlay", highlights=here, title=title),))
-        linked = made if linked is None else linked | made
-    return (shown if linked is None else shown & linked).titled(
+        between = Attribution(earlier.spatial, later.spatial)
+        came, went = (
+            InfoVis(content, "overlay", highlights=here, title=f"{what}: {place.layer}")
+            for content, what, place in (
+                (between.filter(to=here), "Where it came from", earlier),
+                (between.filter(at=here), "What it went into", later),
+            )
+        )
+        shown = shown & (came | went)
+    return shown.titled(
         "Which places mattered?",
-        "Blue places spoke for the answer, orange ones against it. Point at a place to see what it "
-        "did to each answer.",
+        "Blue places spoke for the answer, orange ones against it; where two colours tell answers "
+        "apart, places of one colour spoke for the same. Point at a place to see what it did.",
     )
 
 

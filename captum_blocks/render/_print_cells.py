@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from captum_blocks.render import inks
 from captum_blocks.render._blocks import Block, below, beside, paragraph
+from captum_blocks.render._print_maps import legend
 from captum_blocks.render._print_scale import icon_scale
 from captum_blocks.render.paper import INK, LINE, QUIET, Paper
-from captum_blocks.scene import Cell, Cells, Scene
+from captum_blocks.scene import Cell, Cells, Field, Scene
 
 SMALL = 7.5
 WIDEST, LENS, SPACE = 3.0, 0.98, 0.15
@@ -19,13 +21,19 @@ MOSAIC_PIXELS, CELL_PIXELS = 1280, 128
 EMPTY = (244, 245, 247)
 # Where there is no picture, its size is still told, quietly.
 GHOST = (229, 230, 232)
+# How much of its ink a field has over cells, so that their pictures stay readable.
+TINT = 0.62
 
 
 def print_cells(panel: Cells, frame: Sequence[Cell], scene: Scene, width: float) -> Block:
     """The mosaic in the shape of the photograph, the default cell outlined and enlarged."""
     side = min(WIDEST, width)
     spot = spot_of(panel, scene)
-    mosaic = _mosaic(panel, frame, scene, side, spot)
+    names = panel.tints[scene.default_frame(panel)] if panel.tints else ()
+    tints = [scene.fields[name] for name in names]
+    mosaic = _mosaic(panel, frame, scene, side, spot, tints)
+    if tints:
+        mosaic = below([mosaic, legend(tints, side)], 0.05)
     rest = width - side - SPACE
     if rest < LENS:
         return below([mosaic, _lens(frame[spot], scene, width)], 0.05)
@@ -34,8 +42,7 @@ def print_cells(panel: Cells, frame: Sequence[Cell], scene: Scene, width: float)
 
 def spot_of(panel: Cells, scene: Scene) -> int:
     """The cell chosen by default: the selection's; where there is no selection, the largest."""
-    name = panel.highlights or panel.sets
-    selection = scene.selection(name) if name else None
+    selection = scene.placed([panel.highlights, *panel.sets])
     if selection is not None and selection.grid == panel.grid:
         return selection.default
     sizes = [cell.size for cell in panel.frames[0]]
@@ -72,7 +79,14 @@ def _pixels(cell: Cell, scene: Scene, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(icon.resize(size, Image.Resampling.LANCZOS))
 
 
-def _mosaic(panel: Cells, frame: Sequence[Cell], scene: Scene, width: float, spot: int) -> Block:
+def _mosaic(
+    panel: Cells,
+    frame: Sequence[Cell],
+    scene: Scene,
+    width: float,
+    spot: int,
+    tints: Sequence[Field],
+) -> Block:
     aspect = _aspect(panel, scene)
     height = width / aspect
     rows, columns = panel.grid
@@ -80,6 +94,8 @@ def _mosaic(panel: Cells, frame: Sequence[Cell], scene: Scene, width: float, spo
 
     def draw(paper: Paper, x: float, y: float) -> None:
         paper.picture(picture, x, y, width, height)
+        for ink, _ in inks.layers(tints):
+            paper.picture(ink * (1, 1, 1, TINT), x, y, width, height)
         row, column = divmod(spot, columns)
         corner = (x + column * width / columns, y + row * height / rows)
         cell = (width / columns, height / rows)

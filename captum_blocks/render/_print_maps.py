@@ -26,9 +26,9 @@ def print_overlay(panel: Overlay, frame: Sequence[str], scene: Scene, width: flo
     shown = _sheet(fields, side) if bare else photograph(scene, fields, side)
     picture = _outlined(shown, side, _spot(panel, scene, fields if bare else []))
     if width - side < NARROWEST_LEGEND:
-        return below([picture, _legend(fields, width, bare)], 0.05)
-    legend = _legend(fields, width - side - 0.2, bare)
-    return beside([picture, legend], (side, width - side), 0.15)
+        return below([picture, legend(fields, width, bare)], 0.05)
+    words = legend(fields, width - side - 0.2, bare)
+    return beside([picture, words], (side, width - side), 0.15)
 
 
 def photograph(scene: Scene, fields: Sequence[Field], width: float) -> Block:
@@ -88,9 +88,8 @@ def _shared_scale(fields: Sequence[Field]) -> str:
 
 def _spot(panel: Overlay, scene: Scene, bare: Sequence[Field]) -> tuple[float, ...] | None:
     """The default cell of the selection, in fractions of what the picture shows."""
-    name = panel.sets or panel.highlights
-    selection = scene.selection(name) if name else None
-    if selection is None or selection.grid is None:
+    selection = scene.placed([*panel.sets, panel.highlights])
+    if selection is None:
         return None
     top, left, bottom, right = bare[0].extent if bare else WHOLE
     high, wide = bottom - top, right - left
@@ -139,7 +138,8 @@ def _sheet(fields: Sequence[Field], width: float) -> Block:
     return Block(height, draw)
 
 
-def _legend(fields: Sequence[Field], width: float, bare: bool) -> Block:
+def legend(fields: Sequence[Field], width: float, bare: bool = False) -> Block:
+    """Colours of fields in words, a line each, and their scale."""
     scales = [_scale_words(field) for field in fields]
     colours = [inks.field_colour(field, bare) for field in fields]
     shared = len(set(scales)) <= 1

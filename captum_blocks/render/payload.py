@@ -159,6 +159,7 @@ def _cells(panel: Cells, marks: Any) -> dict[str, Any]:
         "grid": list(panel.grid),
         "extent": [float(edge) for edge in panel.extent],
         "frames": [[marks.place(cell.mark) for cell in frame] for frame in panel.frames],
+        "tints": [list(names) for names in panel.tints],
         "sizes": [[_rounded(cell.size) for cell in frame] for frame in panel.frames],
     }
 
@@ -197,7 +198,7 @@ def _common(kind: str, panel: Panel) -> dict[str, Any]:
         "title": panel.title,
         "unit": panel.unit,
         "follows": list(panel.follows),
-        "sets": panel.sets,
+        "sets": list(panel.sets),
         "highlights": panel.highlights,
     }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.scene.panels import Framed, Panel, named_in
+from captum_blocks.scene.panels import Cells, Framed, Panel, named_in
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Selection
 
@@ -117,6 +117,11 @@ class Scene:
                 return selection
         raise InvalidArgument(f"no selection {name!r} in this scene")
 
+    def placed(self, names: Iterable[str | None]) -> Selection | None:
+        """The first of these selections that is one of places."""
+        selections = (self.selection(name) for name in names if name is not None)
+        return next((each for each in selections if each.grid is not None), None)
+
     def default_frame(self, panel: Framed) -> int:
         """Index of the frame that is shown before the reader acts."""
         index = 0
@@ -126,15 +131,19 @@ class Scene:
         return index
 
     def _check(self, panel: Panel) -> None:
-        for name in (*panel.follows, panel.sets, panel.highlights):
-            if name is not None:
-                self.selection(name)
+        marked = () if panel.highlights is None else (panel.highlights,)
+        for name in (*panel.follows, *panel.sets, *marked):
+            self.selection(name)
         if not isinstance(panel, Framed):
             return
         states = int(np.prod([len(self.selection(name).keys) for name in panel.follows], dtype=int))
         if len(panel.frames) != states:
             raise InvalidArgument(
                 f"panel {panel.title!r} follows {states} states and has {len(panel.frames)} frames"
+            )
+        if isinstance(panel, Cells) and len(panel.tints) not in (0, states):
+            raise InvalidArgument(
+                f"panel {panel.title!r} has {states} frames and tints for {len(panel.tints)}"
             )
         for name in named_in(panel):
             if name not in self.fields and name not in self.sprites:

@@ -44,7 +44,7 @@ class Panel:
         unit: of its values.
         follows: names of the selections whose states pick the frame. ``frames`` are in row-major
             order over the states of these selections: one frame where nothing is followed.
-        sets: the selection that pointing at a mark (or a cell) of this panel changes.
+        sets: the selections that pointing at a mark (or a cell) of this panel changes.
         highlights: the selection whose state is marked in this panel.
         left_out: what is not shown: "showing 5 of 672 channels, 61 % of the attribution".
     """
@@ -53,7 +53,7 @@ class Panel:
     caption: str = ""
     unit: str = ""
     follows: tuple[str, ...] = ()
-    sets: str | None = None
+    sets: tuple[str, ...] = ()
     highlights: str | None = None
     left_out: str = ""
 
@@ -180,11 +180,14 @@ class Cells(Panel):
         grid: (rows, columns).
         extent: of the grid, as in ``Field``.
         frames: the cells of each frame, row by row.
+        tints: names of the fields laid over the cells of each frame, stretched over the whole
+            mosaic; () for none at all.
     """
 
     grid: tuple[int, int] = (1, 1)
     extent: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     frames: tuple[tuple[Cell, ...], ...] = ()
+    tints: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -248,8 +251,8 @@ def marks_of(panel: Panel) -> Iterator[Mark]:
 
 def named_in(panel: Panel) -> Iterator[str]:
     """Names of the sprites and fields a panel draws."""
-    if isinstance(panel, Overlay):
-        for names in panel.frames:
+    if isinstance(panel, (Overlay, Cells)):
+        for names in panel.frames if isinstance(panel, Overlay) else panel.tints:
             yield from names
     for mark in marks_of(panel):
         yield from (name for name in (mark.sprite, mark.field) if name is not None)

@@ -76,7 +76,7 @@ def crowded_scene() -> Scene:
         )
         for layer in range(LAYERS)
     ]
-    view = Overlay("view", frames=(("0/0",),), stage=True, sets="here", highlights="here")
+    view = Overlay("view", frames=(("0/0",),), stage=True, sets=("here",), highlights="here")
     chapter = Chapter("all", "", Below((view, classes, *rows)))
     return Scene("Crowded", "", sample_scene().photo, (chapter,), {}, fields, (here,))
 

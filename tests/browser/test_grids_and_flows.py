@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captum_blocks.render import palette
+from captum_blocks.render import inks, palette
 from captum_blocks.render.html import page
 from captum_blocks.render.mpl import figure
 from captum_blocks.scene import (
@@ -23,6 +23,7 @@ from captum_blocks.scene import (
     Flow,
     Flows,
     Mark,
+    Multiples,
     Sankey,
     Selection,
 )
@@ -59,6 +60,19 @@ def spot_in(tab, selector, y, x):
     tab.locator(selector).scroll_into_view_if_needed()
     box = tab.locator(selector).bounding_box()
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def tinted_scene():
+    """The mosaic below two factors, which stand beside it as marks with maps."""
+    scene = grids_scene()
+    names = tuple(f"bn2/group/{k}" for k in range(2))
+    beside = Multiples("Factors", frames=(tuple(factor(k) for k in range(2)),))
+    body = Beside((replace(mosaic(), tints=(names,)), beside))
+    return replace(scene, chapters=(Chapter("What did it speak for?", "Point.", body),))
+
+
+def factor(k):
+    return Mark(f"bn2/group/{k}", f"factor {k}", (0.5,), field=f"bn2/group/{k}", hue=k)
 
 
 def hover_cell(tab, row, column):
@@ -355,7 +369,7 @@ def test_nothing_is_wider_than_a_phone(open_page, sample):
 
 
 def test_a_scene_without_a_photo_still_has_cells_and_flows(open_page, tmp_path):
-    cells = replace(mosaic(), sets=None, highlights=None)
+    cells = replace(mosaic(), sets=(), highlights=None)
     chapter = Chapter("h", "r", Below((cells, flows())))
     scene = replace(grids_scene(), photo=None, selections=(), chapters=(chapter,))
     tab = open_page(save(scene, tmp_path))
@@ -441,3 +455,64 @@ def test_columns_change_with_the_number_of_groups(open_page, tmp_path):
     assert tab.evaluate("document.activeElement.dataset.key") == many.left[1].key
     made = figure(replace(scene, selections=(replace(number, default=1),)))
     assert "group 1" not in [text.get_text() for text in made.axes[0].texts]
+
+
+# Colours over a mosaic
+
+
+def tint_of(tab):
+    """Red, green, blue, opacity of each cell of the colours over the mosaic."""
+    address = tab.locator(f"{MOSAIC} .tint").evaluate("layer => layer.toDataURL()")
+    pixels = Image.open(BytesIO(b64decode(address.split(",")[1]))).convert("RGBA")
+    return np.asarray(pixels, float)
+
+
+def test_colours_over_a_mosaic_are_those_of_the_fields(open_page, tmp_path):
+    scene = tinted_scene()
+    tab = open_page(save(scene, tmp_path))
+    fields = [scene.fields[f"bn2/group/{k}"] for k in range(2)]
+    expected = inks.mix(fields) * 255
+    assert np.abs(tint_of(tab)[..., 3] - expected[..., 3]).max() <= 2
+    strong = expected[..., 3] > 40  # a faint colour is stored with few levels
+    assert np.abs(tint_of(tab)[..., :3] - expected[..., :3])[strong].max() <= 6
+    mosaic_box, tint_box = (
+        tab.locator(selector).bounding_box() for selector in (MOSAIC, f"{MOSAIC} .tint")
+    )
+    assert tint_box == mosaic_box
+
+
+def test_the_legend_tells_the_place_pointed_at(open_page, tmp_path):
+    scene = tinted_scene()
+    tab = open_page(save(scene, tmp_path))
+    told = tab.locator(".legend .entry .told-value")
+    for row, column in ((0, 0), (1, 3)):
+        hover_cell(tab, row, column)
+        values = [scene.fields[f"bn2/group/{k}"].values[row, column] for k in range(2)]
+        assert told.all_inner_texts() == [f"+{value:.2f} activation" for value in values]
+
+
+def test_a_factor_pointed_at_stands_alone(open_page, tmp_path):
+    scene = tinted_scene()
+    tab = open_page(save(scene, tmp_path))
+    both = tint_of(tab)
+    tab.locator(".multiples .mark").nth(1).hover()
+    alone = inks.mix([scene.fields["bn2/group/1"]]) * 255
+    assert np.abs(tint_of(tab)[..., 3] - alone[..., 3]).max() <= 2
+    assert (tint_of(tab) != both).any()
+    tab.mouse.move(900, 20)
+    assert (tint_of(tab) == both).all()
+
+
+def test_a_copy_of_a_mosaic_holds_its_colours(open_page, tmp_path):
+    copies = []
+    tab = open_page(save(tinted_scene(), tmp_path))
+    for without in (False, True):
+        if without:
+            tab.locator(f"{MOSAIC} .tint").evaluate("layer => layer.remove()")
+        # Without a clipboard the picture comes as a file.
+        tab.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        with tab.expect_download() as download:
+            tab.locator(".copy").first.evaluate("button => button.click()")
+        copies.append(np.asarray(Image.open(download.value.path()).convert("RGB"), float))
+    changed = np.abs(copies[0] - copies[1]).max(-1) > 20
+    assert changed.mean() > 0.1

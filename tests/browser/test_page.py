@@ -404,7 +404,7 @@ def test_marks_choices_and_sliders_set_what_other_panels_follow(open_page, tmp_p
     count = Selection("groups", "slider", "number", ("2", "3", "4"), default=1)
     picked = Selection("picked", "click", "channel", ("a", "b"))
     source = Bars(
-        "source", sets="picked", frames=((Mark("a", "A", (1.0,)), Mark("b", "B", (0.5,))),)
+        "source", sets=("picked",), frames=((Mark("a", "A", (1.0,)), Mark("b", "B", (0.5,))),)
     )
     frames = tuple(
         (Mark(f"{c}{n}{p}", f"{c} {n} {p}", (1.0,)),)

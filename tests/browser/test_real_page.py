@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 WORDS = '.panel[aria-label="What fires here"] .mark'
 
 
@@ -46,3 +48,23 @@ def test_an_interactive_panel_is_in_view_at_once(open_page, real_page) -> None:
         "panels => panels.map(p => p.getBoundingClientRect()).map(b => [b.top, b.bottom])"
     )
     assert any(top >= 0 and bottom <= 720 for top, bottom in tops)
+
+
+def test_pointing_at_a_channel_tells_what_it_did_to_five_answers(
+    open_page, real_page, real_explanation
+) -> None:
+    tab = open_page(real_page)
+    panels = list(real_explanation.scene.panels())
+    source = next(p for p in panels if p.title.startswith("Effect of single channels"))
+    answers = next(p for p in panels if p.title.startswith("What the channel of"))
+    keys = real_explanation.scene.selection(answers.follows[0]).keys
+    told = tab.locator(f'.panel[aria-label="{answers.title}"] .mark')
+    assert told.count() == 5
+    for mark in (source.frames[0][3], source.frames[0][1]):
+        tab.locator(f'.panel[aria-label="{source.title}"] .mark[data-key="{mark.key}"]').hover()
+        expected = answers.frames[keys.index(mark.key)]
+        labels = told.evaluate_all("marks => marks.map(m => m.label)")
+        assert labels == [answer.label for answer in expected]
+        shown = told.locator(".value").all_inner_texts()
+        values = [float(text.replace("−", "-").split()[0]) for text in shown]
+        assert np.allclose(values, [answer.values[0] for answer in expected], atol=0.006)

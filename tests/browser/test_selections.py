@@ -150,8 +150,8 @@ def test_a_click_above_changes_what_is_drilled_into_below(open_page, tmp_path):
         made = [[Mark(name, name, (1.0,)) for name in frame.split()] for frame in frames]
         return Bars(title, frames=tuple(map(tuple, made)), **links)
 
-    top = bars("top", ["a b"], sets="upper")
-    middle = bars("middle", ["p q", "r s"], follows=("upper",), sets="lower")
+    top = bars("top", ["a b"], sets=("upper",))
+    middle = bars("middle", ["p q", "r s"], follows=("upper",), sets=("lower",))
     low = bars("low", ["of-p", "of-q", "of-r", "of-s"], follows=("lower",))
     selections = (
         Selection("upper", "click", "channel", ("a", "b")),
@@ -228,9 +228,65 @@ def test_a_place_is_chosen_by_a_click_only(open_page, sample):
 # Hover: a panel that sets and follows one selection
 
 
+def test_pointing_previews_what_a_click_keeps(open_page, tmp_path):
+    """One panel sets two selections: one follows the pointer, the other waits for the click."""
+    keys = ("a", "b", "c")
+    near, kept = (Selection(name, name, "channel", keys) for name in ("hover", "click"))
+    source = Bars("Source", sets=("click", "hover"), frames=(tuple(map(row, keys)),))
+    previews, stays = (
+        Bars(name, follows=(name,), frames=tuple((row(f"{name} {key}"),) for key in keys))
+        for name in ("hover", "click")
+    )
+    scene = replace(
+        kinds_scene(),
+        chapters=(Chapter("h", "r", Below((source, previews, stays))),),
+        selections=(near, kept),
+        pictured=None,
+        others=(),
+    )
+    tab = open_page(save(scene, tmp_path))
+
+    def now():
+        return labels(tab, "hover") + labels(tab, "click")
+
+    assert now() == ["hover a", "click a"]
+    marks(tab, "Source").nth(1).hover()
+    assert now() == ["hover b", "click a"]
+    away(tab)
+    assert now() == ["hover a", "click a"]
+    marks(tab, "Source").nth(1).click()
+    away(tab)
+    assert now() == ["hover b", "click b"]
+    assert said(tab) == "channel: b"
+    assert fragment(tab) == "#mark=b&is.click=b&is.hover=b"
+    marks(tab, "Source").nth(2).hover()
+    assert now() == ["hover c", "click b"]
+    marks(tab, "Source").nth(1).click()
+    away(tab)
+    assert now() == ["hover a", "click a"]
+    assert fragment(tab) == ""
+
+
+def test_what_is_previewed_below_is_one_of_the_marks_shown(open_page, tmp_path):
+    """A click above changes the marks: what pointing at them shows starts with the first."""
+    upper = Selection("upper", "click", "channel", ("a", "b"))
+    lower = Selection("lower", "hover", "channel", ("p", "q", "r"), 1)
+    top = Bars("top", sets=("upper",), frames=((row("a"), row("b")),))
+    frames = ((row("p"), row("q")), (row("r"),))
+    middle = Bars("middle", sets=("lower",), follows=("upper",), frames=frames)
+    told = Bars("told", follows=("lower",), frames=tuple((row(f"of {k}"),) for k in "pqr"))
+    chapters = (Chapter("h", "r", Below((top, middle, told))),)
+    made = replace(kinds_scene(), chapters=chapters, selections=(upper, lower), pictured=None)
+    tab = open_page(save(replace(made, others=()), tmp_path))
+    assert labels(tab, "told") == ["of q"]
+    marks(tab, "top").nth(1).click()
+    away(tab)
+    assert labels(tab, "told") == ["of r"]
+
+
 def changing(keys, frames):
     near = Selection("near", "hover", "channel", keys)
-    shown = Bars("Both", follows=("near",), sets="near", frames=frames)
+    shown = Bars("Both", follows=("near",), sets=("near",), frames=frames)
     chapter = Chapter("h", "r", Below((shown,)))
     return replace(kinds_scene(), chapters=(chapter,), selections=(near,), pictured=None, others=())
 

@@ -34,7 +34,7 @@ def test_dictionary_has_a_frame_for_every_place(explain, small, noise_picture) -
     photo, words = ex.scene.panels()
     assert isinstance(photo, Overlay)
     assert photo.stage
-    assert photo.sets == words.follows[0]
+    assert photo.sets[0] == words.follows[0]
     assert len(words.frames) == 16
     acts = cb.evaluate(cb.Activation(LATE.neurons), small, small.read(noise_picture)).data[0]
     for place, marks in enumerate(words.frames):
@@ -272,8 +272,8 @@ def test_a_grid_has_a_picture_for_every_place_that_fires(explain, small, noise_p
     assert sizes == pytest.approx((norms / norms.max()).flatten().tolist(), abs=1e-5)
     shown = [cell.mark.sprite is not None for cell in panel.frames[0]]
     assert shown == [norm > 0 for norm in norms.flatten().tolist()]
-    assert panel.sets == panel.highlights
-    opened = ex.scene.selection(panel.sets).default
+    assert panel.sets[0] == panel.highlights
+    opened = ex.scene.selection(panel.sets[0]).default
     assert opened == int(norms.argmax())
     whole = explain(cb.activation_grid("late", scale_by=None), quality).scene
     assert {cell.size for cell in next(whole.panels()).frames[0]} == {1.0}
@@ -307,7 +307,7 @@ def test_spatial_attribution_follows_a_class(explain) -> None:
     bars, came = ex.scene.panels()
     assert not came.stage
     assert len(came.frames) == 3
-    assert bars.sets == came.follows[0]
+    assert bars.sets[0] == came.follows[0]
 
 
 @pytest.mark.parametrize(

@@ -117,19 +117,52 @@ def test_what_follows_a_click_has_the_states_that_are_shown(explain, numbers) ->
 
 def test_drilling_down_two_layers_and_up_again(explain, numbers) -> None:
     ex = explain(cb.channel_attribution("early", "late", strongest=4, classes=cb.Out(1)))
-    upper, answers, lower, uses = ex.scene.panels()
-    assert upper.sets == upper.highlights == answers.follows[0] == lower.follows[0]
-    assert lower.sets not in (None, upper.sets)
+    upper, answers, lower, uses, low_answers = ex.scene.panels()
+    assert upper.sets[0] == upper.highlights == lower.follows[0]
+    assert upper.sets[1] == answers.follows[0]
+    assert lower.sets[1] == low_answers.follows[0]
+    assert len({*upper.sets, *lower.sets}) == 4
+    gestures = [ex.scene.selection(name).gesture for name in (*upper.sets, *lower.sets)]
+    assert gestures == ["click", "hover"] * 2
     assert len(answers.frames) == len(lower.frames) == 4
     assert all(len([m for m in frame if m.role == "atom"]) == 2 for frame in lower.frames)
-    assert uses.follows == (lower.sets,)
+    assert uses.follows == (lower.sets[0],)
     every = numbers(cb.Attribution(EARLY.channels, LATE.channels))
-    for key, frame in zip(ex.scene.selection(lower.sets).keys, uses.frames, strict=True):
+    for key, frame in zip(ex.scene.selection(lower.sets[0]).keys, uses.frames, strict=True):
         given = every[:, int(key.rsplit("/", 1)[1])]
         strongest = given.abs().argsort(descending=True)[:2]
         assert [mark.key for mark in frame] == [f"late/channel/{i}" for i in strongest]
         assert [mark.values[0] for mark in frame] == pytest.approx(given[strongest].tolist())
     assert uses.left_out.startswith("showing 2 of 10 channels")
+
+
+def test_what_a_channel_did_to_the_answers_is_told_on_pointing(explain, numbers) -> None:
+    ex = explain(cb.channel_attribution("early", "late", strongest=4, classes=cb.Out(1)))
+    every = numbers(cb.Attribution(LATE.channels, EVERY))
+    _, answers, *_ = ex.scene.panels()
+    for key, frame in zip(ex.scene.selection(answers.follows[0]).keys, answers.frames, strict=True):
+        given = every[:, int(key.rsplit("/", 1)[1])]
+        assert {mark.label: mark.values[0] for mark in frame} == pytest.approx(
+            dict(zip(("cat", "dog", "pig"), given.tolist(), strict=True)), abs=1e-5
+        )
+
+
+def test_what_one_panel_sets_starts_where_the_first_of_them_does(explain, numbers) -> None:
+    near, kept = cb.hover("channel"), cb.click("channel")
+    to_answers = cb.Attribution(LATE.channels, EVERY)
+    from_below = cb.Attribution(EARLY.channels, LATE.channels)
+    shown = cb.InfoVis(to_answers.filter(at=near)), cb.InfoVis(from_below.filter(to=kept))
+    largest = {
+        near: int(numbers(to_answers).abs().sum(0).argmax()),
+        kept: int(numbers(from_below).abs().sum(1).argmax()),
+    }
+    assert largest[near] != largest[kept]
+    for sets in ((near, kept), (kept, near)):
+        every = cb.InfoVis(cb.Activation(LATE.channels), sets=sets)
+        ex = explain(every | shown[0] | shown[1])
+        first, second = (ex.scene.selection(name) for name in next(ex.scene.panels()).sets)
+        opened = {selection.keys[selection.default] for selection in (first, second)}
+        assert opened == {f"late/channel/{largest[sets[0]]}"}
 
 
 def test_the_reader_aligns_groups(explain, numbers) -> None:
@@ -307,6 +340,67 @@ def test_factors_are_projections_on_directions_of_classes(small, small_x, explai
     assert len(panel.frames[0]) == 2
     with pytest.raises(InvalidArgument, match="factors of the output are a target"):
         cb.evaluate(cb.Activation(cb.Out().groups(2)), small, small_x)
+
+
+def test_factors_lie_over_one_another_on_the_photograph(explain, numbers) -> None:
+    content = cb.Attribution(LATE.spatial, cb.Out().groups(2))
+    ex = explain(cb.InfoVis(content, "overlay"))
+    (panel,) = ex.scene.panels()
+    fields = [ex.scene.fields[name] for name in panel.frames[0]]
+    expected = numbers(content)
+    assert np.allclose([field.values for field in fields], expected.numpy(), atol=1e-5)
+    assert [field.hue for field in fields] == [0, 1]
+    for field in fields:
+        assert field.domain == (0.0, pytest.approx(float(expected.max())))
+
+
+def test_a_map_of_where_one_place_went(explain, numbers) -> None:
+    here = cb.hover("spatial")
+    content = cb.Attribution(EARLY.spatial, LATE.spatial)
+    ex = explain(cb.InfoVis(content.filter(at=here), "overlay", highlights=here))
+    (panel,) = ex.scene.panels()
+    every = numbers(content)
+    assert len(panel.frames) == 64
+    for frame in (0, 19, 63):
+        (name,) = panel.frames[frame]
+        expected = every[:, :, frame // 8, frame % 8]
+        assert np.allclose(ex.scene.fields[name].values, expected.numpy(), atol=1e-5)
+
+
+def test_pictures_of_places_are_coloured(explain, numbers) -> None:
+    effect = cb.Attribution(LATE.spatial, cb.Out(1))
+    saw = cb.FeatureVis(LATE.spatial, recipe="shared", colour_by=effect)
+    ex = explain(saw)
+    (panel,) = ex.scene.panels()
+    ((name,),) = panel.tints
+    assert np.allclose(ex.scene.fields[name].values, numbers(effect)[0].numpy(), atol=1e-5)
+    assert ex.values[effect].unit == "logit"
+    assert "attribution" in dict(ex.scene.chapters[0].method)
+
+
+def test_colours_follow_what_their_pictures_follow(explain, small) -> None:
+    answer = cb.choose(EVERY)
+    effect = cb.Attribution(LATE.spatial, EVERY).filter(to=answer)
+    with pytest.raises(InvalidArgument, match=r"its colours follow \[choose.*pictures nothing"):
+        explain(cb.FeatureVis(LATE.spatial, recipe="shared", colour_by=effect))
+    with pytest.raises(InvalidArgument, match="Hidden\\('late'\\).channels has none; take Feat"):
+        explain(cb.FeatureVis(LATE.channels, colour_by=cb.Attribution(LATE.spatial, cb.Out(1))))
+    colours = cb.Attribution(LATE.spatial, EVERY)
+    with pytest.raises(InvalidArgument, match="one place of .*, not 3: add"):
+        explain(cb.FeatureVis(LATE.spatial, recipe="shared", colour_by=colours))
+
+
+def test_every_photograph_has_its_own_colours(small, noise_picture, store) -> None:
+    effect = cb.Attribution(LATE.spatial, cb.Out(1))
+    saw = cb.FeatureVis(LATE.spatial, recipe="shared", colour_by=effect)
+    pictures = {"one": noise_picture, "two": noise_picture[::-1].copy()}
+    ex = cb.explain(saw, small, pictures, quality=FEW_STEPS, progress=False, store=store)
+    (panel,) = ex.scene.panels()
+    tints = [ex.scene.fields[name].values for (name,) in panel.tints]
+    assert len(tints) == len(panel.frames) == 2
+    for tint, picture in zip(tints, pictures.values(), strict=True):
+        expected = cb.evaluate(effect, small, picture).data[0, 0]
+        assert np.allclose(tint, expected.numpy(), atol=1e-5)
 
 
 def test_many_classes_at_once_are_the_same_numbers(small, small_x, monkeypatch) -> None:

@@ -44,6 +44,7 @@ MEANT = {
     ("input", "spatial", "activation", "overlay"),
     ("late", "spatial", "every class", "multiples"),
     ("late", "spatial", "factors", "multiples"),
+    ("late", "spatial", "factors", "overlay"),
     ("late", "groups", "activation", "multiples"),
     ("late", "channels", "classes", "table"),
     ("early", "channels", "late groups", "matrix"),

@@ -33,6 +33,27 @@ def test_a_selection_prints_as_its_call_and_survives_json(selection) -> None:
     assert cb.Interface.from_json(interface.to_json()) == interface
 
 
+def test_an_element_sets_one_selection_or_several() -> None:
+    content, near, kept = cb.Activation(LAYER.channels), cb.hover("channel"), cb.click("channel")
+    both = cb.FeatureVis(content, sets=[near, kept, near])
+    assert both.sets == both.changes == (near, kept)
+    assert repr(both).endswith("sets=(hover('channel'), click('channel')))")
+    interface = cb.Interface((both,))
+    assert cb.Interface.from_json(interface.to_json()) == interface
+    alone = cb.FeatureVis(content, sets=near)
+    assert alone == cb.FeatureVis(content, sets=(near,))
+    assert (alone.sets, alone.changes) == (near, (near,))
+    assert cb.InfoVis(content, sets=()).sets is None
+    assert cb.InfoVis(content).changes == ()
+
+
+def test_pictures_of_places_are_coloured_by_a_content() -> None:
+    effect = cb.Attribution(LAYER.spatial, cb.Out().groups(2))
+    interface = cb.Interface((cb.FeatureVis(LAYER.spatial, colour_by=effect),))
+    assert cb.Interface.from_json(interface.to_json()) == interface
+    assert "colour_by=Attribution(" in repr(interface)
+
+
 def test_selections_stand_where_constants_stand() -> None:
     k = cb.slider(2, 4)
     effect = cb.Attribution(LAYER.groups(k), cb.Out(1, 2)).filter(to=cb.choose(cb.Out(1, 2)))

@@ -165,6 +165,11 @@ def test_classes_are_stored_by_name() -> None:
             WrongType,
             r"linked by selections such as hover\('channel'\), not 'spatial'",
         ),
+        (
+            lambda: cb.FeatureVis(LAYER.spatial, colour_by="magnitude"),
+            WrongType,
+            "colour_by takes a content such as Attribution",
+        ),
         (lambda: cb.Interface(()), InvalidArgument, "an interface needs at least one element"),
         (lambda: cb.Interface(5), WrongType, "an interface is made of InfoVis and FeatureVis"),
         (

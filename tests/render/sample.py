@@ -214,7 +214,7 @@ def sample_scene() -> Scene:
             "Strength at blocks.4.2.bn1",
             "Point at the photograph to ask what was seen there.",
             "activation",
-            sets="here",
+            sets=("here",),
             highlights="here",
             frames=(("strength",),),
             stage=True,

@@ -45,7 +45,7 @@ def mosaic() -> Cells:
         "Mosaic at bn2",
         "One picture a cell.",
         "activation",
-        sets="place",
+        sets=("place",),
         highlights="place",
         grid=(ROWS, COLUMNS),
         extent=(0.0, 0.1, 1.0, 0.9),

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch
 
-from captum_blocks.render import _print_cells, _print_sankey, palette
+from captum_blocks.render import _print_cells, _print_sankey, inks, palette
 from captum_blocks.render.mpl import figure
 from captum_blocks.scene import Beside, Chapter, Flows, Mark, Scene
 from tests.render.sample_grids import (
@@ -83,7 +83,7 @@ def test_the_default_cell_is_outlined_and_enlarged(made) -> None:
 
 
 def test_without_a_selection_the_largest_cell_is_told() -> None:
-    panel = replace(mosaic(), sets=None, highlights=None)
+    panel = replace(mosaic(), sets=(), highlights=None)
     scene = replace(grids_scene(), chapters=(Chapter("h", "r", panel),), photo=None)
     assert "row 4, column 5: activation 1.0" in words(figure(scene))
 
@@ -136,3 +136,23 @@ def test_nothing_flows_where_nothing_was_given() -> None:
     made = figure(Scene("t", "a", None, (Chapter("h", "r", silent),)))
     assert "= 0.00 logit" in words(made)
     assert not any(isinstance(patch, PathPatch) for patch in made.axes[0].patches)
+
+
+def test_colours_lie_over_the_cells_on_paper() -> None:
+    names = tuple(f"bn2/group/{k}" for k in range(2))
+    scene = grids_scene()
+    plain, tinted = (
+        figure(replace(scene, chapters=(Chapter("h", "r", panel),)))
+        for panel in (mosaic(), replace(mosaic(), tints=(names,)))
+    )
+    assert not any("group 1" in text for text in words(plain))
+    assert {"group 1", "group 2"} <= set(words(tinted))
+    before, after = (len(made.axes[0].images) for made in (plain, tinted))
+    assert after == before + 1
+    fields = [scene.fields[name] for name in names]
+    laid = next(
+        image.get_array() for image in tinted.axes[0].images if image.get_array().shape[-1] == 4
+    )
+    assert np.asarray(laid)[..., 3].max() == pytest.approx(
+        inks.mix(fields)[..., 3].max() * _print_cells.TINT, abs=0.01
+    )

@@ -143,7 +143,7 @@ def test_grids_move_with_what_was_seen() -> None:
         pytest.approx((0.2, 0.0, 0.5, 0.5))
     )
     scene = kinds_scene()
-    cells = replace(mosaic(), extent=SEEN[0], sets=None, highlights=None)
+    cells = replace(mosaic(), extent=SEEN[0], sets=(), highlights=None)
     other = replace(scene.selection("photo"), default=1)
     sprites = {mark.mark.sprite: next(iter(scene.sprites.values())) for mark in cells.frames[0]}
     shown = printed(

@@ -58,19 +58,23 @@ class Page extends Pools {
   // The state without what is only pointed at.
   settled(selection) {
     if (selection.grid) return this.cellOf(selection, this.place.pinned);
-    const index = this.chosen.pinned.get(selection.name) ?? selection.default;
-    return selection.gesture === "click" ? this.stillShown(selection, index) : index;
+    return this.stillShown(selection, this.chosen.pinned.get(selection.name) ?? selection.default);
   }
 
-  // What was clicked may go when a click above it changes the panel: then the first mark stands in.
+  // What was pinned may go when a click above it changes the panel: then the first mark stands in.
   stillShown(selection, index) {
     const { name, keys } = selection;
-    const setters = this.data.panels.filter(
-      ({ sets, follows, frames }) => sets === name && follows.length && !follows.includes(name) && Array.isArray(frames[0]),
-    );
-    const shown = setters.flatMap((panel) => panel.frames[this.frameOf(panel)].map((number) => this.atomAt(number)[0]));
-    if (!setters.length || shown.includes(keys[index])) return index;
+    const changing = ({ sets, follows }) => sets.includes(name) && follows.length && !follows.includes(name);
+    const shown = this.data.panels.filter(changing).flatMap((panel) => this.shownIn(panel));
+    if (!shown.length || shown.includes(keys[index])) return index;
     return shown.map((key) => keys.indexOf(key)).find((place) => place >= 0) ?? index;
+  }
+
+  // The keys and names of the marks that a panel shows now.
+  shownIn(panel) {
+    const frame = panel.frames[this.frameOf(panel)];
+    const numbers = (frame.sides?.flat() ?? frame).filter(Number.isInteger);
+    return numbers.flatMap((number) => this.atomAt(number).slice(0, 2));
   }
 
   cellOf(selection, place) {
@@ -111,9 +115,14 @@ class Page extends Pools {
   // The spatial selection that the view is about; without one, the finest of the page.
   spot() {
     const panel = this.viewPanel();
-    const own = panel && this.selections.get(panel.sets || panel.highlights);
-    if (own && own.grid) return own;
+    const own = panel && this.placed(panel.sets.concat(panel.highlights));
+    if (own) return own;
     return this.spatial.reduce((best, next) => (best && sizeOf(best) >= sizeOf(next) ? best : next), null);
+  }
+
+  // The first of these selections that is one of places.
+  placed(names) {
+    return names.map((name) => this.selections.get(name)).find((selection) => selection?.grid) ?? null;
   }
 
   // Every cell that is looked at, to tell whether a move of the pointer changed anything.
@@ -159,9 +168,8 @@ class Page extends Pools {
   pointAtMark(mark) {
     this.atom.over = mark.atom;
     this.overMark = { node: mark, atom: mark.atom, detail: mark.detail, label: mark.label };
-    const selection = this.setBy(mark);
-    if (selection && selection.gesture === "hover") {
-      this.chosen.over.set(selection.name, this.stateOf(mark, selection));
+    for (const selection of this.setBy(mark)) {
+      if (selection.gesture === "hover") this.chosen.over.set(selection.name, this.stateOf(mark, selection));
     }
     this.update();
   }
@@ -179,18 +187,20 @@ class Page extends Pools {
   }
 
   pinMark(mark) {
-    const selection = this.setBy(mark);
-    const again = this.isPinned(mark, selection);
+    const selections = this.setBy(mark);
+    const again = this.isPinned(mark, selections);
     this.atom.pinned = again ? null : mark.atom;
-    if (selection && again) this.chosen.pinned.delete(selection.name);
-    else if (selection) this.chosen.pinned.set(selection.name, this.stateOf(mark, selection));
+    for (const selection of selections) {
+      if (again) this.chosen.pinned.delete(selection.name);
+      else this.chosen.pinned.set(selection.name, this.stateOf(mark, selection));
+    }
     this.update();
   }
 
-  // Of a selection that several panels set, the mark of its state is pinned in all of them.
-  isPinned(mark, selection) {
-    if (selection) return this.chosen.pinned.get(selection.name) === this.stateOf(mark, selection);
-    return this.keyOf(this.atom.pinned) === this.keyOf(mark.atom);
+  // Of selections that several panels set, the mark of their state is pinned in all of them.
+  isPinned(mark, selections) {
+    if (!selections.length) return this.keyOf(this.atom.pinned) === this.keyOf(mark.atom);
+    return selections.every((each) => this.chosen.pinned.get(each.name) === this.stateOf(mark, each));
   }
 
   choose(name, index) {
@@ -218,11 +228,11 @@ class Page extends Pools {
     for (const { view } of this.panels) view.fillAll?.();
   }
 
-  // The selection that pointing at this mark changes, where the mark is one of its states.
+  // The selections that pointing at this mark changes: those of which the mark is a state.
   setBy(mark) {
     const panel = this.data.panels[Number(mark.closest("[data-panel]").dataset.panel)];
-    const selection = this.selections.get(panel.sets);
-    return selection && selection.keys && this.stateOf(mark, selection) >= 0 ? selection : null;
+    const selections = panel.sets.map((name) => this.selections.get(name));
+    return selections.filter((selection) => selection.keys && this.stateOf(mark, selection) >= 0);
   }
 
   stateOf(mark, selection) {

@@ -12,6 +12,8 @@ class Mosaic {
     this.node = this.picture();
     this.cell = make("span", "cell");
     this.node.append(this.canvas(), this.cell);
+    this.tinted = [];
+    this.legend = new Legend(make("div", "legend"), page);
     this.lens = make("div", "lens");
     this.icon = this.button();
     this.words = make("p", "caption");
@@ -19,13 +21,14 @@ class Mosaic {
     const around = make("div", "around");
     around.append(this.node, this.lens);
     body.append(around);
+    if (panel.tints.length) body.append(this.legend.node);
   }
 
   // Like a spatial selection, on the panel's own grid: a place picks a cell, else the default one.
   spotOf({ grid, extent, highlights, sets, frames, sizes }, page) {
-    const followed = page.selections.get(highlights || sets);
+    const followed = page.placed([highlights, ...sets]);
     const own = { grid, extent, gesture: followed?.gesture ?? "hover" };
-    if (followed?.grid) return { ...own, default: cellAt(own, middleOf(followed, followed.default)) };
+    if (followed) return { ...own, default: cellAt(own, middleOf(followed, followed.default)) };
     return { ...own, default: sizes[0].indexOf(Math.max(...sizes[0])) };
   }
 
@@ -84,6 +87,27 @@ class Mosaic {
     const { width, height } = this.drawing.canvas;
     this.drawing.clearRect(0, 0, width, height);
     this.numbers.forEach((number, index) => this.draw(number, index, this.panel.sizes[frame][index]));
+    this.fields = (this.panel.tints[frame] ?? []).map((name) => this.page.field(name));
+    if (this.panel.tints.length) this.legend.list(this.fields);
+    this.tint(this.fields);
+  }
+
+  // Colours over the cells; of several, one that is pointed at elsewhere stands alone.
+  tint(fields) {
+    this.over = fields;
+    this.tinted.forEach((layer) => layer.remove());
+    this.tinted = layersOf(fields, this.page.data.palette).map(({ canvas }) => {
+      placeAt(canvas, WHOLE);
+      canvas.classList.add("tint");
+      return canvas;
+    });
+    this.cell.before(...this.tinted);
+  }
+
+  light() {
+    const pointed = this.page.pointedField();
+    const wanted = this.fields.includes(pointed) ? [pointed] : this.fields;
+    if (wanted.length !== this.over.length || wanted[0] !== this.over[0]) this.tint(wanted);
   }
 
   // A size is a share of the cell's area.
@@ -103,6 +127,7 @@ class Mosaic {
   follow() {
     const index = this.page.state(this.spot);
     this.frameCell(index);
+    this.legend.tell(this.middleOf(index));
     const number = this.numbers[index];
     if (number === this.number) return;
     this.number = number;
@@ -113,6 +138,11 @@ class Mosaic {
     this.icon.setAttribute("aria-label", sprite === null ? `No picture of ${label}` : `Enlarge ${label}`);
     if (sprite === null) this.icon.style.background = "";
     else dressAs(this.icon, this.page, sprite);
+  }
+
+  // The middle of a cell on the mosaic, over which its fields are stretched.
+  middleOf(index) {
+    return middleOf({ grid: this.panel.grid, extent: WHOLE }, index);
   }
 
   // By a transform, which lays out nothing anew.

@@ -48,7 +48,7 @@ class Controls {
     this.said = states;
     if (!news.length) return;
     const words = news.map((selection) => `${selection.title || selection.atom}: ${this.labelOf(selection, this.page.settled(selection))}`);
-    this.announcer.textContent = words.join("; ");
+    this.announcer.textContent = [...new Set(words)].join("; ");
   }
 }
 

@@ -60,8 +60,9 @@ function inkOf(field, palette, bare) {
   const start = Math.max(low, 0);
   const positive = colourOf(field, palette, bare);
   return (value) => {
-    const weight = (Math.abs(value) - start) / (reach - start || 1);
-    const colour = value < 0 && field.hue === null ? palette.opposes : positive;
+    // Where colours tell groups apart they tell no sign: what is below zero has none.
+    const weight = ((field.hue === null ? Math.abs(value) : value) - start) / (reach - start || 1);
+    const colour = value < 0 ? palette.opposes : positive;
     return { colour, weight: Math.min(1, Math.max(0, weight)) };
   };
 }

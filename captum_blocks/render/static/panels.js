@@ -6,7 +6,7 @@ class PhotoOverlay {
     Object.assign(this, { panel, page });
     this.bare = panel.bare || !page.photo;
     this.picture = new Picture(this.bare ? this.sheet() : this.ground(), page);
-    this.spot = page.selections.get(panel.sets || panel.highlights) || null;
+    this.spot = page.placed(panel.sets.concat(panel.highlights));
     this.legend = new Legend(make("div", "legend"), page, this.bare);
     body.append(this.picture.node, this.legend.node);
   }
@@ -40,7 +40,7 @@ class PhotoOverlay {
   }
 
   follow() {
-    this.picture.outline(this.spot?.grid ? this.spot : null);
+    this.picture.outline(this.spot);
   }
 }
 

@@ -90,7 +90,7 @@ function valueAt(field, place) {
 // What the colours over a photograph mean: the scale of one field, or the names of several.
 class Legend {
   constructor(node, page, bare = false) {
-    Object.assign(this, { node, page, bare });
+    Object.assign(this, { node, page, bare, values: [] });
   }
 
   show(fields) {
@@ -104,6 +104,26 @@ class Legend {
     swatch.style.background = `rgb(${colourOf(field, this.page.data.palette, this.bare)})`;
     entry.append(swatch, make("span", "", field.label));
     return entry;
+  }
+
+  // Each with the number of the place that ``tell`` names, and the scale of the colours.
+  list(fields) {
+    this.values = fields.map((field) => [field, make("span", "told-value")]);
+    const entries = this.values.map(([field, node]) => {
+      const entry = this.entry(field);
+      entry.append(node);
+      return entry;
+    });
+    const scales = [...new Set(fields.map((field) => this.range(field)))];
+    this.node.replaceChildren(...entries, make("span", "told-value", scales.length === 1 ? scales[0] : ""));
+  }
+
+  // The numbers of one place, given as shares of the height and width that the fields cover.
+  tell(place) {
+    for (const [field, node] of this.values) {
+      const value = valueAt({ ...field, extent: WHOLE }, place);
+      write(node, `${formatNumber(value, true)} ${field.unit}`);
+    }
   }
 
   ramp(field) {

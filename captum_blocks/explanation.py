@@ -41,6 +41,7 @@ class Explanation:
         scene: what is drawn.
         values: the numbers behind it, keyed by content.
         predictions: the most probable classes: [(index, label, probability), ...].
+        classes: names of all classes, by index, where the network has them.
 
     >>> import torch
     >>> from captum_blocks.grammar import Activation, InfoVis, Out
@@ -54,6 +55,7 @@ class Explanation:
     scene: Scene
     values: Mapping[Content, Value]
     predictions: Sequence[Prediction]
+    classes: Sequence[str] = ()
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it as a page, a figure or numbers, by the file's ending.
@@ -103,9 +105,12 @@ class Explanation:
             self.figure().savefig(path, dpi=200)
 
     def _arrays(self) -> dict[str, Any]:
-        """Every value by the words of its content; beside it its axes, their places, remainders."""
+        """Every value by the words of its content; beside it its axes, their places, remainders.
+
+        Photographs and classes are named by their index.
+        """
         names = [photo.name for photo in self.scene.photos]
-        arrays: dict[str, Any] = {"photographs": np.array(names)}
+        arrays: dict[str, Any] = {"photographs": np.array(names), "classes": np.array(self.classes)}
         for content, value in self.values.items():
             arrays[repr(content)] = value.data.numpy()
             arrays[f"{content!r} axes"] = np.array(value.axes)
@@ -189,7 +194,9 @@ def explain(
     composition = compose(
         words, net, x, pictures, dict(given or {}), chosen, store or Store(), Progress(progress)
     )
-    return Explanation(composition.scene, composition.values, composition.predictions)
+    return Explanation(
+        composition.scene, composition.values, composition.predictions, tuple(net.labels or ())
+    )
 
 
 def writable(path: str | PathLike[str]) -> Path:

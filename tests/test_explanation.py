@@ -35,6 +35,9 @@ def test_numbers_as_npz(real_explanation: cb.Explanation, tmp_path: Path) -> Non
     with np.load(path) as arrays:
         assert len(arrays.files) >= len(real_explanation.values)
         assert arrays["photographs"].tolist() == ["cat.jpg"]
+        first = real_explanation.predictions[0]
+        assert arrays["classes"][first.index] == first.label
+        assert len(arrays["classes"]) == 1000
         key = "Activation(Hidden('bn2').groups(6))"
         content = cb.Activation(cb.Hidden("bn2").groups(6))
         assert np.array_equal(arrays[key], real_explanation.values[content].data.numpy())

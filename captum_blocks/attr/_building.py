@@ -155,10 +155,16 @@ def check_place(inner: Attribution, layer: nn.Module, name: str) -> None:
     """Whether a configured instance was made for this layer.
 
     Raises:
-        InvalidArgument: it was made for another one.
+        InvalidArgument: it was made for another one, or for another network.
         UnsupportedMethod: it was made for several.
         WrongType: it was made for a name.
     """
+    network = inner.forward_func
+    if isinstance(network, nn.Module) and all(part is not layer for part in network.modules()):
+        raise InvalidArgument(
+            f"the {type(inner).__name__} given was made for another network, a "
+            f"{type(network).__name__} without the layer {name!r}; make it for this one"
+        )
     if not isinstance(inner, LayerAttribution):
         return
     if isinstance(inner.layer, (list, tuple)):

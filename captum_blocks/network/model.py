@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any
@@ -21,6 +22,8 @@ from captum_blocks.network.layers import LayerTable, layout_of, marked, recommen
 from captum_blocks.network.readout import Readout, Region, as_scores
 from captum_blocks.preprocessing import Preprocess, preprocessing
 
+# The deviation of a module that takes pixels from 0 to 255.
+BYTE = 1 / 64
 Where = Sequence[float] | Tensor | np.ndarray
 
 
@@ -131,7 +134,10 @@ class Network:
             InvalidArgument: a tensor that is not ready, or no preprocessing to make one with.
         """
         if isinstance(source, Tensor):
-            return _ready(source).to(self._device, self._dtype)
+            ready = _ready(source)
+            if isinstance(self.preprocess, Preprocess) and min(self.preprocess.std) > BYTE:
+                _warn_of_pixels(ready)
+            return ready.to(self._device, self._dtype)
         if self.preprocess is None:
             raise InvalidArgument(
                 f"{self.name} has no preprocessing, so it cannot read a photograph; give it a "
@@ -379,6 +385,18 @@ def _is_of_bands(source: Any, channels: int) -> bool:
     """Whether an array has as many bands as a network that takes no ordinary picture."""
     known = isinstance(source, np.ndarray) and source.ndim == 3 and source.dtype == np.uint8
     return known and channels not in (1, 3) and source.shape[2] == channels
+
+
+def _warn_of_pixels(tensor: Tensor) -> None:
+    """A picture that has not gone through the preprocessing is whole numbers up to 255."""
+    low, high = (float(edge) for edge in tensor.aminmax()) if tensor.numel() else (0.0, 0.0)
+    if low >= 0 and 64 < high <= 255 and bool((tensor == tensor.round()).all()):
+        warnings.warn(
+            "this tensor holds whole numbers up to 255, as a picture does before preprocessing; a "
+            "ready tensor is what the module takes: give the picture itself, as a path, PIL image "
+            "or uint8 array, and it is preprocessed",
+            stacklevel=3,
+        )
 
 
 def _ready(tensor: Tensor) -> Tensor:

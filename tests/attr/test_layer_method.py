@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import captum.attr as captum_attr
@@ -498,6 +499,16 @@ class TestRefusals:
         other = captum_attr.LayerConductance(convnet, convnet.conv1)
         with pytest.raises(InvalidArgument, match="made for another layer than 'conv2'"):
             attr.LayerMethod(convnet, "conv2", other)
+
+    def test_instance_of_another_network(self, convnet: nn.Module, x: Tensor) -> None:
+        other = deepcopy(convnet)
+        layered = captum_attr.LayerConductance(other, other.conv2)
+        for made in (layered, captum_attr.ShapleyValueSampling(other)):
+            with pytest.raises(InvalidArgument, match="made for another network, a .* without the"):
+                attr.LayerMethod(convnet, "conv2", made)
+        wrapped = nn.Sequential(convnet)
+        inside = captum_attr.LayerGradientXActivation(wrapped, convnet.conv2)
+        attr.LayerMethod(convnet, "conv2", inside).attribute(x, [0])
 
     def test_instance_made_for_a_name(self, convnet: nn.Module) -> None:
         named = captum_attr.LayerConductance(convnet, "conv2")

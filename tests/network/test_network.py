@@ -34,6 +34,18 @@ def test_ready_tensors(small: cb.Network, small_x: torch.Tensor) -> None:
         small.read(small_x[0])
 
 
+def test_a_picture_as_floats_is_warned_about(
+    small: cb.Network, small_module: nn.Module, recwarn: pytest.WarningsRecorder
+) -> None:
+    picture = torch.arange(16.0 * 16).expand(1, 3, -1).reshape(1, 3, 16, 16)
+    for quiet in (picture / 255, picture - 128, picture * 3):
+        small.read(quiet)
+    cb.Network(small_module).read(picture)  # it may take them so
+    assert not recwarn
+    with pytest.warns(UserWarning, match="whole numbers up to 255, as a picture does before"):
+        small.read(picture)
+
+
 def test_no_preprocessing_no_reading(small_module: nn.Module, photo_file: Path) -> None:
     with pytest.raises(InvalidArgument, match="SmallNet has no preprocessing"):
         cb.Network(small_module).read(photo_file)

@@ -223,6 +223,9 @@ def test_what_is_pinned_is_restored_from_the_address(open_page, sample):
     tab = open_page(sample, "at=0.8214%2C0.9643&mark=bn2%2Fgroup%2F4&view=photo")
     assert tiles(tab) == frame_at(0.8214, 0.9643)
     assert legend(tab).split("\n")[0] == "group 5 at bn2"
+    # The map of the pinned group lies on the photograph, and no view does.
+    assert tab.locator('[data-view][aria-pressed="true"]').count() == 0
+    tab.keyboard.press("Escape")
     assert tab.locator('[data-view="photo"]').get_attribute("aria-pressed") == "true"
 
 

@@ -98,9 +98,17 @@ class Page extends Pools {
   }
 
   pointedField() {
-    const atom = this.pointed();
+    return this.fieldOf(this.pointed());
+  }
+
+  fieldOf(atom) {
     const name = atom === null ? null : this.data.atoms[atom][3];
     return name === null ? null : this.field(name);
+  }
+
+  // The view that lies on the photograph: none where a pinned mark's own map does.
+  viewShown() {
+    return this.fieldOf(this.atom.pinned) ? null : this.view;
   }
 
   firstView() {

@@ -35,7 +35,7 @@ class Controls {
       control.show(this.page.state(selection), this.labelOf(selection, this.page.state(selection)));
     }
     for (const button of this.page.root.querySelectorAll("button[data-view]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.view === this.page.view));
+      button.setAttribute("aria-pressed", String(button.dataset.view === this.page.viewShown()));
     }
     this.announce();
   }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.objectives import Objective
+from captum_blocks.optim.transforms import Transform
 
 Generators = Sequence[torch.Generator]
 
@@ -24,11 +25,13 @@ class Batch:
         objectives: what they maximise.
         sizes: how many images each objective has.
         rows: which images of the run they are, in order.
+        transforms: what happens to them before the network sees them.
     """
 
     objectives: Sequence[Objective]
     sizes: list[int]
     rows: list[int]
+    transforms: tuple[Transform, ...] = ()
 
     def of(self, tensor: Tensor) -> Tensor:
         """Its own rows of a tensor of all images, (n, ...); a view where they are neighbours."""
@@ -57,7 +60,7 @@ class Batch:
             together = kind.together(members) if single else None
             objectives += [together] if together else members
             sizes += [len(members)] if together else [size] * len(members)
-        return Batch(objectives, sizes, self.rows)
+        return Batch(objectives, sizes, self.rows, self.transforms)
 
     def only(self, which: Tensor) -> tuple[Batch, list[int]]:
         """The part with all objectives that have one of these images.
@@ -77,22 +80,28 @@ class Batch:
             [self.objectives[i] for i in kept],
             [self.sizes[i] for i in kept],
             [self.rows[row] for row in inside],
+            self.transforms,
         )
         return part, inside
 
 
-def in_batches(pairs: Sequence[tuple[Objective, int]], most: int) -> list[Batch]:
+def in_batches(
+    pairs: Sequence[tuple[Objective, int]],
+    most: int,
+    transforms_of: Callable[[Objective], tuple[Transform, ...]] = lambda objective: (),
+) -> list[Batch]:
     """Objectives with their numbers of images, as many neighbours together as fit.
 
-    Those that look at a photograph go together: transforms draw for it too, and a picture must not
-    depend on its neighbours.
+    Those that are seen through the same transforms go together; and those that look at a
+    photograph: transforms draw for it too, and a picture must not depend on its neighbours.
 
     Args:
         pairs: objectives and how many images each has; those stay together.
         most: how many images may go together.
+        transforms_of: through what an objective's images are seen.
     """
     groups: list[list[tuple[Objective, int]]] = []
-    kinds = [accentuation_in(objective) is None for objective, _ in pairs]
+    kinds = [(accentuation_in(one) is None, transforms_of(one)) for one, _ in pairs]
     for i, (objective, size) in enumerate(pairs):
         other = i > 0 and kinds[i] != kinds[i - 1]
         if not groups or other or sum(s for _, s in groups[-1]) + size > most:
@@ -101,6 +110,11 @@ def in_batches(pairs: Sequence[tuple[Objective, int]], most: int) -> list[Batch]
     sizes = [sum(size for _, size in group) for group in groups]
     rows = torch.arange(sum(sizes)).split(sizes)
     return [
-        Batch([o for o, _ in group], [s for _, s in group], mine.tolist())
+        Batch(
+            [o for o, _ in group],
+            [s for _, s in group],
+            mine.tolist(),
+            transforms_of(group[0][0]),
+        )
         for group, mine in zip(groups, rows, strict=True)
     ]

@@ -100,7 +100,9 @@ class Run:
         self._average = Average(self._image) if recipe.average else None
         self._collapse: tuple[Transform, ...] = (CollapseAlpha("grey"),) if recipe.alpha else ()
         self._batches = in_batches(
-            pairs, max(1, memory_budget // max(1, trunk.bytes_per_image(example)))
+            pairs,
+            max(1, memory_budget // max(1, trunk.bytes_per_image(example))),
+            lambda objective: recipe.seen_through(objective, layer),
         )
         self._reference = self._photo_pixels() if any(b.compares for b in self._batches) else None
         self._balance = torch.ones(len(self.labels), device=example.device)
@@ -211,7 +213,7 @@ class Run:
             reference = batch.of(self._reference)
             seen = torch.cat([pixels, reference], 1)  # side by side, so both move alike
         if progress is not None:
-            members = [transform.at(progress) for transform in self._recipe.robustness]
+            members = [transform.at(progress) for transform in batch.transforms]
             chosen = any(isinstance(member, CollapseAlpha) for member in members)
             behind = () if chosen or not self._recipe.alpha else (CollapseAlpha(),)
             seen = apply([*behind, *members], seen, generators)

@@ -8,7 +8,7 @@ from torch import Tensor
 from captum_blocks.optim.images import Image
 
 # The larger, the fewer of the last steps count.
-RECENCY = 8
+RECENCY = 4
 
 
 class Average:
@@ -16,7 +16,7 @@ class Average:
 
     Every step sees the picture through other transforms, so the parameters tremble around what they
     are climbing to. Step t enters with weight (p + 1) / (t + p), p = ``RECENCY``: about the last
-    ninth of the way counts, however long it is (polynomial-decay averaging; Shamir & Zhang,
+    fifth of the way counts, however long it is (polynomial-decay averaging; Shamir & Zhang,
     Stochastic Gradient Descent for Non-smooth Optimization, ICML 2013, section 4).
 
     Args:
@@ -28,7 +28,7 @@ class Average:
     ...     _ = position.fill_(place)
     ...     mean.see()
     >>> round(float(mean.pixels()), 2), float(position)
-    (1.9, 2.0)
+    (1.83, 2.0)
     """
 
     def __init__(self, image: Image) -> None:

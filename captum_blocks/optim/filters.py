@@ -146,19 +146,30 @@ class Foreign(Transform):
         return done
 
 
-ROBUST: tuple[Transform, ...] = (Jitter(8), Scale(0.9, 1.1), Rotate(10.0), Jitter(4))
+# Lucid's own.
+NARROW: tuple[Transform, ...] = (Jitter(8), Scale(0.9, 1.1), Rotate(10.0), Jitter(4))
+# A channel detects something of one size; a class is the same at any, whatever is around it.
+WIDE: tuple[Transform, ...] = (Jitter(8), Scale(0.63, 1.17), Rotate(10.0), Jitter(4))
 TRANSFORMS: dict[str, tuple[Transform, ...]] = {
-    "robust": ROBUST,
+    "robust": NARROW,
+    "narrow": NARROW,
+    "wide": WIDE,
     "none": (),
 }
+# Sets that are others for objectives of the network's answer.
+OF_ANSWER = {"robust": WIDE}
 
 Given = (
     str | Transform | Callable[[Tensor], Tensor] | Sequence[Transform | Callable[[Tensor], Tensor]]
 )
 
 
-def resolve(given: Given) -> tuple[Transform, ...]:
+def resolve(given: Given, of_answer: bool = False) -> tuple[Transform, ...]:
     """Transforms by the name of a set, one transform or callable, or a sequence of them.
+
+    Args:
+        given: ``"robust"`` is ``"narrow"`` for parts of a network and ``"wide"`` for its answer.
+        of_answer: whether they are for an objective of the network's answer.
 
     Raises:
         InvalidArgument: no set has that name.
@@ -170,7 +181,7 @@ def resolve(given: Given) -> tuple[Transform, ...]:
     if isinstance(given, str):
         if given not in TRANSFORMS:
             raise InvalidArgument(f"transforms {given!r} is none of {', '.join(TRANSFORMS)}")
-        return TRANSFORMS[given]
+        return OF_ANSWER.get(given, TRANSFORMS[given]) if of_answer else TRANSFORMS[given]
     members = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     return tuple(_one(member) for member in members)
 

@@ -15,11 +15,12 @@ from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.optim.filters import Given, resolve
 from captum_blocks.optim.grids import Cppn, LaplacianPyramid, Pixel
 from captum_blocks.optim.images import Parameterization
-from captum_blocks.optim.objectives import is_built_in, stored
+from captum_blocks.optim.naming import OUTPUT
+from captum_blocks.optim.objectives import Objective, is_built_in, stored
 from captum_blocks.optim.spectra import Fourier, Maco, Shared
 from captum_blocks.optim.transforms import Transform
 
-VERSION = 5
+VERSION = 6
 ROUNDING = 1e-4
 Optimizer = Callable[..., torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -79,7 +80,7 @@ class Recipe:
             raise InvalidArgument(
                 f"optimizer {self.optimizer!r} is none of {', '.join(OPTIMIZERS)}"
             )
-        _ = self.painter, self.robustness  # raise here where a name is unknown
+        _ = self.painter, resolve(self.transforms)  # raise here where a name is unknown
 
     @property
     def height_width(self) -> tuple[int, int]:
@@ -98,10 +99,14 @@ class Recipe:
             )
         return PARAMETERIZATIONS[given]
 
-    @property
-    def robustness(self) -> tuple[Transform, ...]:
-        """The transforms meant."""
-        return resolve(self.transforms)
+    def seen_through(self, objective: Objective, layer: str) -> tuple[Transform, ...]:
+        """The transforms meant for an objective.
+
+        Args:
+            objective: what looks.
+            layer: the layer meant where it names none.
+        """
+        return resolve(self.transforms, of_answer=OUTPUT in objective.layers(layer))
 
     def make_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         """The optimizer meant, for these parameters.
@@ -121,8 +126,12 @@ class Recipe:
             )
         return made
 
-    def to_data(self) -> dict[str, Any] | None:
-        """JSON data that determines the recipe; None where it holds a Python callable."""
+    def to_data(self, transforms: tuple[Transform, ...]) -> dict[str, Any] | None:
+        """JSON data that determines the recipe; None where it holds a Python callable.
+
+        Args:
+            transforms: those meant, as ``seen_through`` gives them.
+        """
         data: dict[str, Any] = {
             field.name: getattr(self, field.name)
             for field in fields(self)
@@ -132,7 +141,7 @@ class Recipe:
         data["size"] = self.height_width
         data["parameterization"] = describe(self.painter)
         data["photo"] = None if self.photo is None else stored(self.photo).to_data()
-        data["transforms"] = [describe(transform) for transform in self.robustness]
+        data["transforms"] = [describe(transform) for transform in transforms]
         unknown = callable(self.optimizer) or self.schedule is not None
         if unknown or data["parameterization"] is None or None in data["transforms"]:
             return None

@@ -118,6 +118,9 @@ class FeatureVisualizer:
             parameterization: how images are held, by name or as data.
             transforms: what happens to an image before the network sees it: the name of a set, one
                 transform, or a sequence of them, those of ``torchvision.transforms.v2`` included.
+                ``"narrow"`` are shifts, turns and Lucid's scales of .9 to 1.1, ``"wide"`` the same
+                with scales of .63 to 1.17; ``"robust"`` is the first for parts of the network and
+                the second for its answer, since a class is the same at any size; or ``"none"``.
             optimizer: a name, or ``(parameters, lr=...)`` -> torch optimizer; NAdam unless told.
             learning_rate: the parameterization's own unless told.
             schedule: optimizer -> learning-rate scheduler, stepped after each step;
@@ -126,7 +129,7 @@ class FeatureVisualizer:
             alpha: whether the image may be transparent; it is then seen on random backgrounds.
             photo: start from this picture, a float tensor (channel, y, x) in [0, 1].
             normalize_gradient: give the gradient of each image length 1.
-            average: hand back the mean of the last ninth of the way, which is calmer and excites
+            average: hand back the mean of the last fifth of the way, which is calmer and excites
                 the unit more than the last step itself; False: the last step.
             keep_best: hand back each image as it scored best, not as it was last.
             patience: an image has settled, and is kept, when the mean score of so many steps is not
@@ -178,7 +181,8 @@ class FeatureVisualizer:
             The key, or None where a callable or a class of one's own decides part of the picture.
         """
         made = Recipe(**recipe)
-        how, what = made.to_data(), objective.to_data()
+        how = made.to_data(made.seen_through(objective, self.layer))
+        what = objective.to_data()
         told = isinstance(self.layout, Layout)
         layout = describe(self.layout) if told else self.layout
         if how is None or what is None or (told and layout is None):

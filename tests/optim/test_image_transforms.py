@@ -24,7 +24,7 @@ from captum_blocks.optim import (
     Rotate,
     Scale,
 )
-from captum_blocks.optim.filters import ROBUST, resolve
+from captum_blocks.optim.filters import NARROW, WIDE, resolve
 from captum_blocks.optim.transforms import apply
 from tests.reference import optim_formulas as slow
 
@@ -153,14 +153,21 @@ def test_torchvision_transforms_are_taken_and_repeatable():
 
 def test_gradients_pass_through_all():
     images = picture(2, 3, 16, 16).requires_grad_()
-    apply([*ROBUST, Noise(), Blur(), ColourShift()], images, seeded(0, 1)).sum().backward()
+    apply([*NARROW, Noise(), Blur(), ColourShift()], images, seeded(0, 1)).sum().backward()
     assert images.grad.ne(0).any(dim=(1, 2, 3)).all()
+
+
+def test_what_is_robust_depends_on_what_is_shown():
+    assert resolve("robust") == resolve("narrow") == resolve("narrow", of_answer=True) == NARROW
+    assert resolve("robust", of_answer=True) == resolve("wide") == WIDE
+    assert resolve("none", of_answer=True) == ()
+    assert resolve(Jitter(1), of_answer=True) == (Jitter(1),)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: resolve("strong"), "transforms 'strong' is none of robust, none"),
+        (lambda: resolve("strong"), "transforms 'strong' is none of robust, narrow, wide, none"),
         (
             lambda: Scale(1.1, 0.9),
             "Scale(1.1, 0.9): give two positive factors, the smaller one first",

@@ -13,6 +13,7 @@ from torch import Tensor
 from captum_blocks.layouts import Layout
 from captum_blocks.optim import (
     Channel,
+    ClassLogit,
     FeatureVisualizer,
     Fourier,
     Jitter,
@@ -63,6 +64,13 @@ def test_whatever_changes_a_picture_changes_its_key(stem):
     ]
     assert None not in keys
     assert len(set(keys)) == len(keys)
+
+
+def test_the_key_of_a_class_names_the_transforms_meant_for_it(stem):
+    made = FeatureVisualizer(stem, "second")
+    keys = {name: made.key(ClassLogit(1), transforms=name, size=16) for name in ("robust", "wide", "narrow")}
+    assert keys["robust"] == keys["wide"] != keys["narrow"]
+    assert made.key(Channel(1)) == made.key(Channel(1), transforms="narrow")
 
 
 class Enlarge:

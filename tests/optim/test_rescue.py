@@ -130,6 +130,16 @@ def test_parts_of_a_part_are_rows_of_the_run():
     assert (deeper.rows, inside) == ([4, 5], [1, 2])
 
 
+def test_batches_hold_what_is_seen_alike():
+    through = {0: (), 1: (Jitter(1),)}
+    pairs = [(Channel(i), 1) for i in (0, 2, 1, 3, 4)]
+    batches = in_batches(pairs, 9, lambda one: through[one.channel % 2])
+    assert [batch.rows for batch in batches] == [[0, 1], [2, 3], [4]]
+    assert [batch.transforms for batch in batches] == [(), (Jitter(1),), ()]
+    part, _ = batches[1].only(torch.tensor([False, True]))
+    assert part.transforms == batches[1].merged.transforms == (Jitter(1),)
+
+
 def test_batches_hold_neighbours_up_to_a_size():
     pairs = [(Channel(i), size) for i, size in enumerate([1, 1, 3, 1, 5])]
     assert [batch.rows for batch in in_batches(pairs, 3)] == [

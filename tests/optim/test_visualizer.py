@@ -145,6 +145,20 @@ def test_a_picture_is_the_same_alone_and_in_a_batch(height, width, channels, see
     torch.testing.assert_close(alone.history[:, 0], among.history[:, place], atol=1e-4, rtol=1e-3)
 
 
+def test_classes_are_seen_at_more_sizes_than_parts_of_the_network(stem):
+    visualizer = FeatureVisualizer(stem, "second")
+    recipe = {"size": 16, "n_steps": 3}
+    mixed = [Channel(1), ClassLogit(2), 0.5 * ClassLogit(3) + Channel(1), Channel(2)]
+    robust = visualizer.visualize(mixed, **recipe).images
+    for transforms, rows in (("narrow", [0, 3]), ("wide", [1, 2])):
+        made = visualizer.visualize(mixed, transforms=transforms, **recipe).images
+        others = [row for row in range(4) if row not in rows]
+        torch.testing.assert_close(made[rows], robust[rows], atol=1e-4, rtol=0)
+        assert (made[others] - robust[others]).abs().amax((1, 2, 3)).min() > 1e-3
+    by_layer = FeatureVisualizer(stem, stem).visualize(Channel(2), **recipe).images
+    torch.testing.assert_close(by_layer[0], robust[1], atol=1e-4, rtol=0)
+
+
 def test_a_split_batch_gives_the_same_pictures(stem):
     objectives = [Channel(c) for c in range(5)] + [Channel(0).copies(3) + Diversity()]
     small = FeatureVisualizer(stem, "second", memory_budget=1)

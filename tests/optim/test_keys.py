@@ -68,7 +68,10 @@ def test_whatever_changes_a_picture_changes_its_key(stem):
 
 def test_the_key_of_a_class_names_the_transforms_meant_for_it(stem):
     made = FeatureVisualizer(stem, "second")
-    keys = {name: made.key(ClassLogit(1), transforms=name, size=16) for name in ("robust", "wide", "narrow")}
+    keys = {
+        name: made.key(ClassLogit(1), transforms=name, size=16)
+        for name in ("robust", "wide", "narrow")
+    }
     assert keys["robust"] == keys["wide"] != keys["narrow"]
     assert made.key(Channel(1)) == made.key(Channel(1), transforms="narrow")
 

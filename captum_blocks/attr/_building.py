@@ -162,8 +162,9 @@ def check_place(inner: Attribution, layer: nn.Module, name: str) -> None:
     network = inner.forward_func
     if isinstance(network, nn.Module) and all(part is not layer for part in network.modules()):
         raise InvalidArgument(
-            f"the {type(inner).__name__} given was made for another network, a "
-            f"{type(network).__name__} without the layer {name!r}; make it for this one"
+            f"the {type(inner).__name__} given was made for a network without the layer {name!r}, "
+            f"a {type(network).__name__}; make it for this one, or give a factory, e.g. "
+            f"lambda module, layer: {type(inner).__name__}(module)"
         )
     if not isinstance(inner, LayerAttribution):
         return

@@ -115,8 +115,15 @@ def _tints(drawing: Drawing) -> list[tuple[Map, ...]]:
     if both[1] not in ([], both[0]):
         raise InvalidArgument(
             f"{element!r}: its colours follow {both[1]}, and its pictures {both[0] or 'nothing'}; "
-            "let them follow the same, or show the maps with InfoVis(..., 'overlay')"
+            "show maps that the reader changes with InfoVis(..., 'overlay')"
         )
+    painted = colours.values if both[1] else colours.values * len(frames.values)
+    for picture, colour in zip(frames.values, painted, strict=True):
+        if image_of(picture) != image_of(colour):
+            raise InvalidArgument(
+                f"{element!r}: its colours are not of the photograph that its pictures are of; "
+                "leave out image= and aggregate in both, or name the same photograph"
+            )
     shown = InfoVis(element.colour_by, "overlay", title=element.title)
     maps = maps_on_one_ground(replace(drawing, element=shown, frames=colours))
     return maps if both[1] else maps * len(frames.values)

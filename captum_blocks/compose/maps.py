@@ -11,7 +11,7 @@ from captum_blocks.compose.pools import bounds, image_of, only_image
 from captum_blocks.compose.states import Followed
 from captum_blocks.compose.values import Value
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Hidden, Out, Substrate
+from captum_blocks.grammar import Hidden
 from captum_blocks.scene import Mark, Multiples, Overlay, Panel
 
 
@@ -103,7 +103,7 @@ def _mark(found: Map, unit: str) -> Mark:
 def _maps(drawing: Drawing, frame: int, value: Value) -> tuple[Map, ...]:
     """A map for each atom of the source, or for each place of the target; of one atom, the map of
     where it went."""
-    if _is_of_targets(value):
+    if value.of_places:
         return (_target_map(drawing, frame, value),)
     source = value.source
     if value.maps is None or source.atom in ("neuron", "token", "whole", "class"):
@@ -129,15 +129,10 @@ def _maps(drawing: Drawing, frame: int, value: Value) -> tuple[Map, ...]:
     prefix = f"{drawing.element.content!r}/{frame}"
     found = []
     for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True)):
-        name, hue = f"{prefix}/{i} {label}", i if is_factors(value.target) else None
-        field = drawing.pools.field(name, grid, domain, label, hue, value.unit)
+        hue = value.coords["to_group"][i] if _are_factors(value) else None
+        field = drawing.pools.field(f"{prefix}/{i} {label}", grid, domain, label, hue, value.unit)
         found.append(Map(key, label, field, float(total), hue))
     return tuple(found)
-
-
-def _is_of_targets(value: Value) -> bool:
-    """Whether one atom is named, and the places of a later layer are what is left."""
-    return not value.source_axes and value.target_axes == ("to_y", "to_x")
 
 
 def _target_map(drawing: Drawing, frame: int, value: Value) -> Map:
@@ -146,21 +141,20 @@ def _target_map(drawing: Drawing, frame: int, value: Value) -> Map:
     domain = _domain(value, bounds([grid]))
     name = f"{drawing.element.content!r}/{frame} {label}"
     field = drawing.pools.field(name, grid, domain, label, unit=value.unit)
-    return Map(drawing.pools.key(value.source, 0), label, field, float(grid.sum()))
+    index = value.places.get(value.source.atom, 0)
+    return Map(drawing.pools.key(value.source, index), label, field, float(grid.sum()))
 
 
-def is_factors(target: Substrate | None) -> bool:
-    """Whether a target is groups of classes: each is told by its colour, not by signs."""
-    return target is not None and isinstance(target.layer, Out) and target.grouping is not None
+def _are_factors(value: Value) -> bool:
+    """Whether its maps are of factors, each of which has its own colour."""
+    return value.of_factors and value.source.atom == "spatial"
 
 
 def _domain(value: Value, span: tuple[float, float]) -> tuple[float, float]:
-    """What an attribution gives is for or against, even where all of it is for; what speaks against
-    a factor has no colour of its own."""
+    """What an attribution gives is for or against, even where all of it is for."""
     low, high = span
-    if is_factors(value.target):
-        return (0.0, high)
-    return span if value.target is None else (min(low, -high), max(high, -low))
+    plain = value.target is None or _are_factors(value)
+    return span if plain else (min(low, -high), max(high, -low))
 
 
 def _activation_maps(drawing: Drawing, value: Value) -> tuple[Map, ...]:
@@ -197,12 +191,12 @@ def _names(drawing: Drawing, value: Value) -> list[tuple[str, str]]:
 
 def _check_one_target(value: Value) -> None:
     """Maps of several classes over one another say nothing; factors have a colour each."""
-    if is_factors(value.target) or _is_of_targets(value):
+    if _are_factors(value) or value.of_places:
         return
     targets = prod(value.data.shape[value.axis(axis)] for axis in value.target_axes)
     if targets > 1:
         raise InvalidArgument(
             f"a map shows what came from it to one place of {value.target!r}, not {targets}: "
-            "add .filter(to=0), .filter(to=(y, x)) or .filter(to=selection), or take the mark "
-            "'multiples'"
+            "add .filter(to=0), .filter(to=(y, x)) or .filter(to=selection), or show them side by "
+            "side with InfoVis(..., 'multiples')"
         )

@@ -163,11 +163,13 @@ def towards(value: Value, axis: str, indices: list[int]) -> Value:
 
 
 def to(value: Value, place: int | tuple[int, ...]) -> Value:
-    """One place of the target. Classes keep their axis; places of a hidden layer lose theirs."""
+    """One place of the target. Classes and factors of them keep their axis; places of a hidden
+    layer lose theirs."""
     if not value.target_axes:
         raise InvalidArgument(f"to={place!r}: {value.source!r} has no target to pick from")
-    if value.target_axes == ("class",):
-        return towards(value, "class", [place] if isinstance(place, int) else list(place))
+    if value.target_axes == ("class",) or value.of_factors:
+        (axis,) = value.target_axes
+        return towards(value, axis, [place] if isinstance(place, int) else list(place))
     axes = tuple(axis for axis in value.target_axes if axis in ("to_y", "to_x"))
     axes = axes or value.target_axes[:1]
     places = (place,) if isinstance(place, int) else place

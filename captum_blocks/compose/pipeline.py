@@ -179,6 +179,7 @@ def compose(
     panels = [part.panel(pools) for part in parts]
     for panel in panels:
         pools.open_alike(panel.sets)
+    pools.open_on_what_is_shown(panels)
     chapters = _chapters(interface, panels, parts, given)
     _draw_icons(requests, mosaics, pools, quality, store, progress)
     every = [frames for part in parts for frames in part.evaluated]

@@ -15,7 +15,7 @@ from captum_blocks.compose.values import Value
 from captum_blocks.compose.wanted import IconRequest, channel_request, group_request
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Hidden, Out, Selection, Substrate, as_substrate
-from captum_blocks.scene import Field, Pairs, Sprite
+from captum_blocks.scene import Field, Pairs, Panel, Sprite, first_frame, marks_in
 from captum_blocks.scene import Selection as SceneSelection
 
 Extent = tuple[float, float, float, float]
@@ -116,8 +116,9 @@ class Pools:
         if source.atom == "group":
             sizes = self.context.directions(source).norm(dim=1)
             maps = self.context.scores(source) * sizes[:, None, None]
-            top = float(maps.max())  # one scale for all groups and photographs: they are compared
-            return self.field(name, maps[image, index], (0.0, top), label, index)
+            # One scale for all groups and photographs: they are compared.
+            domain = (min(0.0, float(maps.min())), float(maps.max()))
+            return self.field(name, maps[image, index], domain, label, index)
         grids = self.context.maps(layer)[:, index]
         domain = (min(0.0, float(grids.min())), float(grids.max()))
         return self.field(name, grids[image], domain, label)
@@ -133,7 +134,7 @@ class Pools:
     ) -> str:
         """Keep a map under a name."""
         low, high = domain
-        if low < 0:
+        if low < 0 and hue is None:
             low, high = -max(-low, high), max(-low, high)
         span = (low, high if high > low else low + 1.0)
         self.fields[name] = Field(grid.numpy(), span, unit, label, hue, self.extent)
@@ -203,8 +204,45 @@ class Pools:
         first, *others = (self.selections[name] for name in names)
         opened = first.keys[first.default]
         for other in others:
-            if other.atom == first.atom and opened in other.keys:
-                self.selections[other.name] = replace(other, default=other.keys.index(opened))
+            word = self._words.get(other.name)
+            told = word is not None and word.start is not None
+            if (other.atom, other.grid) == (first.atom, first.grid) and not told:
+                self._open(other, opened)
+
+    def open_on_what_is_shown(self, panels: Sequence[Panel]) -> None:
+        """Let what panels of changing marks set start with a mark that they show at first.
+
+        The page does so whenever the reader changes the marks; figures show the start.
+        """
+        for _ in self.selections:  # what one shows may follow another
+            for selection in list(self.selections.values()):
+                shown = self._shown_at_first(selection, panels)
+                if shown and selection.keys[selection.default] not in shown:
+                    self._open(selection, *shown)
+
+    def _shown_at_first(self, selection: SceneSelection, panels: Sequence[Panel]) -> list[str]:
+        """Keys and names of the marks on which a selection that follows others is pointed at."""
+        if selection.gesture not in ("hover", "click") or selection.grid is not None:
+            return []
+        changing = [
+            panel
+            for panel in panels
+            if selection.name in panel.sets
+            and panel.follows
+            and selection.name not in panel.follows
+        ]
+        marks = [
+            mark
+            for panel in changing
+            for mark in marks_in(panel.frames[first_frame(panel, self.selections)])  # type: ignore[attr-defined]
+        ]
+        return [words for mark in marks for words in (mark.key, mark.label)]
+
+    def _open(self, selection: SceneSelection, *keys: str) -> None:
+        """Let a selection start in the first of these states that it has."""
+        found = [selection.keys.index(key) for key in keys if key in selection.keys]
+        if found:
+            self.selections[selection.name] = replace(selection, default=found[0])
 
     def _states(self, followed: Followed) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Keys and labels of a selection's states."""

@@ -193,9 +193,16 @@ def named(source: Substrate) -> str:
 
 def place(context: Context, value: Value) -> str:
     """Where a panel's atoms are: "bn2, 1280 channels on a 7 × 7 grid"."""
-    if not isinstance(value.source.layer, Hidden):
+    shown = value.source
+    if (
+        not value.source_axes
+        and value.target is not None
+        and isinstance(value.target.layer, Hidden)
+    ):
+        shown = value.target  # one atom is named, and its targets are what is shown
+    if not isinstance(shown.layer, Hidden):
         return ""
-    layer = value.source.layer.layer
+    layer = shown.layer.layer
     channels, height, width = context.maps(layer).shape[1:]
     return f"{layer}, {channels} channels on a {height} × {width} grid"
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, MissingDependency, UnknownName
-from captum_blocks.grammar import Content, Substrate
+from captum_blocks.grammar import Content, Out, Substrate
 
 SOURCE_AXES: Mapping[str, tuple[str, ...]] = {
     "neuron": ("channel", "y", "x"),
@@ -70,6 +70,20 @@ class Value:
     def __post_init__(self) -> None:
         sizes = tuple(len(self.coords[axis]) for axis in self.axes)
         assert tuple(self.data.shape) == sizes, (self.data.shape, sizes, self.axes)
+
+    @property
+    def of_factors(self) -> bool:
+        """Whether it goes to groups of classes, which are told by colours and not by signs."""
+        return (
+            "to_group" in self.axes
+            and self.target is not None
+            and isinstance(self.target.layer, Out)
+        )
+
+    @property
+    def of_places(self) -> bool:
+        """Whether one atom is named, and the places of a later layer are what is left."""
+        return not self.source_axes and self.target_axes == ("to_y", "to_x")
 
     @property
     def target_axes(self) -> tuple[str, ...]:

@@ -71,16 +71,16 @@ class _Linked(_Composable):
         return self.sets if isinstance(self.sets, tuple) else (self.sets,)
 
     def _check_links(self) -> None:
-        # One selection is written without brackets, however it was given.
-        if isinstance(self.sets, (list, tuple)):
-            several = tuple(dict.fromkeys(self.sets))
-            alone = several[0] if several else None
-            object.__setattr__(self, "sets", several if len(several) > 1 else alone)
-        for link in (*self.changes, self.highlights):
-            if link is not None and not isinstance(link, Selection):
+        several = self.sets if isinstance(self.sets, (list, tuple)) else self.changes
+        for link in (*several, *(() if self.highlights is None else (self.highlights,))):
+            if not isinstance(link, Selection):
                 raise WrongType(
                     f"elements are linked by selections such as hover('channel'), not {link!r}"
                 )
+        # One selection is written without brackets, however it was given.
+        distinct = tuple(dict.fromkeys(several))
+        alone = distinct[0] if distinct else None
+        object.__setattr__(self, "sets", distinct if len(distinct) > 1 else alone)
 
 
 @word

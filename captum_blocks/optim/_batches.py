@@ -28,10 +28,16 @@ class Batch:
         transforms: what happens to them before the network sees them.
     """
 
-    objectives: Sequence[Objective]
+    objectives: list[Objective]
     sizes: list[int]
     rows: list[int]
     transforms: tuple[Transform, ...] = ()
+
+    def add(self, objective: Objective, rows: list[int]) -> None:
+        """Take in an objective and its images, before anything is asked of the batch."""
+        self.objectives.append(objective)
+        self.sizes.append(len(rows))
+        self.rows.extend(rows)
 
     def of(self, tensor: Tensor) -> Tensor:
         """Its own rows of a tensor of all images, (n, ...); a view where they are neighbours."""
@@ -90,7 +96,7 @@ def in_batches(
     most: int,
     transforms_of: Callable[[Objective], tuple[Transform, ...]] = lambda objective: (),
 ) -> list[Batch]:
-    """Objectives with their numbers of images, as many neighbours together as fit.
+    """Objectives with their numbers of images, as many together as fit.
 
     Those that are seen through the same transforms go together; and those that look at a
     photograph: transforms draw for it too, and a picture must not depend on its neighbours.
@@ -100,21 +106,14 @@ def in_batches(
         most: how many images may go together.
         transforms_of: through what an objective's images are seen.
     """
-    groups: list[list[tuple[Objective, int]]] = []
-    kinds = [(accentuation_in(one) is None, transforms_of(one)) for one, _ in pairs]
-    for i, (objective, size) in enumerate(pairs):
-        other = i > 0 and kinds[i] != kinds[i - 1]
-        if not groups or other or sum(s for _, s in groups[-1]) + size > most:
-            groups.append([])
-        groups[-1].append((objective, size))
-    sizes = [sum(size for _, size in group) for group in groups]
-    rows = torch.arange(sum(sizes)).split(sizes)
-    return [
-        Batch(
-            [o for o, _ in group],
-            [s for _, s in group],
-            mine.tolist(),
-            transforms_of(group[0][0]),
-        )
-        for group, mine in zip(groups, rows, strict=True)
-    ]
+    kinds: dict[object, list[Batch]] = {}
+    start = 0
+    for objective, size in pairs:
+        transforms = transforms_of(objective)
+        kind = (accentuation_in(objective) is None, transforms)
+        batches = kinds.setdefault(kind, [])
+        if not batches or len(batches[-1].rows) + size > most:
+            batches.append(Batch([], [], [], transforms))
+        batches[-1].add(objective, list(range(start, start + size)))
+        start += size
+    return [batch for batches in kinds.values() for batch in batches]

@@ -165,8 +165,15 @@ class Run:
         if len(found) == 1:
             scores, gradient, weight = found[0]
             return scores.cpu(), gradient, weight
-        scores, gradient, weight = (torch.cat(parts) for parts in zip(*found, strict=True))
+        scores, gradient, weight = (self._in_order(parts) for parts in zip(*found, strict=True))
         return scores.cpu(), gradient, weight
+
+    def _in_order(self, parts: Sequence[Tensor]) -> Tensor:
+        """One tensor of all images from one of each batch's."""
+        rows = [row for batch in self._batches for row in batch.rows]
+        together = torch.cat(list(parts))
+        places = torch.tensor(rows).argsort().to(together.device)
+        return together if rows == sorted(rows) else together[places]
 
     def _differentiate_or_rescue(
         self, batch: Batch, pixels: Tensor, step: int
@@ -303,7 +310,7 @@ class Run:
                 together = batch.merged
                 views = self._views(together, together.of(pixels), None)
                 scores += [o.score(v) for o, v in zip(together.objectives, views, strict=True)]
-        return torch.cat(scores).cpu()
+        return self._in_order(scores).cpu()
 
     def _result(self, interrupted: bool) -> Visualization:
         pixels = self._keeper.choose(self._pixels())

@@ -148,9 +148,13 @@ def legend(fields: Sequence[Field], width: float, bare: bool = False) -> Block:
         for field, scale in zip(fields, scales, strict=True)
     ]
     entries = [_entry(colour, text, width) for colour, text in zip(colours, words, strict=True)]
-    if any(field.domain[0] < 0 for field in fields):
+    signs = [field.hue is None for field in fields if field.domain[0] < 0]
+    if any(signs):
         entries.append(_entry(palette.OPPOSES, "below zero", width))
-    told = paragraph("".join(scales[:1]) if shared else "", width, SMALL, color=QUIET)
+    notes = [*scales[:1]] if shared else []
+    if not all(signs):
+        notes.append("below zero: no colour")
+    told = paragraph("; ".join(notes), width, SMALL, color=QUIET)
     return below([*entries, told], 0.02)
 
 

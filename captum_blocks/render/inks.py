@@ -45,9 +45,11 @@ def mix(fields: Sequence[Field], bare: bool = False) -> np.ndarray:
 def weight(field: Field) -> np.ndarray:
     """How much of its colour each cell gets, in [0, 1]: nothing at zero."""
     low, high = field.domain
-    reach, start = max(abs(low), abs(high)) or 1.0, max(low, 0.0)
     # Where colours tell groups apart they tell no sign: what is below zero has none.
-    sizes = field.values if field.hue is not None else np.abs(field.values)
+    grouped = field.hue is not None
+    sizes = field.values if grouped else np.abs(field.values)
+    reach = (max(high, 0.0) if grouped else max(abs(low), abs(high))) or 1.0
+    start = max(low, 0.0)
     weights: np.ndarray = (sizes - start) / ((reach - start) or 1.0)
     clipped: np.ndarray = np.clip(weights, 0, 1)
     return clipped

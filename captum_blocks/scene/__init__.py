@@ -5,7 +5,16 @@ hold what many marks share and name: ``sprites`` (icons) and ``fields`` (numbers
 photograph, shown there when a mark is pointed at).
 """
 
-from captum_blocks.scene.page import Below, Beside, Chapter, Layout, Scene, Section, panels_of
+from captum_blocks.scene.page import (
+    Below,
+    Beside,
+    Chapter,
+    Layout,
+    Scene,
+    Section,
+    first_frame,
+    panels_of,
+)
 from captum_blocks.scene.panels import (
     Bars,
     Cell,
@@ -21,6 +30,7 @@ from captum_blocks.scene.panels import (
     Panel,
     Role,
     Sankey,
+    marks_in,
     marks_of,
 )
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
@@ -53,6 +63,8 @@ __all__ = [
     "Section",
     "Selection",
     "Sprite",
+    "first_frame",
+    "marks_in",
     "marks_of",
     "panels_of",
 ]

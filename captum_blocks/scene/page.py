@@ -124,11 +124,7 @@ class Scene:
 
     def default_frame(self, panel: Framed) -> int:
         """Index of the frame that is shown before the reader acts."""
-        index = 0
-        for name in panel.follows:
-            selection = self.selection(name)
-            index = index * len(selection.keys) + selection.default
-        return index
+        return first_frame(panel, {name: self.selection(name) for name in panel.follows})
 
     def _check(self, panel: Panel) -> None:
         marked = () if panel.highlights is None else (panel.highlights,)
@@ -148,6 +144,15 @@ class Scene:
         for name in named_in(panel):
             if name not in self.fields and name not in self.sprites:
                 raise InvalidArgument(f"panel {panel.title!r} names {name!r}, which is in no pool")
+
+
+def first_frame(panel: Panel, selections: Mapping[str, Selection]) -> int:
+    """Index of the frame in which all selections that a panel follows are in their default."""
+    index = 0
+    for name in panel.follows:
+        selection = selections[name]
+        index = index * len(selection.keys) + selection.default
+    return index
 
 
 def panels_of(layout: Layout) -> Iterator[Panel]:

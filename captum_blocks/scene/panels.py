@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -238,15 +238,16 @@ Framed = Bars | Overlay | Cells | Sankey | Multiples | Matrix | Histogram
 
 def marks_of(panel: Panel) -> Iterator[Mark]:
     """Every mark of a panel, of all its frames."""
-    if isinstance(panel, (Bars, Matrix, Multiples)):
-        for marks in panel.frames:
-            yield from marks
-    elif isinstance(panel, Cells):
-        for cells in panel.frames:
-            yield from (cell.mark for cell in cells)
-    elif isinstance(panel, Sankey):
-        for frame in panel.frames:
-            yield from (*frame.left, *frame.right)
+    for frame in getattr(panel, "frames", ()):
+        yield from marks_in(frame)
+
+
+def marks_in(frame: Flows | Iterable[object]) -> Iterator[Mark]:
+    """Every mark of one frame; names of fields and counts are none."""
+    for item in (*frame.left, *frame.right) if isinstance(frame, Flows) else frame:
+        held = item.mark if isinstance(item, Cell) else item
+        if isinstance(held, Mark):
+            yield held
 
 
 def named_in(panel: Panel) -> Iterator[str]:

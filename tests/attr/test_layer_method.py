@@ -504,7 +504,9 @@ class TestRefusals:
         other = deepcopy(convnet)
         layered = captum_attr.LayerConductance(other, other.conv2)
         for made in (layered, captum_attr.ShapleyValueSampling(other)):
-            with pytest.raises(InvalidArgument, match="made for another network, a .* without the"):
+            with pytest.raises(
+                InvalidArgument, match="made for a network without the layer 'conv2', a"
+            ):
                 attr.LayerMethod(convnet, "conv2", made)
         wrapped = nn.Sequential(convnet)
         inside = captum_attr.LayerGradientXActivation(wrapped, convnet.conv2)

@@ -20,6 +20,7 @@ from captum_blocks.scene import (
     Cell,
     Cells,
     Chapter,
+    Field,
     Flow,
     Flows,
     Mark,
@@ -27,6 +28,7 @@ from captum_blocks.scene import (
     Sankey,
     Selection,
 )
+from tests.render.sample import blob
 from tests.render.sample_grids import (
     COLUMNS,
     EMPTY,
@@ -501,6 +503,36 @@ def test_a_factor_pointed_at_stands_alone(open_page, tmp_path):
     assert (tint_of(tab) != both).any()
     tab.mouse.move(900, 20)
     assert (tint_of(tab) == both).all()
+
+
+def test_the_legend_of_colours_for_and_against_shows_both(open_page, tmp_path):
+    scene = tinted_scene()
+    signed = Field(blob(ROWS, COLUMNS, 0.2, 0.4) - 0.5, (-0.5, 0.5), "logit", "dog")
+    body = replace(mosaic(), tints=(("effect",),))
+    chapters = (Chapter("h", "r", body),)
+    fields = {**scene.fields, "effect": signed}
+    tab = open_page(save(replace(scene, chapters=chapters, fields=fields), tmp_path))
+    ramp = tab.locator(".around + .legend .ramp")
+    colours = ramp.evaluate("node => getComputedStyle(node).backgroundImage")
+    for ink in (palette.OPPOSES, palette.SUPPORTS):
+        assert ", ".join(map(str, palette.rgb(ink))) in colours
+
+
+def test_groups_below_zero_have_no_colour_and_the_legend_says_so(open_page, tmp_path):
+    scene = tinted_scene()
+    fields = {
+        name: replace(field, values=field.values - 0.5, domain=(-0.5, 0.5))
+        for name, field in scene.fields.items()
+    }
+    tab = open_page(save(replace(scene, fields=fields), tmp_path))
+    expected = inks.mix([fields[f"bn2/group/{k}"] for k in range(2)]) * 255
+    below = np.all([fields[f"bn2/group/{k}"].values <= 0 for k in range(2)], axis=0)
+    assert below.any()
+    assert (expected[below][..., 3] == 0).all()
+    assert np.abs(tint_of(tab)[..., 3] - expected[..., 3]).max() <= 2
+    assert "below zero: no colour" in tab.locator(".around + .legend").inner_text()
+    printed = figure(replace(scene, fields=fields)).axes[0].texts
+    assert any("below zero: no colour" in text.get_text() for text in printed)
 
 
 def test_a_copy_of_a_mosaic_holds_its_colours(open_page, tmp_path):

@@ -284,6 +284,44 @@ def test_what_is_previewed_below_is_one_of_the_marks_shown(open_page, tmp_path):
     assert labels(tab, "told") == ["of r"]
 
 
+def test_two_panels_may_set_what_the_other_follows(open_page, tmp_path):
+    one, two = (Selection(name, "hover", "channel", (f"{name}0", f"{name}1")) for name in "ab")
+    panels = [
+        Bars(
+            own.name,
+            sets=(own.name,),
+            follows=(other.name,),
+            frames=tuple(tuple(row(key, f"{key} {state}") for key in own.keys) for state in "xy"),
+        )
+        for own, other in ((one, two), (two, one))
+    ]
+    chapters = (Chapter("h", "r", Below(tuple(panels))),)
+    scene = replace(kinds_scene(), chapters=chapters, selections=(one, two), pictured=None)
+    tab = open_page(save(replace(scene, others=()), tmp_path))
+    assert labels(tab, "a") == ["a0 x", "a1 x"]
+    marks(tab, "b").nth(1).hover()
+    assert labels(tab, "a") == ["a0 y", "a1 y"]
+
+
+def test_a_list_is_not_held_to_the_marks_that_are_shown(open_page, tmp_path):
+    many = Selection("many", "slider", "number", ("1", "2"))
+    answer = Selection("answer", "choose", "class", ("cat", "dog"), 0, labels=("cat", "dog"))
+    source = Bars(
+        "Source",
+        sets=("answer",),
+        follows=("many",),
+        frames=((row("dog"),), (row("dog"), row("cat"))),
+    )
+    told = Bars("told", follows=("answer",), frames=((row("of cat"),), (row("of dog"),)))
+    chapters = (Chapter("h", "r", Below((source, told))),)
+    scene = replace(kinds_scene(), chapters=chapters, selections=(many, answer), pictured=None)
+    tab = open_page(save(replace(scene, others=()), tmp_path))
+    assert labels(tab, "told") == ["of cat"]
+    for name in ("dog", "cat"):
+        tab.locator("select").select_option(name)
+        assert labels(tab, "told") == [f"of {name}"]
+
+
 def changing(keys, frames):
     near = Selection("near", "hover", "channel", keys)
     shown = Bars("Both", follows=("near",), sets=("near",), frames=frames)

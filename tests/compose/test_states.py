@@ -390,6 +390,97 @@ def test_colours_follow_what_their_pictures_follow(explain, small) -> None:
         explain(cb.FeatureVis(LATE.spatial, recipe="shared", colour_by=colours))
 
 
+def test_colours_are_of_the_photograph_that_the_pictures_are_of(small, noise_picture, store):
+    effect, saw = cb.Attribution(LATE.spatial, cb.Out(1)), cb.Activation(LATE.spatial)
+    pictures = [noise_picture, noise_picture[::-1].copy()]
+    for content, colours in (
+        (saw, effect.filter(image=0)),
+        (saw, effect.aggregate("image", "mean")),
+        (saw.filter(image=0), effect.filter(image=1)),
+    ):
+        element = cb.FeatureVis(content, colour_by=colours)
+        with pytest.raises(InvalidArgument, match="not of the photograph that its pictures are of"):
+            cb.explain(element, small, pictures, quality=FEW_STEPS, progress=False, store=store)
+
+
+def test_a_factor_keeps_its_colour_and_its_name(explain, numbers) -> None:
+    kinds = cb.Attribution(LATE.spatial, cb.Out().groups(2))
+    both = explain(cb.InfoVis(kinds, "overlay"))
+    (panel,) = both.scene.panels()
+    every = [both.scene.fields[name] for name in panel.frames[0]]
+    for i, field in enumerate(every):
+        ex = explain(cb.InfoVis(kinds.filter(to=i), "overlay"))
+        (alone,) = ex.scene.panels()
+        one = ex.scene.fields[alone.frames[0][0]]
+        assert (one.hue, one.label) == (i, field.label)
+        assert np.array_equal(one.values, field.values)
+    hovered = cb.InfoVis(kinds.filter(to=cb.hover("group")), "overlay")
+    (panel,) = explain(hovered).scene.panels()
+    assert len(panel.frames) == 2
+
+
+def test_channels_to_a_factor_are_for_or_against_it(explain) -> None:
+    to_one = cb.Attribution(LATE.channels, cb.Out().groups(2)).filter(to=1)
+    ex = explain(cb.InfoVis(to_one, "multiples"))
+    (panel,) = ex.scene.panels()
+    for mark in panel.frames[0]:
+        field = ex.scene.fields[mark.field]
+        assert field.hue is None
+        assert field.domain[0] == -field.domain[1] < 0
+
+
+def test_the_scale_of_groups_holds_what_is_below_zero(explain) -> None:
+    ex = explain(cb.InfoVis(cb.Activation(LATE.groups(3, algorithm="pca")), "overlay"))
+    fields = list(ex.scene.fields.values())
+    low = min(field.values.min() for field in fields)
+    assert low < 0
+    for field in fields:
+        assert field.domain[0] == pytest.approx(low)
+        assert field.values.max() <= field.domain[1] + 1e-6
+
+
+def test_a_list_opens_where_its_own_start_says(explain) -> None:
+    answer = cb.choose(EVERY, "answer", start=1)
+    effect = cb.InfoVis(cb.Attribution(LATE.channels, EVERY).filter(to=answer))
+    told = cb.InfoVis(cb.Attribution(EARLY.channels, EVERY).filter(to=cb.hover("class")))
+    source = cb.InfoVis(cb.Activation(EVERY), sets=(cb.hover("class"), answer))
+    ex = explain(source | effect | told)
+    opened = {each.gesture: each.default for each in ex.scene.selections}
+    assert opened["choose"] == 1
+
+
+def test_places_of_unequal_grids_open_each_for_itself(explain) -> None:
+    here, kept = cb.hover("spatial"), cb.click("spatial")
+    came = cb.Attribution(EARLY.spatial, LATE.spatial).filter(to=here)
+    effect = cb.Attribution(EARLY.spatial, cb.Out(1))
+    both = cb.InfoVis(came, "overlay", sets=(here, kept))
+    alone = explain(cb.InfoVis(effect, "overlay", sets=kept) | cb.InfoVis(effect.filter(at=kept)))
+    ex = explain(both | cb.InfoVis(effect.filter(at=kept)))
+    (first,) = (each for each in ex.scene.selections if each.gesture == "click")
+    (second,) = alone.scene.selections
+    assert first.grid == second.grid == (8, 8)
+    assert first.default == second.default
+
+
+def test_what_one_atom_went_into_is_told_of_the_layer_it_went_to(explain) -> None:
+    went = cb.Attribution(EARLY.channels, LATE.spatial).filter(at=3)
+    (panel,) = explain(cb.InfoVis(went, "multiples")).scene.panels()
+    assert panel.caption == "late, 10 channels on a 4 × 4 grid"
+    assert [mark.key for mark in panel.frames[0]] == ["early/channel/3"]
+
+
+def test_figures_open_on_marks_that_are_shown(small, store) -> None:
+    ui = cb.channel_attribution("early", "late", strongest=4)
+    for seed in range(8):
+        picture = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        ex = cb.explain(ui, small, picture, quality=FEW_STEPS, progress=False, store=store)
+        _, _, lower, uses, answers = ex.scene.panels()
+        shown = {mark.key for mark in lower.frames[ex.scene.default_frame(lower)]}
+        for panel in (uses, answers):
+            selection = ex.scene.selection(panel.follows[0])
+            assert selection.keys[selection.default] in shown, seed
+
+
 def test_every_photograph_has_its_own_colours(small, noise_picture, store) -> None:
     effect = cb.Attribution(LATE.spatial, cb.Out(1))
     saw = cb.FeatureVis(LATE.spatial, recipe="shared", colour_by=effect)

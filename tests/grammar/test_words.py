@@ -166,6 +166,16 @@ def test_classes_are_stored_by_name() -> None:
             r"linked by selections such as hover\('channel'\), not 'spatial'",
         ),
         (
+            lambda: cb.InfoVis(cb.Activation(LAYER), sets=[[cb.hover("channel")]]),
+            WrongType,
+            r"linked by selections such as hover\('channel'\), not \[hover",
+        ),
+        (
+            lambda: cb.InfoVis(cb.Activation(LAYER), sets=(None, cb.hover("channel"))),
+            WrongType,
+            "linked by selections such as .*, not None",
+        ),
+        (
             lambda: cb.FeatureVis(LAYER.spatial, colour_by="magnitude"),
             WrongType,
             "colour_by takes a content such as Attribution",

@@ -12,6 +12,7 @@ class Page extends Pools {
     this.place = { over: null, pinned: null };
     this.atom = { over: null, pinned: null };
     this.chosen = { over: new Map(), pinned: new Map() };
+    this.asked = new Set();
     // The panel that has words for what is pointed at, where that is no mark.
     this.teller = null;
     this.view = this.firstView();
@@ -58,14 +59,19 @@ class Page extends Pools {
   // The state without what is only pointed at.
   settled(selection) {
     if (selection.grid) return this.cellOf(selection, this.place.pinned);
-    return this.stillShown(selection, this.chosen.pinned.get(selection.name) ?? selection.default);
+    const index = this.chosen.pinned.get(selection.name) ?? selection.default;
+    return ["hover", "click"].includes(selection.gesture) ? this.stillShown(selection, index) : index;
   }
 
   // What was pinned may go when a click above it changes the panel: then the first mark stands in.
   stillShown(selection, index) {
     const { name, keys } = selection;
+    // Two panels may each set what the other follows: while one is asked, the other stays.
+    if (this.asked.has(name)) return index;
+    this.asked.add(name);
     const changing = ({ sets, follows }) => sets.includes(name) && follows.length && !follows.includes(name);
     const shown = this.data.panels.filter(changing).flatMap((panel) => this.shownIn(panel));
+    this.asked.delete(name);
     if (!shown.length || shown.includes(keys[index])) return index;
     return shown.map((key) => keys.indexOf(key)).find((place) => place >= 0) ?? index;
   }

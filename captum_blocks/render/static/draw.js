@@ -55,21 +55,28 @@ function colourOf(field, palette, bare = false) {
 
 // A field's colour at a value, and how much of it is laid on the photograph: nothing at zero.
 function inkOf(field, palette, bare) {
-  const [low, high] = field.domain;
-  const reach = Math.max(Math.abs(low), Math.abs(high)) || 1;
-  const start = Math.max(low, 0);
+  const [low] = field.domain;
+  const [reach, start] = [sizeOfField(field), Math.max(low, 0)];
   const positive = colourOf(field, palette, bare);
   return (value) => {
-    // Where colours tell groups apart they tell no sign: what is below zero has none.
-    const weight = ((field.hue === null ? Math.abs(value) : value) - start) / (reach - start || 1);
+    const weight = (sizeIn(field, value) - start) / (reach - start || 1);
     const colour = value < 0 ? palette.opposes : positive;
     return { colour, weight: Math.min(1, Math.max(0, weight)) };
   };
 }
 
+// How much a value weighs: where colours tell groups apart they tell no sign, and what is below zero
+// has none.
+function sizeIn({ hue }, value) {
+  return hue === null ? Math.abs(value) : Math.max(0, value);
+}
+
+function sizeOfField(field) {
+  return Math.max(...field.domain.map((edge) => sizeIn(field, edge))) || 1;
+}
+
 function weightAt(field, place) {
-  const reach = Math.max(...field.domain.map(Math.abs)) || 1;
-  return Math.min(1, Math.abs(valueAt(field, place)) / reach);
+  return Math.min(1, sizeIn(field, valueAt(field, place)) / sizeOfField(field));
 }
 
 // Fields of one grid mixed cell by cell: the strongest gives most of the colour and the opacity.

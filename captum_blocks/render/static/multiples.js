@@ -51,7 +51,7 @@ class Multiples {
     const scales = new Set(fields.map(({ domain, unit }) => `${domain} ${unit}`));
     const grey = fields.every((field) => field.hue === null);
     if (scales.size === 1 && grey) this.legend.node.replaceChildren(this.legend.scale(fields[0]));
-    else if (scales.size === 1) this.legend.node.replaceChildren(make("span", "unit", this.legend.range(fields[0])));
+    else if (scales.size === 1) this.legend.node.replaceChildren(this.legend.scale(fields[0], true), ...this.legend.uncoloured(fields));
     else this.legend.node.replaceChildren(...(fields.length ? [make("span", "unit", "each map has its own scale")] : []));
   }
 

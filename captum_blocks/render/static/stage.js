@@ -95,7 +95,7 @@ class Legend {
 
   show(fields) {
     if (fields.length === 1) this.node.replaceChildren(...this.ramp(fields[0]));
-    else this.node.replaceChildren(...fields.map((field) => this.entry(field)));
+    else this.node.replaceChildren(...fields.map((field) => this.entry(field)), ...this.uncoloured(fields));
   }
 
   entry(field) {
@@ -114,8 +114,9 @@ class Legend {
       entry.append(node);
       return entry;
     });
-    const scales = [...new Set(fields.map((field) => this.range(field)))];
-    this.node.replaceChildren(...entries, make("span", "told-value", scales.length === 1 ? scales[0] : ""));
+    const scales = new Set(fields.map((field) => this.range(field)));
+    const scale = scales.size === 1 ? [this.scale(fields[0], fields.length > 1)] : [];
+    this.node.replaceChildren(...entries, ...scale, ...this.uncoloured(fields));
   }
 
   // The numbers of one place, given as shares of the height and width that the fields cover.
@@ -127,7 +128,13 @@ class Legend {
   }
 
   ramp(field) {
-    return [make("span", "field-label", field.label), this.scale(field)];
+    return [make("span", "field-label", field.label), this.scale(field), ...this.uncoloured([field])];
+  }
+
+  // Colours that tell groups apart leave out what is below zero, and say so.
+  uncoloured(fields) {
+    const below = fields.some(({ hue, domain }) => hue !== null && domain[0] < 0);
+    return below ? [make("span", "unit", "below zero: no colour")] : [];
   }
 
   // The same in words, where colours tell groups and not signs.
@@ -135,12 +142,14 @@ class Legend {
     return `${formatNumber(low, low < 0)} to ${formatNumber(high, low < 0)} ${unit}`.trim();
   }
 
-  scale(field) {
-    const [low, high] = field.domain;
-    const signed = low < 0;
+  // Of several groups, each of its own colour, in grey.
+  scale(field, ofSeveral = false) {
+    const signed = field.domain[0] < 0 && field.hue === null;
+    const [low, high] = field.hue === null ? field.domain : [0, Math.max(0, field.domain[1])];
     const ramp = make("span", "ramp");
-    const start = signed ? `rgb(${this.page.data.palette.opposes}), ` : "";
-    const colour = colourOf(field, this.page.data.palette, this.bare);
+    const { palette } = this.page.data;
+    const start = signed ? `rgb(${palette.opposes}), ` : "";
+    const colour = ofSeveral ? palette.neutral : colourOf(field, palette, this.bare);
     ramp.style.backgroundImage = `linear-gradient(to right, ${start}transparent, rgb(${colour}))`;
     const scale = make("span", "ramp-scale");
     scale.append(make("span", "", formatNumber(low, signed)), ramp);
@@ -210,7 +219,7 @@ class Stage {
   }
 
   strongestAt(fields, place) {
-    const size = (field) => Math.abs(valueAt(field, place));
+    const size = (field) => sizeIn(field, valueAt(field, place));
     const field = fields.reduce((best, next) => (size(next) > size(best) ? next : best));
     const name = fields.length > 1 ? `${field.label} ` : "";
     return `${name}${formatNumber(valueAt(field, place), field.domain[0] < 0)} ${field.unit}`.trim();

@@ -48,6 +48,8 @@ def test_spatial_attribution_follows_the_place_in_every_layer(explain) -> None:
     assert len(factors.frames[0]) == 2
     assert photo.sets[0] == bars.follows[0] == came.follows[0] == saw.sets[0]
     assert len(bars.frames) == len(came.frames) == 16
+    assert bars.sets == photo.follows == (bars.highlights,)
+    assert len(photo.frames) == len(bars.frames[0]) == 3
     assert saw.tints == (tuple(mark.field for mark in factors.frames[0]),)
     assert [mark.hue for mark in factors.frames[0]] == [0, 1]
     assert len(went.frames) == 64

@@ -110,9 +110,9 @@ def spatial_attribution(
     'Which places mattered?'
     """
     chain = some(layers, "spatial_attribution")
-    here, answer = hover("spatial"), choose(classes, "answer", start=0)
-    # Where the reader named no classes, a place is told by more than the two that are mapped.
+    # Where the reader named no classes, a place is told by more than two of them.
     named = TOP_FIVE if classes == TOP_TWO else classes
+    here, answer = hover("spatial"), choose(named, "answer", start=0)
     effect = Attribution(chain[-1].spatial, named, method=method)
     photo = InfoVis(
         effect.filter(to=answer),
@@ -120,7 +120,12 @@ def spatial_attribution(
         sets=here,
         title=f"Effect of places at {chain[-1].layer}",
     )
-    bars = InfoVis(effect.filter(at=here), title="What this place did to each answer")
+    bars = InfoVis(
+        effect.filter(at=here),
+        sets=answer,
+        highlights=answer,
+        title="What this place did to each answer",
+    )
     kinds = Attribution(chain[-1].spatial, Out().groups(FACTORS))
     factors = InfoVis(kinds, "multiples", title="Places that speak for the same answers")
     saw = FeatureVis(
@@ -146,7 +151,8 @@ def spatial_attribution(
     return shown.titled(
         "Which places mattered?",
         "Blue places spoke for the answer, orange ones against it; where two colours tell answers "
-        "apart, places of one colour spoke for the same. Point at a place to see what it did.",
+        "apart, places of one colour spoke for the same. Point at a place to see what it did, and "
+        "at an answer to see where it came from.",
     )
 
 

@@ -317,6 +317,11 @@ def test_a_list_is_not_held_to_the_marks_that_are_shown(open_page, tmp_path):
     scene = replace(kinds_scene(), chapters=chapters, selections=(many, answer), pictured=None)
     tab = open_page(save(replace(scene, others=()), tmp_path))
     assert labels(tab, "told") == ["of cat"]
+    marks(tab, "Source").nth(0).hover()
+    assert labels(tab, "told") == ["of dog"]
+    assert tab.locator("select").input_value() == "1"
+    away(tab)
+    assert labels(tab, "told") == ["of cat"]
     for name in ("dog", "cat"):
         tab.locator("select").select_option(name)
         assert labels(tab, "told") == [f"of {name}"]

@@ -182,8 +182,9 @@ class Page extends Pools {
   pointAtMark(mark) {
     this.atom.over = mark.atom;
     this.overMark = { node: mark, atom: mark.atom, detail: mark.detail, label: mark.label };
+    // What is clicked waits for the click; pointing previews all else, lists included.
     for (const selection of this.setBy(mark)) {
-      if (selection.gesture === "hover") this.chosen.over.set(selection.name, this.stateOf(mark, selection));
+      if (selection.gesture !== "click") this.chosen.over.set(selection.name, this.stateOf(mark, selection));
     }
     this.update();
   }

@@ -148,8 +148,14 @@ class Foreign(Transform):
 
 # Lucid's own.
 NARROW: tuple[Transform, ...] = (Jitter(8), Scale(0.9, 1.1), Rotate(10.0), Jitter(4))
-# A channel detects something of one size; a class is the same at any, whatever is around it.
-WIDE: tuple[Transform, ...] = (Jitter(8), Scale(0.63, 1.17), Rotate(10.0), Jitter(4))
+# A channel detects something of one size; a class is the same at any, and in any light.
+WIDE: tuple[Transform, ...] = (
+    Jitter(8),
+    Scale(0.63, 1.17),
+    Rotate(10.0),
+    Jitter(4),
+    ColourShift(0.1),
+)
 TRANSFORMS: dict[str, tuple[Transform, ...]] = {
     "robust": NARROW,
     "narrow": NARROW,

@@ -119,8 +119,9 @@ class FeatureVisualizer:
             transforms: what happens to an image before the network sees it: the name of a set, one
                 transform, or a sequence of them, those of ``torchvision.transforms.v2`` included.
                 ``"narrow"`` are shifts, turns and Lucid's scales of .9 to 1.1, ``"wide"`` the same
-                with scales of .63 to 1.17; ``"robust"`` is the first for parts of the network and
-                the second for its answer, since a class is the same at any size; or ``"none"``.
+                with scales of .63 to 1.17 and colours shifted by up to a tenth; ``"robust"`` is the
+                first for parts of the network and the second for its answer, since a class is the
+                same at any size and in any light; or ``"none"``.
             optimizer: a name, or ``(parameters, lr=...)`` -> torch optimizer; NAdam unless told.
             learning_rate: the parameterization's own unless told.
             schedule: optimizer -> learning-rate scheduler, stepped after each step;

@@ -106,14 +106,17 @@ def in_batches(
         most: how many images may go together.
         transforms_of: through what an objective's images are seen.
     """
-    kinds: dict[object, list[Batch]] = {}
+    kinds: list[tuple[object, list[Batch]]] = []  # a transform of one's own may have no hash
     start = 0
     for objective, size in pairs:
         transforms = transforms_of(objective)
         kind = (accentuation_in(objective) is None, transforms)
-        batches = kinds.setdefault(kind, [])
+        batches = next((held for known, held in kinds if known == kind), None)
+        if batches is None:
+            batches = []
+            kinds.append((kind, batches))
         if not batches or len(batches[-1].rows) + size > most:
             batches.append(Batch([], [], [], transforms))
         batches[-1].add(objective, list(range(start, start + size)))
         start += size
-    return [batch for batches in kinds.values() for batch in batches]
+    return [batch for _, batches in kinds for batch in batches]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.filters import Given, resolve
 from captum_blocks.optim.grids import Cppn, LaplacianPyramid, Pixel
 from captum_blocks.optim.images import Parameterization
@@ -102,11 +103,15 @@ class Recipe:
     def seen_through(self, objective: Objective, layer: str) -> tuple[Transform, ...]:
         """The transforms meant for an objective.
 
+        What compares a picture with a photograph sees both in the same light.
+
         Args:
             objective: what looks.
             layer: the layer meant where it names none.
         """
-        return resolve(self.transforms, of_answer=OUTPUT in objective.layers(layer))
+        compares = accentuation_in(objective) is not None
+        of_answer = OUTPUT in objective.layers(layer) and not compares
+        return resolve(self.transforms, of_answer)
 
     def make_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         """The optimizer meant, for these parameters.

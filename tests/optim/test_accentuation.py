@@ -12,13 +12,16 @@ from captum_blocks.errors import InvalidArgument
 from captum_blocks.optim import (
     Accentuation,
     Channel,
+    ClassLogit,
     Diversity,
     FeatureVisualizer,
     Noise,
     TotalVariation,
     objective,
 )
+from captum_blocks.optim.filters import NARROW, WIDE
 from captum_blocks.optim.objectives import Seen
+from captum_blocks.optim.recipe import Recipe
 
 PHOTO = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(2)) * 0.8 + 0.1
 RECIPE = {"size": 16, "n_steps": 6, "photo": PHOTO}
@@ -122,3 +125,11 @@ def test_what_cannot_be_meant_is_refused(visualizer, one, recipe, message):
     started = objective(lambda maps: pytest.fail("work has started"), name="late")
     with pytest.raises(InvalidArgument, match=f"^{re.escape(message)}$"):
         visualizer.visualize([started, one], **{**RECIPE, **recipe})
+
+
+def test_a_class_in_a_photograph_is_seen_in_the_light_of_the_photograph():
+    accentuated = Accentuation(ClassLogit(2), layer="input")
+    recipe = Recipe(size=16)
+    assert recipe.seen_through(accentuated, "second") == NARROW
+    assert recipe.seen_through(accentuated + ClassLogit(1), "second") == NARROW
+    assert recipe.seen_through(ClassLogit(2), "second") == WIDE

@@ -141,6 +141,15 @@ def test_batches_hold_what_is_seen_alike():
     assert part.transforms == batches[1].merged.transforms == (Jitter(1),)
 
 
+def test_transforms_without_a_hash_are_taken(visualizer):
+    class Bare(Jitter):
+        __hash__ = None
+
+    made = visualizer.visualize([Channel(0), Channel(1)], size=12, n_steps=2, transforms=Bare(1))
+    plain = visualizer.visualize([Channel(0), Channel(1)], size=12, n_steps=2, transforms=Jitter(1))
+    assert torch.equal(made.images, plain.images)
+
+
 def test_batches_hold_neighbours_up_to_a_size():
     pairs = [(Channel(i), size) for i, size in enumerate([1, 1, 3, 1, 5])]
     assert [batch.rows for batch in in_batches(pairs, 3)] == [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any
@@ -20,10 +19,9 @@ from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
 from captum_blocks.network.layers import LayerTable, layout_of, marked, recommended, survey
 from captum_blocks.network.readout import Readout, Region, as_scores
+from captum_blocks.network.ready import checked, is_of_bands
 from captum_blocks.preprocessing import Preprocess, preprocessing
 
-# The deviation of a module that takes pixels from 0 to 255.
-BYTE = 1 / 64
 Where = Sequence[float] | Tensor | np.ndarray
 
 
@@ -119,7 +117,7 @@ class Network:
 
     def picture(self, source: Source) -> Image.Image:
         """The photograph, upright RGB, as the reader gave it; of many bands the first three."""
-        if _is_of_bands(source, self.channels):
+        if is_of_bands(source, self.channels):
             shown = source[..., :3] if source.shape[2] > 3 else source[..., :1]  # type: ignore[index, union-attr]
             return open_picture(np.ascontiguousarray(shown))
         return open_picture(source)
@@ -134,10 +132,7 @@ class Network:
             InvalidArgument: a tensor that is not ready, or no preprocessing to make one with.
         """
         if isinstance(source, Tensor):
-            ready = _ready(source)
-            if isinstance(self.preprocess, Preprocess) and min(self.preprocess.std) > BYTE:
-                _warn_of_pixels(ready)
-            return ready.to(self._device, self._dtype)
+            return checked(source, self.preprocess).to(self._device, self._dtype)
         if self.preprocess is None:
             raise InvalidArgument(
                 f"{self.name} has no preprocessing, so it cannot read a photograph; give it a "
@@ -145,7 +140,7 @@ class Network:
             )
         if self.channels in (1, 3):
             return self.preprocess(open_picture(source)).to(self._device, self._dtype)
-        if not _is_of_bands(source, self.channels):
+        if not is_of_bands(source, self.channels):
             raise InvalidArgument(
                 f"{self.name} takes {self.channels} channels; give a uint8 array "
                 f"(height, width, {self.channels}), or a ready tensor"
@@ -379,35 +374,3 @@ class Network:
         return (
             f"Network({self.name})" if not self.source else f"Network({self.name}, {self.source})"
         )
-
-
-def _is_of_bands(source: Any, channels: int) -> bool:
-    """Whether an array has as many bands as a network that takes no ordinary picture."""
-    known = isinstance(source, np.ndarray) and source.ndim == 3 and source.dtype == np.uint8
-    return known and channels not in (1, 3) and source.shape[2] == channels
-
-
-def _warn_of_pixels(tensor: Tensor) -> None:
-    """A picture that has not gone through the preprocessing is whole numbers up to 255."""
-    low, high = (float(edge) for edge in tensor.aminmax()) if tensor.numel() else (0.0, 0.0)
-    if low >= 0 and 64 < high <= 255 and bool((tensor == tensor.round()).all()):
-        warnings.warn(
-            "this tensor holds whole numbers up to 255, as a picture does before preprocessing; a "
-            "ready tensor is what the module takes: give the picture itself, as a path, PIL image "
-            "or uint8 array, and it is preprocessed",
-            stacklevel=3,
-        )
-
-
-def _ready(tensor: Tensor) -> Tensor:
-    if not tensor.is_floating_point():
-        raise InvalidArgument(
-            f"a {tensor.dtype} tensor is not ready for a network; give a float tensor as the "
-            "module takes it, or the picture itself as a path, PIL image or uint8 array"
-        )
-    if tensor.ndim != 4:
-        raise InvalidArgument(
-            f"a ready tensor is (image, channel, y, x), not {tuple(tensor.shape)}; "
-            "a single image needs its batch axis: x[None]"
-        )
-    return tensor

@@ -1,0 +1,54 @@
+"""What a network is given: tensors that are ready, and arrays of more bands than a picture has."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.preprocessing import Preprocess
+
+# The deviation of a module that takes pixels from 0 to 255.
+BYTE = 1 / 64
+
+
+def is_of_bands(source: Any, channels: int) -> bool:
+    """Whether an array has as many bands as a network that takes no ordinary picture."""
+    known = isinstance(source, np.ndarray) and source.ndim == 3 and source.dtype == np.uint8
+    return known and channels not in (1, 3) and source.shape[2] == channels
+
+
+def _warn_of_pixels(tensor: Tensor) -> None:
+    """A picture that has not gone through the preprocessing is whole numbers up to 255."""
+    low, high = (float(edge) for edge in tensor.aminmax()) if tensor.numel() else (0.0, 0.0)
+    if low >= 0 and 64 < high <= 255 and bool((tensor == tensor.round()).all()):
+        warnings.warn(
+            "this tensor holds whole numbers up to 255, as a picture does before preprocessing; a "
+            "ready tensor is what the module takes: give the picture itself, as a path, PIL image "
+            "or uint8 array, and it is preprocessed",
+            stacklevel=4,
+        )
+
+
+def checked(tensor: Tensor, preprocess: object) -> Tensor:
+    """A tensor that a network can take as it is.
+
+    Raises:
+        InvalidArgument: it is not of floats, or not (image, channel, y, x).
+    """
+    if not tensor.is_floating_point():
+        raise InvalidArgument(
+            f"a {tensor.dtype} tensor is not ready for a network; give a float tensor as the "
+            "module takes it, or the picture itself as a path, PIL image or uint8 array"
+        )
+    if tensor.ndim != 4:
+        raise InvalidArgument(
+            f"a ready tensor is (image, channel, y, x), not {tuple(tensor.shape)}; "
+            "a single image needs its batch axis: x[None]"
+        )
+    if isinstance(preprocess, Preprocess) and min(preprocess.std) > BYTE:
+        _warn_of_pixels(tensor)
+    return tensor

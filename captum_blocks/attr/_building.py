@@ -77,6 +77,23 @@ def with_forward(method: Attribution, forward: Callable[..., Any]) -> Attributio
     return copied
 
 
+def aimed(method: Attribution, module: nn.Module) -> Attribution:
+    """A method made on a network, aimed at the scores that another reading of it gives.
+
+    A method made on the module itself says nothing of which of its answers is meant; the reading
+    of the network does. A method made on a function of the user's own is left as it is.
+    """
+    if isinstance(method, NoiseTunnel):
+        copied = copy.copy(method)
+        copied.attribution_method = aimed(method.attribution_method, module)
+        return copied
+    made_on = method.forward_func
+    if not isinstance(made_on, nn.Module) or made_on is module:
+        return method
+    own, layers = ({id(part) for part in each.modules()} for each in (made_on, module))
+    return with_forward(method, module) if own - {id(made_on)} <= layers else method
+
+
 def is_linear(method: Attribution) -> bool:
     """Whether it is of the form W * (a - a0), with W to be had from the same class."""
     return catalogue.fact_name(type(method)) == type(method).__name__ and (

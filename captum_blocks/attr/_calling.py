@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import catalogue
 from captum_blocks.attr._building import innermost, with_forward
-from captum_blocks.attr.head import Head, Probe
+from captum_blocks.attr.head import Head, Probe, rows
 from captum_blocks.errors import BlocksError, UnsupportedMethod
+from captum_blocks.scores import chosen, counted, table
 
 
 def _prepared(method: Attribution, layer: nn.Module, only: int | None) -> Attribution:
@@ -38,8 +39,9 @@ def _prepared(method: Attribution, layer: nn.Module, only: int | None) -> Attrib
 
 def _scores_of(forward: Callable[..., Any], only: int | None) -> Callable[..., Tensor]:
     def scores(*inputs: Any) -> Tensor:
-        found = hooks.first_tensor(forward(*inputs), "the network")
-        found = found[:, None] if found.ndim == 1 else found
+        found = chosen(forward(*inputs), images := rows(inputs))
+        # Captum's own targets reach into scores of more axes than two.
+        found = counted(table(found, images) if found.ndim < 3 else found, images)
         return found if only is None else found[:, only]
 
     return scores

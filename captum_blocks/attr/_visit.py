@@ -59,6 +59,7 @@ def visiting(
         seen = probe(forward, layer, name, images)
         found = resolve(layout, seen.activation.shape, picture_size(images))
         found.to_maps(seen.activation)
+        notes.extend([] if seen.choice is None else [seen.choice])
         yield Visit(images, seen, found, notes)
 
 

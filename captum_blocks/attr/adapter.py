@@ -28,6 +28,7 @@ from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.results import GroupResult, LayerResult
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
+from captum_blocks.scores import class_scores
 
 # A gap between an attribution and what it should add up to, as a share, that is worth a note.
 _FAIR_GAP = 0.1
@@ -75,12 +76,12 @@ class LayerMethod:
             if isinstance(instance, NoiseTunnel):
                 raise InvalidArgument("noise= was given and the method is a NoiseTunnel already")
             instance, options = NoiseTunnel(instance), {**noise, **options}
-        self.captum = instance
-        self.inner = _building.innermost(instance)
+        _building.check_place(_building.innermost(instance), self.layer, self.layer_name)
+        self.captum = _building.aimed(instance, module)
+        self.inner = _building.innermost(self.captum)
         self.kind = type(self.inner)
         self.name = catalogue.fact_name(self.kind)
-        _building.check_place(self.inner, self.layer, self.layer_name)
-        self.options = _building.check_options(instance, options, self.name)
+        self.options = _building.check_options(self.captum, options, self.name)
         spoilt = _building.spoils_sum(self.options) is not None
         self.contributes = catalogue.contributes(self.inner) and not spoilt
 
@@ -182,6 +183,32 @@ class LayerMethod:
         groups, residual = regroup(visit.maps, maps, weights, scores, components)
         tokens = answer.tokens(layout).sum(-1)
         return GroupResult(groups, residual, tokens, answer.delta, tuple(visit.notes))
+
+    def check_scores(self, x: Tensor, expected: Tensor) -> None:
+        """Whether a configured instance attributes the scores that are spoken about.
+
+        One that was made on a function of its own may read another answer of the network.
+
+        Args:
+            x: (image, ...), what the network takes.
+            expected: (image, class), the scores that are spoken about.
+
+        Raises:
+            InvalidArgument: it attributes others.
+        """
+        forward = self.inner.forward_func
+        if forward is self.module:
+            return
+        with quiet(self.module), torch.no_grad():
+            scores = class_scores(forward(check_input(x)), len(x)).to(expected)
+        if scores.shape == expected.shape and torch.allclose(scores, expected, 1e-3, 1e-4):
+            return
+        raise InvalidArgument(
+            f"the {self.kind.__name__} given was made for other scores, of shape "
+            f"{tuple(scores.shape)}, than this network gives, of shape {tuple(expected.shape)}; "
+            "make it on the module that the network was made from, or give a factory, e.g. "
+            f"lambda module, layer: {self.kind.__name__}(module, layer)"
+        )
 
     def _visiting(self, x: Tensor) -> Any:
         return visiting(

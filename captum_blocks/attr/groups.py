@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,12 @@ from torch import Tensor, nn
 
 from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._visit import quiet
-from captum_blocks.attr.head import Look, look, no_such_class
+from captum_blocks.attr.head import Look, look, no_such_class, rows
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.scores import choice, chosen, table
 
 
 class LayerGroupAttribution(LayerAttribution):
@@ -114,7 +116,7 @@ class LayerGroupAttribution(LayerAttribution):
         with _as_it_was(self.forward_func, self.layer):
             inputs = _private(inputs)
             seen = self._look(inputs, additional_forward_args)
-            _check_target(target, seen.output)
+            _check_target(target, seen.output, rows(inputs))
             activation = seen.activation
             layout = resolve(self.layout, activation.shape, picture_size(inputs))
             components = fitted_components(self.reducer).to(activation)
@@ -232,20 +234,25 @@ def _inner_layer_method(method: Any) -> LayerAttribution:
     return inner
 
 
-def _check_target(target: Any, output: Any) -> None:
+def _check_target(target: Any, output: Any, images: int) -> None:
     """Whether the classes asked for exist, where the network returns a table of them.
 
     Negative ones count from the end, as everywhere in Captum.
 
     Raises:
         InvalidArgument: one does not.
+        UnusableLayer: it cannot be told which of the numbers returned are the scores.
     """
-    if not isinstance(output, Tensor) or output.ndim != 2:
+    scores = chosen(output, images)
+    if (said := choice(output, images)) is not None:
+        warnings.warn(said, stacklevel=4)
+    if scores.ndim > 2:
         return
+    classes = table(scores, images).shape[1]
     asked = target.flatten().tolist() if isinstance(target, Tensor) else target
     for wanted in asked if isinstance(asked, list) else [asked]:
-        if isinstance(wanted, int) and not -output.shape[1] <= wanted < output.shape[1]:
-            raise no_such_class(wanted, output.shape[1])
+        if isinstance(wanted, int) and not -classes <= wanted < classes:
+            raise no_such_class(wanted, classes)
 
 
 def _private(inputs: Any) -> Any:

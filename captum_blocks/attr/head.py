@@ -12,26 +12,17 @@ from torch import Tensor, nn
 
 from captum_blocks import hooks
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
+from captum_blocks.scores import choice, class_scores
 
 
-def class_scores(output: Any) -> Tensor:
-    """The (image, class) scores in what a network returned.
+def rows(arguments: Any) -> int:
+    """How many pictures a network is given: the rows of its first argument.
 
-    Raises:
-        InvalidArgument: the output is no table of images and classes.
-
-    >>> class_scores(torch.zeros(2)).shape
-    torch.Size([2, 1])
+    >>> rows((torch.zeros(3, 2), 0.5))
+    3
     """
-    scores = hooks.first_tensor(output, "the network")
-    if scores.ndim == 1:
-        return scores[:, None]
-    if scores.ndim != 2:
-        raise InvalidArgument(
-            f"the network returns shape {tuple(scores.shape)}, not (image, class); "
-            "wrap it so that it returns one number per image and class"
-        )
-    return scores
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return len(first) if isinstance(first, Tensor) and first.ndim else 1
 
 
 class Head(nn.Module):
@@ -71,7 +62,7 @@ class Head(nn.Module):
 
         record = grad and self._whole_graph
         with torch.set_grad_enabled(record), hooks.replace(self._layer[0], put_in):
-            return class_scores(self.network(x[:1] if self._one_image else x))
+            return class_scores(self.network(x[:1] if self._one_image else x), len(activation))
 
     def of_one_image(self, x: Tensor, seen: Probe) -> Head:
         """The same head, running the part before the layer once for all rows where that works.
@@ -93,11 +84,13 @@ class Probe:
         activation: the layer's output in its own layout.
         scores: (image, class).
         calls: how often the layer ran; the activation is that of its last call.
+        choice: which of several tensors was taken for the scores, in words; None for the only one.
     """
 
     activation: Tensor
     scores: Tensor
     calls: int = 1
+    choice: str | None = None
 
     def one(self, image: int) -> Probe:
         """What one image of the batch gave, still as a batch."""
@@ -158,11 +151,13 @@ def probe(forward: Callable[..., Any], layer: nn.Module, name: str, x: Tensor) -
     """Look at a layer of a network that returns a table of class scores.
 
     Raises:
-        UnusableLayer: the layer never ran, or returned nothing to attribute to.
-        InvalidArgument: an activation is not a number, or the output is no table.
+        UnusableLayer: the layer never ran, or returned nothing to attribute to; or the network
+            returns no table of scores.
+        InvalidArgument: an activation is not a number.
     """
     found = look(forward, layer, name, x)
-    return Probe(found.activation, class_scores(found.output), found.calls)
+    scores = class_scores(found.output, len(x))
+    return Probe(found.activation, scores, found.calls, choice(found.output, len(x)))
 
 
 def check_runs_once(calls: int, name: str) -> None:
@@ -325,7 +320,7 @@ def gradients(
         return leaves[-1].clone()
 
     with torch.enable_grad(), hooks.replace(layer, cut):
-        scores = class_scores(forward(x))
+        scores = class_scores(forward(x), len(x))
     if not scores.requires_grad:
         raise UnusableLayer("the class scores do not depend on this layer through any gradient")
     found = []

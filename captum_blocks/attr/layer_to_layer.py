@@ -15,12 +15,13 @@ from captum_blocks.attr._crops import channels_last
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
-from captum_blocks.attr.head import check_input, class_scores
+from captum_blocks.attr.head import check_input
 from captum_blocks.attr.segment import Segment, pulled_back, pushed_forward
 from captum_blocks.attr.sources import Parts, parts_of
 from captum_blocks.attr.targets import Index, Scores, scores_of
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.scores import class_scores
 
 MEMORY_BUDGET = 64 * 2**20
 # A backward or forward pass of one row holds about this many tensors of the larger layer.
@@ -223,7 +224,7 @@ class _ScoreTable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         (target,) = self._target
         if target is None:
-            return self._scores.values(class_scores(self.network(x)))
+            return self._scores.values(class_scores(self.network(x), len(x)))
         with hooks.capture({"target": target}) as seen:
             self.network(x)
         return self._scores.values(seen["target"])

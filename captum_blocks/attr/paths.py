@@ -15,10 +15,10 @@ from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
     Look,
     check_runs_once,
-    class_scores,
     listed,
     look,
     no_such_class,
+    rows,
     whole_number,
 )
 from captum_blocks.errors import (
@@ -29,6 +29,7 @@ from captum_blocks.errors import (
     did_you_mean,
 )
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.scores import class_scores
 
 Path = Literal["linear", "integrated", "stochastic"]
 
@@ -210,8 +211,8 @@ class LayerPathGradients(LayerAttribution):
     ) -> Tensor:
         put_in = torch.zeros_like(seen.activation) + start
         with torch.no_grad(), hooks.replace(self.layer, lambda _: put_in.clone()):
-            first = _selected(class_scores(self.forward_func(*arguments)), target)
-            change = _selected(class_scores(seen.output), target) - first
+            first = _selected(class_scores(self.forward_func(*arguments), rows(arguments)), target)
+            change = _selected(class_scores(seen.output, rows(arguments)), target) - first
         return (values.flatten(1).sum(1) - change).detach()
 
     def _factors(
@@ -244,7 +245,9 @@ class LayerPathGradients(LayerAttribution):
     def _gradient(self, arguments: tuple[Any, ...], point: Tensor, target: Any) -> Tensor:
         leaf = point.detach().requires_grad_()
         with torch.enable_grad(), hooks.replace(self.layer, lambda _: leaf.clone()):
-            score = _selected(class_scores(self.forward_func(*arguments)), target).sum()
+            score = _selected(
+                class_scores(self.forward_func(*arguments), rows(arguments)), target
+            ).sum()
         if not score.requires_grad:
             raise UnusableLayer("the score does not depend on this layer through any gradient")
         (gradient,) = torch.autograd.grad(score, leaf)

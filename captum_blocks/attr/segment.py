@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -18,8 +19,9 @@ from torch.overrides import TorchFunctionMode
 from captum_blocks import hooks
 from captum_blocks.attr._crops import channels_last
 from captum_blocks.attr.derivative import agree, linearised
-from captum_blocks.attr.head import check_runs_once, class_scores
+from captum_blocks.attr.head import check_runs_once
 from captum_blocks.errors import InvalidArgument, UnusableLayer
+from captum_blocks.scores import choice, class_scores
 
 
 class _Affine(TorchFunctionMode):
@@ -118,7 +120,7 @@ class Segment:
     def _read(self) -> Tensor:
         if self.target is None:
             with _Affine():
-                return class_scores(self.forward(self.x))
+                return class_scores(self.forward(self.x), len(self.x))
         with _Affine():
             return hooks.run_until(self.forward, {"target": self.target}, self.x)["target"]
 
@@ -156,7 +158,9 @@ class Segment:
             affine = undo.enter_context(_Affine(everywhere=False))
             answer = self.forward(self.x)
             if self.target is None:
-                read(class_scores(answer))
+                if (said := choice(answer, len(self.x))) is not None:
+                    warnings.warn(said, stacklevel=6)
+                read(class_scores(answer, len(self.x)))
         _check_once(leaves, names[0])
         _check_once(outputs, names[1])
         leaf, output = leaves[0], outputs[0]

@@ -27,6 +27,7 @@ from captum_blocks.grammar.content import DEFAULT_METHOD, Options
 from captum_blocks.hooks import capture, evaluation_mode, find_layer
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
+from captum_blocks.network.answers import UNITS
 from captum_blocks.reduce import ChannelReducer
 
 How = Method | Given
@@ -63,7 +64,7 @@ class Context:
         modules = {name: find_layer(self.net.module, name)[1] for name in names}
         with torch.no_grad(), evaluation_mode(self.net.module), capture(modules) as seen:
             output = self.net.module(self.x)
-        self.logits = finite(self.net.as_logits(output).float().cpu(), "the network's output")
+        self.logits = finite(self.net.answer(output, self.x).float().cpu(), "the network's output")
         if missing := [name for name in names if name not in seen]:
             raise UnusableLayer(f"the network never ran layer {missing[0]!r} on this picture")
         self._outputs = {name: finite(seen[name], f"layer {name!r}") for name in names}
@@ -78,8 +79,8 @@ class Context:
 
     @property
     def unit(self) -> str:
-        """Of what the network answers: logits of classes or labels, or plain outputs."""
-        return "output" if self.net.head_of(self.logits.shape[1]) == "values" else "logit"
+        """Of what the network answers: logits of classes or labels, probabilities, or outputs."""
+        return UNITS[self.net.head_of(self.logits.shape[1])]
 
     def maps(self, layer: str) -> Tensor:
         """The layer's activation, (image, channel, y, x)."""
@@ -247,7 +248,10 @@ class Context:
 
         def build() -> LayerMethod:
             named, options = self._named(how)
-            return LayerMethod(self._with(layer), layer, named, self.layout(layer), **options)
+            made = LayerMethod(self._with(layer), layer, named, self.layout(layer), **options)
+            if isinstance(how, Given):
+                made.check_scores(self.x, self.logits)
+            return made
 
         return self.once(("method", layer, how), build)  # type: ignore[no-any-return]
 

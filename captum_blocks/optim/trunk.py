@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import BlocksError, UnusableLayer
-from captum_blocks.hooks import count_calls, run_until
+from captum_blocks.hooks import capture, count_calls, run_until
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
-from captum_blocks.optim.naming import module_called
+from captum_blocks.optim.naming import OUTPUT, module_called
 from captum_blocks.optim.rewriting import (
     around,
     close,
@@ -26,6 +26,7 @@ from captum_blocks.optim.rewriting import (
     keep_inputs,
     private_copy,
 )
+from captum_blocks.scores import chosen, table
 
 Preprocess = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
@@ -135,7 +136,13 @@ class Trunk:
 
     def _run(self, ready: Tensor) -> dict[str, Tensor]:
         with self._precision(ready.device):
-            return run_until(self._network, self._layers, ready, calls=self._calls)
+            if OUTPUT not in self._names:
+                return run_until(self._network, self._layers, ready, calls=self._calls)
+            layers = {name: layer for name, layer in self._layers.items() if name != OUTPUT}
+            with capture(layers) as seen:
+                answer = chosen(self._network(ready), len(ready), self._network._get_name())
+        whole = answer if answer.ndim > 2 else table(answer, len(ready))
+        return {**seen, OUTPUT: whole}
 
     def _precision(self, device: torch.device) -> torch.autocast | nullcontext[None]:
         if self._autocast is None:

@@ -75,8 +75,8 @@ class LayerMethod:
             if isinstance(instance, NoiseTunnel):
                 raise InvalidArgument("noise= was given and the method is a NoiseTunnel already")
             instance, options = NoiseTunnel(instance), {**noise, **options}
-        self.captum = instance
-        self.inner = _building.innermost(instance)
+        self.captum = _building.on_copies(instance)
+        self.inner = _building.innermost(self.captum)
         self.kind = type(self.inner)
         self.name = catalogue.fact_name(self.kind)
         _building.check_place(self.inner, self.layer, self.layer_name)
@@ -237,7 +237,7 @@ class LayerMethod:
     ) -> tuple[Tensor, Tensor | None]:
         values, deltas = [], []
         for target in targets:
-            with _calling.explained(self.name, self.layer_name):
+            with _calling.explained(method, self.name, self.layer_name):
                 value, delta = _calling.call(
                     method, self.layer, visit.images, visit.seen, target, options, has_delta
                 )

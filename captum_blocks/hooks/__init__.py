@@ -5,7 +5,7 @@ gone after success, an error and Ctrl-C alike.
 """
 
 from captum_blocks.hooks.finding import find_layer
-from captum_blocks.hooks.modes import evaluation_mode
+from captum_blocks.hooks.modes import evaluation_mode, module_of, on_copies, running
 from captum_blocks.hooks.structures import described, element, first_tensor, tensors_in
 from captum_blocks.hooks.watching import capture, count_calls, replace, run_until, tapped
 
@@ -17,8 +17,11 @@ __all__ = [
     "evaluation_mode",
     "find_layer",
     "first_tensor",
+    "module_of",
+    "on_copies",
     "replace",
     "run_until",
+    "running",
     "tapped",
     "tensors_in",
 ]

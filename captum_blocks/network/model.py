@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captum_blocks._pictures import Source, open_picture
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType, did_you_mean
-from captum_blocks.hooks import capture, evaluation_mode, find_layer, run_until
+from captum_blocks.hooks import capture, find_layer, run_until, running
 from captum_blocks.layouts import Layout
 from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
@@ -149,7 +149,7 @@ class Network:
 
     def logits(self, x: Tensor) -> Tensor:
         """(image, class) in evaluation mode, without gradient."""
-        with torch.no_grad(), evaluation_mode(self.module):
+        with torch.no_grad(), running(self.module):
             return self.as_logits(self.module(x))
 
     def as_logits(self, output: Any) -> Tensor:
@@ -283,7 +283,7 @@ class Network:
             return None
         picture = torch.zeros(1, *shape, dtype=self._dtype, device=self._device)
         layer = {name: find_layer(self.module, name)[1]}
-        with torch.no_grad(), evaluation_mode(self.module):
+        with torch.no_grad(), running(self.module):
             output = run_until(self.module, layer, picture)[name]
         return self.layout_of(name, output, shape[1:])  # type: ignore[arg-type]
 
@@ -342,7 +342,7 @@ class Network:
             yield self._maps(name, module, torch.cat(batch))
 
     def _maps(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
-        with torch.no_grad(), evaluation_mode(self.module), capture({name: module}) as seen:
+        with torch.no_grad(), running(self.module), capture({name: module}) as seen:
             self.module(x)
         return self.layout_of(name, seen[name], tuple(x.shape[-2:])).to_maps(seen[name])  # type: ignore[arg-type]
 

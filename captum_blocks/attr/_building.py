@@ -11,6 +11,7 @@ import torch
 from captum.attr import Attribution, LayerAttribution, NoiseTunnel
 from torch import Tensor, nn
 
+from captum_blocks import hooks
 from captum_blocks.attr import catalogue
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 
@@ -92,6 +93,17 @@ def aimed(method: Attribution, module: nn.Module) -> Attribution:
         return method
     own, layers = ({id(part) for part in each.modules()} for each in (made_on, module))
     return with_forward(method, module) if own - {id(made_on)} <= layers else method
+
+
+def on_copies(method: Attribution) -> Attribution:
+    """The method, what it runs being given copies of tensors that it may write to."""
+    if isinstance(method, NoiseTunnel):
+        tunnel = copy.copy(method)
+        tunnel.attribution_method = on_copies(method.attribution_method)
+        return tunnel
+    if isinstance(method.forward_func, nn.Module):
+        return method
+    return with_forward(method, hooks.on_copies(method.forward_func))
 
 
 def is_linear(method: Attribution) -> bool:

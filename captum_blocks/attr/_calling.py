@@ -6,7 +6,7 @@ import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import catalogue
 from captum_blocks.attr._building import innermost, with_forward
+from captum_blocks.attr._guard import untouched
 from captum_blocks.attr.head import Head, Probe, rows
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 from captum_blocks.scores import chosen, counted, table
@@ -144,10 +145,16 @@ def parted(answer: Any, has_delta: bool, images: int) -> tuple[tuple[Tensor, ...
 
 
 @contextmanager
-def explained(name: str, layer: str) -> Iterator[None]:
-    """Errors from inside Captum come out as ``UnsupportedMethod``, with a way round in words."""
+def explained(method: Attribution, name: str, layer: str) -> Iterator[None]:
+    """One call of Captum: what it writes on modules is undone, its errors are put into words.
+
+    Raises:
+        UnsupportedMethod: in place of Captum's own error, with a way round.
+    """
+    network = innermost(method).forward_func
+    writes = catalogue.needs_module(type(innermost(method)))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), untouched(network) if writes else nullcontext():
             # What Captum announces here is undone before anybody sees it.
             warnings.filterwarnings("ignore", message=".*(required_grads|[Ss]etting .*hooks)")
             yield

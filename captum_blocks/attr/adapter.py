@@ -77,7 +77,7 @@ class LayerMethod:
                 raise InvalidArgument("noise= was given and the method is a NoiseTunnel already")
             instance, options = NoiseTunnel(instance), {**noise, **options}
         _building.check_place(_building.innermost(instance), self.layer, self.layer_name)
-        self.captum = _building.aimed(instance, module)
+        self.captum = _building.on_copies(_building.aimed(instance, module))
         self.inner = _building.innermost(self.captum)
         self.kind = type(self.inner)
         self.name = catalogue.fact_name(self.kind)
@@ -199,7 +199,7 @@ class LayerMethod:
         forward = self.inner.forward_func
         if forward is self.module:
             return
-        with quiet(self.module), torch.no_grad():
+        with quiet(forward), torch.no_grad():
             scores = class_scores(forward(check_input(x)), len(x)).to(expected)
         if scores.shape == expected.shape and torch.allclose(scores, expected, 1e-3, 1e-4):
             return
@@ -264,7 +264,7 @@ class LayerMethod:
     ) -> tuple[Tensor, Tensor | None]:
         values, deltas = [], []
         for target in targets:
-            with _calling.explained(self.name, self.layer_name):
+            with _calling.explained(method, self.name, self.layer_name):
                 value, delta = _calling.call(
                     method, self.layer, visit.images, visit.seen, target, options, has_delta
                 )

@@ -81,7 +81,7 @@ class GroupAttribution:
         method, rest = _building.instance_of(module, self.layer, method, options)
         self.name = catalogue.fact_name(type(_building.innermost(method)))
         self.options = _building.check_options(method, rest, self.name)
-        self.method = method
+        self.method = _building.on_copies(method)
         _check_kind(method, self.name)
         if self._is_exact:
             shapley.check_groups(self.n_groups)
@@ -198,7 +198,7 @@ class GroupAttribution:
         if needed.get("baselines") is _building.REQUIRED and "baselines" not in arguments:
             zeros = [torch.zeros_like(part[:1]).expand(2, *part.shape[1:]) for part in inputs]
             arguments["baselines"] = tuple(zeros)
-        with _calling.explained(self.name, self.layer_name):
+        with _calling.explained(method, self.name, self.layer_name):
             answer = method.attribute(inputs, **arguments)
         return _calling.parted(answer, has_delta, 1 if images is None else len(images))
 

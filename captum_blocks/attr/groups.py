@@ -8,7 +8,7 @@ from typing import Any
 
 from captum.attr import Attribution, LayerAttribution
 from captum.log import log_usage
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._visit import quiet
@@ -110,21 +110,20 @@ class LayerGroupAttribution(LayerAttribution):
             UnsupportedMethod: the wrapped method cannot do this layer, or does not add up as asked.
         """
         kwargs = self._checked(kwargs, return_residual, return_convergence_delta)
-        inner = _building.innermost(self.layer_attribution)
+        method = _building.on_copies(self.layer_attribution)
+        inner = _building.innermost(method)
         call = {**kwargs, "target": target, "additional_forward_args": additional_forward_args}
         call = {name: value for name, value in call.items() if value is not None}
-        with _as_it_was(self.forward_func, self.layer):
+        with quiet(self.layer, self.forward_func):
             inputs = _private(inputs)
-            seen = self._look(inputs, additional_forward_args)
+            seen = self._look(inner.forward_func, inputs, additional_forward_args)
             _check_target(target, seen.output, rows(inputs))
             activation = seen.activation
             layout = resolve(self.layout, activation.shape, picture_size(inputs))
             components = fitted_components(self.reducer).to(activation)
             check_width(components, activation, layout)
             scores = group_scores(self.reducer, activation, layout)
-            value, delta = self._asked(
-                self.layer_attribution, inputs, seen, call, return_convergence_delta
-            )
+            value, delta = self._asked(method, inputs, seen, call, return_convergence_delta)
             weights = None
             if _building.is_linear(self.layer_attribution):
                 twin = _building.weights_twin(inner)
@@ -164,11 +163,11 @@ class LayerGroupAttribution(LayerAttribution):
             )
         return _building.check_options(self.layer_attribution, kwargs, self._name)
 
-    def _look(self, inputs: Any, additional: Any) -> Look:
+    def _look(self, forward: Callable[..., Any], inputs: Any, additional: Any) -> Look:
         arguments = inputs if isinstance(inputs, tuple) else (inputs,)
         if additional is not None:
             arguments += additional if isinstance(additional, tuple) else (additional,)
-        return look(self.forward_func, self.layer, type(self.layer).__name__, *arguments)
+        return look(forward, self.layer, type(self.layer).__name__, *arguments)
 
     def _asked(
         self,
@@ -178,7 +177,7 @@ class LayerGroupAttribution(LayerAttribution):
         call: dict[str, Any],
         delta: bool,
     ) -> tuple[Tensor, Any]:
-        with _calling.explained(self._name, type(self.layer).__name__):
+        with _calling.explained(method, self._name, type(self.layer).__name__):
             arguments = {**call, "return_convergence_delta": True} if delta else call
             answer = _calling.ask(
                 method, self.layer, inputs, seen.activation, arguments, seen.calls
@@ -260,7 +259,3 @@ def _private(inputs: Any) -> Any:
     if isinstance(inputs, tuple):
         return tuple(_private(part) for part in inputs)
     return inputs.detach().clone() if isinstance(inputs, Tensor) else inputs
-
-
-def _as_it_was(forward: Callable[..., Any], layer: nn.Module) -> Any:
-    return quiet(forward if isinstance(forward, nn.Module) else layer)

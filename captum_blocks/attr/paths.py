@@ -67,7 +67,7 @@ class LayerPathGradients(LayerAttribution):
         multiply_by_inputs: bool = True,
         layout: Layout | Kind | None = None,
     ) -> None:
-        LayerAttribution.__init__(self, forward_func, layer, device_ids)
+        LayerAttribution.__init__(self, hooks.on_copies(forward_func), layer, device_ids)
         self._multiply_by_inputs = multiply_by_inputs
         self.layout = layout
 
@@ -120,7 +120,7 @@ class LayerPathGradients(LayerAttribution):
             raise InvalidArgument(f"n_steps={n_steps!r}; a path has at least one point")
         if return_convergence_delta:
             self._check_delta()
-        with self._quiet():
+        with quiet(self.layer, self.forward_func):
             arguments = _private(inputs, additional_forward_args)
             seen = self._look(arguments)
             size = picture_size(arguments)
@@ -163,7 +163,7 @@ class LayerPathGradients(LayerAttribution):
         """
         self._check_delta()
         values = attributions[0] if isinstance(attributions, tuple) else attributions
-        with self._quiet():
+        with quiet(self.layer, self.forward_func):
             arguments = _private(end_point, additional_forward_args)
             seen = self._look(arguments)
             start = 0.0 if start_point is None else start_point
@@ -181,10 +181,6 @@ class LayerPathGradients(LayerAttribution):
                 "with multiply_by_inputs=False these are weights, which add up to nothing; leave "
                 "return_convergence_delta out"
             )
-
-    def _quiet(self) -> Any:
-        forward = self.forward_func
-        return quiet(forward if isinstance(forward, nn.Module) else self.layer)
 
     def _look(self, arguments: tuple[Any, ...]) -> Look:
         name = type(self.layer).__name__

@@ -24,7 +24,7 @@ from captum_blocks.errors import (
 )
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate, parts_of
 from captum_blocks.grammar.content import DEFAULT_METHOD, Options
-from captum_blocks.hooks import capture, evaluation_mode, find_layer
+from captum_blocks.hooks import capture, find_layer, running
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.network.answers import UNITS
@@ -62,7 +62,7 @@ class Context:
     def _look(self, names: list[str]) -> None:
         """The one forward pass for all layers wanted."""
         modules = {name: find_layer(self.net.module, name)[1] for name in names}
-        with torch.no_grad(), evaluation_mode(self.net.module), capture(modules) as seen:
+        with torch.no_grad(), running(self.net.module), capture(modules) as seen:
             output = self.net.module(self.x)
         self.logits = finite(self.net.answer(output, self.x).float().cpu(), "the network's output")
         if missing := [name for name in names if name not in seen]:

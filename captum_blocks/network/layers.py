@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.hooks import capture, count_calls, evaluation_mode
+from captum_blocks.hooks import capture, count_calls, running
 from captum_blocks.layouts import Layout, detect
 from captum_blocks.network.reach import WHOLE, Pair, Reach, Reaches
 
@@ -164,7 +164,7 @@ def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) ->
     modules = {name: module for name, module in network.named_modules() if name}
     with (
         torch.no_grad(),
-        evaluation_mode(network),
+        running(network),
         count_calls(modules) as calls,
         capture(modules, lenient=True) as seen,
         Reaches(noise) as reaches,

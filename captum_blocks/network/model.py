@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captum_blocks._pictures import Source, open_picture
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
-from captum_blocks.hooks import capture, evaluation_mode, find_layer, run_until
+from captum_blocks.hooks import capture, find_layer, run_until, running
 from captum_blocks.layouts import Layout
 from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
@@ -159,7 +159,7 @@ class Network:
 
     def logits(self, x: Tensor) -> Tensor:
         """(image, class) in evaluation mode, without gradient."""
-        with torch.no_grad(), evaluation_mode(self.module):
+        with torch.no_grad(), running(self.module):
             return self.answer(self.module(x), x)
 
     def answer(self, output: Any, x: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class Network:
         return counted(as_scores(output, len(x), self.name), len(x), self.name)
 
     def _scores(self, x: Tensor) -> Tensor:
-        with evaluation_mode(self.module):
+        with running(self.module):
             return self._table(self.module(x), x)
 
     def predict(self, x: Tensor, top: int = 5) -> list[Prediction]:
@@ -303,7 +303,7 @@ class Network:
             return None
         picture = torch.zeros(1, *shape, dtype=self._dtype, device=self._device)
         layer = {name: find_layer(self.module, name)[1]}
-        with torch.no_grad(), evaluation_mode(self.module):
+        with torch.no_grad(), running(self.module):
             output = run_until(self.module, layer, picture)[name]
         return self.layout_of(name, output, shape[1:])  # type: ignore[arg-type]
 
@@ -362,7 +362,7 @@ class Network:
             yield self._maps(name, module, torch.cat(batch))
 
     def _maps(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
-        with torch.no_grad(), evaluation_mode(self.module), capture({name: module}) as seen:
+        with torch.no_grad(), running(self.module), capture({name: module}) as seen:
             self.module(x)
         return self.layout_of(name, seen[name], tuple(x.shape[-2:])).to_maps(seen[name])  # type: ignore[arg-type]
 

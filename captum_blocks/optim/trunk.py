@@ -132,7 +132,9 @@ class Trunk:
         return self._run(self._ready(pixels))
 
     def _ready(self, pixels: Tensor) -> Tensor:
-        return self._preprocess(pixels).to(self._dtype, memory_format=torch.channels_last)
+        # Preprocessing and network may write to what they are given.
+        ready = self._preprocess(pixels.clone())
+        return ready.to(self._dtype, memory_format=torch.channels_last)
 
     def _run(self, ready: Tensor) -> dict[str, Tensor]:
         with self._precision(ready.device):
@@ -153,7 +155,7 @@ class Trunk:
         """How often the whole network calls each layer: it is looked at on its last call."""
         with count_calls(self._layers) as counts, suppress(Exception):
             # A head that cannot take this size does not matter: it is behind the layers.
-            self._network(self._preprocess(example).to(self._dtype))
+            self._network(self._ready(example))
         return {name: max(1, count) for name, count in counts.items()}
 
     def _fingerprint(self, example: Tensor) -> str:

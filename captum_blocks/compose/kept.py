@@ -24,12 +24,13 @@ def pixels_of(file: bytes, height: int, width: int) -> np.ndarray:
     """A file as (y, x, 3) bytes.
 
     Raises:
-        ValueError: it has another size. (Pillow raises what it finds wrong with a damaged one.)
+        ValueError: it is no PNG, or says that it has another size. (Pillow raises what it finds
+            wrong with a damaged one.)
     """
-    pixels = np.array(Image.open(BytesIO(file)).convert("RGB"))
-    if pixels.shape != (height, width, 3):
-        raise ValueError(f"a picture of shape {pixels.shape}, not {(height, width, 3)}")
-    return pixels
+    with Image.open(BytesIO(file), formats=["PNG"]) as image:
+        if (image.size, image.mode) != ((width, height), "RGB"):  # known before any pixel is
+            raise ValueError(f"a picture of {image.size}, {image.mode}, not {(width, height)}")
+        return np.array(image)
 
 
 def description(net: Network, key: str, label: str, objective: str, **own: Any) -> bytes:

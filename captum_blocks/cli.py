@@ -122,7 +122,7 @@ def explain(
 ) -> None:
     """Explain what a network saw in PHOTO and write a page."""
     start = time.perf_counter()
-    target = _checked(output, quality)
+    target = _checked(output, quality, photo)
     _check_photo(photo)
     from captum_blocks.attr import resolve_method
     from captum_blocks.zoo import load_network
@@ -202,13 +202,13 @@ def clear() -> None:
     click.echo(f"{Store().clear()} icons removed")
 
 
-def _checked(output: str, quality: str) -> Path:
+def _checked(output: str, quality: str, *photos: str) -> Path:
     """The output path, refused at once where it cannot be written."""
     from captum_blocks.compose import quality_named
     from captum_blocks.explanation import writable
 
     quality_named(quality)
-    return writable(output)
+    return writable(output, [Path(photo) for photo in photos])
 
 
 def _check_photo(photo: str) -> None:

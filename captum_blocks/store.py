@@ -23,11 +23,11 @@ from captum_blocks.errors import InvalidArgument
 
 DEFAULT_MAX_BYTES = 512 * 2**20
 ENVIRONMENT_VARIABLE = "CAPTUM_BLOCKS_CACHE_DIR"
-_UNFINISHED = ".unfinished-"
+_UNFINISHED = ".captum-blocks-unfinished-"
 # A file is written in milliseconds: one older than this was left behind.
 _UNFINISHED_SECONDS = 60.0
 _WRITES = 3
-_ENTRY = re.compile(r"(?:[\w.-]+-)?[0-9a-f]{32}\.[A-Za-z0-9]+")
+_ENTRY = re.compile(r"(?P<start>(?:[\w.-]+-)?[0-9a-f]{24})(?P<mark>[0-9a-f]{8})\.[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Store:
 
     A file appears whole or not at all, so two processes can share a folder; the later of two equal
     writes wins. Reading an entry makes it the most recently used; writing one evicts the least
-    recently used. Files that the store did not name are never touched.
+    recently used. Files that the store did not name are never touched, however they are called: the
+    name of an entry ends in a mark that is computed from the rest of it.
 
     Args:
         folder: where the files are; made on the first write. None: ``default_folder()``.
@@ -202,7 +203,7 @@ class Store:
 
     def _files(self) -> Iterator[Path]:
         if self.folder.is_dir():
-            yield from (path for path in self.folder.iterdir() if _ENTRY.fullmatch(path.name))
+            yield from (path for path in self.folder.iterdir() if _is_marked(path.name))
 
     def _unfinished(self) -> list[Path]:
         """Temporary files that a process which died has left behind."""
@@ -218,9 +219,20 @@ class Store:
 
 
 def _stem(key: str, label: str) -> str:
-    digest = sha256(key.encode()).hexdigest()[:32]
+    digest = sha256(key.encode()).hexdigest()[:24]
     readable = re.sub(r"[^\w.-]+", "-", label, flags=re.ASCII).strip("-.")[:80]
-    return f"{readable}-{digest}" if readable else digest
+    start = f"{readable}-{digest}" if readable else digest
+    return start + _mark(start)
+
+
+def _mark(start: str) -> str:
+    """What tells an entry from a file of somebody else that also ends in a hash."""
+    return sha256(f"an entry of captum_blocks: {start}".encode()).hexdigest()[:8]
+
+
+def _is_marked(name: str) -> bool:
+    found = _ENTRY.fullmatch(name)
+    return found is not None and _mark(found["start"]) == found["mark"]
 
 
 def _remove(paths: list[Path]) -> None:

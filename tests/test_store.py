@@ -65,11 +65,25 @@ def test_info_counts_entries_and_bytes(shelf):
 def test_clear_leaves_the_files_of_others(shelf):
     shelf.write("a", {".png": PNG, ".json": b"{}"}, label="a")
     (shelf.folder / "notes.txt").write_text("mine")
-    (shelf.folder / ".unfinished-abc").write_bytes(b"half")
-    os.utime(shelf.folder / ".unfinished-abc", (0, 0))
+    (shelf.folder / ".captum-blocks-unfinished-abc").write_bytes(b"half")
+    os.utime(shelf.folder / ".captum-blocks-unfinished-abc", (0, 0))
     assert shelf.clear() == 1
     assert [path.name for path in shelf.folder.iterdir()] == ["notes.txt"]
     assert shelf.clear() == 0
+
+
+def test_files_that_are_called_like_entries_stay(tmp_path):
+    """A photograph named by its MD5 sum, another program's temporary file."""
+    foreign = [f"photo-{'0123456789abcdef' * 2}.png", f"{'f' * 32}.json", ".unfinished-download"]
+    for name in foreign:
+        (tmp_path / name).write_bytes(bytes(1000))
+        os.utime(tmp_path / name, (0, 0))
+    store = Store(tmp_path, max_bytes=150)
+    for key in "abc":
+        store.write(key, {".png": PNG})
+    assert store.info().entries == 1
+    assert store.clear() == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(foreign)
 
 
 def test_discard_forgets_one_entry(shelf):
@@ -129,7 +143,7 @@ def test_nothing_half_written_is_left(shelf, monkeypatch):
 
 def test_leftovers_of_a_dead_process_go_after_a_while(shelf):
     shelf.write("a", {".png": PNG})
-    old, new = (shelf.folder / f".unfinished-{name}" for name in ("old", "new"))
+    old, new = (shelf.folder / f".captum-blocks-unfinished-{name}" for name in ("old", "new"))
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from captum_blocks.errors import InvalidArgument, WeightsUnavailable
 from captum_blocks.zoo.demo import require
@@ -17,6 +18,9 @@ ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 State = dict[str, Tensor]
+# The first release without known holes in weights_only=True: before 2.6 (CVE-2025-32434) and before
+# 2.10 (CVE-2026-24747) a file made for it could run code all the same.
+FIXED_TORCH = TorchVersion("2.10")
 
 
 def is_file(name: str) -> bool:
@@ -32,10 +36,12 @@ def read_weights(path: str | Path) -> State:
     """The tensors of a checkpoint by name, whatever training script wrote it.
 
     Takes what ``torch.save`` and safetensors write; a state dict among other things is found, and
-    a prefix that all names share (``module.`` of ``DataParallel``) is left out.
+    a prefix that all names share (``module.`` of ``DataParallel``) is left out. With a torch before
+    2.10, whose reader of pickled files has known holes, only safetensors are read.
 
     Raises:
-        WeightsUnavailable: there is no such file, or it is no checkpoint.
+        WeightsUnavailable: there is no such file, it is no checkpoint, or this torch cannot read it
+            safely.
         InvalidArgument: it holds more than weights, or none.
     """
     file = Path(path).expanduser()
@@ -58,6 +64,12 @@ def _safetensors(file: Path) -> State:
 
 
 def _loaded(file: Path) -> object:
+    if TorchVersion(torch.__version__) < FIXED_TORCH:
+        raise WeightsUnavailable(
+            f"{file} is not read with torch {torch.__version__}: before {FIXED_TORCH} a file of weights "
+            f"could run code in spite of weights_only=True; update torch to {FIXED_TORCH} or later, or "
+            "save the weights as safetensors"
+        )
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

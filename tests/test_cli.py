@@ -196,3 +196,18 @@ def test_ctrl_c_is_130_and_leaves_no_page(photo_file: Path, tmp_path: Path) -> N
     assert "Traceback" not in errors
     assert not (tmp_path / "page.html").exists()
     assert Store(cache).info().entries >= 1
+
+
+def test_what_cannot_be_removed_from_the_cache_is_told(run: Run, tmp_path: Path) -> None:
+    store = Store(tmp_path / "icons")
+    store.path("key", ".png").mkdir(parents=True)
+    result = run("cache", "clear")
+    assert result.stdout == "0 icons removed\n"
+    assert result.stderr.startswith("1 icons in ")
+
+
+def test_icons_for_a_cache_that_cannot_be_written_are_not_drawn(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "icons").write_text("in the way")
+    result = run("icons", "demo", "bn2", "--channels", "0")
+    assert result.exit_code == 2
+    assert "cannot write to the cache folder" in result.stderr

@@ -6,7 +6,6 @@ rendered in batches, the most wanted first, and every finished batch is kept at 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from captum_blocks.compose.kept import description, pixels_of, png
+from captum_blocks.compose.kept import Entry, description
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import ANSWER, IconRequest
 from captum_blocks.errors import UnknownName, did_you_mean
@@ -225,22 +224,17 @@ def _batches(requests: list[IconRequest]) -> list[list[IconRequest]]:
     ]
 
 
+def _entry(request: IconRequest, key: str, side: int) -> Entry:
+    return Entry(key, _file_label(request), side, side, "score")
+
+
 def _stored(
     request: IconRequest, key: str | None, recipe: Recipe, store: Store | None
 ) -> Icon | None:
-    if key is None or store is None:
-        return None
-    label = _file_label(request)
-    picture, about = (store.read(key, suffix, label) for suffix in (".png", ".json"))
-    if picture is None or about is None:
-        return None
-    try:
-        pixels = pixels_of(picture, recipe["size"], recipe["size"])
-        score = float(json.loads(about)["score"])
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-        store.discard(key, label)
-        return None
-    return Icon(pixels, request, score, cached=True)
+    found = None
+    if key is not None and store is not None:
+        found = _entry(request, key, recipe["size"]).taken(store)
+    return None if found is None else Icon(found[0], request, found[1][0], cached=True)
 
 
 def _kept(
@@ -259,7 +253,7 @@ def _kept(
         key = keys.get(request.key)
         if store is not None and key is not None:
             about = description(net, key, request.label, request.objective.label, score=score)
-            store.write(key, {".png": png(pixels), ".json": about}, _file_label(request))
+            _entry(request, key, len(pixels)).keep(store, pixels, about)
     return icons
 
 

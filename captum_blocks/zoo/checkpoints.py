@@ -66,9 +66,9 @@ def _safetensors(file: Path) -> State:
 def _loaded(file: Path) -> object:
     if TorchVersion(torch.__version__) < FIXED_TORCH:
         raise WeightsUnavailable(
-            f"{file} is not read with torch {torch.__version__}: before {FIXED_TORCH} a file of weights "
-            f"could run code in spite of weights_only=True; update torch to {FIXED_TORCH} or later, or "
-            "save the weights as safetensors"
+            f"{file} is not read with torch {torch.__version__}: before {FIXED_TORCH} a file of "
+            "weights could run code in spite of weights_only=True; update torch to "
+            f"{FIXED_TORCH} or later, or save the weights as safetensors"
         )
     try:
         return torch.load(file, map_location="cpu", weights_only=True)

@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.optim._behaviour import settings_of
+
 BLOCK = 2**14
 State = tuple[object, ...]
 
@@ -25,7 +27,7 @@ def state_of(module: nn.Module) -> State:
     """
     parts = tuple(module.modules())
     tensors = [*module.parameters(), *module.buffers()]
-    settings = tuple(part.extra_repr() for part in parts)
+    settings = tuple(map(settings_of, parts))
     return (parts, settings, tuple(_place(tensor) for tensor in tensors), _content(tensors))
 
 

@@ -59,12 +59,27 @@ def private_copy(module: nn.Module) -> nn.Module:
     Tensors that a module keeps as plain attributes inside a graph (old weight_norm) cannot be
     deep-copied; they are detached.
     """
+    return deepcopy(module, _detached(module)).eval().requires_grad_(False)
+
+
+def passing_copy(module: nn.Module) -> nn.Module:
+    """A copy for one pass without gradients: the weights stay where they are, all else is its own.
+
+    A pass may write to buffers and attributes, and a user's hooks may count it.
+    """
+    weights = [weight for weight in module.parameters() if type(weight) is nn.Parameter]
+    shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in weights}
+    return deepcopy(module, {**_detached(module), **shared}).eval()
+
+
+def _detached(module: nn.Module) -> dict[int, Any]:
+    """Copies of the tensors that cannot be deep-copied, by the ``id`` of the original."""
     memo: dict[int, Any] = {}
     for part in module.modules():
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-    return deepcopy(module, memo).eval().requires_grad_(False)
+    return memo
 
 
 def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from captum_blocks.errors import BlocksError, UnusableLayer
 from captum_blocks.hooks import capture, count_calls, run_until
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.optim._behaviour import settings_of, sketch
 from captum_blocks.optim.naming import OUTPUT, module_called
 from captum_blocks.optim.rewriting import (
     around,
@@ -24,6 +25,7 @@ from captum_blocks.optim.rewriting import (
     foldings,
     keep_equivalent,
     keep_inputs,
+    passing_copy,
     private_copy,
 )
 from captum_blocks.scores import chosen, table
@@ -45,7 +47,7 @@ class Trunk:
         compiler: a backend of ``torch.compile``, e.g. ``"inductor"``; None: none.
 
     Attributes:
-        fingerprint: a hash of the structure and weights of what runs.
+        fingerprint: a hash of the structure, code, settings and weights of what runs.
         ceilings: of the ReLU6 that the deepest layer ends with, by layer name; mostly none.
 
     Raises:
@@ -76,9 +78,11 @@ class Trunk:
         self._dtype = next((kind for kind in weights if kind.is_floating_point), torch.float32)
         self._calls: dict[str, int] = {}
         self.ceilings: dict[str, float] = {}
+        self._example = example
         with torch.no_grad():
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
+            self._answer = self.behaviour(module, example)
             self._make_fast(example)
         if compiler is not None:
             for part in around(self._network, self._layers.values()):
@@ -123,6 +127,27 @@ class Trunk:
             self._outputs(example.detach().clone().requires_grad_())
         weights = {tensor.data_ptr() for tensor in self._network.parameters()}
         return sum(size for pointer, size in kept.items() if pointer not in weights)
+
+    def behaviour(self, module: nn.Module, example: Tensor) -> str:
+        """What the layers of a network like this one answer to a picture, in short.
+
+        The network itself is not run and draws from no generator of the caller's.
+        """
+        copy = passing_copy(module)
+        layers = {name: module_called(copy, name) for name in self._names}
+        devices = [example.device] if example.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices), _explained(copy, example):
+            torch.default_generator.manual_seed(0)
+            ready = self._ready(example)
+            with self._precision(ready.device):
+                return sketch(run_until(copy, layers, ready, calls=self._calls))
+
+    def is_of(self, module: nn.Module) -> bool:
+        """Whether a network still answers as the one that was copied did."""
+        try:
+            return self.behaviour(module, self._example) == self._answer
+        except BlocksError:
+            return False
 
     @property
     def _layers(self) -> dict[str, nn.Module]:
@@ -195,7 +220,7 @@ class Trunk:
 
 
 def fingerprint(network: nn.Module, called: set[str]) -> str:
-    """A hash of the structure and weights of the part of a network that has run.
+    """A hash of the structure, code, settings and weights of the part of a network that has run.
 
     Args:
         network: the network.
@@ -204,7 +229,7 @@ def fingerprint(network: nn.Module, called: set[str]) -> str:
     digest = sha256()
     for name, part in sorted(_used(network, called).items()):
         digest.update(f"{name} {type(part).__module__}.{type(part).__qualname__}".encode())
-        digest.update(part.extra_repr().encode())
+        digest.update(settings_of(part).encode())
         for own, tensor in (
             *part.named_parameters(recurse=False),
             *part.named_buffers(recurse=False),

@@ -57,7 +57,7 @@ def visiting(
     with quiet(module) as notes:
         images = check_input(x)
         seen = probe(forward, layer, name, images)
-        found = resolve(layout, seen.activation.shape, picture_size(images))
+        found = resolve(layout, seen.activation.shape, picture_size(images), layer)
         found.to_maps(seen.activation)
         yield Visit(images, seen, found, notes)
 

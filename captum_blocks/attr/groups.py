@@ -116,7 +116,7 @@ class LayerGroupAttribution(LayerAttribution):
             seen = self._look(inputs, additional_forward_args)
             _check_target(target, seen.output)
             activation = seen.activation
-            layout = resolve(self.layout, activation.shape, picture_size(inputs))
+            layout = resolve(self.layout, activation.shape, picture_size(inputs), self.layer)
             components = fitted_components(self.reducer).to(activation)
             check_width(components, activation, layout)
             scores = group_scores(self.reducer, activation, layout)

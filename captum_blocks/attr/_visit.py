@@ -59,7 +59,7 @@ def visiting(
     with quiet(module, forward) as notes:
         images = check_input(x)
         seen = probe(forward, layer, name, images)
-        found = resolve(layout, seen.activation.shape, picture_size(images))
+        found = resolve(layout, seen.activation.shape, picture_size(images), layer)
         found.to_maps(seen.activation)
         notes.extend([] if seen.choice is None else [seen.choice])
         yield Visit(images, seen, found, notes)

@@ -125,7 +125,7 @@ class GroupAttribution:
         with visiting(self.module, forward, self.layer, self.layer_name, self.layout, x) as visit:
             check_runs_once(visit.seen.calls, self.layer_name)
             wanted = check_targets(targets, visit.seen.scores.shape[1])
-            passes = self.forward_passes(len(wanted), visit.layout.prefix)
+            passes = self.forward_passes(len(wanted), visit.layout.n_unplaced)
             catalogue.check_passes(passes, self.name, self.layer_name, len(wanted))
             pieces = take_apart(self.reducer, visit.seen.activation, visit.layout)
             visit.notes.append(f"{self.name} ran on the groups through the rest of the network")
@@ -175,7 +175,7 @@ class GroupAttribution:
         if not whole:
             head.of_one_image(visit.images, visit.seen)
         method = _building.with_forward(self.method, _Assembled(head, pieces))
-        tokens = (pieces.tokens,) if visit.layout.prefix else ()
+        tokens = (pieces.tokens,) if visit.layout.n_unplaced else ()
         inputs = (pieces.scores, pieces.residual, *tokens)
         answers = [self._ask(method, inputs, target, visit.images) for target in targets]
         maps = torch.stack([parts[0] for parts, _ in answers], 1)

@@ -119,7 +119,7 @@ class LayerGroupAttribution(LayerAttribution):
             seen = self._look(inner.forward_func, inputs, additional_forward_args)
             _check_target(target, seen.output, rows(inputs))
             activation = seen.activation
-            layout = resolve(self.layout, activation.shape, picture_size(inputs))
+            layout = resolve(self.layout, activation.shape, picture_size(inputs), self.layer)
             components = fitted_components(self.reducer).to(activation)
             check_width(components, activation, layout)
             scores = group_scores(self.reducer, activation, layout)

@@ -139,14 +139,14 @@ class LayerToLayerAttribution:
     def _look(self, images: Tensor, target_atom: Any, targets: Sequence[Index] | None) -> _Look:
         segment = Segment(self.module, self.source, self.target, images)
         leaf, output = segment.traced((self.source_name, self.target_name))
-        layout = resolve(self.source_layout, leaf.shape, picture_size(images))
+        layout = resolve(self.source_layout, leaf.shape, picture_size(images), self.source)
         layout.to_maps(leaf)
         if self.target is None:
             atom = "class" if target_atom is None else target_atom
             scores = scores_of(atom, output.detach(), None, targets)
         else:
             atom = "spatial" if target_atom is None else target_atom
-            found = resolve(self.target_layout, output.shape, picture_size(images))
+            found = resolve(self.target_layout, output.shape, picture_size(images), self.target)
             scores = scores_of(atom, output.detach(), found, targets)
         return _Look(segment, leaf, output, layout, scores)
 

@@ -224,7 +224,7 @@ class LayerPathGradients(LayerAttribution):
         steps = [activation.new_tensor(step / n_steps) for step in range(n_steps)]
         if path == "integrated":
             return steps
-        axis = resolve(self.layout, activation.shape, size).channel_axis
+        axis = resolve(self.layout, activation.shape, size, self.layer).channel_axis
         shape = [1] * activation.ndim
         shape[axis] = activation.shape[axis]
         draws = (

@@ -180,7 +180,7 @@ class Context:
             scores = reducer.transform(self._outputs[layer])
             layout = self.layout(layer)
             if layout.kind == "tokens" and scores.shape[1] != self._outputs[layer].shape[1]:
-                layout = Layout("tokens", 0, layout.grid)
+                layout = layout.without_tokens()
             return layout.to_maps(torch.as_tensor(scores)).float().cpu()
 
         return self.once(("scores", substrate.layer, substrate.grouping), transform)  # type: ignore[no-any-return]

@@ -98,7 +98,8 @@ class Trunk:
         maps = {}
         ready = self._ready(pixels)
         for name, output in self._run(ready).items():
-            layout = resolve(self._layouts.get(name), output.shape, picture_size(ready))
+            told, module = self._layouts.get(name), self._layers[name]
+            layout = resolve(told, output.shape, picture_size(ready), module)
             # Scores divide and square: half precision overflows where the maps do not.
             wide = torch.promote_types(output.dtype, torch.float32)
             maps[name] = layout.to_maps(output).to(wide)

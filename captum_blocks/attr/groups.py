@@ -51,6 +51,7 @@ class LayerGroupAttribution(LayerAttribution):
 
     >>> from captum.attr import LayerGradientXActivation
     >>> import torch
+    >>> from torch import nn
     >>> class Halves:
     ...     components_ = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     ...     def transform(self, acts):

@@ -133,7 +133,8 @@ def test_a_network_may_write_to_what_it_is_given_by_name_or_inside_a_dict() -> N
     assert torch.equal(out.detach(), torch.full((2,), 4.0))
     assert torch.equal(x.grad, torch.full((2,), 2.0))
     assert torch.equal(y, torch.ones(2))
-    assert not net._forward_pre_hooks and not net._forward_pre_hooks_with_kwargs
+    assert not net._forward_pre_hooks
+    assert not net._forward_pre_hooks_with_kwargs
 
 
 def test_what_a_function_calls_is_in_evaluation_mode_and_nothing_else() -> None:
@@ -142,8 +143,10 @@ def test_what_a_function_calls_is_in_evaluation_mode_and_nothing_else() -> None:
     with running(lambda x: used(x), lambda: met.append("training")):
         assert used.training
         used(torch.ones(1))
-        assert not used.training and unused.training
-    assert used.training and met == ["training"]
+        assert not used.training
+        assert unused.training
+    assert used.training
+    assert met == ["training"]
 
 
 def test_another_thread_goes_on_training() -> None:

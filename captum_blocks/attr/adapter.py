@@ -192,11 +192,11 @@ class LayerMethod:
         wanted = check_targets(targets, visit.seen.scores.shape[1])
         self._check_possible(visit, len(wanted), with_weights)
         if self._plain_gradient:
-            forward = self.inner.forward_func
-            activation, grads = gradients(forward, self.layer, visit.images, wanted)
+            activation, grads = self._gradients(visit, wanted)
             return _Answer(grads * activation if self.contributes else grads, grads, None)
         if self.on_head:
             visit.notes.append(f"{self.name} ran on the rest of the network, behind the layer")
+        visit.notes.extend(_calling.side_by_side(visit.seen.behaviour, self.name))
         options = self._with_baselines(visit)
         has_delta = self.contributes and self.inner.has_convergence_delta()
         values, delta = self._each(self.captum, visit, wanted, options, has_delta)
@@ -206,6 +206,13 @@ class LayerMethod:
             twin = _building.weights_twin(self.inner)
             weights, _ = self._each(twin, visit, wanted, options, False)
         return _Answer(values, weights, delta)
+
+    def _gradients(self, visit: Visit, targets: list[int]) -> tuple[Tensor, Tensor]:
+        images = visit.images.split(1) if visit.seen.behaviour.apart else [visit.images]
+        forward = self.inner.forward_func
+        found = [gradients(forward, self.layer, each, targets) for each in images]
+        activations, grads = zip(*found, strict=True)
+        return torch.cat(activations), torch.cat(grads, 1)
 
     def _with_baselines(self, visit: Visit) -> dict[str, Any]:
         """The options, with baselines that live where the method looks."""

@@ -14,6 +14,7 @@ from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import Look, look, no_such_class
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
+from captum_blocks.behaviour import of_last_call, warn_of
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 
@@ -49,6 +50,7 @@ class LayerGroupAttribution(LayerAttribution):
 
     >>> from captum.attr import LayerGradientXActivation
     >>> import torch
+    >>> from torch import nn
     >>> class Halves:
     ...     components_ = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     ...     def transform(self, acts):
@@ -126,6 +128,14 @@ class LayerGroupAttribution(LayerAttribution):
             if _building.is_linear(self.layer_attribution):
                 twin = _building.weights_twin(inner)
                 weights = self._asked(twin, inputs, seen, call, False)[0]
+        warn_of(
+            [
+                seen.behaviour.drifts,
+                *_calling.side_by_side(seen.behaviour, self._name),
+                *of_last_call(type(self.layer).__name__, seen.calls),
+            ],
+            stacklevel=3,  # Captum's wrapper is between this and the caller
+        )
         groups, residual = self._shared(activation, value, weights, scores, components, layout)
         extra = (residual,) * return_residual + (delta,) * return_convergence_delta
         return (groups, *extra) if extra else groups
@@ -177,9 +187,7 @@ class LayerGroupAttribution(LayerAttribution):
     ) -> tuple[Tensor, Any]:
         with _calling.explained(method, self._name, type(self.layer).__name__):
             arguments = {**call, "return_convergence_delta": True} if delta else call
-            answer = _calling.ask(
-                method, self.layer, inputs, seen.activation, arguments, seen.calls
-            )
+            answer = _calling.ask(method, self.layer, inputs, seen, arguments)
         answer, found = answer if delta else (answer, None)
         while isinstance(answer, (tuple, list)):
             answer = answer[0]

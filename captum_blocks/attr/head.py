@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks.behaviour import STEADY, Behaviour, observed
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
 
 
@@ -44,6 +45,7 @@ class Head(nn.Module):
         forward: the network, or any function of the image that runs it.
         layer: the layer whose activation is put in.
         whole_graph: also record the part before the layer, for methods that hook every module.
+        apart: run rows one by one, of a network in which they change each other.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1, bias=False))
     >>> Head(net, net[0])(torch.zeros(4, 3), torch.ones(4, 2)).shape
@@ -51,10 +53,14 @@ class Head(nn.Module):
     """
 
     def __init__(
-        self, forward: Callable[..., Any], layer: nn.Module, whole_graph: bool = False
+        self,
+        forward: Callable[..., Any],
+        layer: nn.Module,
+        whole_graph: bool = False,
+        apart: bool = False,
     ) -> None:
         super().__init__()
-        self._whole_graph = whole_graph
+        self._whole_graph, self._apart = whole_graph, apart
         # Registered when it is a module, so that Captum's DeepLift finds the layers inside.
         self.network = forward
         self._layer = (layer,)
@@ -62,6 +68,12 @@ class Head(nn.Module):
 
     def forward(self, activation: Tensor, x: Tensor) -> Tensor:
         """Layer activation (row, ...) and the image of each row -> scores (row, class)."""
+        if not self._apart:
+            return self._scores(activation, x)
+        rows = zip(activation.split(1), x.split(1), strict=True)
+        return torch.cat([self._scores(its, image) for its, image in rows])
+
+    def _scores(self, activation: Tensor, x: Tensor) -> Tensor:
         grad = torch.is_grad_enabled()
 
         def put_in(_: Tensor) -> Tensor:
@@ -79,7 +91,7 @@ class Head(nn.Module):
         Captum repeats the image for every step and sample. When there is only one, and the network
         stands for more activations than images (its own answer is compared), once is enough.
         """
-        if len(x) == 1 and not self._one_image:
+        if len(x) == 1 and not self._one_image and not self._apart:
             self._one_image = True
             self._one_image = _injects(self, x, seen)
         return self
@@ -93,16 +105,18 @@ class Probe:
         activation: the layer's output in its own layout.
         scores: (image, class).
         calls: how often the layer ran; the activation is that of its last call.
+        behaviour: of the network, from pass to pass.
     """
 
     activation: Tensor
     scores: Tensor
     calls: int = 1
+    behaviour: Behaviour = STEADY
 
     def one(self, image: int) -> Probe:
         """What one image of the batch gave, still as a batch."""
         one = slice(image, image + 1)
-        return Probe(self.activation[one], self.scores[one], self.calls)
+        return replace(self, activation=self.activation[one], scores=self.scores[one])
 
 
 @dataclass(frozen=True)
@@ -113,11 +127,13 @@ class Look:
         activation: the layer's output on its last call, in its own layout.
         output: what the network returned.
         calls: how often the layer ran.
+        behaviour: of the network, from pass to pass.
     """
 
     activation: Tensor
     output: Any
     calls: int
+    behaviour: Behaviour = STEADY
 
 
 def look(forward: Callable[..., Any], layer: nn.Module, name: str, *arguments: Any) -> Look:
@@ -133,12 +149,25 @@ def look(forward: Callable[..., Any], layer: nn.Module, name: str, *arguments: A
         UnusableLayer: the layer never ran, or returned nothing to attribute to.
         InvalidArgument: an activation is not a number.
     """
+    behaviour = observed(forward, *arguments)
+    rows = hooks.rows_of(arguments) if behaviour.apart else [arguments]
+    looks = [_look(forward, layer, name, row) for row in rows]
+    activation = (
+        torch.cat([each.activation for each in looks]) if looks[1:] else looks[0].activation
+    )
+    _check_activation(activation, name, arguments[0])
+    output = hooks.together([each.output for each in looks])
+    return Look(activation, output, looks[0].calls, behaviour)
+
+
+def _look(
+    forward: Callable[..., Any], layer: nn.Module, name: str, arguments: tuple[Any, ...]
+) -> Look:
     watched = {name: layer}
     with torch.no_grad(), hooks.count_calls(watched) as calls, hooks.capture(watched) as seen:
         output = forward(*arguments)
     if name not in seen:
         raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
-    _check_activation(seen[name], name, arguments[0])
     return Look(seen[name], output, calls[name])
 
 
@@ -162,7 +191,8 @@ def probe(forward: Callable[..., Any], layer: nn.Module, name: str, x: Tensor) -
         InvalidArgument: an activation is not a number, or the output is no table.
     """
     found = look(forward, layer, name, x)
-    return Probe(found.activation, class_scores(found.output), found.calls)
+    scores = class_scores(found.output)
+    return Probe(found.activation, scores, found.calls, found.behaviour)
 
 
 def check_runs_once(calls: int, name: str) -> None:
@@ -198,7 +228,7 @@ def fast_head(
     Returns:
         A function of activations (row, ...) and classes that gives scores (row, class).
     """
-    head = Head(forward, layer).of_one_image(x, seen)
+    head = Head(forward, layer, apart=seen.behaviour.apart).of_one_image(x, seen)
 
     def scores(activations: Tensor, targets: Sequence[int]) -> Tensor:
         found = []

@@ -124,7 +124,7 @@ class LayerPathGradients(LayerAttribution):
             seen = self._look(arguments)
             size = picture_size(arguments)
             factors = self._factors(seen.activation, path, n_steps, seed, size)
-            found = self._along(arguments, seen.activation, target, factors)
+            found = self._along(arguments, seen, target, factors)
             if not return_convergence_delta:
                 return found
             return found, self._delta(found, arguments, seen, target, 0.0)
@@ -188,13 +188,26 @@ class LayerPathGradients(LayerAttribution):
         return seen
 
     def _along(
-        self, arguments: tuple[Any, ...], activation: Tensor, target: Any, factors: list[Tensor]
+        self, arguments: tuple[Any, ...], seen: Look, target: Any, factors: list[Tensor]
     ) -> Tensor:
-        total = torch.zeros_like(activation)
+        total = torch.zeros_like(seen.activation)
         for factor in factors:
-            total += self._gradient(arguments, activation * factor, target)
+            total += self._gradient(arguments, seen, seen.activation * factor, target)
         mean = total / len(factors)
-        return mean * activation if self._multiply_by_inputs else mean
+        return mean * seen.activation if self._multiply_by_inputs else mean
+
+    def _scores(self, arguments: tuple[Any, ...], seen: Look, put_in: Tensor) -> Tensor:
+        """(image, class) scores with another activation of the layer."""
+        apart = seen.behaviour.apart
+        outputs = []
+        for row, own in zip(
+            hooks.rows_of(arguments) if apart else [arguments],
+            put_in.split(1) if apart else [put_in],
+            strict=True,
+        ):
+            with hooks.replace(self.layer, _constant(own)):
+                outputs.append(self.forward_func(*row))
+        return class_scores(hooks.together(outputs))
 
     def _delta(
         self,
@@ -205,8 +218,8 @@ class LayerPathGradients(LayerAttribution):
         start: Tensor | float,
     ) -> Tensor:
         put_in = torch.zeros_like(seen.activation) + start
-        with torch.no_grad(), hooks.replace(self.layer, lambda _: put_in.clone()):
-            first = _selected(class_scores(self.forward_func(*arguments)), target)
+        with torch.no_grad():
+            first = _selected(self._scores(arguments, seen, put_in), target)
             change = _selected(class_scores(seen.output), target) - first
         return (values.flatten(1).sum(1) - change).detach()
 
@@ -237,14 +250,20 @@ class LayerPathGradients(LayerAttribution):
             for step, draw in zip(steps, draws, strict=True)
         ]
 
-    def _gradient(self, arguments: tuple[Any, ...], point: Tensor, target: Any) -> Tensor:
+    def _gradient(
+        self, arguments: tuple[Any, ...], seen: Look, point: Tensor, target: Any
+    ) -> Tensor:
         leaf = point.detach().requires_grad_()
-        with torch.enable_grad(), hooks.replace(self.layer, lambda _: leaf.clone()):
-            score = _selected(class_scores(self.forward_func(*arguments)), target).sum()
+        with torch.enable_grad():
+            score = _selected(self._scores(arguments, seen, leaf), target).sum()
         if not score.requires_grad:
             raise UnusableLayer("the score does not depend on this layer through any gradient")
         (gradient,) = torch.autograd.grad(score, leaf)
         return gradient
+
+
+def _constant(activation: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda _: activation.clone()
 
 
 def _private(inputs: Any, additional: Any) -> tuple[Any, ...]:

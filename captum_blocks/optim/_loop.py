@@ -86,7 +86,7 @@ class Run:
         example: Tensor,
         memory_budget: int,
     ) -> None:
-        self._trunk, self._recipe, self._layer = trunk, recipe, layer
+        self.trunk, self._recipe, self._layer = trunk, recipe, layer
         sizes = [objective.n_images or 1 for objective in objectives]
         pairs = list(zip(objectives, sizes, strict=True))
         self.labels = [objective.label for objective, size in pairs for _ in range(size)]
@@ -229,8 +229,8 @@ class Run:
         own = seen if reference is None else seen[:, : pixels.shape[1]]
         # Each objective takes off or keeps the ceiling for itself: one pass serves both kinds.
         lifted = progress is not None
-        ceilings = self._trunk.ceilings if lifted else {}
-        maps = self._trunk(own, lifted)
+        ceilings = self.trunk.ceilings if lifted else {}
+        maps = self.trunk(own, lifted)
         parts = {name: _parts(output, batch.sizes) for name, output in maps.items()}
         beside = {}
         if reference is not None:
@@ -254,7 +254,7 @@ class Run:
     ) -> dict[str, tuple[Tensor, ...]]:
         """Pixels and maps of the photographs, for each objective of the batch."""
         with torch.no_grad():
-            maps = {**self._trunk(moved), INPUT: reference}
+            maps = {**self.trunk(moved), INPUT: reference}
         return {name: output.split(batch.sizes) for name, output in maps.items()}
 
     def _balances(self, batch: Batch) -> tuple[Tensor, ...]:

@@ -13,8 +13,9 @@ from hashlib import sha256
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.behaviour import STEADY, tried
 from captum_blocks.errors import BlocksError, UnusableLayer
-from captum_blocks.hooks import count_calls, run_until
+from captum_blocks.hooks import count_calls, run_until, together
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.optim.naming import module_called
 from captum_blocks.optim.rewriting import (
@@ -45,6 +46,7 @@ class Trunk:
 
     Attributes:
         fingerprint: a hash of the structure and weights of what runs.
+        behaviour: of what runs, preprocessing included, from pass to pass.
         ceilings: of the ReLU6 that the deepest layer ends with, by layer name; mostly none.
 
     Raises:
@@ -79,6 +81,7 @@ class Trunk:
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
             self._make_fast(example)
+        self.behaviour = tried(self._outputs, example) or STEADY
         if compiler is not None:
             for part in around(self._network, self._layers.values()):
                 part.compile(backend=compiler)
@@ -91,9 +94,9 @@ class Trunk:
             lifted: without the ceiling of a ReLU6 that the deepest layer may end with.
         """
         maps = {}
-        ready = self._ready(pixels)
-        for name, output in self._run(ready).items():
-            layout = resolve(self._layouts.get(name), output.shape, picture_size(ready))
+        rows = [self._ready(each) for each in self._batches(pixels)]
+        for name, output in together([self._run(ready) for ready in rows]).items():
+            layout = resolve(self._layouts.get(name), output.shape, picture_size(rows[0]))
             # Scores divide and square: half precision overflows where the maps do not.
             wide = torch.promote_types(output.dtype, torch.float32)
             maps[name] = layout.to_maps(output).to(wide)
@@ -129,6 +132,14 @@ class Trunk:
 
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
         return self._run(self._ready(pixels))
+
+    def _batches(self, pixels: Tensor) -> Iterator[Tensor]:
+        """Pictures that may go together: one at a time where they would change each other."""
+        if not self.behaviour.apart:
+            yield pixels
+            return
+        for row in range(len(pixels)):
+            yield pixels[row : row + 1]
 
     def _ready(self, pixels: Tensor) -> Tensor:
         # Preprocessing and network may write to what they are given.

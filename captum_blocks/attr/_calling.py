@@ -17,13 +17,14 @@ from captum_blocks import hooks
 from captum_blocks.attr import catalogue
 from captum_blocks.attr._building import innermost, with_forward
 from captum_blocks.attr._guard import untouched
+from captum_blocks.attr._reasons import cut, speaks_of_gradients
 from captum_blocks.attr.head import Head, Look, Probe
 from captum_blocks.behaviour import Behaviour
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 
 
 def _prepared(
-    method: Attribution, layer: nn.Module, forward: Callable[..., Any] | None, only: int | None
+    method: Attribution, layer: nn.Module, forward: Callable[..., Any], only: int | None
 ) -> Attribution:
     """A copy of the method that looks at ``layer`` of what ``forward`` runs.
 
@@ -34,9 +35,8 @@ def _prepared(
         copied.attribution_method = _prepared(copied.attribution_method, layer, forward, only)
         return copied
     copied.layer = layer
-    network = forward or method.forward_func
-    copied.forward_func = _scores_of(network, only)
-    copied.forward_func.stands_for = network
+    copied.forward_func = _scores_of(forward, only)
+    copied.forward_func.stands_for = forward
     return copied
 
 
@@ -90,12 +90,35 @@ def ask(
     # Captum looks at a stand-in behind the layer. It returns one tensor whatever the layer
     # returns, and the copy keeps an in-place operation off the leaf that Captum puts there.
     stand_in = nn.Identity().eval()
+    network = innermost(method).forward_func
     if apart:
-        forward = _row_by_row(innermost(method).forward_func, layer, stand_in, seen.calls)
+        forward = _row_by_row(network, layer, stand_in, seen.calls)
         return _prepared(method, stand_in, forward, only).attribute(inputs, **arguments)
-    mine = _prepared(method, stand_in, None, only)
-    with hooks.replace(layer, _on_last_call(lambda output: stand_in(output).clone(), seen.calls)):
-        return mine.attribute(inputs, **arguments)
+    following = _Following(network)
+
+    def look(output: Tensor) -> Tensor:
+        following.go_on()
+        looked_at: Tensor = stand_in(output).clone()
+        return looked_at
+
+    with hooks.replace(layer, _on_last_call(look, seen.calls)):
+        return _prepared(method, stand_in, following, only).attribute(inputs, **arguments)
+
+
+class _Following:
+    """A network that is differentiated from a layer on, also where it runs under ``no_grad``."""
+
+    def __init__(self, network: Callable[..., Any]) -> None:
+        self.stands_for = network
+        self._wanted = False
+
+    def __call__(self, *inputs: Any) -> Any:
+        self._wanted = torch.is_grad_enabled()
+        return self.stands_for(*inputs)
+
+    def go_on(self) -> None:
+        """To be called at the layer; what has switched gradients off restores the mode itself."""
+        torch.set_grad_enabled(self._wanted)
 
 
 def _asked_of_head(
@@ -126,20 +149,26 @@ def _row_by_row(
     """
 
     def function(*inputs: Any) -> Any:
+        following = _Following(forward)
         rows, place = hooks.rows_of(inputs), {"layer": layer}
         before = [hooks.run_until(forward, place, *row, calls={"layer": calls}) for row in rows]
         behind = stand_in(torch.cat([each["layer"] for each in before])).split(1)
         outputs = []
         for row, activation in zip(rows, behind, strict=True):
-            with hooks.replace(layer, _on_last_call(_constant(activation), calls)):
-                outputs.append(forward(*row))
+            put_in = _in_place_of(activation, following)
+            with hooks.replace(layer, _on_last_call(put_in, calls)):
+                outputs.append(following(*row))
         return hooks.together(outputs)
 
     return function
 
 
-def _constant(activation: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda _: activation.clone()
+def _in_place_of(activation: Tensor, following: _Following) -> Callable[[Tensor], Tensor]:
+    def put_in(_: Tensor) -> Tensor:
+        following.go_on()
+        return activation.clone()
+
+    return put_in
 
 
 def for_each(
@@ -238,8 +267,16 @@ def parted(answer: Any, has_delta: bool, images: int) -> tuple[tuple[Tensor, ...
 
 
 @contextmanager
-def explained(method: Attribution, name: str, layer: str) -> Iterator[None]:
+def explained(
+    method: Attribution, name: str, layer: str, moving: Callable[[], bool]
+) -> Iterator[None]:
     """One call of Captum: what it writes on modules is undone, its errors are put into words.
+
+    Args:
+        method: that is called.
+        name: of the method.
+        layer: its name.
+        moving: whether the score moves with the layer; asked where there is no gradient.
 
     Raises:
         UnsupportedMethod: in place of Captum's own error, with a way round.
@@ -254,11 +291,18 @@ def explained(method: Attribution, name: str, layer: str) -> Iterator[None]:
     except (BlocksError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if speaks_of_gradients(str(error)):
+            raise UnsupportedMethod(_without_gradient(name, layer, moving())) from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         advice = _advice(name, str(error))
         raise UnsupportedMethod(
             f"{name} cannot do layer {layer!r}: {first.rstrip('.')}; {advice}"
         ) from error
+
+
+def _without_gradient(name: str, layer: str, moving: bool) -> str:
+    why = cut("the score moves", "it") if moving else "the score does not depend on this layer"
+    return f"{name} cannot do layer {layer!r}: {why}"
 
 
 def _advice(name: str, message: str) -> str:
@@ -282,6 +326,4 @@ def _advice(name: str, message: str) -> str:
         )
     if "stdevs must be type float" in message:
         return "write stdevs as a float, e.g. stdevs=1.0"
-    if "not have been used in the graph" in message:
-        return "the score does not depend on this layer"
     return "LayerGradientXActivation works on every layer that has a gradient"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._building import Method
+from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import Visit, quiet, visiting
 from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.head import (
@@ -244,7 +246,9 @@ class LayerMethod:
     ) -> tuple[Tensor, Tensor | None]:
         values, deltas = [], []
         for target in targets:
-            with _calling.explained(method, self.name, self.layer_name):
+            with _calling.explained(
+                method, self.name, self.layer_name, partial(self._moves, visit)
+            ):
                 value, delta = _calling.call(
                     method, self.layer, visit.images, visit.seen, target, options, has_delta
                 )
@@ -252,6 +256,9 @@ class LayerMethod:
             values.append(value)
             deltas += [] if delta is None else [delta]
         return torch.stack(values), torch.stack(deltas, 1) if deltas else None
+
+    def _moves(self, visit: Visit) -> bool:
+        return moves(self.inner.forward_func, self.layer, (visit.images[:1],))
 
     def _passes(self, activation: Tensor, n_targets: int) -> int:
         if self._plain_gradient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import _building, _calling, catalogue, shapley
 from captum_blocks.attr._building import Method
+from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import Visit, visiting
 from captum_blocks.attr.head import Head, check_runs_once, check_targets, fast_head
 from captum_blocks.attr.reducers import Pieces, Reducer, fitted_components, take_apart
@@ -208,8 +210,10 @@ class GroupAttribution:
         if needed.get("baselines") is _building.REQUIRED and "baselines" not in arguments:
             zeros = [torch.zeros_like(part[:1]).expand(2, *part.shape[1:]) for part in inputs]
             arguments["baselines"] = tuple(zeros)
-        with _calling.explained(method, self.name, self.layer_name):
-            pictures = len(images) if images is not None and one_by_one else 1
+        pictures = len(images) if images is not None and one_by_one else 1
+        # What switches players on and off, without images here, asks for no gradient.
+        moving = partial(moves, self.method.forward_func, self.layer, (images,))
+        with _calling.explained(method, self.name, self.layer_name, moving):
             answer = _calling.for_each(method.attribute, pictures, inputs, arguments)
         return _calling.parted(answer, has_delta, 1 if images is None else len(images))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from captum.attr import Attribution, LayerAttribution
@@ -10,6 +11,7 @@ from captum.log import log_usage
 from torch import Tensor
 
 from captum_blocks.attr import _building, _calling, catalogue
+from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import Look, look, no_such_class
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
@@ -172,10 +174,8 @@ class LayerGroupAttribution(LayerAttribution):
         return _building.check_options(self.layer_attribution, kwargs, self._name)
 
     def _look(self, forward: Callable[..., Any], inputs: Any, additional: Any) -> Look:
-        arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-        if additional is not None:
-            arguments += additional if isinstance(additional, tuple) else (additional,)
-        return look(forward, self.layer, type(self.layer).__name__, *arguments)
+        name = type(self.layer).__name__
+        return look(forward, self.layer, name, *_arguments(inputs, additional))
 
     def _asked(
         self,
@@ -185,7 +185,10 @@ class LayerGroupAttribution(LayerAttribution):
         call: dict[str, Any],
         delta: bool,
     ) -> tuple[Tensor, Any]:
-        with _calling.explained(method, self._name, type(self.layer).__name__):
+        forward, place = _building.innermost(method).forward_func, type(self.layer).__name__
+        given = _arguments(inputs, call.get("additional_forward_args"))
+        moving = partial(moves, forward, self.layer, given)
+        with _calling.explained(method, self._name, place, moving):
             arguments = {**call, "return_convergence_delta": True} if delta else call
             answer = _calling.ask(method, self.layer, inputs, seen, arguments)
         answer, found = answer if delta else (answer, None)
@@ -253,6 +256,13 @@ def _check_target(target: Any, output: Any) -> None:
     for wanted in asked if isinstance(asked, list) else [asked]:
         if isinstance(wanted, int) and not -output.shape[1] <= wanted < output.shape[1]:
             raise no_such_class(wanted, output.shape[1])
+
+
+def _arguments(inputs: Any, additional: Any) -> tuple[Any, ...]:
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    if additional is not None:
+        arguments += additional if isinstance(additional, tuple) else (additional,)
+    return arguments
 
 
 def _private(inputs: Any) -> Any:

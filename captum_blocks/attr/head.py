@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks.attr._reasons import checkpoints_explained, cut, moves
 from captum_blocks.behaviour import STEADY, Behaviour, observed
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
 
@@ -83,7 +84,12 @@ class Head(nn.Module):
 
         record = grad and self._whole_graph
         with torch.set_grad_enabled(record), hooks.replace(self._layer[0], put_in):
-            return class_scores(self.network(x[:1] if self._one_image else x))
+            scores = class_scores(self.network(x[:1] if self._one_image else x))
+        if grad and not record and activation.requires_grad and not scores.requires_grad:
+            # The layer is in a block under no_grad, whose end has switched gradients off again.
+            self._whole_graph = True
+            return self._scores(activation, x)
+        return scores
 
     def of_one_image(self, x: Tensor, seen: Probe) -> Head:
         """The same head, running the part before the layer once for all rows where that works.
@@ -349,21 +355,29 @@ def gradients(
     """
     leaves: list[Tensor] = []
 
-    def cut(activation: Tensor) -> Tensor:
+    def put_in(activation: Tensor) -> Tensor:
         leaves.append(activation.detach().requires_grad_())
+        # A part that runs under no_grad is followed from here on; it restores the mode itself.
+        torch.set_grad_enabled(True)
         # The copy keeps an in-place operation behind the layer away from the leaf.
         return leaves[-1].clone()
 
-    with torch.enable_grad(), hooks.replace(layer, cut):
-        scores = class_scores(forward(x))
-    if not scores.requires_grad:
-        raise UnusableLayer("the class scores do not depend on this layer through any gradient")
-    found = []
-    for position, target in enumerate(targets):
-        keep = position + 1 < len(targets)
-        column = scores[:, target].sum()
-        (gradient,) = torch.autograd.grad(column, leaves[-1], retain_graph=keep, allow_unused=True)
-        if gradient is None:
-            raise UnusableLayer("the class scores do not depend on this layer's last call")
-        found.append(gradient)
-    return leaves[-1].detach(), torch.stack(found)
+    with checkpoints_explained("the class scores move", "this layer"):
+        with torch.enable_grad(), hooks.replace(layer, put_in):
+            scores = class_scores(forward(x))
+        found = [
+            _gradient(scores[:, target].sum(), leaves[-1], keep=position + 1 < len(targets))
+            for position, target in enumerate(targets)
+        ]
+    gradients = [gradient for gradient in found if gradient is not None]
+    if len(gradients) < len(found):
+        if moves(forward, layer, (x,)):
+            raise UnusableLayer(cut("the class scores move", "this layer"))
+        raise UnusableLayer("the class scores do not depend on this layer")
+    return leaves[-1].detach(), torch.stack(gradients)
+
+
+def _gradient(score: Tensor, leaf: Tensor, keep: bool) -> Tensor | None:
+    if not score.requires_grad:
+        return None
+    return torch.autograd.grad(score, leaf, retain_graph=keep, allow_unused=True)[0]

@@ -13,6 +13,7 @@ from captum_blocks import hooks
 from captum_blocks.attr import _calling
 from captum_blocks.attr._building import Method
 from captum_blocks.attr._crops import channels_last
+from captum_blocks.attr._reasons import checkpoints_explained
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
@@ -148,10 +149,14 @@ class LayerToLayerAttribution:
         look = self._look(images, target_atom, targets)
         scores = look.scores
         parts = parts_of(source_atom, channels_last(look.leaf.detach()), look.layout)
-        if method is not None:
-            values = self._by_method(images, scores, source_atom, parts, method, options)
-        else:
-            values = self._from_the_smaller_side(look, parts, chunk_size)
+        moving = (
+            "the class scores move" if self.target is None else f"layer {self.target_name!r} moves"
+        )
+        with checkpoints_explained(moving, f"layer {self.source_name!r}"):
+            if method is not None:
+                values = self._by_method(images, scores, source_atom, parts, method, options)
+            else:
+                values = self._from_the_smaller_side(look, parts, chunk_size)
         shape = (len(images), *scores.shape)
         data = values.data.reshape(*shape, *parts.shape).detach()
         return data, {name: part.reshape(shape).detach() for name, part in values.remainder.items()}

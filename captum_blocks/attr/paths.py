@@ -11,6 +11,7 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks.attr._reasons import checkpoints_explained, cut, moves
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
     Look,
@@ -253,17 +254,27 @@ class LayerPathGradients(LayerAttribution):
     def _gradient(
         self, arguments: tuple[Any, ...], seen: Look, point: Tensor, target: Any
     ) -> Tensor:
-        leaf = point.detach().requires_grad_()
-        with torch.enable_grad():
+        leaf, gradient = point.detach().requires_grad_(), None
+        with torch.enable_grad(), checkpoints_explained("the score moves", "this layer"):
             score = _selected(self._scores(arguments, seen, leaf), target).sum()
-        if not score.requires_grad:
-            raise UnusableLayer("the score does not depend on this layer through any gradient")
-        (gradient,) = torch.autograd.grad(score, leaf)
-        return gradient
+            if score.requires_grad:
+                (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True)
+        if gradient is not None:
+            return gradient
+        if moves(self.forward_func, self.layer, arguments):
+            raise UnusableLayer(cut("the score moves", "this layer"))
+        raise UnusableLayer("the score does not depend on this layer through any gradient")
 
 
 def _constant(activation: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda _: activation.clone()
+    grad = torch.is_grad_enabled()
+
+    def put_in(_: Tensor) -> Tensor:
+        # A part that runs under no_grad is followed from here on; it restores the mode itself.
+        torch.set_grad_enabled(grad)
+        return activation.clone()
+
+    return put_in
 
 
 def _private(inputs: Any, additional: Any) -> tuple[Any, ...]:

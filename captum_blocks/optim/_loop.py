@@ -204,12 +204,18 @@ class Run:
             self._weigh(batch, views, pixels)
             views = [view.balanced(b) for view, b in zip(views, self._balances(batch), strict=True)]
         scores = torch.cat([o.score(v) for o, v in zip(batch.objectives, views, strict=True)])
+        label = batch.objectives[0].label
         if not scores.requires_grad:
+            raise UnusableLayer(f"{_unreached(label)} (detach, no_grad, argmax, ...)")
+        try:
+            (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+        except RuntimeError as error:
+            if "use_reentrant" not in str(error):
+                raise
             raise UnusableLayer(
-                f"no gradient reaches the image from {batch.objectives[0].label!r}; "
-                "the layer or the objective cuts the graph (detach, no_grad, argmax, ...)"
-            )
-        (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+                f"{_unreached(label)} with a reentrant checkpoint; write "
+                "checkpoint(..., use_reentrant=False)"
+            ) from error
         return scores.detach(), torch.zeros_like(pixels) if gradient is None else gradient
 
     def _views(self, batch: Batch, pixels: Tensor, progress: float | None) -> list[Seen]:
@@ -336,6 +342,12 @@ class Run:
                 f"({names}): the units are dead, and these pictures are noise",
                 stacklevel=5,
             )
+
+
+def _unreached(label: str) -> str:
+    return (
+        f"no gradient reaches the image from {label!r}; the layer or the objective cuts the graph"
+    )
 
 
 def _generator(seed: int, copy: int) -> torch.Generator:

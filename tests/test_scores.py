@@ -124,7 +124,7 @@ REFUSED = {
     ),
     "boxes": (
         lambda features, first, second: first.repeat(50, 1),
-        "scores of shape (100, 4) for 2 pictures: the first axis does not count them",
+        "the first axis does not count them, as with the boxes of a detector",
     ),
     "class numbers": (
         lambda features, first, second: first.argmax(1),

@@ -15,6 +15,7 @@ from captum_blocks import hooks
 from captum_blocks.attr._guard import unchanged
 from captum_blocks.attr.head import Probe, check_input, probe
 from captum_blocks.attr.pooling import relaxation_note
+from captum_blocks.behaviour import of_last_call
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 
@@ -61,7 +62,8 @@ def visiting(
         seen = probe(forward, layer, name, images)
         found = resolve(layout, seen.activation.shape, picture_size(images), layer)
         found.to_maps(seen.activation)
-        notes.extend([] if seen.choice is None else [seen.choice])
+        notes += [] if seen.choice is None else [seen.choice]
+        notes += [*seen.behaviour.notes, *of_last_call(name, seen.calls)]
         yield Visit(images, seen, found, notes)
 
 

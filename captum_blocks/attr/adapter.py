@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._building import Method
+from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import Visit, quiet, visiting
 from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.head import (
@@ -219,11 +221,11 @@ class LayerMethod:
         wanted = check_targets(targets, visit.seen.scores.shape[1])
         self._check_possible(visit, len(wanted), with_weights)
         if self._plain_gradient:
-            forward = self.inner.forward_func
-            activation, grads = gradients(forward, self.layer, visit.images, wanted)
+            activation, grads = self._gradients(visit, wanted)
             return _Answer(grads * activation if self.contributes else grads, grads, None)
         if self.on_head:
             visit.notes.append(f"{self.name} ran on the rest of the network, behind the layer")
+        visit.notes.extend(_calling.side_by_side(visit.seen.behaviour, self.name))
         options = self._with_baselines(visit)
         has_delta = self.contributes and self.inner.has_convergence_delta()
         values, delta = self._each(self.captum, visit, wanted, options, has_delta)
@@ -233,6 +235,13 @@ class LayerMethod:
             twin = _building.weights_twin(self.inner)
             weights, _ = self._each(twin, visit, wanted, options, False)
         return _Answer(values, weights, delta)
+
+    def _gradients(self, visit: Visit, targets: list[int]) -> tuple[Tensor, Tensor]:
+        images = visit.images.split(1) if visit.seen.behaviour.apart else [visit.images]
+        forward = self.inner.forward_func
+        found = [gradients(forward, self.layer, each, targets) for each in images]
+        activations, grads = zip(*found, strict=True)
+        return torch.cat(activations), torch.cat(grads, 1)
 
     def _with_baselines(self, visit: Visit) -> dict[str, Any]:
         """The options, with baselines that live where the method looks."""
@@ -264,7 +273,9 @@ class LayerMethod:
     ) -> tuple[Tensor, Tensor | None]:
         values, deltas = [], []
         for target in targets:
-            with _calling.explained(method, self.name, self.layer_name):
+            with _calling.explained(
+                method, self.name, self.layer_name, partial(self._moves, visit)
+            ):
                 value, delta = _calling.call(
                     method, self.layer, visit.images, visit.seen, target, options, has_delta
                 )
@@ -272,6 +283,9 @@ class LayerMethod:
             values.append(value)
             deltas += [] if delta is None else [delta]
         return torch.stack(values), torch.stack(deltas, 1) if deltas else None
+
+    def _moves(self, visit: Visit) -> bool:
+        return moves(self.inner.forward_func, self.layer, (visit.images[:1],))
 
     def _passes(self, activation: Tensor, n_targets: int) -> int:
         if self._plain_gradient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from captum.attr import Attribution, LayerAttribution
@@ -11,10 +12,12 @@ from captum.log import log_usage
 from torch import Tensor
 
 from captum_blocks.attr import _building, _calling, catalogue
+from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import Look, look, no_such_class, rows
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
+from captum_blocks.behaviour import of_last_call, warn_of
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.scores import choice, chosen, table
@@ -129,6 +132,14 @@ class LayerGroupAttribution(LayerAttribution):
             if _building.is_linear(self.layer_attribution):
                 twin = _building.weights_twin(inner)
                 weights = self._asked(twin, inputs, seen, call, False)[0]
+        warn_of(
+            [
+                seen.behaviour.drifts,
+                *_calling.side_by_side(seen.behaviour, self._name),
+                *of_last_call(type(self.layer).__name__, seen.calls),
+            ],
+            stacklevel=3,  # Captum's wrapper is between this and the caller
+        )
         groups, residual = self._shared(activation, value, weights, scores, components, layout)
         extra = (residual,) * return_residual + (delta,) * return_convergence_delta
         return (groups, *extra) if extra else groups
@@ -165,10 +176,8 @@ class LayerGroupAttribution(LayerAttribution):
         return _building.check_options(self.layer_attribution, kwargs, self._name)
 
     def _look(self, forward: Callable[..., Any], inputs: Any, additional: Any) -> Look:
-        arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-        if additional is not None:
-            arguments += additional if isinstance(additional, tuple) else (additional,)
-        return look(forward, self.layer, type(self.layer).__name__, *arguments)
+        name = type(self.layer).__name__
+        return look(forward, self.layer, name, *_arguments(inputs, additional))
 
     def _asked(
         self,
@@ -178,11 +187,12 @@ class LayerGroupAttribution(LayerAttribution):
         call: dict[str, Any],
         delta: bool,
     ) -> tuple[Tensor, Any]:
-        with _calling.explained(method, self._name, type(self.layer).__name__):
+        forward, place = _building.innermost(method).forward_func, type(self.layer).__name__
+        given = _arguments(inputs, call.get("additional_forward_args"))
+        moving = partial(moves, forward, self.layer, given)
+        with _calling.explained(method, self._name, place, moving):
             arguments = {**call, "return_convergence_delta": True} if delta else call
-            answer = _calling.ask(
-                method, self.layer, inputs, seen.activation, arguments, seen.calls
-            )
+            answer = _calling.ask(method, self.layer, inputs, seen, arguments)
         answer, found = answer if delta else (answer, None)
         while isinstance(answer, (tuple, list)):
             answer = answer[0]
@@ -253,6 +263,13 @@ def _check_target(target: Any, output: Any, images: int) -> None:
     for wanted in asked if isinstance(asked, list) else [asked]:
         if isinstance(wanted, int) and not -classes <= wanted < classes:
             raise no_such_class(wanted, classes)
+
+
+def _arguments(inputs: Any, additional: Any) -> tuple[Any, ...]:
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    if additional is not None:
+        arguments += additional if isinstance(additional, tuple) else (additional,)
+    return arguments
 
 
 def _private(inputs: Any) -> Any:

@@ -6,22 +6,34 @@ gone after success, an error and Ctrl-C alike.
 
 from captum_blocks.hooks.finding import find_layer
 from captum_blocks.hooks.modes import evaluation_mode, module_of, on_copies, running
-from captum_blocks.hooks.structures import described, element, first_tensor, tensors_in
-from captum_blocks.hooks.watching import capture, count_calls, replace, run_until, tapped
+from captum_blocks.hooks.structures import (
+    described,
+    element,
+    exchanged,
+    first_tensor,
+    rows_of,
+    tensors_in,
+    together,
+)
+from captum_blocks.hooks.watching import called, capture, count_calls, replace, run_until, tapped
 
 __all__ = [
+    "called",
     "capture",
     "count_calls",
     "described",
     "element",
     "evaluation_mode",
+    "exchanged",
     "find_layer",
     "first_tensor",
     "module_of",
     "on_copies",
     "replace",
+    "rows_of",
     "run_until",
     "running",
     "tapped",
     "tensors_in",
+    "together",
 ]

@@ -87,6 +87,7 @@ def on_copies(network: Callable[..., Any]) -> Callable[..., Any]:
     def function(*inputs: Any, **named: Any) -> Any:
         return network(*copied(inputs), **copied(named))
 
+    function.stands_for = network  # type: ignore[attr-defined]
     return function
 
 
@@ -102,8 +103,8 @@ def module_of(network: Callable[..., Any]) -> nn.Module | None:
     (True, None)
     """
     while not isinstance(network, nn.Module):
-        if hasattr(network, "__wrapped__"):
-            network = network.__wrapped__
+        if hasattr(network, "stands_for"):
+            network = network.stands_for
         elif isinstance(network, partial):
             network = network.func
         else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from copy import copy
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from captum_blocks.errors import UnusableLayer
@@ -91,7 +92,12 @@ def with_first_tensor(output: Any, tensor: Tensor) -> Any:
 
 
 def exchanged(output: Any, path: Path, tensor: Tensor) -> Any:
-    """``output`` with the tensor at a path exchanged; the structure given is left alone."""
+    """``output`` with the tensor at a path exchanged; the structure given is left alone.
+
+    >>> import torch
+    >>> exchanged((1, [torch.ones(2), 2]), ("1", "0"), torch.zeros(1))
+    (1, [tensor([0.]), 2])
+    """
     if not path:
         return tensor
     key, part = next((key, part) for key, part in _parts(output) if str(key) == path[0])
@@ -124,3 +130,41 @@ def copied(given: Any) -> Any:
     for path, tensor in tensors_in(given).items():
         given = exchanged(given, path, tensor.clone())
     return given
+
+
+def rows_of(arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The arguments of several images, as the arguments of each of them.
+
+    The first tensor counts the images; what has as many rows is divided, all else goes with each.
+
+    >>> import torch
+    >>> rows_of((torch.tensor([[1.0], [2.0]]), "rgb"))
+    [(tensor([[1.]]), 'rgb'), (tensor([[2.]]), 'rgb')]
+    """
+    tensors = tensors_in(arguments)
+    count = next((len(tensor) for tensor in tensors.values() if tensor.ndim), 1)
+    rows = []
+    for row in range(count):
+        own: Any = arguments
+        for path, tensor in tensors.items():
+            if tensor.shape[:1] == (count,):
+                own = exchanged(own, path, tensor[row : row + 1])
+        rows.append(own)
+    return rows
+
+
+def together(outputs: Sequence[Any]) -> Any:
+    """What a network returned for single images, as if it had returned it for all of them.
+
+    >>> import torch
+    >>> together([{"logits": torch.ones(1)}, {"logits": torch.zeros(1)}])
+    {'logits': tensor([1., 0.])}
+    """
+    joined = outputs[0]
+    if len(outputs) == 1:
+        return joined
+    parts = [tensors_in(output) for output in outputs]
+    for path, first in parts[0].items():
+        each = [part[path] for part in parts if path in part]
+        joined = exchanged(joined, path, torch.cat(each) if first.ndim else torch.stack(each))
+    return joined

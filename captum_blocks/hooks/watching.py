@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from threading import get_ident
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules import module as modules
 
 from captum_blocks.errors import UnusableLayer
 from captum_blocks.hooks.structures import (
@@ -142,12 +144,39 @@ def count_calls(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, int]]:
         yield counts
 
 
+@contextmanager
+def called() -> Iterator[list[nn.Module]]:
+    """The modules that are called in this thread while the context is open, whoever calls them.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.ReLU(), nn.ReLU())
+    >>> with called() as met:
+    ...     _ = net(torch.ones(1))
+    >>> met == [net, *net]
+    True
+    """
+    thread = get_ident()
+    met: dict[nn.Module, None] = {}
+
+    def note(module: nn.Module, _: Any) -> None:
+        if get_ident() == thread:
+            met[module] = None
+
+    handle = modules.register_module_forward_pre_hook(note)
+    found: list[nn.Module] = []
+    try:
+        yield found
+    finally:
+        handle.remove()
+        found.extend(met)
+
+
 class _Stop(BaseException):
     """Leaves a forward pass early; a BaseException so that no ``except Exception`` swallows it."""
 
 
 def run_until(
-    model: nn.Module,
+    model: Callable[..., Any],
     layers: Mapping[str, nn.Module],
     *inputs: Any,
     calls: Mapping[str, int] | None = None,

@@ -12,13 +12,21 @@ from PIL import Image
 from torch import Tensor, nn
 
 from captum_blocks._pictures import Source, open_picture
+from captum_blocks.behaviour import observed, warn_of
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
-from captum_blocks.hooks import capture, find_layer, run_until, running
+from captum_blocks.hooks import capture, find_layer, run_until, running, together
 from captum_blocks.layouts import Layout
 from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
 from captum_blocks.network.labels import Labels, check_labels, index_of, read_labels
-from captum_blocks.network.layers import LayerTable, layout_of, marked, recommended, survey
+from captum_blocks.network.layers import (
+    LayerTable,
+    each_runs_again,
+    layout_of,
+    marked,
+    recommended,
+    survey,
+)
 from captum_blocks.network.readout import Readout, Region, as_scores
 from captum_blocks.network.ready import checked, is_of_bands
 from captum_blocks.network.squashing import HEADS, Noticed, notice
@@ -160,7 +168,11 @@ class Network:
     def logits(self, x: Tensor) -> Tensor:
         """(image, class) in evaluation mode, without gradient."""
         with torch.no_grad(), running(self.module):
-            return self.answer(self.module(x), x)
+            return self.answer(together([self.module(rows) for rows in self._batches(x)]), x)
+
+    def _batches(self, x: Tensor) -> Sequence[Tensor]:
+        """Pictures that may be run together: one at a time where they would change each other."""
+        return x.split(1) if len(x) > 1 and observed(self.module, x).apart else (x,)
 
     def answer(self, output: Any, x: Tensor) -> Tensor:
         """What the module returned for pictures as (image, class).
@@ -323,12 +335,17 @@ class Network:
         """Layers to look at when none are named, early to late; those marked in ``layers()``.
 
         An early, a middle and a late one, behind a nonlinearity where there is one; of
-        transformers, blocks before the last one.
+        transformers, blocks before the last one. Where all layers with positions run several times
+        in one pass, some of those, and a warning says that numbers are of their last call.
 
         Raises:
             UnusableLayer: no layer has positions.
         """
-        names = self._recommended or recommended(survey(self.module, self._noise(x), self.layouts))
+        names = self._recommended
+        if not names:
+            table = survey(self.module, self._noise(x), self.layouts)
+            names = recommended(table)
+            warn_of(each_runs_again(table, names))
         if not names:
             raise UnusableLayer(f"{self.name} has no layer with positions to look at")
         return tuple(self.name_of(name) for name in names)
@@ -362,9 +379,13 @@ class Network:
             yield self._maps(name, module, torch.cat(batch))
 
     def _maps(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
-        with torch.no_grad(), running(self.module), capture({name: module}) as seen:
-            self.module(x)
-        return self.layout_of(name, seen[name], tuple(x.shape[-2:])).to_maps(seen[name])  # type: ignore[arg-type]
+        found = []
+        for rows in self._batches(x):
+            with torch.no_grad(), running(self.module), capture({name: module}) as seen:
+                self.module(rows)
+            found.append(seen[name])
+        output = together(found)
+        return self.layout_of(name, output, tuple(x.shape[-2:])).to_maps(output)  # type: ignore[arg-type,no-any-return]
 
     def _noise(self, x: Tensor | None) -> Tensor:
         generator = torch.Generator().manual_seed(0)

@@ -137,6 +137,11 @@ class Readout(nn.Module):
                 self._modules |= {f"{name}:{each}": tap for each, tap in taps.items()}
 
     @property
+    def stands_for(self) -> nn.Module:
+        """The network, which may be known already."""
+        return self._network[0]
+
+    @property
     def training(self) -> bool:  # type: ignore[override]
         """The network's own flag: it decides what the forward pass does."""
         network = self.__dict__.get("_network")

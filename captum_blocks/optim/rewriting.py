@@ -6,10 +6,12 @@ outputs alone, which is checked by running the network, not by trusting its stru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -56,8 +58,8 @@ def private_copy(module: nn.Module) -> nn.Module:
     Hooks are copied too: whether one changes what the network computes, as weight and spectral
     norms and users' own do, cannot be told from one run.
 
-    Tensors that a module keeps as plain attributes inside a graph (old weight_norm) cannot be
-    deep-copied; they are detached.
+    Tensors that a module holds inside a graph (old weight_norm, a state, an activation that a
+    forward pass left there) cannot be deep-copied; they are detached.
     """
     return deepcopy(module, _detached(module)).eval().requires_grad_(False)
 
@@ -75,11 +77,27 @@ def passing_copy(module: nn.Module) -> nn.Module:
 def _detached(module: nn.Module) -> dict[int, Any]:
     """Copies of the tensors that cannot be deep-copied, by the ``id`` of the original."""
     memo: dict[int, Any] = {}
-    for part in module.modules():
-        for value in vars(part).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach().clone()
+    for tensor in _held_by(module, set()):
+        if not tensor.is_leaf:
+            memo[id(tensor)] = tensor.detach().clone()
     return memo
+
+
+def _held_by(holder: Any, seen: set[int]) -> Iterator[Tensor]:
+    """Every tensor that a deep copy of something would come across."""
+    if isinstance(holder, Tensor):
+        yield holder
+    if id(holder) in seen or isinstance(holder, (Tensor, type, FunctionType, ModuleType)):
+        return
+    seen.add(id(holder))
+    if isinstance(holder, Mapping):
+        inside = [*holder.keys(), *holder.values()]
+    elif isinstance(holder, (list, tuple, set, frozenset, deque)):
+        inside = list(holder)
+    else:
+        inside = [getattr(holder, "__self__", None)] if isinstance(holder, MethodType) else []
+    for part in (*inside, *getattr(holder, "__dict__", {}).values()):
+        yield from _held_by(part, seen)
 
 
 def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:

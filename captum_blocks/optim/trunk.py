@@ -13,8 +13,9 @@ from hashlib import sha256
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.behaviour import STEADY, tried
 from captum_blocks.errors import BlocksError, UnusableLayer
-from captum_blocks.hooks import capture, count_calls, run_until
+from captum_blocks.hooks import capture, count_calls, run_until, together
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.optim._behaviour import settings_of, sketch
 from captum_blocks.optim.naming import OUTPUT, module_called
@@ -48,6 +49,7 @@ class Trunk:
 
     Attributes:
         fingerprint: a hash of the structure, code, settings and weights of what runs.
+        behaviour: of what runs, preprocessing included, from pass to pass.
         ceilings: of the ReLU6 that the deepest layer ends with, by layer name; mostly none.
 
     Raises:
@@ -82,8 +84,9 @@ class Trunk:
         with torch.no_grad():
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
-            self._answer = self.behaviour(module, example)
+            self._answer = self.answers(module, example)
             self._make_fast(example)
+        self.behaviour = tried(self._outputs, example) or STEADY
         if compiler is not None:
             for part in around(self._network, self._layers.values()):
                 part.compile(backend=compiler)
@@ -96,10 +99,10 @@ class Trunk:
             lifted: without the ceiling of a ReLU6 that the deepest layer may end with.
         """
         maps = {}
-        ready = self._ready(pixels)
-        for name, output in self._run(ready).items():
+        rows = [self._ready(each) for each in self._batches(pixels)]
+        for name, output in together([self._run(ready) for ready in rows]).items():
             told, module = self._layouts.get(name), self._layers[name]
-            layout = resolve(told, output.shape, picture_size(ready), module)
+            layout = resolve(told, output.shape, picture_size(rows[0]), module)
             # Scores divide and square: half precision overflows where the maps do not.
             wide = torch.promote_types(output.dtype, torch.float32)
             maps[name] = layout.to_maps(output).to(wide)
@@ -129,7 +132,7 @@ class Trunk:
         weights = {tensor.data_ptr() for tensor in self._network.parameters()}
         return sum(size for pointer, size in kept.items() if pointer not in weights)
 
-    def behaviour(self, module: nn.Module, example: Tensor) -> str:
+    def answers(self, module: nn.Module, example: Tensor) -> str:
         """What the layers of a network like this one answer to a picture, in short.
 
         The network itself is not run and draws from no generator of the caller's.
@@ -146,7 +149,7 @@ class Trunk:
     def is_of(self, module: nn.Module) -> bool:
         """Whether a network still answers as the one that was copied did."""
         try:
-            return self.behaviour(module, self._example) == self._answer
+            return self.answers(module, self._example) == self._answer
         except BlocksError:
             return False
 
@@ -156,6 +159,14 @@ class Trunk:
 
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
         return self._run(self._ready(pixels))
+
+    def _batches(self, pixels: Tensor) -> Iterator[Tensor]:
+        """Pictures that may go together: one at a time where they would change each other."""
+        if not self.behaviour.apart:
+            yield pixels
+            return
+        for row in range(len(pixels)):
+            yield pixels[row : row + 1]
 
     def _ready(self, pixels: Tensor) -> Tensor:
         # Preprocessing and network may write to what they are given.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.behaviour import warn_of
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.optim._loop import Callback, Run, Visualization
@@ -169,6 +170,7 @@ class FeatureVisualizer:
         kept = snapshot_steps(snapshots, recipe.n_steps)
         with torch.inference_mode(False), torch.enable_grad():
             run = self._run(_as_list(objectives), recipe)
+            warn_of([run.trunk.behaviour.drifts])
             return run.until_done(callback, progress, kept)
 
     def key(self, objective: Objective, **recipe: Any) -> str | None:
@@ -228,7 +230,7 @@ class FeatureVisualizer:
         """What a key says of the network."""
         with torch.inference_mode(False):  # a trunk made here is to be used for pictures too
             trunk = self._trunk([objective], recipe)
-            answer = trunk.behaviour(self.module, self._example(recipe))
+            answer = trunk.answers(self.module, self._example(recipe))
         return {
             "network": trunk.fingerprint,
             "behaviour": sha256(answer.encode()).hexdigest(),

@@ -104,6 +104,12 @@ def test_a_dropout_that_is_always_on(x: Tensor) -> None:
     assert "do not come out the same twice" in found.drifts
 
 
+def test_what_draws_at_random_now_and_then(x: Tensor) -> None:
+    passes = iter([1.0, 1.0, 0.5, 0.75])
+    found = observed(lambda x: x * next(passes), x)
+    assert (found.drift, found.coupling) == (pytest.approx(0.25), 0)
+
+
 def test_a_state_between_calls(x: Tensor) -> None:
     other = x.min() + 0.1 * (x.max() - x.min()) + 0.5 * (x.flip((1, 2, 3)) - x.min())
     mean = float(other.mean())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Thread
 
 import pytest
@@ -157,3 +158,27 @@ def test_another_thread_goes_on_training() -> None:
         thread.start()
         thread.join()
     assert modes == [True]
+
+
+class Scaled(nn.Module):
+    """Writes to its input; can be compiled to TorchScript."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(x.mul_(2))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize(
+    "make", [torch.jit.script, lambda net: torch.jit.trace(net, torch.ones(2))]
+)
+def test_a_scripted_network_gets_copies_too(make: Callable[[nn.Module], nn.Module]) -> None:
+    net, x = make(Scaled().eval()), torch.ones(2)
+    with running(net):
+        assert torch.equal(net(x), torch.full((2,), 2.0))
+    assert torch.equal(x, torch.ones(2))
+    net(x)
+    assert torch.equal(x, torch.full((2,), 2.0))

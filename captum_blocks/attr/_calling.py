@@ -82,6 +82,8 @@ def ask(
         arguments: keyword arguments of ``attribute``.
     """
     kind, apart = type(innermost(method)), seen.behaviour.apart
+    if apart and catalogue.needs_module(kind) and isinstance(method, NoiseTunnel):
+        arguments = {"nt_samples_batch_size": 1, **arguments}
     if catalogue.runs_on_head(kind):
         return _asked_of_head(method, layer, inputs, seen, arguments)
     if catalogue.needs_module(kind):

@@ -22,6 +22,7 @@ from captum_blocks.attr.head import (
     rows,
     whole_number,
 )
+from captum_blocks.behaviour import warn_of
 from captum_blocks.errors import (
     InvalidArgument,
     UnknownName,
@@ -127,6 +128,7 @@ class LayerPathGradients(LayerAttribution):
             size = picture_size(arguments)
             factors = self._factors(seen.activation, path, n_steps, seed, size)
             found = self._along(arguments, seen, target, factors)
+            warn_of([seen.behaviour.drifts], stacklevel=3)
             if not return_convergence_delta:
                 return found
             return found, self._delta(found, arguments, seen, target, 0.0)

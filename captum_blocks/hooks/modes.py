@@ -8,8 +8,10 @@ from functools import partial, wraps
 from threading import get_ident
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules import module as modules
+from torch.utils.hooks import RemovableHandle
 
 from captum_blocks.hooks.structures import copied
 
@@ -65,8 +67,7 @@ def running(
             if any(part.training for part in module.modules()):
                 met_training()
             undo.enter_context(evaluation_mode(module))
-            hook = module.register_forward_pre_hook(_copies, prepend=True, with_kwargs=True)
-            undo.callback(hook.remove)
+            undo.callback(_copying(module).remove)
         if module is not network:
             undo.enter_context(_evaluated_when_called(met_training))
         yield
@@ -89,6 +90,17 @@ def on_copies(network: Callable[..., Any]) -> Callable[..., Any]:
 
     function.stands_for = network  # type: ignore[attr-defined]
     return function
+
+
+def _copying(module: nn.Module) -> RemovableHandle:
+    if not isinstance(module, torch.jit.ScriptModule):
+        return module.register_forward_pre_hook(_copies, prepend=True, with_kwargs=True)
+
+    def copies(called: nn.Module, inputs: Any) -> Any:
+        return copied(inputs) if called is module else None
+
+    # It takes no hooks of its own.
+    return modules.register_module_forward_pre_hook(copies)
 
 
 def _copies(_: nn.Module, inputs: Any, named: Any) -> tuple[Any, Any]:

@@ -150,6 +150,20 @@ def test_noise_around_a_method(net, pictures) -> None:
     torch.testing.assert_close(method.attribute(pictures, [1]).maps, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["GuidedBackprop", "LayerDeepLift"])
+def test_noisy_samples_of_a_method_that_needs_the_module(net, pictures, name: str) -> None:
+    noise = {"nt_samples": 4, "stdevs": 0.2}
+    found = []
+    for more in ({}, {"nt_samples_batch_size": 1}):
+        torch.manual_seed(0)
+        method = LayerMethod(net, "act", name, noise={**noise, **more})
+        found.append(method.attribute(pictures, [1]).maps)
+    torch.testing.assert_close(*found)
+    torch.manual_seed(0)
+    at_once = LayerMethod(net, "act", name, noise={**noise, "nt_samples_batch_size": 4})
+    assert not torch.allclose(at_once.attribute(pictures, [1]).maps, found[0])
+
+
 class TestGroups:
     def test_shapley_values_are_those_of_the_game(self, net, pictures, acts, reducer) -> None:
         found = GroupAttribution(net, "act", reducer).attribute(pictures, [1])

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_blocks.errors import LayerNotFound, UnusableLayer, did_you_mean
+from captum_blocks.wrappers import QUANTIZED, check_runs_itself, eagerly, uncompiled
 
 Path = tuple[str, ...]
 
@@ -23,19 +24,28 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module
     """The dotted name and the module of a layer given either way.
 
     The end of a name is enough where only one layer's name ends so: ``"3.conv1"`` for
-    ``"layer4.3.conv1"``.
+    ``"layer4.3.conv1"``. A module with two names has the first of them, whichever is given.
 
     Raises:
         LayerNotFound: the model has no such submodule, or the ending fits several; the nearest
             names are in the message.
+        UnusableLayer: it lies inside a scripted or exported module, where it never runs itself.
 
     >>> find_layer(nn.Sequential(nn.ReLU()), "0")
     ('0', ReLU())
     """
+    name, module = _found(model, layer)
+    check_runs_itself(model, name)
+    return name, module
+
+
+def _found(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
     modules = dict(model.named_modules())
+    if isinstance(layer, str) and layer and layer not in modules:
+        layer = _by_another_name(model, layer)
     if isinstance(layer, nn.Module):
         for name, module in modules.items():
-            if module is layer:
+            if module is layer or module is uncompiled(layer):
                 return name, module
         raise LayerNotFound(
             f"the {type(layer).__name__} given is not a submodule of this {model._get_name()}"
@@ -51,6 +61,14 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module
         )
     hint = did_you_mean(str(layer), modules)
     raise LayerNotFound(f"no layer {layer!r} in {model._get_name()}{hint}")
+
+
+def _by_another_name(model: nn.Module, layer: str) -> str | nn.Module:
+    """The module of a name that is not its first one, or that leaves out that it is compiled."""
+    try:
+        return model.get_submodule(layer.removeprefix("_orig_mod."))
+    except (AttributeError, RuntimeError):  # ScriptModules do not answer
+        return layer
 
 
 def _some(names: list[str], most: int = 6) -> str:
@@ -123,9 +141,11 @@ def first_tensor(output: Any, name: str) -> Tensor:
     """The tensor a layer returned, or the first one of a tuple, list, mapping or dataclass.
 
     Raises:
-        UnusableLayer: there is no tensor in the output.
+        UnusableLayer: there is no tensor in the output, or one of quantized numbers.
     """
     for tensor in tensors_in(output).values():
+        if tensor.is_quantized:
+            raise UnusableLayer(QUANTIZED.format(f"layer {name!r}"))
         return tensor
     raise UnusableLayer(f"layer {name!r} returns {type(output).__name__}, not a tensor")
 
@@ -340,6 +360,8 @@ def run_until(
 def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     """Every submodule in ``eval()`` while the context is open, each as it was afterwards.
 
+    What is compiled runs as it was written, so that hooks see it.
+
     >>> net = nn.Dropout()
     >>> with evaluation_mode(net):
     ...     net.training
@@ -351,7 +373,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     try:
         for module in training:
             module.training = False
-        yield model
+        with eagerly():
+            yield model
     finally:
         for module in training:
             module.training = True

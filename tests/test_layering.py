@@ -12,6 +12,7 @@ import captum_blocks
 PACKAGE = Path(captum_blocks.__file__).parent
 BELOW_RENDER = {
     "errors",
+    "wrappers",
     "hooks",
     "layouts",
     "store",
@@ -27,18 +28,19 @@ BELOW_RENDER = {
 }
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
-    "hooks": {"errors"},
+    "wrappers": {"errors"},
+    "hooks": {"errors", "wrappers"},
     "layouts": {"errors"},
     "store": {"errors"},
     "_pictures": {"errors"},
     "preprocessing": {"errors"},
-    "network": {"hooks", "layouts", "errors", "_pictures", "preprocessing"},
+    "network": {"wrappers", "hooks", "layouts", "errors", "_pictures", "preprocessing"},
     "zoo": {"network", "preprocessing", "errors"},
     "grammar": {"errors"},
     "scene": {"errors"},
-    "optim": {"hooks", "layouts", "errors"},
+    "optim": {"wrappers", "hooks", "layouts", "errors"},
     "reduce": {"layouts", "errors"},
-    "attr": {"hooks", "layouts", "errors"},
+    "attr": {"wrappers", "hooks", "layouts", "errors"},
     "render": {"scene", "errors"},
     "compose": BELOW_RENDER,
     "presets": {"grammar", "errors"},

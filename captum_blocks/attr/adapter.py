@@ -28,6 +28,7 @@ from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.results import GroupResult, LayerResult
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
+from captum_blocks.wrappers import check_takes_a_picture, plain
 
 # A gap between an attribution and what it should add up to, as a share, that is worth a note.
 _FAIR_GAP = 0.1
@@ -67,7 +68,7 @@ class LayerMethod:
         noise: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.module = module
+        self.module = module = plain(module)
         self.layer_name, self.layer = hooks.find_layer(module, layer)
         self.layout = layout
         instance, options = _building.instance_of(module, self.layer, method, options)
@@ -77,6 +78,7 @@ class LayerMethod:
             instance, options = NoiseTunnel(instance), {**noise, **options}
         self.captum = instance
         self.inner = _building.innermost(instance)
+        check_takes_a_picture(self.inner.forward_func)
         self.kind = type(self.inner)
         self.name = catalogue.fact_name(self.kind)
         _building.check_place(self.inner, self.layer, self.layer_name)

@@ -18,6 +18,7 @@ from captum_blocks.attr.reducers import Pieces, Reducer, fitted_components, take
 from captum_blocks.attr.results import GroupResult
 from captum_blocks.errors import UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
+from captum_blocks.wrappers import check_takes_a_picture, plain
 
 # Each pass of the head also runs what is in front of the layer once: fewer passes where rows are
 # small.
@@ -73,7 +74,7 @@ class GroupAttribution:
         layout: Layout | Kind | None = None,
         **options: Any,
     ) -> None:
-        self.module = module
+        self.module = module = plain(module)
         self.layer_name, self.layer = hooks.find_layer(module, layer)
         self.reducer = reducer
         self.n_groups = len(fitted_components(reducer))
@@ -82,6 +83,7 @@ class GroupAttribution:
         self.name = catalogue.fact_name(type(_building.innermost(method)))
         self.options = _building.check_options(method, rest, self.name)
         self.method = method
+        check_takes_a_picture(method.forward_func)
         _check_kind(method, self.name)
         if self._is_exact:
             shapley.check_groups(self.n_groups)

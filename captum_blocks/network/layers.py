@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.hooks import capture, count_calls, evaluation_mode
 from captum_blocks.layouts import Layout, detect
 from captum_blocks.network.reach import WHOLE, Pair, Reach, Reaches
+from captum_blocks.wrappers import can_be_hooked, why_nothing
 
 
 @dataclass(frozen=True)
@@ -155,13 +156,41 @@ def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) ->
 
     Args:
         network: run once, in evaluation mode.
-        noise: (2, ...), what it is run on.
+        noise: (2, ...), what it is run on; one of it where the network takes no two.
         declared: layouts that cannot be guessed.
 
     Raises:
         InvalidArgument: a declared layout does not fit.
+        UnusableLayer: the network cannot be run on it, or nothing in it can be looked at.
     """
-    modules = {name: module for name, module in network.named_modules() if name}
+    try:
+        table = _surveyed(network, noise, declared)
+    except BlocksError:
+        raise
+    except Exception:
+        table = _of_one(network, noise[:1], declared)
+    if not table and (reason := why_nothing(network)) is not None:
+        raise UnusableLayer(reason)
+    return table
+
+
+def _of_one(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> list[LayerInfo]:
+    """The survey of a network that takes no two pictures, as one exported for a batch of one."""
+    try:
+        return _surveyed(network, noise, declared)
+    except (BlocksError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UnusableLayer(
+            f"{network._get_name()} cannot be run on a picture of shape {tuple(noise.shape[1:])}: "
+            f"{said}; give layers() a ready tensor of the size it takes"
+        ) from error
+
+
+def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> list[LayerInfo]:
+    parts = network.named_modules()
+    modules = {name: module for name, module in parts if name and can_be_hooked(module)}
     with (
         torch.no_grad(),
         evaluation_mode(network),

@@ -21,6 +21,7 @@ from captum_blocks.network.layers import LayerTable, layout_of, marked, recommen
 from captum_blocks.network.readout import Readout, Region, as_scores
 from captum_blocks.network.ready import checked, is_of_bands
 from captum_blocks.preprocessing import Preprocess, preprocessing
+from captum_blocks.wrappers import check_takes_a_picture, plain
 
 Where = Sequence[float] | Tensor | np.ndarray
 
@@ -80,6 +81,8 @@ class Network:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise WrongType(f"a network is an nn.Module, not {type(module).__name__}")
+        module = plain(module)
+        check_takes_a_picture(module)
         self.preprocess = preprocessing(preprocess)
         self.labels = None if labels is None else tuple(map(answers.printable, labels))
         self.name = name or type(module).__name__
@@ -348,6 +351,12 @@ class Network:
 
     def _noise(self, x: Tensor | None) -> Tensor:
         generator = torch.Generator().manual_seed(0)
+        if x is not None and not isinstance(x, Tensor):
+            raise WrongType(
+                f"layers() takes one ready tensor (image, channel, y, x), not {type(x).__name__}; "
+                "a network that needs several inputs is wrapped in a module that takes the picture "
+                "and has the others"
+            )
         if x is not None:
             shape = tuple(x.shape[1:])
         elif self.preprocess is not None:

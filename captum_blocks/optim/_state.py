@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.wrappers import stored
+
 BLOCK = 2**14
 State = tuple[object, ...]
 
@@ -24,7 +26,8 @@ def state_of(module: nn.Module) -> State:
     False
     """
     parts = tuple(module.modules())
-    tensors = [*module.parameters(), *module.buffers()]
+    held = [*module.parameters(), *module.buffers()]
+    tensors = [part for tensor in held for part in stored(tensor)]
     settings = tuple(part.extra_repr() for part in parts)
     return (parts, settings, tuple(_place(tensor) for tensor in tensors), _content(tensors))
 

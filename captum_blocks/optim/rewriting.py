@@ -6,15 +6,19 @@ outputs alone, which is checked by running the network, not by trusting its stru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
+from torch.utils._pytree import tree_leaves
+
+from captum_blocks.wrappers import stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +63,22 @@ def private_copy(module: nn.Module) -> nn.Module:
     Tensors that a module keeps as plain attributes inside a graph (old weight_norm) cannot be
     deep-copied; they are detached.
     """
-    memo: dict[int, Any] = {}
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in _described(module)}
     for part in module.modules():
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
     return deepcopy(module, memo).eval().requires_grad_(False)
+
+
+def _described(module: nn.Module) -> Iterator[Tensor]:
+    """Tensors without numbers by which exported graphs describe their values: no need to copy."""
+    for part in module.modules():
+        for held in vars(part).values():
+            graph = held if isinstance(held, fx.Graph) else getattr(held, "graph", None)
+            for node in graph.nodes if isinstance(graph, fx.Graph) else ():
+                leaves = tree_leaves(dict(node.meta))
+                yield from (leaf for leaf in leaves if isinstance(leaf, Tensor))
 
 
 def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:
@@ -84,10 +98,17 @@ def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:
         and norm.num_features == conv.out_channels
         and norm.track_running_stats
         and conv not in untouchable
-        and not _is_hooked(conv)
-        and not _is_hooked(norm)
+        and not _is_changed_by_others(conv)
+        and not _is_changed_by_others(norm)
         and (type(norm) is nn.BatchNorm2d or _is_followed_by_activation(norm))
     ]
+
+
+def keep_channels_last(network: nn.Module) -> None:
+    """Lay the kernels of convolutions out channels last; weights of other kinds are left alone."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4 and stored(tensor)[0] is tensor:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
 
 
 def keep_inputs(network: nn.Module) -> None:
@@ -147,6 +168,11 @@ def _is_hooked(module: nn.Module) -> bool:
     """Whether code of others runs at a module, which may do something on another picture only."""
     forward = (module._forward_pre_hooks, module._forward_hooks)
     return any((*forward, module._backward_pre_hooks, module._backward_hooks))
+
+
+def _is_changed_by_others(module: nn.Module) -> bool:
+    """Whether weights are made anew from others in each pass, or code of others runs there."""
+    return _is_hooked(module) or is_parametrized(module)
 
 
 def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:

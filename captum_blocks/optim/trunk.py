@@ -22,10 +22,12 @@ from captum_blocks.optim.rewriting import (
     close,
     final_ceiling,
     foldings,
+    keep_channels_last,
     keep_equivalent,
     keep_inputs,
     private_copy,
 )
+from captum_blocks.wrappers import eagerly, stored
 
 Preprocess = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
@@ -70,6 +72,8 @@ class Trunk:
         self._layouts = dict(layouts or {})
         self._autocast = autocast
         self._names = tuple(layers)
+        # Code that was compiled before knows nothing of the hooks that look at layers.
+        self._way = eagerly if compiler is None else nullcontext
         self._network = private_copy(module)
         weights = (tensor.dtype for tensor in self._network.parameters())
         self._dtype = next((kind for kind in weights if kind.is_floating_point), torch.float32)
@@ -134,7 +138,7 @@ class Trunk:
         return self._preprocess(pixels).to(self._dtype, memory_format=torch.channels_last)
 
     def _run(self, ready: Tensor) -> dict[str, Tensor]:
-        with self._precision(ready.device):
+        with self._way(), self._precision(ready.device):
             return run_until(self._network, self._layers, ready, calls=self._calls)
 
     def _precision(self, device: torch.device) -> torch.autocast | nullcontext[None]:
@@ -144,7 +148,7 @@ class Trunk:
 
     def _count(self, example: Tensor) -> dict[str, int]:
         """How often the whole network calls each layer: it is looked at on its last call."""
-        with count_calls(self._layers) as counts, suppress(Exception):
+        with self._way(), count_calls(self._layers) as counts, suppress(Exception):
             # A head that cannot take this size does not matter: it is behind the layers.
             self._network(self._preprocess(example).to(self._dtype))
         return {name: max(1, count) for name, count in counts.items()}
@@ -164,7 +168,7 @@ class Trunk:
                 return all(close(found[name], expected[name]) for name in expected)
             return False
 
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        keep_channels_last(self._network)
         keep_inputs(self._network)
         keep_equivalent(foldings(self._network, self._layers.values()), equivalent)
         self._lift_ceiling(example, list(expected)[-1], expected)
@@ -201,8 +205,9 @@ def fingerprint(network: nn.Module, called: set[str]) -> str:
             *part.named_buffers(recurse=False),
         ):
             digest.update(f"{own} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            flat = tensor.detach().cpu().contiguous().flatten()
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
+            for numbers in stored(tensor.detach()):
+                flat = numbers.cpu().contiguous().flatten()
+                digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_blocks.errors import LayerNotFound, UnusableLayer, did_you_mean
-from captum_blocks.wrappers import QUANTIZED, check_runs_itself, eagerly, uncompiled
+from captum_blocks.wrappers import QUANTIZED, check_runs_itself, eagerly, uncompiled, why_nothing
 
 Path = tuple[str, ...]
 
@@ -60,7 +60,8 @@ def _found(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
             f"layer {layer!r} is ambiguous in {model._get_name()}: {_some(ending)} end so"
         )
     hint = did_you_mean(str(layer), modules)
-    raise LayerNotFound(f"no layer {layer!r} in {model._get_name()}{hint}")
+    reason = f"; {why}" if (why := why_nothing(model)) is not None else ""
+    raise LayerNotFound(f"no layer {layer!r} in {model._get_name()}{hint}{reason}")
 
 
 def _by_another_name(model: nn.Module, layer: str) -> str | nn.Module:

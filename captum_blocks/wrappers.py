@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -30,8 +30,8 @@ EXPORTED = (
     "give the module that it was exported from, or torch.export.unflatten(exported_program)"
 )
 QUANTIZED = (
-    "{} is quantized (torch.ao): what its layers return are whole numbers, which have no gradient "
-    "and no scale of their own; give the float network that it was converted from"
+    "{} is quantized (torch.ao): it computes with whole numbers, through which no gradient goes; "
+    "give the float network that it was converted from"
 )
 _QUANTIZED_ROOMS = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 
@@ -203,9 +203,22 @@ def why_nothing(model: nn.Module) -> str | None:
     for part in parts:
         if isinstance(part, fx.GraphModule) and not any(map(_calls_a_layer, part.graph.nodes)):
             return EXPORTED.format(_named(part))
-    if any(type(part).__module__.startswith(_QUANTIZED_ROOMS) for part in parts):
-        return QUANTIZED.format(_named(model))
-    return None
+    return QUANTIZED.format(_named(model)) if any(map(is_quantized, parts)) else None
+
+
+def is_quantized(module: nn.Module) -> bool:
+    """Whether a module computes with whole numbers, through which no gradient goes."""
+    return type(module).__module__.startswith(_QUANTIZED_ROOMS)
+
+
+def check_differentiable(model: nn.Module, parts: Iterable[nn.Module]) -> None:
+    """Whether gradients go through the parts of a network that have run.
+
+    Raises:
+        UnusableLayer: one of them is quantized.
+    """
+    if any(map(is_quantized, parts)):
+        raise UnusableLayer(QUANTIZED.format(_named(model)))
 
 
 def _calls_a_layer(node: fx.Node) -> bool:

@@ -21,7 +21,7 @@ from captum_blocks.network.layers import LayerTable, layout_of, marked, recommen
 from captum_blocks.network.readout import Readout, Region, as_scores
 from captum_blocks.network.ready import checked, is_of_bands
 from captum_blocks.preprocessing import Preprocess, preprocessing
-from captum_blocks.wrappers import check_takes_a_picture, plain
+from captum_blocks.wrappers import check_takes_a_picture, plain, why_nothing
 
 Where = Sequence[float] | Tensor | np.ndarray
 
@@ -313,7 +313,8 @@ class Network:
         """
         names = self._recommended or recommended(survey(self.module, self._noise(x), self.layouts))
         if not names:
-            raise UnusableLayer(f"{self.name} has no layer with positions to look at")
+            reason = f"; {why}" if (why := why_nothing(self._given)) is not None else ""
+            raise UnusableLayer(f"{self.name} has no layer with positions to look at{reason}")
         return tuple(self.name_of(name) for name in names)
 
     def takes(self, shape: tuple[int, ...]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MethodType
 from typing import Any
 
 import torch
@@ -68,7 +69,25 @@ def private_copy(module: nn.Module) -> nn.Module:
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-    return deepcopy(module, memo).eval().requires_grad_(False)
+    with torch.no_grad():  # ScriptModules would leave a graph back to the original's weights
+        copied = deepcopy(module, memo)
+    _bind_anew(module, memo)
+    # Exported programs refuse eval(), ScriptModules requires_grad_().
+    for part in copied.modules():
+        part.training = False
+    for parameter in copied.parameters():
+        parameter.requires_grad_(False)
+    return copied
+
+
+def _bind_anew(module: nn.Module, memo: dict[int, Any]) -> None:
+    """Compiled methods, which are copied with the module that they belong to, get the copy's."""
+    for part in module.modules():
+        for name, value in vars(part).items():
+            method = getattr(value, "_torchdynamo_orig_callable", None)
+            owner = memo.get(id(getattr(method, "__self__", None)))
+            if isinstance(method, MethodType) and owner is not None and id(part) in memo:
+                setattr(memo[id(part)], name, MethodType(method.__func__, owner))
 
 
 def _described(module: nn.Module) -> Iterator[Tensor]:

@@ -27,7 +27,7 @@ from captum_blocks.optim.rewriting import (
     keep_inputs,
     private_copy,
 )
-from captum_blocks.wrappers import eagerly, stored
+from captum_blocks.wrappers import can_be_hooked, check_differentiable, eagerly, stored
 
 Preprocess = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
@@ -78,6 +78,7 @@ class Trunk:
         weights = (tensor.dtype for tensor in self._network.parameters())
         self._dtype = next((kind for kind in weights if kind.is_floating_point), torch.float32)
         self._calls: dict[str, int] = {}
+        self._alone = False  # whether pictures go through one by one
         self.ceilings: dict[str, float] = {}
         with torch.no_grad():
             self._calls = self._count(example)
@@ -139,7 +140,22 @@ class Trunk:
 
     def _run(self, ready: Tensor) -> dict[str, Tensor]:
         with self._way(), self._precision(ready.device):
-            return run_until(self._network, self._layers, ready, calls=self._calls)
+            if not self._alone:
+                try:
+                    return run_until(self._network, self._layers, ready, calls=self._calls)
+                except Exception:
+                    if len(ready) == 1 or not self._takes_one(ready[:1]):
+                        raise
+                    self._alone = True
+            rows = ready.split(1)
+            runs = [run_until(self._network, self._layers, row, calls=self._calls) for row in rows]
+            return {name: torch.cat([run[name] for run in runs]) for name in runs[0]}
+
+    def _takes_one(self, ready: Tensor) -> bool:
+        """Whether the network takes a single picture, where it did not take several."""
+        with suppress(Exception), torch.no_grad():
+            return bool(run_until(self._network, self._layers, ready, calls=self._calls))
+        return False
 
     def _precision(self, device: torch.device) -> torch.autocast | nullcontext[None]:
         if self._autocast is None:
@@ -154,10 +170,13 @@ class Trunk:
         return {name: max(1, count) for name, count in counts.items()}
 
     def _fingerprint(self, example: Tensor) -> str:
-        modules = dict(self._network.named_modules())
+        parts = self._network.named_modules()
+        modules = {name: module for name, module in parts if can_be_hooked(module)}
         with _explained(self._network, example), count_calls(modules) as counts:
             self._outputs(example)
-        return fingerprint(self._network, {name for name, count in counts.items() if count})
+        called = {name for name, count in counts.items() if count}
+        check_differentiable(self._network, [modules[name] for name in called])
+        return fingerprint(self._network, called)
 
     def _make_fast(self, example: Tensor) -> None:
         expected = self._outputs(example)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from os import PathLike
 from pathlib import Path
 
@@ -17,6 +20,20 @@ ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|data:")
 # A share of pixels beyond the range that nobody misses.
 FEW = 0.005
 Source = str | PathLike[str] | Image.Image | np.ndarray
+# What is read, whatever else Pillow would read: some of that starts other programs to draw it.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+_AS_JPEG = ("MPO",)  # what Pillow calls a JPEG file with further pictures behind the first
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow was built with.
+
+    >>> "PNG" in formats(), "EPS" in formats()
+    (True, False)
+    """
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def open_picture(source: Source) -> Image.Image:
@@ -27,8 +44,8 @@ def open_picture(source: Source) -> Image.Image:
     white; EXIF applied.
 
     Raises:
-        UnreadableImage: the file is missing, empty, no image, damaged or unreasonably large; an
-            address.
+        UnreadableImage: the file is missing, empty, no image of a format in ``FORMATS``, damaged
+            or unreasonably large; a PIL image whose file turns out to be so; an address.
         InvalidArgument: an array that is not (height, width[, channels]) uint8.
     """
     if isinstance(source, np.ndarray):
@@ -58,13 +75,16 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _from_image(image: Image.Image) -> Image.Image:
-    try:
-        return to_rgb(image)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    """A picture that the caller opened; its file may not have been read yet."""
+    name = str(getattr(image, "filename", "") or "the picture given")
+    waiting = getattr(image, "tile", None)
+    if waiting and image.format not in (*formats(), *_AS_JPEG, None):
         raise UnreadableImage(
-            f"this PIL image of mode {image.mode!r} cannot be read: {error}; give "
-            "image.convert('RGB'), or the file itself"
-        ) from error
+            f"{name} is of the format {image.format}, which is not read here: "
+            "call its load() first if you trust it, or convert the file to PNG"
+        )
+    with _in_words(name):
+        return to_rgb(image)
 
 
 def _refuse_addresses(source: str) -> None:
@@ -76,27 +96,42 @@ def _refuse_addresses(source: str) -> None:
 
 
 def _from_file(path: Path) -> Image.Image:
-    if not path.exists():
-        raise UnreadableImage(f"no such picture: {path}")
-    if path.is_dir():
-        raise UnreadableImage(f"{path} is a folder, not a picture")
-    try:
+    with _in_words(str(path)):
+        if not path.exists():
+            raise UnreadableImage(f"no such picture: {path}")
+        if path.is_dir():
+            raise UnreadableImage(f"{path} is a folder, not a picture")
+        if not path.is_file():
+            raise UnreadableImage(f"{path} is a device or a pipe, not a picture")
         if path.stat().st_size == 0:
             raise UnreadableImage(f"{path} is empty (0 bytes)")
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=formats()) as image:
                 return to_rgb(image)
+
+
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """Whatever Pillow finds wrong with a picture, said as an ``UnreadableImage``."""
+    try:
+        yield
     except BlocksError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImage(f"{path} is not an image that Pillow can read") from error
+        raise UnreadableImage(
+            f"{name} is not an image that Pillow can read as {', '.join(formats())}; "
+            "convert it to one of them"
+        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(f"{path} would unpack to far too many pixels: {error}") from error
+        raise UnreadableImage(f"{name} would unpack to far too many pixels: {error}") from error
     except PermissionError as error:
-        raise UnreadableImage(f"{path} may not be read: permission denied") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UnreadableImage(f"{path} is damaged or cut short: {error}") from error
+        raise UnreadableImage(f"{name} may not be read: permission denied") from error
+    except MemoryError as error:
+        raise UnreadableImage(f"{name} does not fit into memory") from error
+    except Exception as error:
+        # Decoders raise errors of every kind on damaged files.
+        raise UnreadableImage(f"{name} is damaged or cut short: {error}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

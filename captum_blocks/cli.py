@@ -122,7 +122,7 @@ def explain(
 ) -> None:
     """Explain what a network saw in PHOTO and write a page."""
     start = time.perf_counter()
-    target = _checked(output, quality)
+    target = _checked(output, quality, photo)
     _check_photo(photo)
     from captum_blocks.attr import resolve_method
     from captum_blocks.zoo import load_network
@@ -174,6 +174,7 @@ def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) ->
         raise InvalidArgument(f"layer {name!r} has no channels to draw")
     wanted = [channel_request(name, index) for index in _indices(channels, info.channels)]
     store = Store()
+    store.check_writable()
     made = render_icons(wanted, net, chosen, store, Progress(not quiet))
     if not quiet:
         new = sum(not icon.cached for icon in made.values())
@@ -199,16 +200,19 @@ def clear() -> None:
     """Remove every icon from the store."""
     from captum_blocks.store import Store
 
-    click.echo(f"{Store().clear()} icons removed")
+    store = Store()
+    click.echo(f"{store.clear()} icons removed")
+    if left := store.info().entries:
+        click.echo(f"{left} icons in {store.folder} are left: they may not be removed", err=True)
 
 
-def _checked(output: str, quality: str) -> Path:
+def _checked(output: str, quality: str, *photos: str) -> Path:
     """The output path, refused at once where it cannot be written."""
     from captum_blocks.compose import quality_named
     from captum_blocks.explanation import writable
 
     quality_named(quality)
-    return writable(output)
+    return writable(output, [Path(photo) for photo in photos])
 
 
 def _check_photo(photo: str) -> None:

@@ -60,6 +60,10 @@ class UnusableLayer(BlocksError, ValueError):
     """A layer whose output cannot be looked at: never called, no tensor, no gradient."""
 
 
+class UnusableOutput(UnusableLayer, InvalidArgument):
+    """What a network returns, where it cannot be read as one row of scores for each picture."""
+
+
 def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
     """``"; did you mean 'a' or 'b'?"``, or nothing where no known name is near.
 

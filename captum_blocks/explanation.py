@@ -42,6 +42,7 @@ class Explanation:
         values: the numbers behind it, keyed by content.
         predictions: the most probable classes: [(index, label, probability), ...].
         classes: names of all classes, by index, where the network has them.
+        sources: files of the pictures explained; nothing is written over them.
 
     >>> import torch
     >>> from captum_blocks.grammar import Activation, InfoVis, Out
@@ -56,6 +57,7 @@ class Explanation:
     values: Mapping[Content, Value]
     predictions: Sequence[Prediction]
     classes: Sequence[str] = ()
+    sources: Sequence[Path] = ()
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it as a page, a figure or numbers, by the file's ending.
@@ -65,10 +67,11 @@ class Explanation:
                 ``.npz`` (the numbers). The file appears whole or not at all.
 
         Raises:
-            InvalidArgument: another ending, a folder that cannot be written to, or a page with so
-                many states that browsers would be slow with it.
+            InvalidArgument: another ending, a folder that cannot be written to, the file of a
+                picture that is explained, or a page with so many states that browsers would be slow
+                with it.
         """
-        target = writable(path)
+        target = writable(path, self.sources)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".captum-blocks-") as folder:
             unfinished = Path(folder) / target.name
             self._write(unfinished)
@@ -195,15 +198,36 @@ def explain(
         words, net, x, pictures, dict(given or {}), chosen, store or Store(), Progress(progress)
     )
     return Explanation(
-        composition.scene, composition.values, composition.predictions, tuple(net.labels or ())
+        composition.scene,
+        composition.values,
+        composition.predictions,
+        tuple(net.labels or ()),
+        files_in(image),
     )
 
 
-def writable(path: str | PathLike[str]) -> Path:
+def files_in(image: Any) -> tuple[Path, ...]:
+    """The files among the pictures given.
+
+    >>> [file.name for file in files_in({"a": "photo.jpg", "b": np.zeros((2, 2), np.uint8)})]
+    ['photo.jpg']
+    """
+    if isinstance(image, (str, PathLike)):
+        return (Path(image),)
+    held = list(image.values()) if isinstance(image, Mapping) else image
+    several = isinstance(held, Sequence) and not isinstance(held, bytes)
+    return tuple(file for one in held for file in files_in(one)) if several else ()
+
+
+def writable(path: str | PathLike[str], sources: Sequence[Path] = ()) -> Path:
     """A path that an explanation can be written to.
 
+    Args:
+        path: where to.
+        sources: files that are not to be written over.
+
     Raises:
-        InvalidArgument: an unknown ending, a missing or read-only folder.
+        InvalidArgument: an unknown ending, a missing or read-only folder, one of the sources.
     """
     target = Path(path)
     if target.suffix.lower() not in (*PAGES, *FIGURES, *NUMBERS):
@@ -213,6 +237,10 @@ def writable(path: str | PathLike[str]) -> Path:
         raise InvalidArgument(f"cannot write {target}: there is no folder {target.parent}")
     if target.is_dir():
         raise InvalidArgument(f"cannot write {target}: it is a folder")
+    if any(_is_same(target, source) for source in sources):
+        raise InvalidArgument(
+            f"cannot write {target}: that is the picture which is explained; give another name"
+        )
     try:
         with tempfile.TemporaryFile(dir=target.parent):
             return target
@@ -220,3 +248,8 @@ def writable(path: str | PathLike[str]) -> Path:
         raise InvalidArgument(
             f"cannot write {target}: {target.parent} is not writable ({error.strerror})"
         ) from error
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, by whatever links."""
+    return one.exists() and other.exists() and one.samefile(other)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -23,11 +25,14 @@ from captum_blocks.errors import InvalidArgument
 
 DEFAULT_MAX_BYTES = 512 * 2**20
 ENVIRONMENT_VARIABLE = "CAPTUM_BLOCKS_CACHE_DIR"
-_UNFINISHED = ".unfinished-"
+_UNFINISHED = ".captum-blocks-unfinished-"
 # A file is written in milliseconds: one older than this was left behind.
 _UNFINISHED_SECONDS = 60.0
 _WRITES = 3
-_ENTRY = re.compile(r"(?:[\w.-]+-)?[0-9a-f]{32}\.[A-Za-z0-9]+")
+LARGEST_FILE = 2**28
+# Neither followed to another place nor waited for, where the system can say so.
+_AS_IT_IS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+_ENTRY = re.compile(r"(?P<start>(?:[\w.-]+-)?[0-9a-f]{24})(?P<mark>[0-9a-f]{8})\.[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,30 @@ class StoreInfo:
     bytes: int
 
 
+@dataclass(frozen=True)
+class _Entry:
+    used: float
+    size: int
+    paths: list[Path]
+    is_mine: bool
+
+
 def default_folder() -> Path:
-    """``CAPTUM_BLOCKS_CACHE_DIR`` where it is set, else the user's cache folder of the system."""
+    """``CAPTUM_BLOCKS_CACHE_DIR`` where it is set, else the user's cache folder of the system.
+
+    Raises:
+        InvalidArgument: it is in the home folder of a user that there is not.
+    """
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
-    return (
-        Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("captum-blocks"))
-    )
+    if not chosen:
+        return Path(platformdirs.user_cache_dir("captum-blocks"))
+    try:
+        return Path(chosen).expanduser()
+    except RuntimeError as error:
+        raise InvalidArgument(
+            f"{ENVIRONMENT_VARIABLE} is {chosen!r}, but there is no such home folder; "
+            "set it to a folder that is yours"
+        ) from error
 
 
 class Store:
@@ -52,11 +75,15 @@ class Store:
 
     A file appears whole or not at all, so two processes can share a folder; the later of two equal
     writes wins. Reading an entry makes it the most recently used; writing one evicts the least
-    recently used. Files that the store did not name are never touched.
+    recently used. Files that the store did not name are never touched, however they are called: the
+    name of an entry ends in a mark that is computed from the rest of it.
+
+    A store is a convenience: ``keep`` writes where that is possible, and warns once where it is not
+    (a full disk, a folder of somebody else).
 
     Args:
         folder: where the files are; made on the first write. None: ``default_folder()``.
-        max_bytes: how much all entries together may take.
+        max_bytes: how much all of a user's entries together may take.
 
     Raises:
         InvalidArgument: the size limit is not positive.
@@ -76,22 +103,26 @@ class Store:
             )
         self.folder = default_folder() if folder is None else Path(folder)
         self.max_bytes = max_bytes
+        self._is_told = False
 
     def path(self, key: str, suffix: str, label: str = "") -> Path:
         """Where a file of an entry is, or would be."""
         return self.folder / f"{_stem(key, label)}{suffix}"
 
-    def read(self, key: str, suffix: str, label: str = "") -> bytes | None:
-        """One file of an entry, or None where it is missing or empty.
+    def read(
+        self, key: str, suffix: str, label: str = "", most: int = LARGEST_FILE
+    ) -> bytes | None:
+        """One file of an entry, or None where it is missing, empty, too large or no plain file.
 
         Args:
             key: what the entry was written under.
             suffix: which of its files, e.g. ``".png"``.
             label: the label it was written with; it is part of the file's name.
+            most: bytes that it may have.
         """
         path = self.path(key, suffix, label)
         try:
-            content = path.read_bytes()
+            content = _plain_content(path, most)
         except OSError:
             return None
         if not content:
@@ -99,6 +130,40 @@ class Store:
         with suppress(OSError):
             os.utime(path)
         return content
+
+    def keep(self, key: str, files: Mapping[str, bytes], label: str = "") -> None:
+        """As ``write``, where that is possible; else it is said once, as a warning.
+
+        Args:
+            key: any text that determines the content.
+            files: content by suffix.
+            label: readable start of the file names.
+        """
+        try:
+            self.write(key, files, label)
+        except InvalidArgument as error:
+            if not self._is_told:
+                self._is_told = True
+                warnings.warn(f"{error}; until then nothing is kept", stacklevel=2)
+
+    def check_writable(self) -> None:
+        """Find out whether an entry could be written.
+
+        Raises:
+            InvalidArgument: it could not; why is said.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                return
+        except OSError as error:
+            raise self._not_writable(error) from error
+
+    def _not_writable(self, error: OSError) -> InvalidArgument:
+        return InvalidArgument(
+            f"cannot write to the cache folder {self.folder} ({error.strerror or error}); "
+            f"set {ENVIRONMENT_VARIABLE} to a folder that is yours"
+        )
 
     def write(self, key: str, files: Mapping[str, bytes], label: str = "") -> None:
         """Write the files of an entry, then evict what no longer fits.
@@ -109,46 +174,35 @@ class Store:
             label: readable start of the file names, for the person who browses the folder.
 
         Raises:
-            InvalidArgument: the folder cannot be made or written to, or vanishes again and again.
+            InvalidArgument: the folder cannot be made or written to, is full, or vanishes again and
+                again.
         """
         try:
             for suffix, content in files.items():
                 self._write_file(self.path(key, suffix, label), content)
-        except (
-            PermissionError,
-            FileExistsError,
-            NotADirectoryError,
-            FileNotFoundError,
-        ) as error:
-            raise InvalidArgument(
-                f"cannot write to the cache folder {self.folder} ({error.strerror}); "
-                f"set {ENVIRONMENT_VARIABLE} to a folder that is yours"
-            ) from error
+        except OSError as error:
+            raise self._not_writable(error) from error
         self._evict(keep=_stem(key, label))
 
     def discard(self, key: str, label: str = "") -> None:
         """Forget an entry, for example because its content turned out to be damaged."""
         stem = _stem(key, label)
-        for path in self._files():
-            if path.stem == stem:
-                path.unlink(missing_ok=True)
+        _remove([path for path in self._files() if path.stem == stem])
 
     def info(self) -> StoreInfo:
         """How much the store holds."""
         entries = self._entries()
-        total = sum(size for _, size, _ in entries.values())
+        total = sum(entry.size for entry in entries.values())
         return StoreInfo(self.folder, len(entries), total)
 
     def clear(self) -> int:
-        """Remove every entry; returns how many there were.
+        """Remove every entry; returns how many are gone: those of other users may have to stay.
 
         What another process is just writing stays: it is no entry yet.
         """
-        entries = self._entries()
-        for _, _, paths in entries.values():
-            _remove(paths)
+        removed = [_remove(entry.paths) for entry in self._entries().values()]
         _remove(self._unfinished())
-        return len(entries)
+        return sum(removed)
 
     def _write_file(self, path: Path, content: bytes) -> None:
         for left in reversed(range(_WRITES)):
@@ -173,57 +227,92 @@ class Store:
             raise
 
     def _evict(self, keep: str) -> None:
-        entries = self._entries()
-        excess = sum(size for _, size, _ in entries.values()) - self.max_bytes
-        oldest_first = sorted(entries.items(), key=lambda item: item[1][0])
-        for stem, (_, size, paths) in oldest_first:
+        mine = {stem: entry for stem, entry in self._entries().items() if entry.is_mine}
+        excess = sum(entry.size for entry in mine.values()) - self.max_bytes
+        for stem, entry in sorted(mine.items(), key=lambda item: item[1].used):
             if excess <= 0:
                 break
-            if stem != keep:
-                _remove(paths)
-                excess -= size
+            if stem != keep and _remove(entry.paths):
+                excess -= entry.size
         _remove(self._unfinished())
 
-    def _entries(self) -> dict[str, tuple[float, int, list[Path]]]:
-        """Stem -> (last use, bytes, files)."""
-        grouped: dict[str, list[tuple[float, int, Path]]] = defaultdict(list)
+    def _entries(self) -> dict[str, _Entry]:
+        """The entries by the stem of their files."""
+        grouped: dict[str, list[tuple[os.stat_result, Path]]] = defaultdict(list)
         for path in self._files():
             with suppress(OSError):  # another process may evict while we look
-                status = path.stat()
-                grouped[path.stem].append((status.st_mtime, status.st_size, path))
+                status = path.lstat()
+                grouped[path.stem].append((status, path))
         return {
-            stem: (
-                max(t for t, _, _ in files),
-                sum(s for _, s, _ in files),
-                [p for _, _, p in files],
+            stem: _Entry(
+                max(status.st_mtime for status, _ in files),
+                sum(status.st_size for status, _ in files),
+                [path for _, path in files],
+                all(_is_own(status) for status, _ in files),
             )
             for stem, files in grouped.items()
         }
 
     def _files(self) -> Iterator[Path]:
-        if self.folder.is_dir():
-            yield from (path for path in self.folder.iterdir() if _ENTRY.fullmatch(path.name))
+        with suppress(OSError):  # no folder, or one that may not be looked into
+            yield from (path for path in self.folder.iterdir() if _is_marked(path.name))
 
     def _unfinished(self) -> list[Path]:
         """Temporary files that a process which died has left behind."""
-        if not self.folder.is_dir():
-            return []
         limit = time.time() - _UNFINISHED_SECONDS
         found = []
-        for path in self.folder.glob(f"{_UNFINISHED}*"):
-            with suppress(OSError):
-                if path.stat().st_mtime <= limit:
-                    found.append(path)
+        with suppress(OSError):
+            for path in self.folder.glob(f"{_UNFINISHED}*"):
+                with suppress(OSError):
+                    if path.lstat().st_mtime <= limit:
+                        found.append(path)
         return found
 
 
 def _stem(key: str, label: str) -> str:
-    digest = sha256(key.encode()).hexdigest()[:32]
+    digest = sha256(key.encode()).hexdigest()[:24]
     readable = re.sub(r"[^\w.-]+", "-", label, flags=re.ASCII).strip("-.")[:80]
-    return f"{readable}-{digest}" if readable else digest
+    start = f"{readable}-{digest}" if readable else digest
+    return start + _mark(start)
 
 
-def _remove(paths: list[Path]) -> None:
+def _mark(start: str) -> str:
+    """What tells an entry from a file of somebody else that also ends in a hash."""
+    return sha256(f"an entry of captum_blocks: {start}".encode()).hexdigest()[:8]
+
+
+def _is_marked(name: str) -> bool:
+    found = _ENTRY.fullmatch(name)
+    return found is not None and _mark(found["start"]) == found["mark"]
+
+
+def _remove(paths: list[Path]) -> bool:
+    """Whether all of the files are gone."""
+    gone = True
     for path in paths:
-        with suppress(OSError):
+        try:
             path.unlink(missing_ok=True)
+        except OSError:
+            gone = False
+    return gone
+
+
+def _plain_content(path: Path, most: int) -> bytes:
+    """What is in a plain file of at most so many bytes.
+
+    Raises:
+        OSError: it is missing, larger, or a folder, a link, a pipe, a device.
+    """
+    descriptor = os.open(path, _AS_IT_IS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            raise OSError(f"{path} is no plain file of at most {most} bytes")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(descriptor)
+
+
+def _is_own(status: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or status.st_uid == os.getuid()

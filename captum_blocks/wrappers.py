@@ -176,7 +176,8 @@ def check_runs_itself(model: nn.Module, name: str) -> None:
             raise UnusableLayer(f"layer {name!r}: {SCRIPTED.format(_named(above))}")
         if isinstance(above, fx.GraphModule):
             _check_called(above, ".".join(pieces[depth:]), name)
-    if not can_be_hooked(module):
+    # A copy of a traced network cannot be hooked either, which the network itself can.
+    if not can_be_hooked(module) or (not name and isinstance(module, ScriptModule)):
         raise UnusableLayer(SCRIPTED.format(_named(module)))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from captum_blocks.cli import main
 from captum_blocks.store import Store
@@ -62,6 +63,18 @@ def test_options_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> N
 def test_demo_writes_into_the_current_folder(run: Run, tmp_path: Path) -> None:
     assert run("demo", "--quality", "draft").exit_code == 0
     assert (tmp_path / "captum-blocks-demo.html").exists()
+
+
+def test_the_photograph_is_not_written_over(run: Run, tmp_path: Path) -> None:
+    photo, link = tmp_path / "photo.png", tmp_path / "link.png"
+    Image.new("RGB", (20, 20), "red").save(photo)
+    link.symlink_to(photo)
+    before = photo.read_bytes()
+    for output in ("photo.png", "./photo.png", "link.png"):
+        result = run("explain", "photo.png", "-o", output)
+        assert result.exit_code == 2
+        assert "that is the picture which is explained; give another name" in result.stderr
+    assert photo.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -183,3 +196,18 @@ def test_ctrl_c_is_130_and_leaves_no_page(photo_file: Path, tmp_path: Path) -> N
     assert "Traceback" not in errors
     assert not (tmp_path / "page.html").exists()
     assert Store(cache).info().entries >= 1
+
+
+def test_what_cannot_be_removed_from_the_cache_is_told(run: Run, tmp_path: Path) -> None:
+    store = Store(tmp_path / "icons")
+    store.path("key", ".png").mkdir(parents=True)
+    result = run("cache", "clear")
+    assert result.stdout == "0 icons removed\n"
+    assert result.stderr.startswith("1 icons in ")
+
+
+def test_icons_for_a_cache_that_cannot_be_written_are_not_drawn(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "icons").write_text("in the way")
+    result = run("icons", "demo", "bn2", "--channels", "0")
+    assert result.exit_code == 2
+    assert "cannot write to the cache folder" in result.stderr

@@ -120,3 +120,16 @@ def test_a_page_of_too_many_states_is_refused(small, noise_picture, store, tmp_p
         ex.save(tmp_path / "page.html")
     assert list(tmp_path.glob("*.html")) == []
     assert ex.save(tmp_path / "numbers.npz").exists()
+
+
+def test_the_picture_explained_is_not_written_over(
+    small: cb.Network, noise_picture: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(noise_picture).save(path)
+    answer = cb.InfoVis(cb.Activation(cb.Out()))
+    for given in (path, str(path), [path], {"the photo": path}):
+        explained = cb.explain(answer, small, given, progress=False)
+        with pytest.raises(InvalidArgument, match="that is the picture which is explained"):
+            explained.save(tmp_path / "photo.png")
+    assert np.array_equal(np.asarray(Image.open(path)), noise_picture)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from threading import Thread
+
 import pytest
 import torch
 from torch import nn
 
 from captum_blocks.errors import LayerNotFound, UnusableLayer
-from captum_blocks.hooks import capture, evaluation_mode, find_layer, replace, run_until
+from captum_blocks.hooks import capture, evaluation_mode, find_layer, replace, run_until, running
 
 
 def hooks_left(model: nn.Module) -> int:
@@ -117,3 +119,41 @@ def test_evaluation_mode_restores_each_module() -> None:
     with evaluation_mode(net):
         assert not any(module.training for module in net.modules())
     assert [module.training for module in net.modules()] == [True, True, False, False]
+
+
+def test_a_network_may_write_to_what_it_is_given_by_name_or_inside_a_dict() -> None:
+    class Writing(nn.Module):
+        def forward(self, x: torch.Tensor, *, more: dict[str, torch.Tensor]) -> torch.Tensor:
+            return x.mul_(2) + more["y"].add_(1)
+
+    net, x, y = Writing(), torch.ones(2, requires_grad=True), torch.ones(2)
+    with running(net):
+        out = net(x, more={"y": y})
+    out.sum().backward()
+    assert torch.equal(out.detach(), torch.full((2,), 4.0))
+    assert torch.equal(x.grad, torch.full((2,), 2.0))
+    assert torch.equal(y, torch.ones(2))
+    assert not net._forward_pre_hooks
+    assert not net._forward_pre_hooks_with_kwargs
+
+
+def test_what_a_function_calls_is_in_evaluation_mode_and_nothing_else() -> None:
+    used, unused = nn.Dropout(), nn.Dropout()
+    met: list[str] = []
+    with running(lambda x: used(x), lambda: met.append("training")):
+        assert used.training
+        used(torch.ones(1))
+        assert not used.training
+        assert unused.training
+    assert used.training
+    assert met == ["training"]
+
+
+def test_another_thread_goes_on_training() -> None:
+    theirs, modes = nn.Sequential(nn.Dropout()), []
+    theirs[0].register_forward_hook(lambda module, inputs, output: modes.append(module.training))
+    with running(lambda x: x):
+        thread = Thread(target=theirs, args=(torch.ones(1),))
+        thread.start()
+        thread.join()
+    assert modes == [True]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -162,7 +163,7 @@ def test_an_image_that_cannot_be_read_any_more(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     closed = Image.open(tmp_path / "a.png")
     closed.close()
-    with pytest.raises(UnreadableImage, match="this PIL image of mode 'RGB' cannot be read: "):
+    with pytest.raises(UnreadableImage, match="a.png is damaged or cut short: .*closed"):
         open_picture(closed)
 
 
@@ -172,3 +173,48 @@ def test_an_image_that_cannot_be_read_any_more(tmp_path: Path) -> None:
 def test_addresses(address: str) -> None:
     with pytest.raises(UnreadableImage, match=f"{address} is an address, .* download it first"):
         open_picture(address)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PCX", "TGA"])
+def test_other_formats_are_not_opened_under_the_name_of_one_that_is(
+    tmp_path: Path, noise_picture: np.ndarray, kind: str
+) -> None:
+    """A document is handed by Pillow to another program: under any name, it is not opened here."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(noise_picture).save(path, kind)
+    with pytest.raises(UnreadableImage, match="Pillow can read as JPEG, PNG, .*; convert it"):
+        open_picture(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000"])
+def test_the_formats_named_are_opened(tmp_path: Path, noise_picture: np.ndarray, kind: str) -> None:
+    path = tmp_path / "photo.of-any-name"
+    Image.fromarray(noise_picture).save(path, kind)
+    assert open_picture(path).size == (30, 20)
+
+
+def test_a_picture_the_caller_opened(tmp_path: Path, noise_picture: np.ndarray) -> None:
+    whole, cut = tmp_path / "whole.tga", tmp_path / "cut.png"
+    Image.fromarray(noise_picture).save(whole)
+    Image.fromarray(noise_picture).save(cut)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    with Image.open(whole) as image:
+        with pytest.raises(UnreadableImage, match="whole.tga is of the format TGA, .* load"):
+            open_picture(image)
+        image.load()
+        assert np.array_equal(np.asarray(open_picture(image)), noise_picture)
+    with (
+        Image.open(cut) as image,
+        pytest.raises(UnreadableImage, match="cut.png is damaged or cut short"),
+    ):
+        open_picture(image)
+
+
+def test_what_is_no_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UnreadableImage, match="is a device or a pipe, not a picture"):
+        open_picture(tmp_path / "pipe.png")
+    with pytest.raises(UnreadableImage, match="x.png"):
+        open_picture("x" * 5000 + ".png")
+    with pytest.raises(UnreadableImage, match="no such picture: photo"):
+        open_picture("photo\0.png")

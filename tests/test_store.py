@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.store import Store, default_folder
+from captum_blocks.store import LARGEST_FILE, Store, default_folder
 
 PNG = b"\x89PNG" + bytes(100)
 
@@ -65,11 +67,25 @@ def test_info_counts_entries_and_bytes(shelf):
 def test_clear_leaves_the_files_of_others(shelf):
     shelf.write("a", {".png": PNG, ".json": b"{}"}, label="a")
     (shelf.folder / "notes.txt").write_text("mine")
-    (shelf.folder / ".unfinished-abc").write_bytes(b"half")
-    os.utime(shelf.folder / ".unfinished-abc", (0, 0))
+    (shelf.folder / ".captum-blocks-unfinished-abc").write_bytes(b"half")
+    os.utime(shelf.folder / ".captum-blocks-unfinished-abc", (0, 0))
     assert shelf.clear() == 1
     assert [path.name for path in shelf.folder.iterdir()] == ["notes.txt"]
     assert shelf.clear() == 0
+
+
+def test_files_that_are_called_like_entries_stay(tmp_path):
+    """A photograph named by its MD5 sum, another program's temporary file."""
+    foreign = [f"photo-{'0123456789abcdef' * 2}.png", f"{'f' * 32}.json", ".unfinished-download"]
+    for name in foreign:
+        (tmp_path / name).write_bytes(bytes(1000))
+        os.utime(tmp_path / name, (0, 0))
+    store = Store(tmp_path, max_bytes=150)
+    for key in "abc":
+        store.write(key, {".png": PNG})
+    assert store.info().entries == 1
+    assert store.clear() == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(foreign)
 
 
 def test_discard_forgets_one_entry(shelf):
@@ -129,7 +145,7 @@ def test_nothing_half_written_is_left(shelf, monkeypatch):
 
 def test_leftovers_of_a_dead_process_go_after_a_while(shelf):
     shelf.write("a", {".png": PNG})
-    old, new = (shelf.folder / f".unfinished-{name}" for name in ("old", "new"))
+    old, new = (shelf.folder / f".captum-blocks-unfinished-{name}" for name in ("old", "new"))
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
@@ -256,3 +272,81 @@ def test_a_folder_that_cannot_be_is_said(tmp_path):
         store.write("a", {".png": PNG})
     assert store.read("a", ".png") is None
     assert store.info().entries == 0
+
+
+def test_no_home_folder(monkeypatch):
+    monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", "~nobody-of-this-name/icons")
+    with pytest.raises(InvalidArgument, match="but there is no such home folder; set it to"):
+        Store()
+
+
+def full(source: str, target: Path) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(shelf, monkeypatch):
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(InvalidArgument, match=r"^cannot write to .* \(No space left on device\)"):
+        shelf.write("a", {".png": PNG})
+    assert list(shelf.folder.iterdir()) == []
+
+
+def test_what_cannot_be_kept_is_said_once(shelf, monkeypatch):
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(UserWarning, match="No space left .*; until then nothing is kept$"):
+        shelf.keep("a", {".png": PNG})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shelf.keep("b", {".png": PNG})
+    monkeypatch.undo()
+    shelf.keep("a", {".png": PNG})
+    assert shelf.read("a", ".png") == PNG
+
+
+def test_whether_a_store_can_be_written_is_found_out_beforehand(tmp_path):
+    Store(tmp_path / "new").check_writable()
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidArgument, match=r"file \(File exists\); set CAPTUM_BLOCKS_CACHE_DIR"):
+        Store(tmp_path / "file").check_writable()
+
+
+def test_only_plain_files_of_bounded_size_are_read(shelf, tmp_path):
+    shelf.write("a", {".png": PNG})
+    path = shelf.path("a", ".png")
+    assert shelf.read("a", ".png", most=len(PNG)) == PNG
+    assert shelf.read("a", ".png", most=len(PNG) - 1) is None
+    (tmp_path / "elsewhere").write_bytes(PNG)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    assert shelf.read("a", ".png") is None
+    path.unlink()
+    os.mkfifo(path)  # reading one waits for a writer, for ever
+    assert shelf.read("a", ".png") is None
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)  # says so; takes no room
+    assert shelf.read("a", ".png") is None
+    assert shelf.clear() == 1
+    assert (tmp_path / "elsewhere").read_bytes() == PNG
+
+
+def test_clear_tells_what_is_gone(shelf):
+    for key in "ab":
+        shelf.write(key, {".png": PNG})
+    shelf.path("a", ".png").unlink()
+    shelf.path("a", ".png").mkdir()  # cannot be removed, as what belongs to another user
+    assert shelf.clear() == 1
+    assert shelf.info().entries == 1
+
+
+def test_entries_of_another_user_are_neither_counted_nor_evicted(tmp_path, monkeypatch):
+    store = Store(tmp_path, max_bytes=250)
+    for key in "ab":
+        store.write(key, {".png": bytes([1]) * 100})
+        age(store, key, 100)
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    for key in "cd":
+        store.write(key, {".png": bytes([1]) * 100})
+    assert all(store.read(key, ".png") for key in "abcd")

@@ -133,7 +133,11 @@ class TestScripted:
     def test_answers_are_known_and_layers_are_refused(self, kind: str) -> None:
         net = cb.Network(SCRIPTS[kind]())
         torch.testing.assert_close(net.logits(X), network()(X).detach())
-        for ask in (lambda: net.layers(X), lambda: net.name_of("1")):
+        for ask in (
+            lambda: net.layers(X),
+            lambda: net.name_of("1"),
+            lambda: FeatureVisualizer(net.module, "output"),
+        ):
             with pytest.raises(UnusableLayer, match="is a ScriptModule .* that it was made from"):
                 ask()
 

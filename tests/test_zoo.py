@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torchvision import models
 import captum_blocks as cb
 from captum_blocks.errors import InvalidArgument, UnknownName, WeightsUnavailable, WrongType
 from captum_blocks.zoo import demo_photo, load_network
+from captum_blocks.zoo.checkpoints import read_weights
 
 
 def test_the_demo_network_knows_a_cat(demo: cb.Network) -> None:
@@ -139,6 +141,29 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="holds more than weights, and loading that could"):
         load_network(f"torchvision:squeezenet1_1:{path}")
     assert not hasattr(cb, "trapped")
+
+
+@pytest.mark.parametrize("version", ["2.3.0", "2.5.1", "2.6.0+cu124", "2.9.1", "2.10.0a0+git"])
+def test_with_a_torch_of_known_holes_only_safetensors_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    state = small_build().state_dict()
+    pickled, safe = saved(tmp_path, state), tmp_path / "my.safetensors"
+    save_file(state, safe)
+    monkeypatch.setattr(torch, "__version__", version)
+    message = re.escape(f"{pickled} is not read with torch {version}: before 2.10 ")
+    with pytest.raises(WeightsUnavailable, match=f"^{message}.*save the weights as safetensors$"):
+        read_weights(pickled)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in read_weights(safe).items())
+
+
+@pytest.mark.parametrize("version", ["2.10.0", "2.10.0+cpu", "2.14.1+cu130", "3.0.0"])
+def test_with_a_later_torch_pickled_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    path = saved(tmp_path, {"weight": torch.ones(2)})
+    monkeypatch.setattr(torch, "__version__", version)
+    assert torch.equal(read_weights(path)["weight"], torch.ones(2))
 
 
 @pytest.mark.parametrize(

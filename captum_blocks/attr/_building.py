@@ -11,6 +11,7 @@ import torch
 from captum.attr import Attribution, LayerAttribution, NoiseTunnel
 from torch import Tensor, nn
 
+from captum_blocks import hooks
 from captum_blocks.attr import catalogue
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 
@@ -75,6 +76,34 @@ def with_forward(method: Attribution, forward: Callable[..., Any]) -> Attributio
     if hasattr(copied, "model"):
         copied.model = forward
     return copied
+
+
+def aimed(method: Attribution, module: nn.Module) -> Attribution:
+    """A method made on a network, aimed at the scores that another reading of it gives.
+
+    A method made on the module itself says nothing of which of its answers is meant; the reading
+    of the network does. A method made on a function of the user's own is left as it is.
+    """
+    if isinstance(method, NoiseTunnel):
+        copied = copy.copy(method)
+        copied.attribution_method = aimed(method.attribution_method, module)
+        return copied
+    made_on = method.forward_func
+    if not isinstance(made_on, nn.Module) or made_on is module:
+        return method
+    own, layers = ({id(part) for part in each.modules()} for each in (made_on, module))
+    return with_forward(method, module) if own - {id(made_on)} <= layers else method
+
+
+def on_copies(method: Attribution) -> Attribution:
+    """The method, what it runs being given copies of tensors that it may write to."""
+    if isinstance(method, NoiseTunnel):
+        tunnel = copy.copy(method)
+        tunnel.attribution_method = on_copies(method.attribution_method)
+        return tunnel
+    if isinstance(method.forward_func, nn.Module):
+        return method
+    return with_forward(method, hooks.on_copies(method.forward_func))
 
 
 def is_linear(method: Attribution) -> bool:

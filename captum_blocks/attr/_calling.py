@@ -6,7 +6,7 @@ import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,30 +16,46 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import catalogue
 from captum_blocks.attr._building import innermost, with_forward
-from captum_blocks.attr.head import Head, Probe
+from captum_blocks.attr._guard import untouched
+from captum_blocks.attr._reasons import cut, speaks_of_gradients
+from captum_blocks.attr.head import Head, Look, Probe, rows
+from captum_blocks.behaviour import Behaviour
 from captum_blocks.errors import BlocksError, UnsupportedMethod
+from captum_blocks.scores import chosen, counted, table
 
 
-def _prepared(method: Attribution, layer: nn.Module, only: int | None) -> Attribution:
-    """A copy of the method that looks at ``layer``; the caller's instance is left as it was."""
+def _prepared(
+    method: Attribution, layer: nn.Module, forward: Callable[..., Any], only: int | None
+) -> Attribution:
+    """A copy of the method that looks at ``layer`` of what ``forward`` runs.
+
+    The caller's instance is left as it was.
+    """
     copied = copy.copy(method)
     if isinstance(copied, NoiseTunnel):
-        copied.attribution_method = _prepared(copied.attribution_method, layer, only)
+        copied.attribution_method = _prepared(copied.attribution_method, layer, forward, only)
         return copied
-    kind = type(method)
-    if catalogue.runs_on_head(kind):
-        whole = catalogue.needs_module(kind)
-        return with_forward(method, Head(method.forward_func, layer, whole))
-    if not catalogue.needs_module(kind):
-        copied.layer = layer
-        copied.forward_func = _scores_of(method.forward_func, only)
+    copied.layer = layer
+    copied.forward_func = _scores_of(forward, only)
+    copied.forward_func.stands_for = forward
     return copied
+
+
+def _on_head(method: Attribution, layer: nn.Module, apart: bool) -> Attribution:
+    """A copy of a method for inputs that runs on the rest of the network."""
+    if isinstance(method, NoiseTunnel):
+        copied = copy.copy(method)
+        copied.attribution_method = _on_head(copied.attribution_method, layer, apart)
+        return copied
+    whole = catalogue.needs_module(type(method))
+    return with_forward(method, Head(method.forward_func, layer, whole, apart and not whole))
 
 
 def _scores_of(forward: Callable[..., Any], only: int | None) -> Callable[..., Tensor]:
     def scores(*inputs: Any) -> Tensor:
-        found = hooks.first_tensor(forward(*inputs), "the network")
-        found = found[:, None] if found.ndim == 1 else found
+        found = chosen(forward(*inputs), images := rows(inputs))
+        # Captum's own targets reach into scores of more axes than two.
+        found = counted(table(found, images) if found.ndim < 3 else found, images)
         return found if only is None else found[:, only]
 
     return scores
@@ -49,37 +65,148 @@ def ask(
     method: Attribution,
     layer: nn.Module,
     inputs: Any,
-    activation: Tensor,
+    seen: Probe | Look,
     arguments: Mapping[str, Any],
-    calls: int = 1,
 ) -> Any:
     """Captum's own answer, by whatever way round the method needs.
+
+    Where rows change each other, what can be run row by row is: all but DeepLift, which needs a
+    picture and its baseline in one batch; it answers picture by picture.
 
     Args:
         method: a configured instance.
         layer: the layer it was made for.
         inputs: what the network takes, a tensor or a tuple.
-        activation: of the layer, in its own layout; a method for inputs attributes to it.
+        seen: what the layer and the network answered to it; of several calls of a layer, the last
+            one is looked at.
         arguments: keyword arguments of ``attribute``.
-        calls: how often the layer runs in one forward pass; its last call is looked at.
     """
-    kind, arguments = type(innermost(method)), dict(arguments)
+    kind, apart = type(innermost(method)), seen.behaviour.apart
     if catalogue.runs_on_head(kind):
-        mine = _prepared(method, layer, None)
-        head = innermost(mine).forward_func
-        if not catalogue.needs_module(kind):
-            head.of_one_image(inputs, Probe(activation, head(activation, inputs).detach()))
-        return mine.attribute(activation.clone(), additional_forward_args=(inputs,), **arguments)
+        return _asked_of_head(method, layer, inputs, seen, arguments)
     if catalogue.needs_module(kind):
-        return method.attribute(inputs, **arguments)
+        return for_each(method.attribute, len(seen.activation) if apart else 1, inputs, arguments)
+    arguments = dict(arguments)
     # LayerFeaturePermutation applies its target twice, so the class is chosen beforehand.
     only = arguments.pop("target", None) if issubclass(kind, LayerFeaturePermutation) else None
     # Captum looks at a stand-in behind the layer. It returns one tensor whatever the layer
     # returns, and the copy keeps an in-place operation off the leaf that Captum puts there.
     stand_in = nn.Identity().eval()
-    mine = _prepared(method, stand_in, only)
-    with hooks.replace(layer, _on_last_call(lambda output: stand_in(output).clone(), calls)):
-        return mine.attribute(inputs, **arguments)
+    network = innermost(method).forward_func
+    if apart:
+        forward = _row_by_row(network, layer, stand_in, seen.calls)
+        return _prepared(method, stand_in, forward, only).attribute(inputs, **arguments)
+    following = _Following(network)
+
+    def look(output: Tensor) -> Tensor:
+        following.go_on()
+        looked_at: Tensor = stand_in(output).clone()
+        return looked_at
+
+    with hooks.replace(layer, _on_last_call(look, seen.calls)):
+        return _prepared(method, stand_in, following, only).attribute(inputs, **arguments)
+
+
+class _Following:
+    """A network that is differentiated from a layer on, also where it runs under ``no_grad``."""
+
+    def __init__(self, network: Callable[..., Any]) -> None:
+        self.stands_for = network
+        self._wanted = False
+
+    def __call__(self, *inputs: Any) -> Any:
+        self._wanted = torch.is_grad_enabled()
+        return self.stands_for(*inputs)
+
+    def go_on(self) -> None:
+        """To be called at the layer; what has switched gradients off restores the mode itself."""
+        torch.set_grad_enabled(self._wanted)
+
+
+def _asked_of_head(
+    method: Attribution,
+    layer: nn.Module,
+    inputs: Any,
+    seen: Probe | Look,
+    arguments: Mapping[str, Any],
+) -> Any:
+    mine = _on_head(method, layer, seen.behaviour.apart)
+    head, activation = innermost(mine).forward_func, seen.activation
+    whole = catalogue.needs_module(type(innermost(method)))
+    if not whole:
+        scores = head(activation, inputs).detach()
+        head.of_one_image(inputs, Probe(activation, scores, behaviour=seen.behaviour))
+    pictures = len(activation) if whole and seen.behaviour.apart else 1
+    arguments = {**arguments, "additional_forward_args": (inputs,)}
+    return for_each(mine.attribute, pictures, activation.clone(), arguments)
+
+
+def _row_by_row(
+    forward: Callable[..., Any], layer: nn.Module, stand_in: nn.Module, calls: int
+) -> Callable[..., Any]:
+    """The network run on each row by itself, while a stand-in sees the layer's output of them all.
+
+    Each row goes as far as the layer; what the stand-in makes of all of them goes on, each from
+    there.
+    """
+
+    def function(*inputs: Any) -> Any:
+        following = _Following(forward)
+        rows, place = hooks.rows_of(inputs), {"layer": layer}
+        before = [hooks.run_until(forward, place, *row, calls={"layer": calls}) for row in rows]
+        behind = stand_in(torch.cat([each["layer"] for each in before])).split(1)
+        outputs = []
+        for row, activation in zip(rows, behind, strict=True):
+            put_in = _in_place_of(activation, following)
+            with hooks.replace(layer, _on_last_call(put_in, calls)):
+                outputs.append(following(*row))
+        return hooks.together(outputs)
+
+    return function
+
+
+def _in_place_of(activation: Tensor, following: _Following) -> Callable[[Tensor], Tensor]:
+    def put_in(_: Tensor) -> Tensor:
+        following.go_on()
+        return activation.clone()
+
+    return put_in
+
+
+def for_each(
+    attribute: Callable[..., Any], pictures: int, inputs: Any, arguments: Mapping[str, Any]
+) -> Any:
+    """Captum's answers to each picture of a batch, as the answer to the batch.
+
+    Args:
+        attribute: of a method.
+        pictures: how many there are; 1 asks for all at once.
+        inputs: its first argument.
+        arguments: its keyword arguments; what has one for each picture is divided.
+    """
+    if pictures == 1:
+        return attribute(inputs, **arguments)
+    answers = []
+    for i in range(pictures):
+        own = {name: _own(value, i, pictures) for name, value in arguments.items()}
+        answers.append(attribute(_own(inputs, i, pictures), **own))
+    return hooks.together(answers)
+
+
+def side_by_side(behaviour: Behaviour, name: str) -> list[str]:
+    """What there is to tell of a method that runs pictures and baselines in one batch."""
+    return [behaviour.together(name)] if behaviour.apart and "DeepLift" in name else []
+
+
+def _own(value: Any, image: int, images: int) -> Any:
+    """One picture's part of an argument that has one for each."""
+    if isinstance(value, Tensor) and value.shape[:1] == (images,):
+        return value[image : image + 1]
+    if isinstance(value, list) and len(value) == images:
+        return value[image : image + 1]
+    if isinstance(value, tuple):
+        return tuple(_own(part, image, images) for part in value)
+    return value
 
 
 def _on_last_call(function: Callable[[Tensor], Tensor], calls: int) -> Callable[[Tensor], Tensor]:
@@ -119,7 +246,7 @@ def call(
         arguments["target"] = target
     if delta and "return_convergence_delta" in accepted:
         arguments["return_convergence_delta"] = True
-    answer = ask(method, layer, x, seen.activation, arguments, seen.calls)
+    answer = ask(method, layer, x, seen, arguments)
     return tidied(answer, "return_convergence_delta" in arguments, seen.scores.shape[0])
 
 
@@ -142,21 +269,42 @@ def parted(answer: Any, has_delta: bool, images: int) -> tuple[tuple[Tensor, ...
 
 
 @contextmanager
-def explained(name: str, layer: str) -> Iterator[None]:
-    """Errors from inside Captum come out as ``UnsupportedMethod``, with a way round in words."""
+def explained(
+    method: Attribution, name: str, layer: str, moving: Callable[[], bool]
+) -> Iterator[None]:
+    """One call of Captum: what it writes on modules is undone, its errors are put into words.
+
+    Args:
+        method: that is called.
+        name: of the method.
+        layer: its name.
+        moving: whether the score moves with the layer; asked where there is no gradient.
+
+    Raises:
+        UnsupportedMethod: in place of Captum's own error, with a way round.
+    """
+    network = innermost(method).forward_func
+    writes = catalogue.needs_module(type(innermost(method)))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), untouched(network) if writes else nullcontext():
             # What Captum announces here is undone before anybody sees it.
             warnings.filterwarnings("ignore", message=".*(required_grads|[Ss]etting .*hooks)")
             yield
     except (BlocksError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if speaks_of_gradients(str(error)):
+            raise UnsupportedMethod(_without_gradient(name, layer, moving())) from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         advice = _advice(name, str(error))
         raise UnsupportedMethod(
             f"{name} cannot do layer {layer!r}: {first.rstrip('.')}; {advice}"
         ) from error
+
+
+def _without_gradient(name: str, layer: str, moving: bool) -> str:
+    why = cut("the score moves", "it") if moving else "the score does not depend on this layer"
+    return f"{name} cannot do layer {layer!r}: {why}"
 
 
 def _advice(name: str, message: str) -> str:
@@ -180,6 +328,4 @@ def _advice(name: str, message: str) -> str:
         )
     if "stdevs must be type float" in message:
         return "write stdevs as a float, e.g. stdevs=1.0"
-    if "not have been used in the graph" in message:
-        return "the score does not depend on this layer"
     return "LayerGradientXActivation works on every layer that has a gradient"

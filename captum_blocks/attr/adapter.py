@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._building import Method
+from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import Visit, quiet, visiting
 from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.head import (
@@ -28,6 +30,7 @@ from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.results import GroupResult, LayerResult
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
+from captum_blocks.scores import class_scores
 from captum_blocks.wrappers import check_takes_a_picture, plain
 
 # A gap between an attribution and what it should add up to, as a share, that is worth a note.
@@ -76,13 +79,13 @@ class LayerMethod:
             if isinstance(instance, NoiseTunnel):
                 raise InvalidArgument("noise= was given and the method is a NoiseTunnel already")
             instance, options = NoiseTunnel(instance), {**noise, **options}
-        self.captum = instance
-        self.inner = _building.innermost(instance)
+        _building.check_place(_building.innermost(instance), self.layer, self.layer_name)
+        self.captum = _building.on_copies(_building.aimed(instance, module))
+        self.inner = _building.innermost(self.captum)
         check_takes_a_picture(self.inner.forward_func)
         self.kind = type(self.inner)
         self.name = catalogue.fact_name(self.kind)
-        _building.check_place(self.inner, self.layer, self.layer_name)
-        self.options = _building.check_options(instance, options, self.name)
+        self.options = _building.check_options(self.captum, options, self.name)
         spoilt = _building.spoils_sum(self.options) is not None
         self.contributes = catalogue.contributes(self.inner) and not spoilt
 
@@ -185,6 +188,32 @@ class LayerMethod:
         tokens = answer.tokens(layout).sum(-1)
         return GroupResult(groups, residual, tokens, answer.delta, tuple(visit.notes))
 
+    def check_scores(self, x: Tensor, expected: Tensor) -> None:
+        """Whether a configured instance attributes the scores that are spoken about.
+
+        One that was made on a function of its own may read another answer of the network.
+
+        Args:
+            x: (image, ...), what the network takes.
+            expected: (image, class), the scores that are spoken about.
+
+        Raises:
+            InvalidArgument: it attributes others.
+        """
+        forward = self.inner.forward_func
+        if forward is self.module:
+            return
+        with quiet(forward), torch.no_grad():
+            scores = class_scores(forward(check_input(x)), len(x)).to(expected)
+        if scores.shape == expected.shape and torch.allclose(scores, expected, 1e-3, 1e-4):
+            return
+        raise InvalidArgument(
+            f"the {self.kind.__name__} given was made for other scores, of shape "
+            f"{tuple(scores.shape)}, than this network gives, of shape {tuple(expected.shape)}; "
+            "make it on the module that the network was made from, or give a factory, e.g. "
+            f"lambda module, layer: {self.kind.__name__}(module, layer)"
+        )
+
     def _visiting(self, x: Tensor) -> Any:
         return visiting(
             self.module, self.inner.forward_func, self.layer, self.layer_name, self.layout, x
@@ -194,11 +223,11 @@ class LayerMethod:
         wanted = check_targets(targets, visit.seen.scores.shape[1])
         self._check_possible(visit, len(wanted), with_weights)
         if self._plain_gradient:
-            forward = self.inner.forward_func
-            activation, grads = gradients(forward, self.layer, visit.images, wanted)
+            activation, grads = self._gradients(visit, wanted)
             return _Answer(grads * activation if self.contributes else grads, grads, None)
         if self.on_head:
             visit.notes.append(f"{self.name} ran on the rest of the network, behind the layer")
+        visit.notes.extend(_calling.side_by_side(visit.seen.behaviour, self.name))
         options = self._with_baselines(visit)
         has_delta = self.contributes and self.inner.has_convergence_delta()
         values, delta = self._each(self.captum, visit, wanted, options, has_delta)
@@ -208,6 +237,13 @@ class LayerMethod:
             twin = _building.weights_twin(self.inner)
             weights, _ = self._each(twin, visit, wanted, options, False)
         return _Answer(values, weights, delta)
+
+    def _gradients(self, visit: Visit, targets: list[int]) -> tuple[Tensor, Tensor]:
+        images = visit.images.split(1) if visit.seen.behaviour.apart else [visit.images]
+        forward = self.inner.forward_func
+        found = [gradients(forward, self.layer, each, targets) for each in images]
+        activations, grads = zip(*found, strict=True)
+        return torch.cat(activations), torch.cat(grads, 1)
 
     def _with_baselines(self, visit: Visit) -> dict[str, Any]:
         """The options, with baselines that live where the method looks."""
@@ -239,7 +275,9 @@ class LayerMethod:
     ) -> tuple[Tensor, Tensor | None]:
         values, deltas = [], []
         for target in targets:
-            with _calling.explained(self.name, self.layer_name):
+            with _calling.explained(
+                method, self.name, self.layer_name, partial(self._moves, visit)
+            ):
                 value, delta = _calling.call(
                     method, self.layer, visit.images, visit.seen, target, options, has_delta
                 )
@@ -247,6 +285,9 @@ class LayerMethod:
             values.append(value)
             deltas += [] if delta is None else [delta]
         return torch.stack(values), torch.stack(deltas, 1) if deltas else None
+
+    def _moves(self, visit: Visit) -> bool:
+        return moves(self.inner.forward_func, self.layer, (visit.images[:1],))
 
     def _passes(self, activation: Tensor, n_targets: int) -> int:
         if self._plain_gradient:

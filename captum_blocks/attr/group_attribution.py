@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks.attr import _building, _calling, catalogue, shapley
 from captum_blocks.attr._building import Method
+from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import Visit, visiting
 from captum_blocks.attr.head import Head, check_runs_once, check_targets, fast_head
 from captum_blocks.attr.reducers import Pieces, Reducer, fitted_components, take_apart
@@ -82,8 +84,8 @@ class GroupAttribution:
         method, rest = _building.instance_of(module, self.layer, method, options)
         self.name = catalogue.fact_name(type(_building.innermost(method)))
         self.options = _building.check_options(method, rest, self.name)
-        self.method = method
         check_takes_a_picture(method.forward_func)
+        self.method = _building.on_copies(method)
         _check_kind(method, self.name)
         if self._is_exact:
             shapley.check_groups(self.n_groups)
@@ -127,10 +129,11 @@ class GroupAttribution:
         with visiting(self.module, forward, self.layer, self.layer_name, self.layout, x) as visit:
             check_runs_once(visit.seen.calls, self.layer_name)
             wanted = check_targets(targets, visit.seen.scores.shape[1])
-            passes = self.forward_passes(len(wanted), visit.layout.prefix)
+            passes = self.forward_passes(len(wanted), visit.layout.n_unplaced)
             catalogue.check_passes(passes, self.name, self.layer_name, len(wanted))
             pieces = take_apart(self.reducer, visit.seen.activation, visit.layout)
             visit.notes.append(f"{self.name} ran on the groups through the rest of the network")
+            visit.notes.extend(_calling.side_by_side(visit.seen.behaviour, self.name))
             if not isinstance(self.method, PerturbationAttribution):
                 return self._by_gradient(visit, pieces, wanted)
             visit.notes.append(_SPREAD.format(self.name))
@@ -163,7 +166,8 @@ class GroupAttribution:
         for image in range(len(visit.images)):
             one = slice(image, image + 1)
             played, x = _played(pieces, one), visit.images[one]
-            head = Head(self.method.forward_func, self.layer)
+            apart = visit.seen.behaviour.apart
+            head = Head(self.method.forward_func, self.layer, apart=apart)
             head.of_one_image(x, visit.seen.one(image))
 
             method = _building.with_forward(self.method, _switchable(head, played, x))
@@ -173,13 +177,16 @@ class GroupAttribution:
 
     def _by_gradient(self, visit: Visit, pieces: Pieces, targets: list[int]) -> GroupResult:
         whole = catalogue.needs_module(type(self.method))
-        head = Head(self.method.forward_func, self.layer, whole)
+        apart = visit.seen.behaviour.apart
+        head = Head(self.method.forward_func, self.layer, whole, apart and not whole)
         if not whole:
             head.of_one_image(visit.images, visit.seen)
         method = _building.with_forward(self.method, _Assembled(head, pieces))
-        tokens = (pieces.tokens,) if visit.layout.prefix else ()
+        tokens = (pieces.tokens,) if visit.layout.n_unplaced else ()
         inputs = (pieces.scores, pieces.residual, *tokens)
-        answers = [self._ask(method, inputs, target, visit.images) for target in targets]
+        answers = [
+            self._ask(method, inputs, target, visit.images, apart and whole) for target in targets
+        ]
         maps = torch.stack([parts[0] for parts, _ in answers], 1)
         residual = torch.stack([parts[1].sum(1) for parts, _ in answers], 1)
         held = [(*parts, pieces.tokens)[2].sum(-1) for parts, _ in answers]
@@ -188,7 +195,12 @@ class GroupAttribution:
         return GroupResult(maps, residual, torch.stack(held, 1), delta, tuple(visit.notes))
 
     def _ask(
-        self, method: Attribution, inputs: Any, target: int, images: Tensor | None = None
+        self,
+        method: Attribution,
+        inputs: Any,
+        target: int,
+        images: Tensor | None = None,
+        one_by_one: bool = False,
     ) -> tuple[tuple[Tensor, ...], Tensor | None]:
         arguments = {**self.options, "target": target}
         if images is not None:
@@ -200,8 +212,11 @@ class GroupAttribution:
         if needed.get("baselines") is _building.REQUIRED and "baselines" not in arguments:
             zeros = [torch.zeros_like(part[:1]).expand(2, *part.shape[1:]) for part in inputs]
             arguments["baselines"] = tuple(zeros)
-        with _calling.explained(self.name, self.layer_name):
-            answer = method.attribute(inputs, **arguments)
+        pictures = len(images) if images is not None and one_by_one else 1
+        # What switches players on and off, without images here, asks for no gradient.
+        moving = partial(moves, self.method.forward_func, self.layer, (images,))
+        with _calling.explained(method, self.name, self.layer_name, moving):
+            answer = _calling.for_each(method.attribute, pictures, inputs, arguments)
         return _calling.parted(answer, has_delta, 1 if images is None else len(images))
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from captum.attr import Attribution, LayerAttribution
 from captum.log import log_usage
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_blocks.attr import _building, _calling, catalogue
+from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import quiet
-from captum_blocks.attr.head import Look, look, no_such_class
+from captum_blocks.attr.head import Look, look, no_such_class, rows
 from captum_blocks.attr.reducers import Reducer, check_width, fitted_components, group_scores
 from captum_blocks.attr.regrouping import regroup
+from captum_blocks.behaviour import of_last_call, warn_of
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.scores import choice, chosen, table
 
 
 class LayerGroupAttribution(LayerAttribution):
@@ -49,6 +54,7 @@ class LayerGroupAttribution(LayerAttribution):
 
     >>> from captum.attr import LayerGradientXActivation
     >>> import torch
+    >>> from torch import nn
     >>> class Halves:
     ...     components_ = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     ...     def transform(self, acts):
@@ -108,25 +114,32 @@ class LayerGroupAttribution(LayerAttribution):
             UnsupportedMethod: the wrapped method cannot do this layer, or does not add up as asked.
         """
         kwargs = self._checked(kwargs, return_residual, return_convergence_delta)
-        inner = _building.innermost(self.layer_attribution)
+        method = _building.on_copies(self.layer_attribution)
+        inner = _building.innermost(method)
         call = {**kwargs, "target": target, "additional_forward_args": additional_forward_args}
         call = {name: value for name, value in call.items() if value is not None}
-        with _as_it_was(self.forward_func, self.layer):
+        with quiet(self.layer, self.forward_func):
             inputs = _private(inputs)
-            seen = self._look(inputs, additional_forward_args)
-            _check_target(target, seen.output)
+            seen = self._look(inner.forward_func, inputs, additional_forward_args)
+            _check_target(target, seen.output, rows(inputs))
             activation = seen.activation
-            layout = resolve(self.layout, activation.shape, picture_size(inputs))
+            layout = resolve(self.layout, activation.shape, picture_size(inputs), self.layer)
             components = fitted_components(self.reducer).to(activation)
             check_width(components, activation, layout)
             scores = group_scores(self.reducer, activation, layout)
-            value, delta = self._asked(
-                self.layer_attribution, inputs, seen, call, return_convergence_delta
-            )
+            value, delta = self._asked(method, inputs, seen, call, return_convergence_delta)
             weights = None
             if _building.is_linear(self.layer_attribution):
                 twin = _building.weights_twin(inner)
                 weights = self._asked(twin, inputs, seen, call, False)[0]
+        warn_of(
+            [
+                seen.behaviour.drifts,
+                *_calling.side_by_side(seen.behaviour, self._name),
+                *of_last_call(type(self.layer).__name__, seen.calls),
+            ],
+            stacklevel=3,  # Captum's wrapper is between this and the caller
+        )
         groups, residual = self._shared(activation, value, weights, scores, components, layout)
         extra = (residual,) * return_residual + (delta,) * return_convergence_delta
         return (groups, *extra) if extra else groups
@@ -162,11 +175,9 @@ class LayerGroupAttribution(LayerAttribution):
             )
         return _building.check_options(self.layer_attribution, kwargs, self._name)
 
-    def _look(self, inputs: Any, additional: Any) -> Look:
-        arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-        if additional is not None:
-            arguments += additional if isinstance(additional, tuple) else (additional,)
-        return look(self.forward_func, self.layer, type(self.layer).__name__, *arguments)
+    def _look(self, forward: Callable[..., Any], inputs: Any, additional: Any) -> Look:
+        name = type(self.layer).__name__
+        return look(forward, self.layer, name, *_arguments(inputs, additional))
 
     def _asked(
         self,
@@ -176,11 +187,12 @@ class LayerGroupAttribution(LayerAttribution):
         call: dict[str, Any],
         delta: bool,
     ) -> tuple[Tensor, Any]:
-        with _calling.explained(self._name, type(self.layer).__name__):
+        forward, place = _building.innermost(method).forward_func, type(self.layer).__name__
+        given = _arguments(inputs, call.get("additional_forward_args"))
+        moving = partial(moves, forward, self.layer, given)
+        with _calling.explained(method, self._name, place, moving):
             arguments = {**call, "return_convergence_delta": True} if delta else call
-            answer = _calling.ask(
-                method, self.layer, inputs, seen.activation, arguments, seen.calls
-            )
+            answer = _calling.ask(method, self.layer, inputs, seen, arguments)
         answer, found = answer if delta else (answer, None)
         while isinstance(answer, (tuple, list)):
             answer = answer[0]
@@ -232,20 +244,32 @@ def _inner_layer_method(method: Any) -> LayerAttribution:
     return inner
 
 
-def _check_target(target: Any, output: Any) -> None:
+def _check_target(target: Any, output: Any, images: int) -> None:
     """Whether the classes asked for exist, where the network returns a table of them.
 
     Negative ones count from the end, as everywhere in Captum.
 
     Raises:
         InvalidArgument: one does not.
+        UnusableLayer: it cannot be told which of the numbers returned are the scores.
     """
-    if not isinstance(output, Tensor) or output.ndim != 2:
+    scores = chosen(output, images)
+    if (said := choice(output, images)) is not None:
+        warnings.warn(said, stacklevel=4)
+    if scores.ndim > 2:
         return
+    classes = table(scores, images).shape[1]
     asked = target.flatten().tolist() if isinstance(target, Tensor) else target
     for wanted in asked if isinstance(asked, list) else [asked]:
-        if isinstance(wanted, int) and not -output.shape[1] <= wanted < output.shape[1]:
-            raise no_such_class(wanted, output.shape[1])
+        if isinstance(wanted, int) and not -classes <= wanted < classes:
+            raise no_such_class(wanted, classes)
+
+
+def _arguments(inputs: Any, additional: Any) -> tuple[Any, ...]:
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    if additional is not None:
+        arguments += additional if isinstance(additional, tuple) else (additional,)
+    return arguments
 
 
 def _private(inputs: Any) -> Any:
@@ -253,7 +277,3 @@ def _private(inputs: Any) -> Any:
     if isinstance(inputs, tuple):
         return tuple(_private(part) for part in inputs)
     return inputs.detach().clone() if isinstance(inputs, Tensor) else inputs
-
-
-def _as_it_was(forward: Callable[..., Any], layer: nn.Module) -> Any:
-    return quiet(forward if isinstance(forward, nn.Module) else layer)

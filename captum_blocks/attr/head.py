@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any
 
@@ -11,27 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks.attr._reasons import checkpoints_explained, cut, moves
+from captum_blocks.behaviour import STEADY, Behaviour, observed
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
+from captum_blocks.scores import choice, class_scores
 
 
-def class_scores(output: Any) -> Tensor:
-    """The (image, class) scores in what a network returned.
+def rows(arguments: Any) -> int:
+    """How many pictures a network is given: the rows of its first argument.
 
-    Raises:
-        InvalidArgument: the output is no table of images and classes.
-
-    >>> class_scores(torch.zeros(2)).shape
-    torch.Size([2, 1])
+    >>> rows((torch.zeros(3, 2), 0.5))
+    3
     """
-    scores = hooks.first_tensor(output, "the network")
-    if scores.ndim == 1:
-        return scores[:, None]
-    if scores.ndim != 2:
-        raise InvalidArgument(
-            f"the network returns shape {tuple(scores.shape)}, not (image, class); "
-            "wrap it so that it returns one number per image and class"
-        )
-    return scores
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return len(first) if isinstance(first, Tensor) and first.ndim else 1
 
 
 class Head(nn.Module):
@@ -44,6 +37,7 @@ class Head(nn.Module):
         forward: the network, or any function of the image that runs it.
         layer: the layer whose activation is put in.
         whole_graph: also record the part before the layer, for methods that hook every module.
+        apart: run rows one by one, of a network in which they change each other.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1, bias=False))
     >>> Head(net, net[0])(torch.zeros(4, 3), torch.ones(4, 2)).shape
@@ -51,10 +45,14 @@ class Head(nn.Module):
     """
 
     def __init__(
-        self, forward: Callable[..., Any], layer: nn.Module, whole_graph: bool = False
+        self,
+        forward: Callable[..., Any],
+        layer: nn.Module,
+        whole_graph: bool = False,
+        apart: bool = False,
     ) -> None:
         super().__init__()
-        self._whole_graph = whole_graph
+        self._whole_graph, self._apart = whole_graph, apart
         # Registered when it is a module, so that Captum's DeepLift finds the layers inside.
         self.network = forward
         self._layer = (layer,)
@@ -62,6 +60,12 @@ class Head(nn.Module):
 
     def forward(self, activation: Tensor, x: Tensor) -> Tensor:
         """Layer activation (row, ...) and the image of each row -> scores (row, class)."""
+        if not self._apart:
+            return self._scores(activation, x)
+        rows = zip(activation.split(1), x.split(1), strict=True)
+        return torch.cat([self._scores(its, image) for its, image in rows])
+
+    def _scores(self, activation: Tensor, x: Tensor) -> Tensor:
         grad = torch.is_grad_enabled()
 
         def put_in(_: Tensor) -> Tensor:
@@ -71,7 +75,13 @@ class Head(nn.Module):
 
         record = grad and self._whole_graph
         with torch.set_grad_enabled(record), hooks.replace(self._layer[0], put_in):
-            return class_scores(self.network(x[:1] if self._one_image else x))
+            answer = self.network(x[:1] if self._one_image else x)
+            scores = class_scores(answer, len(activation))
+        if grad and not record and activation.requires_grad and not scores.requires_grad:
+            # The layer is in a block under no_grad, whose end has switched gradients off again.
+            self._whole_graph = True
+            return self._scores(activation, x)
+        return scores
 
     def of_one_image(self, x: Tensor, seen: Probe) -> Head:
         """The same head, running the part before the layer once for all rows where that works.
@@ -79,7 +89,7 @@ class Head(nn.Module):
         Captum repeats the image for every step and sample. When there is only one, and the network
         stands for more activations than images (its own answer is compared), once is enough.
         """
-        if len(x) == 1 and not self._one_image:
+        if len(x) == 1 and not self._one_image and not self._apart:
             self._one_image = True
             self._one_image = _injects(self, x, seen)
         return self
@@ -93,16 +103,20 @@ class Probe:
         activation: the layer's output in its own layout.
         scores: (image, class).
         calls: how often the layer ran; the activation is that of its last call.
+        behaviour: of the network, from pass to pass.
+        choice: which of several tensors was taken for the scores, in words; None for the only one.
     """
 
     activation: Tensor
     scores: Tensor
     calls: int = 1
+    behaviour: Behaviour = STEADY
+    choice: str | None = None
 
     def one(self, image: int) -> Probe:
         """What one image of the batch gave, still as a batch."""
         one = slice(image, image + 1)
-        return Probe(self.activation[one], self.scores[one], self.calls)
+        return replace(self, activation=self.activation[one], scores=self.scores[one])
 
 
 @dataclass(frozen=True)
@@ -113,11 +127,13 @@ class Look:
         activation: the layer's output on its last call, in its own layout.
         output: what the network returned.
         calls: how often the layer ran.
+        behaviour: of the network, from pass to pass.
     """
 
     activation: Tensor
     output: Any
     calls: int
+    behaviour: Behaviour = STEADY
 
 
 def look(forward: Callable[..., Any], layer: nn.Module, name: str, *arguments: Any) -> Look:
@@ -133,12 +149,25 @@ def look(forward: Callable[..., Any], layer: nn.Module, name: str, *arguments: A
         UnusableLayer: the layer never ran, or returned nothing to attribute to.
         InvalidArgument: an activation is not a number.
     """
+    behaviour = observed(forward, *arguments)
+    rows = hooks.rows_of(arguments) if behaviour.apart else [arguments]
+    looks = [_look(forward, layer, name, row) for row in rows]
+    activation = (
+        torch.cat([each.activation for each in looks]) if looks[1:] else looks[0].activation
+    )
+    _check_activation(activation, name, arguments[0])
+    output = hooks.together([each.output for each in looks])
+    return Look(activation, output, looks[0].calls, behaviour)
+
+
+def _look(
+    forward: Callable[..., Any], layer: nn.Module, name: str, arguments: tuple[Any, ...]
+) -> Look:
     watched = {name: layer}
     with torch.no_grad(), hooks.count_calls(watched) as calls, hooks.capture(watched) as seen:
         output = forward(*arguments)
     if name not in seen:
         raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
-    _check_activation(seen[name], name, arguments[0])
     return Look(seen[name], output, calls[name])
 
 
@@ -158,11 +187,13 @@ def probe(forward: Callable[..., Any], layer: nn.Module, name: str, x: Tensor) -
     """Look at a layer of a network that returns a table of class scores.
 
     Raises:
-        UnusableLayer: the layer never ran, or returned nothing to attribute to.
-        InvalidArgument: an activation is not a number, or the output is no table.
+        UnusableLayer: the layer never ran, or returned nothing to attribute to; or the network
+            returns no table of scores.
+        InvalidArgument: an activation is not a number.
     """
     found = look(forward, layer, name, x)
-    return Probe(found.activation, class_scores(found.output), found.calls)
+    scores, said = class_scores(found.output, len(x)), choice(found.output, len(x))
+    return Probe(found.activation, scores, found.calls, found.behaviour, said)
 
 
 def check_runs_once(calls: int, name: str) -> None:
@@ -198,7 +229,7 @@ def fast_head(
     Returns:
         A function of activations (row, ...) and classes that gives scores (row, class).
     """
-    head = Head(forward, layer).of_one_image(x, seen)
+    head = Head(forward, layer, apart=seen.behaviour.apart).of_one_image(x, seen)
 
     def scores(activations: Tensor, targets: Sequence[int]) -> Tensor:
         found = []
@@ -319,21 +350,29 @@ def gradients(
     """
     leaves: list[Tensor] = []
 
-    def cut(activation: Tensor) -> Tensor:
+    def put_in(activation: Tensor) -> Tensor:
         leaves.append(activation.detach().requires_grad_())
+        # A part that runs under no_grad is followed from here on; it restores the mode itself.
+        torch.set_grad_enabled(True)
         # The copy keeps an in-place operation behind the layer away from the leaf.
         return leaves[-1].clone()
 
-    with torch.enable_grad(), hooks.replace(layer, cut):
-        scores = class_scores(forward(x))
-    if not scores.requires_grad:
-        raise UnusableLayer("the class scores do not depend on this layer through any gradient")
-    found = []
-    for position, target in enumerate(targets):
-        keep = position + 1 < len(targets)
-        column = scores[:, target].sum()
-        (gradient,) = torch.autograd.grad(column, leaves[-1], retain_graph=keep, allow_unused=True)
-        if gradient is None:
-            raise UnusableLayer("the class scores do not depend on this layer's last call")
-        found.append(gradient)
-    return leaves[-1].detach(), torch.stack(found)
+    with checkpoints_explained("the class scores move", "this layer"):
+        with torch.enable_grad(), hooks.replace(layer, put_in):
+            scores = class_scores(forward(x), len(x))
+        found = [
+            _gradient(scores[:, target].sum(), leaves[-1], keep=position + 1 < len(targets))
+            for position, target in enumerate(targets)
+        ]
+    gradients = [gradient for gradient in found if gradient is not None]
+    if len(gradients) < len(found):
+        if moves(forward, layer, (x,)):
+            raise UnusableLayer(cut("the class scores move", "this layer"))
+        raise UnusableLayer("the class scores do not depend on this layer")
+    return leaves[-1].detach(), torch.stack(gradients)
+
+
+def _gradient(score: Tensor, leaf: Tensor, keep: bool) -> Tensor | None:
+    if not score.requires_grad:
+        return None
+    return torch.autograd.grad(score, leaf, retain_graph=keep, allow_unused=True)[0]

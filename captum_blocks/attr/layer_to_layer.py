@@ -10,17 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks.attr import _calling
 from captum_blocks.attr._building import Method
 from captum_blocks.attr._crops import channels_last
+from captum_blocks.attr._reasons import checkpoints_explained
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
-from captum_blocks.attr.head import check_input, class_scores
+from captum_blocks.attr.head import check_input
 from captum_blocks.attr.segment import Segment, pulled_back, pushed_forward
 from captum_blocks.attr.sources import Parts, parts_of
 from captum_blocks.attr.targets import Index, Scores, scores_of
+from captum_blocks.behaviour import observed, warn_of
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.scores import class_scores
 from captum_blocks.wrappers import check_takes_a_picture, plain
 
 MEMORY_BUDGET = 64 * 2**20
@@ -123,31 +127,54 @@ class LayerToLayerAttribution:
             )
         with quiet(self.module):
             images = check_input(x)
-            look = self._look(images, target_atom, targets)
-            scores = look.scores
-            parts = parts_of(source_atom, channels_last(look.leaf.detach()), look.layout)
+            behaviour = observed(self.module, images)
+            found = [
+                self._atoms(each, target_atom, source_atom, targets, method, chunk_size, options)
+                for each in (images.split(1) if behaviour.apart else [images])
+            ]
+        warn_of([behaviour.drifts])
+        data = torch.cat([part for part, _ in found])
+        names = found[0][1]
+        rest = {name: torch.cat([parts[name] for _, parts in found]) for name in names}
+        return (data, rest) if return_remainder else data
+
+    def _atoms(
+        self,
+        images: Tensor,
+        target_atom: Any,
+        source_atom: Any,
+        targets: Sequence[Index] | None,
+        method: Method | None,
+        chunk_size: int | None,
+        options: dict[str, Any],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(image, *target, *source), and remainders by name, of images that may go together."""
+        look = self._look(images, target_atom, targets)
+        scores = look.scores
+        parts = parts_of(source_atom, channels_last(look.leaf.detach()), look.layout)
+        moving = (
+            "the class scores move" if self.target is None else f"layer {self.target_name!r} moves"
+        )
+        with checkpoints_explained(moving, f"layer {self.source_name!r}"):
             if method is not None:
                 values = self._by_method(images, scores, source_atom, parts, method, options)
             else:
                 values = self._from_the_smaller_side(look, parts, chunk_size)
-        data = values.data.reshape(len(x), *scores.shape, *parts.shape).detach()
-        rest = {
-            name: part.reshape(len(x), *scores.shape).detach()
-            for name, part in values.remainder.items()
-        }
-        return (data, rest) if return_remainder else data
+        shape = (len(images), *scores.shape)
+        data = values.data.reshape(*shape, *parts.shape).detach()
+        return data, {name: part.reshape(shape).detach() for name, part in values.remainder.items()}
 
     def _look(self, images: Tensor, target_atom: Any, targets: Sequence[Index] | None) -> _Look:
         segment = Segment(self.module, self.source, self.target, images)
         leaf, output = segment.traced((self.source_name, self.target_name))
-        layout = resolve(self.source_layout, leaf.shape, picture_size(images))
+        layout = resolve(self.source_layout, leaf.shape, picture_size(images), self.source)
         layout.to_maps(leaf)
         if self.target is None:
             atom = "class" if target_atom is None else target_atom
             scores = scores_of(atom, output.detach(), None, targets)
         else:
             atom = "spatial" if target_atom is None else target_atom
-            found = resolve(self.target_layout, output.shape, picture_size(images))
+            found = resolve(self.target_layout, output.shape, picture_size(images), self.target)
             scores = scores_of(atom, output.detach(), found, targets)
         return _Look(segment, leaf, output, layout, scores)
 
@@ -195,6 +222,7 @@ class LayerToLayerAttribution:
     ) -> AtomValues:
         table = _ScoreTable(self.module, self.target, scores).eval()
         run = LayerMethod(table, self.source, method, parts.layout, **options)
+        warn_of(_calling.side_by_side(observed(self.module, images), run.name), stacklevel=4)
         wanted = range(len(scores.indices))
         if isinstance(source_atom, str):
             found = run.attribute(images, wanted)
@@ -222,10 +250,15 @@ class _ScoreTable(nn.Module):
         self.network = network
         self._target, self._scores = (target,), scores
 
+    @property
+    def stands_for(self) -> nn.Module:
+        """The network, which is known already."""
+        return self.network
+
     def forward(self, x: Tensor) -> Tensor:
         (target,) = self._target
         if target is None:
-            return self._scores.values(class_scores(self.network(x)))
+            return self._scores.values(class_scores(self.network(x), len(x)))
         with hooks.capture({"target": target}) as seen:
             self.network(x)
         return self._scores.values(seen["target"])

@@ -11,14 +11,15 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks.attr._reasons import checkpoints_explained, cut, moves
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
     Look,
     check_runs_once,
-    class_scores,
     listed,
     look,
     no_such_class,
+    rows,
     whole_number,
 )
 from captum_blocks.errors import (
@@ -29,6 +30,7 @@ from captum_blocks.errors import (
     did_you_mean,
 )
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.scores import class_scores
 
 Path = Literal["linear", "integrated", "stochastic"]
 
@@ -66,7 +68,7 @@ class LayerPathGradients(LayerAttribution):
         multiply_by_inputs: bool = True,
         layout: Layout | Kind | None = None,
     ) -> None:
-        LayerAttribution.__init__(self, forward_func, layer, device_ids)
+        LayerAttribution.__init__(self, hooks.on_copies(forward_func), layer, device_ids)
         self._multiply_by_inputs = multiply_by_inputs
         self.layout = layout
 
@@ -119,12 +121,12 @@ class LayerPathGradients(LayerAttribution):
             raise InvalidArgument(f"n_steps={n_steps!r}; a path has at least one point")
         if return_convergence_delta:
             self._check_delta()
-        with self._quiet():
+        with quiet(self.layer, self.forward_func):
             arguments = _private(inputs, additional_forward_args)
             seen = self._look(arguments)
             size = picture_size(arguments)
             factors = self._factors(seen.activation, path, n_steps, seed, size)
-            found = self._along(arguments, seen.activation, target, factors)
+            found = self._along(arguments, seen, target, factors)
             if not return_convergence_delta:
                 return found
             return found, self._delta(found, arguments, seen, target, 0.0)
@@ -162,7 +164,7 @@ class LayerPathGradients(LayerAttribution):
         """
         self._check_delta()
         values = attributions[0] if isinstance(attributions, tuple) else attributions
-        with self._quiet():
+        with quiet(self.layer, self.forward_func):
             arguments = _private(end_point, additional_forward_args)
             seen = self._look(arguments)
             start = 0.0 if start_point is None else start_point
@@ -181,10 +183,6 @@ class LayerPathGradients(LayerAttribution):
                 "return_convergence_delta out"
             )
 
-    def _quiet(self) -> Any:
-        forward = self.forward_func
-        return quiet(forward if isinstance(forward, nn.Module) else self.layer)
-
     def _look(self, arguments: tuple[Any, ...]) -> Look:
         name = type(self.layer).__name__
         seen = look(self.forward_func, self.layer, name, *arguments)
@@ -192,13 +190,26 @@ class LayerPathGradients(LayerAttribution):
         return seen
 
     def _along(
-        self, arguments: tuple[Any, ...], activation: Tensor, target: Any, factors: list[Tensor]
+        self, arguments: tuple[Any, ...], seen: Look, target: Any, factors: list[Tensor]
     ) -> Tensor:
-        total = torch.zeros_like(activation)
+        total = torch.zeros_like(seen.activation)
         for factor in factors:
-            total += self._gradient(arguments, activation * factor, target)
+            total += self._gradient(arguments, seen, seen.activation * factor, target)
         mean = total / len(factors)
-        return mean * activation if self._multiply_by_inputs else mean
+        return mean * seen.activation if self._multiply_by_inputs else mean
+
+    def _scores(self, arguments: tuple[Any, ...], seen: Look, put_in: Tensor) -> Tensor:
+        """(image, class) scores with another activation of the layer."""
+        apart = seen.behaviour.apart
+        outputs = []
+        for row, own in zip(
+            hooks.rows_of(arguments) if apart else [arguments],
+            put_in.split(1) if apart else [put_in],
+            strict=True,
+        ):
+            with hooks.replace(self.layer, _constant(own)):
+                outputs.append(self.forward_func(*row))
+        return class_scores(hooks.together(outputs), rows(arguments))
 
     def _delta(
         self,
@@ -209,9 +220,9 @@ class LayerPathGradients(LayerAttribution):
         start: Tensor | float,
     ) -> Tensor:
         put_in = torch.zeros_like(seen.activation) + start
-        with torch.no_grad(), hooks.replace(self.layer, lambda _: put_in.clone()):
-            first = _selected(class_scores(self.forward_func(*arguments)), target)
-            change = _selected(class_scores(seen.output), target) - first
+        with torch.no_grad():
+            first = _selected(self._scores(arguments, seen, put_in), target)
+            change = _selected(class_scores(seen.output, rows(arguments)), target) - first
         return (values.flatten(1).sum(1) - change).detach()
 
     def _factors(
@@ -227,7 +238,7 @@ class LayerPathGradients(LayerAttribution):
         steps = [activation.new_tensor(step / n_steps) for step in range(n_steps)]
         if path == "integrated":
             return steps
-        axis = resolve(self.layout, activation.shape, size).channel_axis
+        axis = resolve(self.layout, activation.shape, size, self.layer).channel_axis
         shape = [1] * activation.ndim
         shape[axis] = activation.shape[axis]
         draws = (
@@ -241,14 +252,30 @@ class LayerPathGradients(LayerAttribution):
             for step, draw in zip(steps, draws, strict=True)
         ]
 
-    def _gradient(self, arguments: tuple[Any, ...], point: Tensor, target: Any) -> Tensor:
-        leaf = point.detach().requires_grad_()
-        with torch.enable_grad(), hooks.replace(self.layer, lambda _: leaf.clone()):
-            score = _selected(class_scores(self.forward_func(*arguments)), target).sum()
-        if not score.requires_grad:
-            raise UnusableLayer("the score does not depend on this layer through any gradient")
-        (gradient,) = torch.autograd.grad(score, leaf)
-        return gradient
+    def _gradient(
+        self, arguments: tuple[Any, ...], seen: Look, point: Tensor, target: Any
+    ) -> Tensor:
+        leaf, gradient = point.detach().requires_grad_(), None
+        with torch.enable_grad(), checkpoints_explained("the score moves", "this layer"):
+            score = _selected(self._scores(arguments, seen, leaf), target).sum()
+            if score.requires_grad:
+                (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True)
+        if gradient is not None:
+            return gradient
+        if moves(self.forward_func, self.layer, arguments):
+            raise UnusableLayer(cut("the score moves", "this layer"))
+        raise UnusableLayer("the score does not depend on this layer through any gradient")
+
+
+def _constant(activation: Tensor) -> Callable[[Tensor], Tensor]:
+    grad = torch.is_grad_enabled()
+
+    def put_in(_: Tensor) -> Tensor:
+        # A part that runs under no_grad is followed from here on; it restores the mode itself.
+        torch.set_grad_enabled(grad)
+        return activation.clone()
+
+    return put_in
 
 
 def _private(inputs: Any, additional: Any) -> tuple[Any, ...]:

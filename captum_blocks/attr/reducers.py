@@ -96,8 +96,8 @@ def group_scores(reducer: Reducer, activation: Tensor, layout: Layout) -> Tensor
     """
     with torch.no_grad():
         scores = torch.as_tensor(reducer.transform(activation)).to(activation)
-    if layout.kind == "tokens" and scores.shape[1] == activation.shape[1] - layout.prefix:
-        layout = Layout("tokens", 0, layout.grid)
+    if layout.kind == "tokens" and scores.shape[1] == activation.shape[1] - layout.n_unplaced:
+        layout = layout.without_tokens()
     return layout.to_maps(scores).detach()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -17,9 +18,11 @@ from torch.overrides import TorchFunctionMode
 
 from captum_blocks import hooks
 from captum_blocks.attr._crops import channels_last
+from captum_blocks.attr._reasons import cut, moves
 from captum_blocks.attr.derivative import agree, linearised
-from captum_blocks.attr.head import check_runs_once, class_scores
-from captum_blocks.errors import InvalidArgument, UnusableLayer
+from captum_blocks.attr.head import check_runs_once
+from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
+from captum_blocks.scores import choice, class_scores
 
 
 class _Affine(TorchFunctionMode):
@@ -118,7 +121,7 @@ class Segment:
     def _read(self) -> Tensor:
         if self.target is None:
             with _Affine():
-                return class_scores(self.forward(self.x))
+                return class_scores(self.forward(self.x), len(self.x))
         with _Affine():
             return hooks.run_until(self.forward, {"target": self.target}, self.x)["target"]
 
@@ -156,19 +159,36 @@ class Segment:
             affine = undo.enter_context(_Affine(everywhere=False))
             answer = self.forward(self.x)
             if self.target is None:
-                read(class_scores(answer))
+                if (said := choice(answer, len(self.x))) is not None:
+                    warnings.warn(said, stacklevel=6)
+                read(class_scores(answer, len(self.x)))
         _check_once(leaves, names[0])
         _check_once(outputs, names[1])
         leaf, output = leaves[0], outputs[0]
         if not _depends(output, leaf):
-            if self.target is None:
-                raise UnusableLayer(f"the class scores do not depend on layer {names[0]!r}")
-            raise not_downstream()
+            raise self._no_path(names)
         if not bool(torch.isfinite(leaf).all() and torch.isfinite(output).all()):
             raise InvalidArgument(
                 f"activations at {names[0]!r} or {names[1]!r} are NaN or infinite"
             )
         return leaf, output
+
+    def _no_path(self, names: tuple[str, str]) -> BlocksError:
+        """Why the graph of the target does not reach the source."""
+        if moves(self.forward, self.source, (self.x,), self.target):
+            return UnusableLayer(cut(moving(names[1], self.target), f"layer {names[0]!r}"))
+        if self.target is None:
+            return UnusableLayer(f"the class scores do not depend on layer {names[0]!r}")
+        return not_downstream()
+
+
+def moving(name: str, target: nn.Module | None) -> str:
+    """The target as the subject of what is said of a missing gradient.
+
+    >>> moving("relu", nn.ReLU())
+    "layer 'relu' moves"
+    """
+    return "the class scores move" if target is None else f"layer {name!r} moves"
 
 
 def _check_once(calls: list[Tensor], name: str) -> None:

@@ -38,7 +38,7 @@ class Parts(ABC):
     def __init__(self, activation: Tensor, layout: Layout) -> None:
         self.activation, self.layout = activation, layout
         self.maps = layout.to_maps(activation)
-        if layout.prefix:
+        if layout.n_unplaced:
             self.remainders = ("tokens",)
 
     @property
@@ -66,10 +66,9 @@ class Parts(ABC):
 
     def leftovers(self) -> Iterator[Tensor]:
         """What belongs to no atom, in the layer's layout."""
-        if self.layout.prefix:
-            rest = self.activation.clone()
-            rest[:, self.layout.prefix :] = 0
-            yield rest
+        if self.layout.n_unplaced:
+            tokens = self.layout.tokens(self.activation)
+            yield self.layout.from_maps(torch.zeros_like(self.maps), tokens)
 
     def received(self, gradient: Tensor) -> AtomValues:
         """What the atoms receive, from a gradient (target, *layer output).
@@ -143,11 +142,11 @@ class _Tokens(Parts):
 
     def __init__(self, activation: Tensor, layout: Layout) -> None:
         super().__init__(activation, layout)
-        self.shape = (layout.prefix,)
+        self.shape = (layout.n_unplaced,)
         self.remainders = ("positions",)
 
     def directions(self) -> Iterator[Tensor]:
-        for token in range(self.layout.prefix):
+        for token in self.layout.token_places:
             part = torch.zeros_like(self.activation)
             part[:, token] = self.activation[:, token]
             yield part
@@ -211,6 +210,6 @@ def parts_of(atom: Any, activation: Tensor, layout: Layout) -> Parts:
             f"no source atom {atom!r}{did_you_mean(atom, ATOMS)}; known: {', '.join(_KINDS)}, or "
             "a fitted reducer for groups"
         )
-    if atom == "tokens" and not layout.prefix:
+    if atom == "tokens" and not layout.n_unplaced:
         raise InvalidArgument("the source layer has no class or register tokens")
     return _KINDS[atom](activation, layout)

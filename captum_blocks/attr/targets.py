@@ -167,11 +167,12 @@ class _Whole(Scores):
 
 class _Tokens(Scores):
     def full_shape(self) -> tuple[int, ...]:
-        return (self.layout.prefix,)
+        return (self.layout.n_unplaced,)
 
     def seeds(self, indices: Sequence[tuple[int, ...]]) -> Tensor:
         found = []
-        for (token,) in indices:
+        for (index,) in indices:
+            token = self.layout.token_places[index]
             seed = torch.zeros_like(self.activation)
             vector = self.activation[:, token]
             seed[:, token] = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-30)
@@ -179,7 +180,8 @@ class _Tokens(Scores):
         return torch.stack(found)
 
     def values(self, output: Tensor) -> Tensor:
-        norms: Tensor = output[:, [token for (token,) in self.indices]].norm(dim=2)
+        tokens = [self.layout.token_places[index] for (index,) in self.indices]
+        norms: Tensor = output[:, tokens].norm(dim=2)
         return norms
 
 
@@ -261,7 +263,7 @@ def scores_of(
             f"no target atom {atom!r}{did_you_mean(atom, _KINDS)}; known: {', '.join(_KINDS)}, or "
             "a fitted reducer for groups ('class' without a target_layer)"
         )
-    if atom == "tokens" and not layout.prefix:
+    if atom == "tokens" and not layout.n_unplaced:
         raise InvalidArgument("the target layer has no class or register tokens")
     return _KINDS[atom](activation, layout, chosen)
 

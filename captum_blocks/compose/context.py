@@ -14,6 +14,7 @@ from captum_blocks.attr import (
     LayerResult,
     LayerToLayerAttribution,
 )
+from captum_blocks.behaviour import observed, of_last_call
 from captum_blocks.compose.values import finite
 from captum_blocks.errors import (
     InvalidArgument,
@@ -24,9 +25,10 @@ from captum_blocks.errors import (
 )
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate, parts_of
 from captum_blocks.grammar.content import DEFAULT_METHOD, Options
-from captum_blocks.hooks import capture, evaluation_mode, find_layer
+from captum_blocks.hooks import capture, count_calls, find_layer, running, together
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
+from captum_blocks.network.answers import UNITS
 from captum_blocks.reduce import ChannelReducer
 
 How = Method | Given
@@ -60,14 +62,34 @@ class Context:
 
     def _look(self, names: list[str]) -> None:
         """The one forward pass for all layers wanted."""
-        modules = {name: find_layer(self.net.module, name)[1] for name in names}
-        with torch.no_grad(), evaluation_mode(self.net.module), capture(modules) as seen:
-            output = self.net.module(self.x)
-        self.logits = finite(self.net.as_logits(output).float().cpu(), "the network's output")
-        if missing := [name for name in names if name not in seen]:
+        module = self.net.module
+        layers = {name: find_layer(module, name)[1] for name in names}
+        self.behaviour = observed(module, self.x)
+        outputs, found = [], []
+        for row in self.x.split(1) if self.behaviour.apart else [self.x]:
+            with (
+                torch.no_grad(),
+                running(module),
+                count_calls(layers) as self._calls,
+                capture(layers) as seen,
+            ):
+                outputs.append(module(row))
+            found.append(seen)
+        logits = self.net.answer(together(outputs), self.x).float().cpu()
+        self.logits = finite(logits, "the network's output")
+        if missing := [name for name in names if name not in found[0]]:
             raise UnusableLayer(f"the network never ran layer {missing[0]!r} on this picture")
-        self._outputs = {name: finite(seen[name], f"layer {name!r}") for name in names}
+        self._outputs = {
+            name: finite(together([seen[name] for seen in found]), f"layer {name!r}")
+            for name in names
+        }
         self._outputs[ENTRANCE] = self.x
+
+    def notes(self, word: Any) -> tuple[str, ...]:
+        """What the reader has to know of the passes that a content's numbers come from."""
+        calls = ((layer, self._calls.get(layer, 1)) for layer in sorted(layers_in([word])))
+        said = [note for layer, count in calls for note in of_last_call(layer, count)]
+        return (*self.behaviour.notes, *said)
 
     def layout(self, layer: str) -> Layout:
         """Where the layer keeps its channels and positions."""
@@ -78,8 +100,8 @@ class Context:
 
     @property
     def unit(self) -> str:
-        """Of what the network answers: logits of classes or labels, or plain outputs."""
-        return "output" if self.net.head_of(self.logits.shape[1]) == "values" else "logit"
+        """Of what the network answers: logits of classes or labels, probabilities, or outputs."""
+        return UNITS[self.net.head_of(self.logits.shape[1])]
 
     def maps(self, layer: str) -> Tensor:
         """The layer's activation, (image, channel, y, x)."""
@@ -179,7 +201,7 @@ class Context:
             scores = reducer.transform(self._outputs[layer])
             layout = self.layout(layer)
             if layout.kind == "tokens" and scores.shape[1] != self._outputs[layer].shape[1]:
-                layout = Layout("tokens", 0, layout.grid)
+                layout = layout.without_tokens()
             return layout.to_maps(torch.as_tensor(scores)).float().cpu()
 
         return self.once(("scores", substrate.layer, substrate.grouping), transform)  # type: ignore[no-any-return]
@@ -247,7 +269,10 @@ class Context:
 
         def build() -> LayerMethod:
             named, options = self._named(how)
-            return LayerMethod(self._with(layer), layer, named, self.layout(layer), **options)
+            made = LayerMethod(self._with(layer), layer, named, self.layout(layer), **options)
+            if isinstance(how, Given):
+                made.check_scores(self.x, self.logits)
+            return made
 
         return self.once(("method", layer, how), build)  # type: ignore[no-any-return]
 
@@ -288,6 +313,11 @@ class _Entered(nn.Module):
         super().__init__()
         self.entrance, self.network = nn.Identity(), network
         self.train(network.training)
+
+    @property
+    def stands_for(self) -> nn.Module:
+        """The network, which is known already."""
+        return self.network
 
     def forward(self, x: Tensor) -> Any:
         return self.network(self.entrance(x))

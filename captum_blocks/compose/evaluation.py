@@ -80,7 +80,14 @@ def _refuse_selections(content: Content) -> None:
 
 def value_of(content: Content, context: Context) -> Value:
     """The value of a content, evaluated once in a context."""
-    return context.once(("value", content), lambda: evaluate_content(content, context))  # type: ignore[no-any-return]
+    return context.once(("value", content), lambda: _noted(content, context))  # type: ignore[no-any-return]
+
+
+def _noted(content: Content, context: Context) -> Value:
+    """The value with what is to be said of the network's passes, where it does not say so."""
+    value = evaluate_content(content, context)
+    more = tuple(note for note in context.notes(content) if note not in value.notes)
+    return replace(value, notes=(*value.notes, *more)) if more else value
 
 
 @singledispatch

@@ -6,7 +6,6 @@ rendered in batches, the most wanted first, and every finished batch is kept at 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from captum_blocks.compose.kept import description, pixels_of, png
+from captum_blocks.compose.kept import Entry, description
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import ANSWER, IconRequest
 from captum_blocks.errors import UnknownName, did_you_mean
@@ -138,9 +137,10 @@ def render_icons(
         for layer in {request.layer for request in requests}
     }
     recipe = quality.recipe(input_shape[0] if input_shape else net.channels)
+    keys = _keys(requests, makers, recipe) if store is not None else {}
     icons: dict[str, Icon] = {}
     for request in requests:
-        found = _stored(request, makers[request.layer], recipe, store)
+        found = _stored(request, keys.get(request.key), recipe, store)
         if found is not None:
             icons[request.key] = found
     missing = [request for request in requests if request.key not in icons]
@@ -150,8 +150,20 @@ def render_icons(
             for batch in _batches(missing):
                 maker = makers[batch[0].layer]
                 shown = _visualized(batch, maker, recipe, advance)
-                icons.update(_kept(batch, shown, maker, recipe, net, store))
+                icons.update(_kept(batch, shown, keys, net, store))
     return icons
+
+
+def _keys(
+    requests: list[IconRequest], makers: Mapping[str, FeatureVisualizer], recipe: Recipe
+) -> dict[str, str | None]:
+    """What each icon is stored under, by its own key; each layer is looked at once."""
+    found: dict[str, str | None] = {}
+    for layer, maker in makers.items():
+        wanted = [request for request in requests if request.layer == layer]
+        keys = maker.keys([request.objective for request in wanted], **recipe)
+        found |= dict(zip((request.key for request in wanted), keys, strict=True))
+    return found
 
 
 def preparation(
@@ -212,30 +224,23 @@ def _batches(requests: list[IconRequest]) -> list[list[IconRequest]]:
     ]
 
 
+def _entry(request: IconRequest, key: str, side: int) -> Entry:
+    return Entry(key, _file_label(request), side, side, "score")
+
+
 def _stored(
-    request: IconRequest, maker: FeatureVisualizer, recipe: Recipe, store: Store | None
+    request: IconRequest, key: str | None, recipe: Recipe, store: Store | None
 ) -> Icon | None:
-    key = maker.key(request.objective, **recipe) if store else None
-    if key is None or store is None:
-        return None
-    label = _file_label(request)
-    picture, about = (store.read(key, suffix, label) for suffix in (".png", ".json"))
-    if picture is None or about is None:
-        return None
-    try:
-        pixels = pixels_of(picture, recipe["size"], recipe["size"])
-        score = float(json.loads(about)["score"])
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-        store.discard(key, label)
-        return None
-    return Icon(pixels, request, score, cached=True)
+    found = None
+    if key is not None and store is not None:
+        found = _entry(request, key, recipe["size"]).taken(store)
+    return None if found is None else Icon(found[0], request, found[1][0], cached=True)
 
 
 def _kept(
     batch: list[IconRequest],
     shown: Visualization,
-    maker: FeatureVisualizer,
-    recipe: Recipe,
+    keys: Mapping[str, str | None],
     net: Network,
     store: Store | None,
 ) -> dict[str, Icon]:
@@ -245,10 +250,10 @@ def _kept(
     for request, picture, score in zip(batch, pictures, shown.scores.tolist(), strict=True):
         pixels = _as_rgb(picture)
         icons[request.key] = Icon(pixels, request, score, cached=False)
-        key = maker.key(request.objective, **recipe)
+        key = keys.get(request.key)
         if store is not None and key is not None:
             about = description(net, key, request.label, request.objective.label, score=score)
-            store.write(key, {".png": png(pixels), ".json": about}, _file_label(request))
+            _entry(request, key, len(pixels)).keep(store, pixels, about)
     return icons
 
 

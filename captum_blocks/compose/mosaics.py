@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import numpy as np
 from torch import Tensor
 
 from captum_blocks.compose.icons import Icon, Quality, icon_layout, preparation
-from captum_blocks.compose.kept import description, pixels_of, png
+from captum_blocks.compose.kept import Entry, description
 from captum_blocks.compose.progress import Advance, Progress
 from captum_blocks.compose.wanted import IconRequest, MosaicRequest, direction_of, place_label
 from captum_blocks.hooks import find_layer
@@ -67,15 +66,18 @@ def _made(
     progress: Progress,
 ) -> dict[str, Icon]:
     key, label = mosaic.key(maker), f"{request.layer}-mosaic"
-    if store is not None and key is not None:
-        found = _stored(store, key, label, len(request.keys), mosaic.size)
-        if found is not None:
-            return _icons(request, *found, cached=True)
-    with progress.stage(f"drawing {len(request.keys)} positions", mosaic.n_steps, "steps") as step:
+    count, size = len(request.keys), mosaic.size
+    entry = None if key is None else Entry(key, label, count * size, size, "scores", count)
+    if store is not None and entry is not None and (found := entry.taken(store)) is not None:
+        sheet, scores = found
+        return _icons(request, sheet.reshape(count, size, size, 3), scores, cached=True)
+    with progress.stage(f"drawing {count} positions", mosaic.n_steps, "steps") as step:
         pictures, scores = _drawn(mosaic, maker, step)
-    if store is not None and key is not None:
-        about = description(net, key, label, "activation vectors", size=mosaic.size, scores=scores)
-        store.write(key, {".png": _sheet(pictures), ".json": about}, label)
+    if store is not None and entry is not None:
+        about = description(
+            net, entry.key, label, "activation vectors", size=mosaic.size, scores=scores
+        )
+        entry.keep(store, pictures.reshape(-1, *pictures.shape[2:]), about)
     return _icons(request, pictures, scores, cached=False)
 
 
@@ -93,28 +95,6 @@ def _drawn(
         images = images[:, :1].expand(-1, 3, -1, -1)
     pixels = (images[:, :3] * 255).round().byte().permute(0, 2, 3, 1)
     return np.ascontiguousarray(pixels.numpy()), shown.scores.tolist()
-
-
-def _sheet(pictures: np.ndarray) -> bytes:
-    """The pictures below one another, as one file."""
-    return png(pictures.reshape(-1, *pictures.shape[2:]))
-
-
-def _stored(
-    store: Store, key: str, label: str, count: int, size: int
-) -> tuple[np.ndarray, list[float]] | None:
-    sheet, about = (store.read(key, suffix, label) for suffix in (".png", ".json"))
-    if sheet is None or about is None:
-        return None
-    try:
-        pictures = pixels_of(sheet, count * size, size).reshape(count, size, size, 3)
-        scores = [float(score) for score in json.loads(about)["scores"]]
-        if len(scores) != count:
-            raise ValueError(f"{len(scores)} scores of {count} positions")
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-        store.discard(key, label)
-        return None
-    return pictures, scores
 
 
 def _icons(

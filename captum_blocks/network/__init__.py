@@ -1,6 +1,7 @@
 """Networks: a module with what it needs to be spoken about."""
 
-from captum_blocks.network.answers import Prediction, printable
+from captum_blocks.network.answers import Prediction
+from captum_blocks.network.labels import printable
 from captum_blocks.network.layers import LayerInfo, LayerTable
 from captum_blocks.network.model import Network
 from captum_blocks.preprocessing import FromTransforms, Preprocess

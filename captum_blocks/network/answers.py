@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
 
-Head = Literal["classes", "labels", "values"]
+# Half precision rounds a sum of a thousand probabilities by this much.
+_ROUNDING = 1e-3
+Head = Literal["classes", "labels", "values", "probabilities"]
 
 
 class Prediction(NamedTuple):
@@ -28,27 +29,6 @@ class Prediction(NamedTuple):
     index: int  # type: ignore[assignment]
     label: str
     probability: float
-
-
-def printable(name: object) -> str:
-    """A name as text that can be written to a file: bytes that are none become a question mark.
-
-    >>> printable("caf\\udce9.jpg")
-    'caf?.jpg'
-    """
-    return str(name).encode("utf-8", "replace").decode("utf-8")
-
-
-def check_labels(labels: Sequence[str] | None, outputs: int, name: str) -> None:
-    """Refuse fewer labels than a network has outputs.
-
-    >>> check_labels(None, 1000, "ResNet")
-    """
-    if labels is not None and len(labels) < outputs:
-        raise InvalidArgument(
-            f"{len(labels)} labels for the {outputs} outputs of {name}: give one for each, or "
-            "labels=None"
-        )
 
 
 def checked_head(head: str | None) -> Head | None:
@@ -75,7 +55,7 @@ def head_for(head: Head | None, outputs: int) -> Head:
 
 
 def scores(head: Head, logits: Tensor) -> Tensor:
-    """(..., output) logits -> what may be said of each: probabilities, or the values themselves.
+    """(..., output) as returned -> what may be said of each: a probability, or the value itself.
 
     >>> import torch
     >>> scores("labels", torch.zeros(2)).tolist()
@@ -95,9 +75,33 @@ def told(head: Head, score: float) -> str:
     return f"{score:.3g}" if head == "values" else f"{score:.1%}"
 
 
-NAMED = {"classes": "class", "labels": "label", "values": "output"}
+NAMED = {"classes": "class", "labels": "label", "values": "output", "probabilities": "class"}
+UNITS = {
+    "classes": "logit",
+    "labels": "logit",
+    "values": "output",
+    "probabilities": "probability",
+}
 MEANING = {
     "classes": "classes exclude each other: probabilities by softmax",
     "labels": "each label stands for itself: probabilities by sigmoid",
     "values": "plain numbers, not probabilities",
+    "probabilities": "probabilities, as the network returns them",
 }
+
+
+def sum_to_one(scores: Tensor) -> bool:
+    """Whether each row of a table of scores is what softmax gives.
+
+    >>> import torch
+    >>> sum_to_one(torch.randn(2, 5).softmax(1)), sum_to_one(torch.zeros(2, 5))
+    (True, False)
+    """
+    told = scores.detach().float()
+    sums = bool(((told.sum(1) - 1).abs() < _ROUNDING).all())
+    return told.shape[1] > 1 and between_zero_and_one(told) and sums
+
+
+def between_zero_and_one(scores: Tensor) -> bool:
+    """Whether all scores could be probabilities."""
+    return bool(((scores >= -_ROUNDING) & (scores <= 1 + _ROUNDING)).all())

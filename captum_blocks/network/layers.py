@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isinf
 
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.behaviour import observed
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
-from captum_blocks.hooks import capture, count_calls, evaluation_mode
+from captum_blocks.hooks import capture, count_calls, running
 from captum_blocks.layouts import Layout, detect
 from captum_blocks.network.reach import WHOLE, Pair, Reach, Reaches
 from captum_blocks.wrappers import can_be_hooked, why_nothing
@@ -163,21 +165,10 @@ def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) ->
         InvalidArgument: a declared layout does not fit.
         UnusableLayer: the network cannot be run on it, or nothing in it can be looked at.
     """
+    if isinf(observed(network, noise).coupling):
+        noise = noise[:1]
     try:
         table = _surveyed(network, noise, declared)
-    except BlocksError:
-        raise
-    except Exception:
-        table = _of_one(network, noise[:1], declared)
-    if not table and (reason := why_nothing(network)) is not None:
-        raise UnusableLayer(reason)
-    return table
-
-
-def _of_one(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> list[LayerInfo]:
-    """The survey of a network that takes no two pictures, as one exported for a batch of one."""
-    try:
-        return _surveyed(network, noise, declared)
     except (BlocksError, torch.OutOfMemoryError):
         raise
     except Exception as error:
@@ -186,6 +177,9 @@ def _of_one(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -
             f"{network._get_name()} cannot be run on a picture of shape {tuple(noise.shape[1:])}: "
             f"{said}; give layers() a ready tensor of the size it takes"
         ) from error
+    if not table and (reason := why_nothing(network)) is not None:
+        raise UnusableLayer(reason)
+    return table
 
 
 def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> list[LayerInfo]:
@@ -193,7 +187,7 @@ def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout])
     modules = {name: module for name, module in parts if name and can_be_hooked(module)}
     with (
         torch.no_grad(),
-        evaluation_mode(network),
+        running(network),
         count_calls(modules) as calls,
         capture(modules, lenient=True) as seen,
         Reaches(noise) as reaches,
@@ -239,9 +233,11 @@ def recommended(table: Sequence[LayerInfo]) -> tuple[str, ...]:
     add up there. The late one is the last, the middle one the last with a grid twice as fine, the
     early one the last with a grid four times as fine. Of transformers, blocks at a third and two
     thirds of the depth and the last but one: behind the last block everything that decides may sit
-    in the class token, which has no place in the photograph.
+    in the class token, which has no place in the photograph. Layers that run several times in one
+    pass only where there are no others.
     """
-    table = [info for info in table if min(info.grid) > 1 and not _is_second_choice(info, table)]
+    placed = [info for info in table if min(info.grid) > 1 and not _is_second_choice(info, table)]
+    table = [info for info in placed if info.calls == 1] or placed
     if not table:
         return ()
     later = table[len(table) // 2 :]
@@ -256,9 +252,21 @@ def recommended(table: Sequence[LayerInfo]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def each_runs_again(table: Sequence[LayerInfo], names: Sequence[str]) -> tuple[str, ...]:
+    """What the reader has to know of recommended layers that run several times in one pass."""
+    several = {info.name: info.calls for info in table if info.name in names and info.calls > 1}
+    if not several:
+        return ()
+    told = ", ".join(f"{name!r} {calls} times" for name, calls in several.items())
+    return (
+        f"every layer with positions runs several times in one pass ({told}): numbers are of the "
+        "last call of each",
+    )
+
+
 def _is_second_choice(info: LayerInfo, table: Sequence[LayerInfo]) -> bool:
-    """Runs several times, only moves numbers, or returns several maps, any of which may be used."""
-    if info.calls > 1 or info.kind == "Permute" or info.kind.startswith("Adaptive"):
+    """Only moves numbers, or returns several maps, any of which may be used."""
+    if info.kind == "Permute" or info.kind.startswith("Adaptive"):
         return True
     several = any(other.name.startswith(f"{info.name}:") for other in table)
     return several and not info.kind.endswith(BLOCKS)

@@ -12,15 +12,26 @@ from PIL import Image
 from torch import Tensor, nn
 
 from captum_blocks._pictures import Source, open_picture
-from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType, did_you_mean
-from captum_blocks.hooks import capture, evaluation_mode, find_layer, run_until
+from captum_blocks.behaviour import observed, warn_of
+from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
+from captum_blocks.hooks import capture, find_layer, run_until, running, together
 from captum_blocks.layouts import Layout
 from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
-from captum_blocks.network.layers import LayerTable, layout_of, marked, recommended, survey
+from captum_blocks.network.labels import Labels, check_labels, index_of, read_labels
+from captum_blocks.network.layers import (
+    LayerTable,
+    each_runs_again,
+    layout_of,
+    marked,
+    recommended,
+    survey,
+)
 from captum_blocks.network.readout import Readout, Region, as_scores
-from captum_blocks.network.ready import checked, is_of_bands
+from captum_blocks.network.ready import checked, is_of_bands, noise
+from captum_blocks.network.squashing import HEADS, Noticed, notice
 from captum_blocks.preprocessing import Preprocess, preprocessing
+from captum_blocks.scores import counted
 from captum_blocks.wrappers import check_takes_a_picture, plain, why_nothing
 
 Where = Sequence[float] | Tensor | np.ndarray
@@ -41,23 +52,28 @@ class Network:
         module: the network; never modified.
         preprocess: a ``Preprocess``, a torchvision transform (``weights.transforms()``), or None
             for a module that is only given ready tensors.
-        labels: class names by index; None shows "class 207".
+        labels: class names: a list, a dict from index to name or from name to index, or a file
+            (JSON, CSV, or text with a name on each line); None shows "class 207".
         name: what to call it.
         layouts: layouts of layers that cannot be guessed, by dotted name.
         source: where the weights come from, for the page's footer.
         recommend: layers to look at when none are named, early to late; guessed unless given.
         output: which element of what the module returns holds the scores, by name or index, e.g.
-            ``"logits"``, ``0``, ``"heads.age"``; the first tensor unless given.
+            ``"logits"``, ``0``, ``"heads.age"``. Unless given, the only tensor, one called
+            ``"logits"`` or ``"out"``, or the only table with a row for each picture; where several
+            could be meant, none is taken.
         head: what the scores are: ``"classes"`` exclude each other (softmax), ``"labels"`` stand
-            each for itself (sigmoid), ``"values"`` are plain numbers. Unless given, several scores
-            are classes and a single one is a value.
+            each for itself (sigmoid), ``"values"`` are plain numbers, ``"probabilities"`` have been
+            through softmax or sigmoid already: attributions then go to the logits in front of it,
+            where the network has them. Unless given, several scores are classes and a single one
+            is a value; what turn out to be probabilities are taken as such, with a warning.
         region: of a module that returns a map of scores (image, class, y, x): where each class's
             score is averaged; a box (top, left, bottom, right) in fractions of the picture the
             network sees, or a mask (y, x).
 
     Raises:
         WrongType: ``module`` is no module, or ``region`` no region.
-        InvalidArgument: no such head, or an empty region.
+        InvalidArgument: no such head, an empty region, or labels that cannot be read.
         LayerNotFound: a layout is declared for a layer that is not there.
 
     >>> net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), Preprocess(size=8))
@@ -69,7 +85,7 @@ class Network:
         self,
         module: nn.Module,
         preprocess: Preprocess | Callable[[Any], Tensor] | None = None,
-        labels: Sequence[str] | None = None,
+        labels: Labels = None,
         name: str | None = None,
         layouts: dict[str, Layout] | None = None,
         source: str = "",
@@ -84,7 +100,7 @@ class Network:
         module = plain(module)
         check_takes_a_picture(module)
         self.preprocess = preprocessing(preprocess)
-        self.labels = None if labels is None else tuple(map(answers.printable, labels))
+        self.labels = read_labels(labels)
         self.name = name or type(module).__name__
         self.source = source
         self.output, self.head = output, answers.checked_head(head)
@@ -93,6 +109,7 @@ class Network:
         self._elements: dict[str, tuple[str, ...]] = {}
         self._recommended = tuple(recommend)
         self._takes: dict[tuple[int, ...], bool] = {}
+        self._noticed: Noticed | None = None
         self.module = self._read_out()
         self.layouts = {self.name_of(layer): layout for layer, layout in (layouts or {}).items()}
 
@@ -108,15 +125,16 @@ class Network:
         torch.Size([1, 2])
         """
         made = copy(self)
-        made.region, made._takes = Region(region), {}
+        made.region, made._takes, made._noticed = Region(region), {}, None
         made.module = made._read_out()
         return made
 
     def _read_out(self) -> nn.Module:
         """The module that returns (image, class): the one given where nothing else is asked for."""
-        if self.output is None and self.region is None and not self._elements:
+        logits = self.head == "probabilities"
+        if self.output is None and self.region is None and not self._elements and not logits:
             return self._given
-        return Readout(self._given, self.output, self.region, self._elements)
+        return Readout(self._given, self.output, self.region, self._elements, logits)
 
     def picture(self, source: Source) -> Image.Image:
         """The photograph, upright RGB, as the reader gave it; of many bands the first three."""
@@ -152,19 +170,35 @@ class Network:
 
     def logits(self, x: Tensor) -> Tensor:
         """(image, class) in evaluation mode, without gradient."""
-        with torch.no_grad(), evaluation_mode(self.module):
-            return self.as_logits(self.module(x))
+        with torch.no_grad(), running(self.module):
+            return self.answer(together([self.module(rows) for rows in self._batches(x)]), x)
 
-    def as_logits(self, output: Any) -> Tensor:
-        """What the module returned as (image, class).
+    def _batches(self, x: Tensor) -> Sequence[Tensor]:
+        """Pictures that may be run together: one at a time where they would change each other."""
+        return x.split(1) if len(x) > 1 and observed(self.module, x).apart else (x,)
+
+    def answer(self, output: Any, x: Tensor) -> Tensor:
+        """What the module returned for pictures as (image, class).
+
+        The first answer is looked at: what it shows is warned of, and remembered.
 
         Raises:
             UnusableLayer: it cannot be read so; what it is and what to declare is said.
-            InvalidArgument: there are fewer labels than outputs.
+            InvalidArgument: there are fewer or more labels than outputs.
         """
-        scores = as_scores(output, self.name)
-        answers.check_labels(self.labels, scores.shape[1], self.name)
+        scores = self._table(output, x)
+        check_labels(self.labels, scores.shape[1], self.name)
+        if self._noticed is None:
+            self._noticed = Noticed()
+            self._noticed = notice(self._scores, output, scores, x, self.head, self.name)
         return scores
+
+    def _table(self, output: Any, x: Tensor) -> Tensor:
+        return counted(as_scores(output, len(x), self.name), len(x), self.name)
+
+    def _scores(self, x: Tensor) -> Tensor:
+        with running(self.module):
+            return self._table(self.module(x), x)
 
     def predict(self, x: Tensor, top: int = 5) -> list[Prediction]:
         """The strongest outputs of one ready image: [(index, label, probability), ...].
@@ -186,8 +220,17 @@ class Network:
         ]
 
     def head_of(self, outputs: int) -> answers.Head:
-        """What so many outputs are: "classes", "labels" or "values"."""
-        return answers.head_for(self.head, outputs)
+        """What so many outputs are: "classes", "labels", "values" or "probabilities"."""
+        return answers.head_for(self._head, outputs)
+
+    @property
+    def _head(self) -> answers.Head | None:
+        """What the outputs were declared to be, or turned out to be."""
+        squash = getattr(self.module, "squash", None)
+        if squash is not None and self.head in (None, "probabilities"):
+            return HEADS[squash]
+        seen = None if self._noticed is None else self._noticed.head
+        return seen or self.head
 
     def told(self, logits: Tensor, index: int) -> str:
         """The score of one of (class,) logits as printed: "12.3%", or "3.14" of a value."""
@@ -206,15 +249,17 @@ class Network:
             parts.append(f"element {str(self.output)!r} of what the network returns")
         if self.region is not None:
             parts.append(f"each class's mean over {self.region}")
-        if self.head is not None:
-            parts.append(answers.MEANING[self.head])
+        if self._noticed is not None and self._noticed.choice is not None:
+            parts.append(self._noticed.choice)
+        if self._head is not None:
+            parts.append(answers.MEANING[self._head])
         return "; ".join(parts)
 
     def label(self, index: int) -> str:
         """The name of a class; "class 207" where no name is known."""
         if self.labels is not None and index < len(self.labels):
             return self.labels[index]
-        return f"{answers.NAMED[self.head or 'classes']} {index}"
+        return f"{answers.NAMED[self._head or 'classes']} {index}"
 
     def class_index(self, wanted: int | str, n_classes: int) -> int:
         """The index of a class given by index or name.
@@ -222,23 +267,10 @@ class Network:
         Raises:
             InvalidArgument: out of range, unknown (with the nearest names), or ambiguous.
         """
-        if isinstance(wanted, str) and not wanted.lstrip("-").isdigit():
-            return self._index_of_label(wanted)
-        index = int(wanted)
+        index = index_of(wanted, self.labels, self.name) if isinstance(wanted, str) else int(wanted)
         if not 0 <= index < n_classes:
             raise InvalidArgument(f"no class {index}: {self.name} has classes 0 to {n_classes - 1}")
         return index
-
-    def _index_of_label(self, wanted: str) -> int:
-        labels = self.labels or ()
-        found = [i for i, label in enumerate(labels) if label.casefold() == wanted.casefold()]
-        if len(found) > 1:
-            raise InvalidArgument(f"class {wanted!r} is ambiguous: it names {found}; use an index")
-        if not found:
-            unnamed = "; it has no labels: use an index, or Network(module, labels=...)"
-            near = did_you_mean(wanted, labels) if labels else unnamed
-            raise InvalidArgument(f"no class {wanted!r} in {self.name}{near}")
-        return found[0]
 
     def name_of(self, layer: nn.Module | str) -> str:
         """The full dotted name of a layer given as a module, a name, or the end of one.
@@ -286,7 +318,7 @@ class Network:
             return None
         picture = torch.zeros(1, *shape, dtype=self._dtype, device=self._device)
         layer = {name: find_layer(self.module, name)[1]}
-        with torch.no_grad(), evaluation_mode(self.module):
+        with torch.no_grad(), running(self.module):
             output = run_until(self.module, layer, picture)[name]
         return self.layout_of(name, output, shape[1:])  # type: ignore[arg-type]
 
@@ -306,12 +338,17 @@ class Network:
         """Layers to look at when none are named, early to late; those marked in ``layers()``.
 
         An early, a middle and a late one, behind a nonlinearity where there is one; of
-        transformers, blocks before the last one.
+        transformers, blocks before the last one. Where all layers with positions run several times
+        in one pass, some of those, and a warning says that numbers are of their last call.
 
         Raises:
             UnusableLayer: no layer has positions.
         """
-        names = self._recommended or recommended(survey(self.module, self._noise(x), self.layouts))
+        names = self._recommended
+        if not names:
+            table = survey(self.module, self._noise(x), self.layouts)
+            names = recommended(table)
+            warn_of(each_runs_again(table, names))
         if not names:
             reason = f"; {why}" if (why := why_nothing(self._given)) is not None else ""
             raise UnusableLayer(f"{self.name} has no layer with positions to look at{reason}")
@@ -346,25 +383,19 @@ class Network:
             yield self._maps(name, module, torch.cat(batch))
 
     def _maps(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
-        with torch.no_grad(), evaluation_mode(self.module), capture({name: module}) as seen:
-            self.module(x)
-        return self.layout_of(name, seen[name], tuple(x.shape[-2:])).to_maps(seen[name])  # type: ignore[arg-type]
+        found = []
+        for rows in self._batches(x):
+            with torch.no_grad(), running(self.module), capture({name: module}) as seen:
+                self.module(rows)
+            found.append(seen[name])
+        output = together(found)
+        return self.layout_of(name, output, tuple(x.shape[-2:])).to_maps(output)  # type: ignore[arg-type,no-any-return]
 
     def _noise(self, x: Tensor | None) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        if x is not None and not isinstance(x, Tensor):
-            raise WrongType(
-                f"layers() takes one ready tensor (image, channel, y, x), not {type(x).__name__}; "
-                "a network that needs several inputs is wrapped in a module that takes the picture "
-                "and has the others"
-            )
-        if x is not None:
-            shape = tuple(x.shape[1:])
-        elif self.preprocess is not None:
-            shape = (self.channels, *self.preprocess.shape)
-        else:
+        if x is None and self.preprocess is None:
             raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
-        return torch.randn(2, *shape, generator=generator).to(self._device, self._dtype)
+        size = (self.channels, *self.preprocess.shape) if self.preprocess is not None else ()
+        return noise(x, size).to(self._device, self._dtype)
 
     @property
     def channels(self) -> int:

@@ -23,8 +23,8 @@ ACTIVATIONS = {
     *("elu_", "selu", "mish", "softplus", "prelu", "clamp", "clamp_", "dropout", "dropout2d"),
 }
 ARITHMETIC = {
-    *("add", "add_", "__add__", "__iadd__", "__radd__", "sub", "__sub__", "mul", "mul_"),
-    *("__mul__", "__imul__", "__rmul__", "div", "__truediv__", "batch_norm", "layer_norm"),
+    *("add", "add_", "__add__", "__iadd__", "__radd__", "sub", "sub_", "__sub__", "mul", "mul_"),
+    *("__mul__", "__imul__", "__rmul__", "div", "div_", "__truediv__", "batch_norm", "layer_norm"),
     *("local_response_norm", "linear"),
 }
 SHAPING = {

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
-from captum_blocks.hooks import described, element, first_tensor, tapped
+from captum_blocks.hooks import tapped
+from captum_blocks.network.squashing import LastSquash
+from captum_blocks.scores import chosen, squash_between, table
 
 Box = tuple[float, float, float, float]
 
@@ -98,6 +100,12 @@ class Readout(nn.Module):
         region: where a map of scores is averaged.
         elements: of layers that return several tensors: ``{layer name: (element, ...)}``; each one
             becomes a layer ``"name:element"``.
+        logits: of a table of probabilities that a last softmax or sigmoid makes, give what that
+            was given.
+
+    Attributes:
+        squash: "softmax" or "sigmoid", where its scores are the logits in front of it, as the last
+            pass showed.
 
     >>> net = nn.Conv2d(3, 5, 1)
     >>> Readout(net, region=Region((0, 0, 1, 1)))(torch.zeros(2, 3, 4, 4)).shape
@@ -110,8 +118,11 @@ class Readout(nn.Module):
         output: str | int | None = None,
         region: Region | None = None,
         elements: Mapping[str, Sequence[str]] | None = None,
+        logits: bool = False,
     ) -> None:
         super().__init__()
+        self.squash: str | None = None
+        self._logits = logits
         # In a tuple, so that it does not become a layer of its own and rename all the others.
         self._network = (network,)
         self._output, self._region = output, region
@@ -124,6 +135,11 @@ class Readout(nn.Module):
                 taps: dict[str, nn.Module] = {each: nn.Identity().eval() for each in wanted}
                 self._taps.append((name, network.get_submodule(name), taps))
                 self._modules |= {f"{name}:{each}": tap for each, tap in taps.items()}
+
+    @property
+    def stands_for(self) -> nn.Module:
+        """The network, which may be known already."""
+        return self._network[0]
 
     @property
     def training(self) -> bool:  # type: ignore[override]
@@ -141,48 +157,56 @@ class Readout(nn.Module):
         with ExitStack() as undo:
             for name, layer, taps in self._taps:
                 undo.enter_context(tapped(layer, taps, name))
+            squashes = undo.enter_context(LastSquash()) if self._logits else None
             output = self._network[0](*inputs, **named)
-        return as_scores(output, self._get_name(), self._output, self._region)
+        images, name = pictures_in(inputs, named), self._get_name()
+        if squashes is None:
+            self.squash = None if self._output is not None else squash_between(output, images)
+            return as_scores(output, images, name, self._output, self._region)
+        return self._unsquashed(chosen(output, images, name, self._output), squashes, images)
+
+    def _unsquashed(self, scores: Tensor, squashes: LastSquash, images: int) -> Tensor:
+        """The logits where a last softmax or sigmoid made the scores, or the scores themselves."""
+        found = squashes.behind(scores)
+        self.squash = None if found is None else found[0]
+        name = self._get_name()
+        return as_scores(scores if found is None else found[1], images, name, None, self._region)
 
     def _get_name(self) -> str:
         return str(self._network[0]._get_name())
 
 
 def as_scores(
-    output: Any, name: str, wanted: str | int | None = None, region: Region | None = None
+    output: Any,
+    images: int,
+    name: str,
+    wanted: str | int | None = None,
+    region: Region | None = None,
 ) -> Tensor:
-    """What a network returned as (image, class).
+    """What a network returned as a table of scores; a map of scores by its mean over a region.
 
     Raises:
         UnusableLayer: it is neither a table of scores nor a map with a region.
 
-    >>> as_scores({"age": torch.zeros(2)}, "AgeNet").shape
+    >>> as_scores({"age": torch.zeros(2)}, 2, "AgeNet").shape
     torch.Size([2, 1])
     """
-    if wanted is None:
-        scores = first_tensor(output, "the network itself")
-    else:
-        scores = element(output, wanted, name)[1]
-    if scores.ndim == 4 and region is not None:
-        return region.mean(scores)
-    if region is not None:
-        raise UnusableLayer(
-            f"{name} returns a tensor of shape {tuple(scores.shape)}, which has no positions to "
-            "take a region of; leave region= out"
-        )
-    if scores.ndim == 1:
-        return scores[:, None]
-    if scores.ndim != 2:
-        raise UnusableLayer(
-            f"{name} returns {described(output)}, not (image, class); {_way(scores)}"
-        )
-    return scores
+    found = chosen(output, images, name, wanted)
+    if region is None:
+        return table(found, images, name)
+    if found.ndim == 4:
+        return region.mean(found)
+    raise UnusableLayer(
+        f"{name} returns a tensor of shape {tuple(found.shape)}, which has no positions to "
+        "take a region of; leave region= out"
+    )
 
 
-def _way(scores: Tensor) -> str:
-    if scores.ndim == 4:
-        return (
-            "of a map of scores, say which region counts: "
-            "Network(module, region=(top, left, bottom, right)), (0, 0, 1, 1) for all of it"
-        )
-    return "name the element that holds the scores: Network(module, output='logits')"
+def pictures_in(inputs: Sequence[Any], named: Mapping[str, Any]) -> int:
+    """How many pictures a network is given: the rows of its first tensor.
+
+    >>> pictures_in((torch.zeros(3, 8),), {})
+    3
+    """
+    given = (part for part in (*inputs, *named.values()) if isinstance(part, Tensor) and part.ndim)
+    return next((len(part) for part in given), 1)

@@ -86,7 +86,7 @@ class Run:
         example: Tensor,
         memory_budget: int,
     ) -> None:
-        self._trunk, self._recipe, self._layer = trunk, recipe, layer
+        self.trunk, self._recipe, self._layer = trunk, recipe, layer
         sizes = [objective.n_images or 1 for objective in objectives]
         pairs = list(zip(objectives, sizes, strict=True))
         self.labels = [objective.label for objective, size in pairs for _ in range(size)]
@@ -204,12 +204,18 @@ class Run:
             self._weigh(batch, views, pixels)
             views = [view.balanced(b) for view, b in zip(views, self._balances(batch), strict=True)]
         scores = torch.cat([o.score(v) for o, v in zip(batch.objectives, views, strict=True)])
+        label = batch.objectives[0].label
         if not scores.requires_grad:
+            raise UnusableLayer(f"{_unreached(label)} (detach, no_grad, argmax, ...)")
+        try:
+            (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+        except RuntimeError as error:
+            if "use_reentrant" not in str(error):
+                raise
             raise UnusableLayer(
-                f"no gradient reaches the image from {batch.objectives[0].label!r}; "
-                "the layer or the objective cuts the graph (detach, no_grad, argmax, ...)"
-            )
-        (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+                f"{_unreached(label)} with a reentrant checkpoint; write "
+                "checkpoint(..., use_reentrant=False)"
+            ) from error
         return scores.detach(), torch.zeros_like(pixels) if gradient is None else gradient
 
     def _views(self, batch: Batch, pixels: Tensor, progress: float | None) -> list[Seen]:
@@ -229,8 +235,8 @@ class Run:
         own = seen if reference is None else seen[:, : pixels.shape[1]]
         # Each objective takes off or keeps the ceiling for itself: one pass serves both kinds.
         lifted = progress is not None
-        ceilings = self._trunk.ceilings if lifted else {}
-        maps = self._trunk(own, lifted)
+        ceilings = self.trunk.ceilings if lifted else {}
+        maps = self.trunk(own, lifted)
         parts = {name: _parts(output, batch.sizes) for name, output in maps.items()}
         beside = {}
         if reference is not None:
@@ -254,7 +260,7 @@ class Run:
     ) -> dict[str, tuple[Tensor, ...]]:
         """Pixels and maps of the photographs, for each objective of the batch."""
         with torch.no_grad():
-            maps = {**self._trunk(moved), INPUT: reference}
+            maps = {**self.trunk(moved), INPUT: reference}
         return {name: output.split(batch.sizes) for name, output in maps.items()}
 
     def _balances(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -336,6 +342,12 @@ class Run:
                 f"({names}): the units are dead, and these pictures are noise",
                 stacklevel=5,
             )
+
+
+def _unreached(label: str) -> str:
+    return (
+        f"no gradient reaches the image from {label!r}; the layer or the objective cuts the graph"
+    )
 
 
 def _generator(seed: int, copy: int) -> torch.Generator:

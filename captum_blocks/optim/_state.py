@@ -7,6 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.optim._behaviour import settings_of
 from captum_blocks.wrappers import stored
 
 BLOCK = 2**14
@@ -28,7 +29,7 @@ def state_of(module: nn.Module) -> State:
     parts = tuple(module.modules())
     held = [*module.parameters(), *module.buffers()]
     tensors = [part for tensor in held for part in stored(tensor)]
-    settings = tuple(part.extra_repr() for part in parts)
+    settings = tuple(map(settings_of, parts))
     return (parts, settings, tuple(_place(tensor) for tensor in tensors), _content(tensors))
 
 

@@ -6,11 +6,12 @@ outputs alone, which is checked by running the network, not by trusting its stru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from types import MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -61,23 +62,36 @@ def private_copy(module: nn.Module) -> nn.Module:
     Hooks are copied too: whether one changes what the network computes, as weight and spectral
     norms and users' own do, cannot be told from one run.
 
-    Tensors that a module keeps as plain attributes inside a graph (old weight_norm) cannot be
-    deep-copied; they are detached.
+    Tensors that a module holds inside a graph (old weight_norm, a state, an activation that a
+    forward pass left there) cannot be deep-copied; they are detached.
     """
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in _described(module)}
-    for part in module.modules():
-        for value in vars(part).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach().clone()
+    memo = _detached(module)
     with torch.no_grad():  # ScriptModules would leave a graph back to the original's weights
         copied = deepcopy(module, memo)
     _bind_anew(module, memo)
-    # Exported programs refuse eval(), ScriptModules requires_grad_().
-    for part in copied.modules():
-        part.training = False
-    for parameter in copied.parameters():
+    for parameter in copied.parameters():  # ScriptModules refuse requires_grad_()
         parameter.requires_grad_(False)
-    return copied
+    return _evaluated(copied)
+
+
+def passing_copy(module: nn.Module) -> nn.Module:
+    """A copy for one pass without gradients: the weights stay where they are, all else is its own.
+
+    A pass may write to buffers and attributes, and a user's hooks may count it.
+    """
+    weights = [weight for weight in module.parameters() if type(weight) is nn.Parameter]
+    shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in weights}
+    memo = {**_detached(module), **shared}
+    with torch.no_grad():
+        copied = deepcopy(module, memo)
+    _bind_anew(module, memo)
+    return _evaluated(copied)
+
+
+def _evaluated(module: nn.Module) -> nn.Module:
+    for part in module.modules():  # exported programs refuse eval()
+        part.training = False
+    return module
 
 
 def _bind_anew(module: nn.Module, memo: dict[int, Any]) -> None:
@@ -90,6 +104,15 @@ def _bind_anew(module: nn.Module, memo: dict[int, Any]) -> None:
                 setattr(memo[id(part)], name, MethodType(method.__func__, owner))
 
 
+def _detached(module: nn.Module) -> dict[int, Any]:
+    """Copies of the tensors that cannot be deep-copied, by the ``id`` of the original."""
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in _described(module)}
+    for tensor in _held_by(module, set()):
+        if not tensor.is_leaf and id(tensor) not in memo:
+            memo[id(tensor)] = tensor.detach().clone()
+    return memo
+
+
 def _described(module: nn.Module) -> Iterator[Tensor]:
     """Tensors without numbers by which exported graphs describe their values: no need to copy."""
     for part in module.modules():
@@ -98,6 +121,23 @@ def _described(module: nn.Module) -> Iterator[Tensor]:
             for node in graph.nodes if isinstance(graph, fx.Graph) else ():
                 leaves = tree_leaves(dict(node.meta))
                 yield from (leaf for leaf in leaves if isinstance(leaf, Tensor))
+
+
+def _held_by(holder: Any, seen: set[int]) -> Iterator[Tensor]:
+    """Every tensor that a deep copy of something would come across."""
+    if isinstance(holder, Tensor):
+        yield holder
+    if id(holder) in seen or isinstance(holder, (Tensor, type, FunctionType, ModuleType)):
+        return
+    seen.add(id(holder))
+    if isinstance(holder, Mapping):
+        inside = [*holder.keys(), *holder.values()]
+    elif isinstance(holder, (list, tuple, set, frozenset, deque)):
+        inside = list(holder)
+    else:
+        inside = [getattr(holder, "__self__", None)] if isinstance(holder, MethodType) else []
+    for part in (*inside, *getattr(holder, "__dict__", {}).values()):
+        yield from _held_by(part, seen)
 
 
 def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:

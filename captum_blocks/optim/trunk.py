@@ -13,10 +13,12 @@ from hashlib import sha256
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.behaviour import STEADY, tried
 from captum_blocks.errors import BlocksError, UnusableLayer
-from captum_blocks.hooks import count_calls, run_until
+from captum_blocks.hooks import capture, count_calls, run_until, together
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
-from captum_blocks.optim.naming import module_called
+from captum_blocks.optim._behaviour import settings_of, sketch
+from captum_blocks.optim.naming import OUTPUT, module_called
 from captum_blocks.optim.rewriting import (
     around,
     close,
@@ -25,8 +27,10 @@ from captum_blocks.optim.rewriting import (
     keep_channels_last,
     keep_equivalent,
     keep_inputs,
+    passing_copy,
     private_copy,
 )
+from captum_blocks.scores import chosen, table
 from captum_blocks.wrappers import can_be_hooked, check_differentiable, eagerly, stored
 
 Preprocess = Callable[[Tensor], Tensor]
@@ -46,7 +50,8 @@ class Trunk:
         compiler: a backend of ``torch.compile``, e.g. ``"inductor"``; None: none.
 
     Attributes:
-        fingerprint: a hash of the structure and weights of what runs.
+        fingerprint: a hash of the structure, code, settings and weights of what runs.
+        behaviour: of what runs, preprocessing included, from pass to pass.
         ceilings: of the ReLU6 that the deepest layer ends with, by layer name; mostly none.
 
     Raises:
@@ -80,10 +85,13 @@ class Trunk:
         self._calls: dict[str, int] = {}
         self._alone = False  # whether pictures go through one by one
         self.ceilings: dict[str, float] = {}
+        self._example = example
         with torch.no_grad():
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
+            self._answer = self.answers(module, example)
             self._make_fast(example)
+        self.behaviour = tried(self._outputs, example) or STEADY
         if compiler is not None:
             for part in around(self._network, self._layers.values()):
                 part.compile(backend=compiler)
@@ -96,9 +104,10 @@ class Trunk:
             lifted: without the ceiling of a ReLU6 that the deepest layer may end with.
         """
         maps = {}
-        ready = self._ready(pixels)
-        for name, output in self._run(ready).items():
-            layout = resolve(self._layouts.get(name), output.shape, picture_size(ready))
+        rows = [self._ready(each) for each in self._batches(pixels)]
+        for name, output in together([self._run(ready) for ready in rows]).items():
+            told, module = self._layouts.get(name), self._layers[name]
+            layout = resolve(told, output.shape, picture_size(rows[0]), module)
             # Scores divide and square: half precision overflows where the maps do not.
             wide = torch.promote_types(output.dtype, torch.float32)
             maps[name] = layout.to_maps(output).to(wide)
@@ -128,6 +137,27 @@ class Trunk:
         weights = {tensor.data_ptr() for tensor in self._network.parameters()}
         return sum(size for pointer, size in kept.items() if pointer not in weights)
 
+    def answers(self, module: nn.Module, example: Tensor) -> str:
+        """What the layers of a network like this one answer to a picture, in short.
+
+        The network itself is not run and draws from no generator of the caller's.
+        """
+        copy = passing_copy(module)
+        layers = {name: module_called(copy, name) for name in self._names}
+        devices = [example.device] if example.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices), _explained(copy, example):
+            torch.default_generator.manual_seed(0)
+            ready = self._ready(example)
+            with self._precision(ready.device):
+                return sketch(run_until(copy, layers, ready, calls=self._calls))
+
+    def is_of(self, module: nn.Module) -> bool:
+        """Whether a network still answers as the one that was copied did."""
+        try:
+            return self.answers(module, self._example) == self._answer
+        except BlocksError:
+            return False
+
     @property
     def _layers(self) -> dict[str, nn.Module]:
         return {name: module_called(self._network, name) for name in self._names}
@@ -135,27 +165,45 @@ class Trunk:
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
         return self._run(self._ready(pixels))
 
+    def _batches(self, pixels: Tensor) -> Iterator[Tensor]:
+        """Pictures that may go together: one at a time where they would change each other."""
+        if not self.behaviour.apart:
+            yield pixels
+            return
+        for row in range(len(pixels)):
+            yield pixels[row : row + 1]
+
     def _ready(self, pixels: Tensor) -> Tensor:
-        return self._preprocess(pixels).to(self._dtype, memory_format=torch.channels_last)
+        # Preprocessing and network may write to what they are given.
+        ready = self._preprocess(pixels.clone())
+        return ready.to(self._dtype, memory_format=torch.channels_last)
 
     def _run(self, ready: Tensor) -> dict[str, Tensor]:
         with self._way(), self._precision(ready.device):
             if not self._alone:
                 try:
-                    return run_until(self._network, self._layers, ready, calls=self._calls)
+                    return self._seen(ready)
                 except Exception:
                     if len(ready) == 1 or not self._takes_one(ready[:1]):
                         raise
                     self._alone = True
-            rows = ready.split(1)
-            runs = [run_until(self._network, self._layers, row, calls=self._calls) for row in rows]
+            runs = [self._seen(row) for row in ready.split(1)]
             return {name: torch.cat([run[name] for run in runs]) for name in runs[0]}
 
     def _takes_one(self, ready: Tensor) -> bool:
         """Whether the network takes a single picture, where it did not take several."""
         with suppress(Exception), torch.no_grad():
-            return bool(run_until(self._network, self._layers, ready, calls=self._calls))
+            return bool(self._seen(ready))
         return False
+
+    def _seen(self, ready: Tensor) -> dict[str, Tensor]:
+        if OUTPUT not in self._names:
+            return run_until(self._network, self._layers, ready, calls=self._calls)
+        layers = {name: layer for name, layer in self._layers.items() if name != OUTPUT}
+        with capture(layers) as seen:
+            answer = chosen(self._network(ready), len(ready), self._network._get_name())
+        whole = answer if answer.ndim > 2 else table(answer, len(ready))
+        return {**seen, OUTPUT: whole}
 
     def _precision(self, device: torch.device) -> torch.autocast | nullcontext[None]:
         if self._autocast is None:
@@ -166,7 +214,7 @@ class Trunk:
         """How often the whole network calls each layer: it is looked at on its last call."""
         with self._way(), count_calls(self._layers) as counts, suppress(Exception):
             # A head that cannot take this size does not matter: it is behind the layers.
-            self._network(self._preprocess(example).to(self._dtype))
+            self._network(self._ready(example))
         return {name: max(1, count) for name, count in counts.items()}
 
     def _fingerprint(self, example: Tensor) -> str:
@@ -209,7 +257,7 @@ class Trunk:
 
 
 def fingerprint(network: nn.Module, called: set[str]) -> str:
-    """A hash of the structure and weights of the part of a network that has run.
+    """A hash of the structure, code, settings and weights of the part of a network that has run.
 
     Args:
         network: the network.
@@ -218,7 +266,7 @@ def fingerprint(network: nn.Module, called: set[str]) -> str:
     digest = sha256()
     for name, part in sorted(_used(network, called).items()):
         digest.update(f"{name} {type(part).__module__}.{type(part).__qualname__}".encode())
-        digest.update(part.extra_repr().encode())
+        digest.update(settings_of(part).encode())
         for own, tensor in (
             *part.named_parameters(recurse=False),
             *part.named_buffers(recurse=False),

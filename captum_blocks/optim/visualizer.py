@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.behaviour import warn_of
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.optim._loop import Callback, Run, Visualization
@@ -171,6 +172,7 @@ class FeatureVisualizer:
         kept = snapshot_steps(snapshots, recipe.n_steps)
         with torch.inference_mode(False), torch.enable_grad():
             run = self._run(_as_list(objectives), recipe)
+            warn_of([run.trunk.behaviour.drifts])
             return run.until_done(callback, progress, kept)
 
     def key(self, objective: Objective, **recipe: Any) -> str | None:
@@ -183,25 +185,61 @@ class FeatureVisualizer:
         Returns:
             The key, or None where a callable or a class of one's own decides part of the picture.
         """
+        return self.keys([objective], **recipe)[0]
+
+    def keys(self, objectives: Sequence[Objective], **recipe: Any) -> list[str | None]:
+        """The keys of several pictures; the network is asked once whether it is as it was.
+
+        Args:
+            objectives: what each picture maximises.
+            recipe: the same recipe arguments as for ``visualize``.
+
+        Returns:
+            A key for each, or None, as ``key`` says.
+
+        >>> from captum_blocks.optim import Channel
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        >>> a, b = FeatureVisualizer(net, "1").keys([Channel(0), Channel(1)], size=16)
+        >>> a == b
+        False
+        """
         made = Recipe(**recipe)
-        how = made.to_data(made.seen_through(objective, self.layer))
-        what = objective.to_data()
         told = isinstance(self.layout, Layout)
         layout = describe(self.layout) if told else self.layout
-        if how is None or what is None or (told and layout is None):
+        if told and layout is None:
+            return [None] * len(objectives)
+        looked_at: dict[frozenset[str], dict[str, Any]] = {}
+        return [self._key(one, made, layout, looked_at) for one in objectives]
+
+    def _key(
+        self,
+        objective: Objective,
+        recipe: Recipe,
+        layout: Any,
+        looked_at: dict[frozenset[str], dict[str, Any]],
+    ) -> str | None:
+        how = recipe.to_data(recipe.seen_through(objective, self.layer))
+        what = objective.to_data()
+        if how is None or what is None:
             return None
+        names = self._names([objective])
+        if names not in looked_at:
+            looked_at[names] = self._looked_at(objective, recipe)
+        data = {**looked_at[names], "layout": layout, "objective": what, "recipe": how}
+        return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+    def _looked_at(self, objective: Objective, recipe: Recipe) -> dict[str, Any]:
+        """What a key says of the network."""
         with torch.inference_mode(False):  # a trunk made here is to be used for pictures too
-            trunk = self._trunk([objective], made)
-        data = {
+            trunk = self._trunk([objective], recipe)
+            answer = trunk.answers(self.module, self._example(recipe))
+        return {
             "network": trunk.fingerprint,
-            "preprocess": self._preprocess_fingerprint(made.channels),
+            "behaviour": sha256(answer.encode()).hexdigest(),
+            "preprocess": self._preprocess_fingerprint(recipe.channels),
             "autocast": str(self.autocast),
             "layer": self.layer,
-            "layout": layout,
-            "objective": what,
-            "recipe": how,
         }
-        return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
     def _run(self, objectives: list[Objective], recipe: Recipe) -> Run:
         """Everything that can be wrong is found out here, before the first step."""
@@ -216,8 +254,7 @@ class FeatureVisualizer:
         return Run(trunk, objectives, recipe, self.layer, example, self.memory_budget)
 
     def _trunk(self, objectives: Sequence[Objective], recipe: Recipe) -> Trunk:
-        names = frozenset[str]().union(*(one.layers(self.layer) for one in objectives))
-        names = names or frozenset({self.layer})
+        names = self._names(objectives)
         check_names(self.module, objectives)
         for name in names:
             module_called(self.module, name)  # raises where there is none
@@ -225,6 +262,9 @@ class FeatureVisualizer:
         if state != self._seen_state:
             self._trunks.clear()
             self._seen_state = state
+        kept = self._trunks.get(names)
+        if kept is not None and not kept.is_of(self.module):
+            self._trunks.clear()
         if names not in self._trunks:
             layouts = {} if self.layout is None else {self.layer: self.layout}
             while len(self._trunks) >= MOST_TRUNKS:
@@ -239,6 +279,11 @@ class FeatureVisualizer:
                 self.compiler,
             )
         return self._trunks[names]
+
+    def _names(self, objectives: Sequence[Objective]) -> frozenset[str]:
+        """The layers that objectives look at."""
+        names = frozenset[str]().union(*(one.layers(self.layer) for one in objectives))
+        return names or frozenset({self.layer})
 
     def _state(self) -> State:
         """Changes whenever the user trains, loads, moves or edits the module, or this object."""

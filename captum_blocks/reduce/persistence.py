@@ -162,8 +162,8 @@ def _plain(value: Any) -> Any:
 def _with_layout(values: dict[str, Any], name: str) -> dict[str, Any]:
     layout = values[name]
     if isinstance(layout, dict):
-        grid = None if layout["grid"] is None else tuple(layout["grid"])
-        layout = Layout(layout["kind"], layout["prefix"], grid)
+        lists = {key: tuple(held) for key, held in layout.items() if isinstance(held, list)}
+        layout = Layout(**{**layout, **lists})
     return {**values, name: layout}
 
 

@@ -123,7 +123,8 @@ def same_kind(fitted: Layout | None, shape: Sequence[int]) -> Layout | Kind | No
     """
     if fitted is None or len(shape) == 2:
         return None
-    return fitted.kind
+    placed = fitted.order is not None or fitted.unplaced or fitted.window is not None
+    return fitted if placed else fitted.kind
 
 
 def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from captum_blocks.errors import InvalidArgument, WeightsUnavailable
 from captum_blocks.zoo.demo import require
@@ -16,7 +18,15 @@ ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
 # Where training scripts keep the weights among other things, the likeliest first.
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+MOST_NESTED = 8
+MOST_CLASSES = 2**20
+SMALL = 2**20  # bytes: tables of positions are at times one row, over and over
+# Files of torch.save are not compressed: one that unpacks to more was made to fill the memory.
+MOST_UNPACKED = 1.5
 State = dict[str, Tensor]
+# The first release without known holes in weights_only=True: before 2.6 (CVE-2025-32434) and before
+# 2.10 (CVE-2026-24747) a file made for it could run code all the same.
+FIXED_TORCH = TorchVersion("2.10")
 
 
 def is_file(name: str) -> bool:
@@ -32,10 +42,12 @@ def read_weights(path: str | Path) -> State:
     """The tensors of a checkpoint by name, whatever training script wrote it.
 
     Takes what ``torch.save`` and safetensors write; a state dict among other things is found, and
-    a prefix that all names share (``module.`` of ``DataParallel``) is left out.
+    a prefix that all names share (``module.`` of ``DataParallel``) is left out. With a torch before
+    2.10, whose reader of pickled files has known holes, only safetensors are read.
 
     Raises:
-        WeightsUnavailable: there is no such file, or it is no checkpoint.
+        WeightsUnavailable: there is no such file, it is no checkpoint, or this torch cannot read it
+            safely.
         InvalidArgument: it holds more than weights, or none.
     """
     file = Path(path).expanduser()
@@ -48,16 +60,22 @@ def read_weights(path: str | Path) -> State:
 
 def _safetensors(file: Path) -> State:
     require("safetensors", "safetensors")
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return dict(load_file(str(file)))
-    except SafetensorError as error:
+    except Exception as error:  # of a type that torch does not have, cut short, too long a header
         raise WeightsUnavailable(f"{file} is damaged or no safetensors file: {error}") from error
 
 
 def _loaded(file: Path) -> object:
+    if TorchVersion(torch.__version__) < FIXED_TORCH:
+        raise WeightsUnavailable(
+            f"{file} is not read with torch {torch.__version__}: before {FIXED_TORCH} a file of "
+            "weights could run code in spite of weights_only=True; update torch to "
+            f"{FIXED_TORCH} or later, or save the weights as safetensors"
+        )
+    _check_archive(file)
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -68,8 +86,23 @@ def _loaded(file: Path) -> object:
             f"alone with torch.save(model.state_dict(), {file.name!r}), or build the module "
             "yourself and pass Network(module, ...)"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # what a damaged pickle leads to may be anything
         raise _damaged(file, error) from error
+
+
+def _check_archive(file: Path) -> None:
+    """Refuse an archive that unpacks to more than it takes, before anything is unpacked."""
+    if not is_zipfile(file):
+        return
+    try:
+        with ZipFile(file) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise _damaged(file, error) from error
+    if unpacked > MOST_UNPACKED * file.stat().st_size + 2**20:
+        raise WeightsUnavailable(
+            f"{file} would unpack to {unpacked / 1e9:.1f} GB; torch.save does not compress"
+        )
 
 
 def _damaged(file: Path, error: Exception) -> WeightsUnavailable:
@@ -79,22 +112,47 @@ def _damaged(file: Path, error: Exception) -> WeightsUnavailable:
 
 
 def _weights_in(loaded: object, file: Path) -> State:
-    """The state dict in what a file holds."""
-    while isinstance(loaded, Mapping):
-        if loaded and all(isinstance(value, Tensor) for value in loaded.values()):
-            return {str(name): value for name, value in loaded.items()}
+    """The state dict in what a file holds; a dict may hold itself."""
+    seen: set[int] = set()
+    while isinstance(loaded, Mapping) and id(loaded) not in seen and len(seen) < MOST_NESTED:
+        seen.add(id(loaded))
+        tensors = {name: held for name, held in loaded.items() if isinstance(held, Tensor)}
         inner = [loaded[key] for key in NESTED if isinstance(loaded.get(key), Mapping)]
-        if not inner:
-            tensors = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}
-            if tensors:
-                return tensors
-            break
-        loaded = inner[0]
-    held = f"a dict with {_some(list(map(str, loaded)))}" if isinstance(loaded, Mapping) else ""
+        if tensors and (len(tensors) == len(loaded) or not inner):
+            return _checked(tensors, file)
+        loaded = inner[0] if inner else loaded
+    held = f"a dict with {_some(list(map(_called, loaded)))}" if isinstance(loaded, Mapping) else ""
     raise InvalidArgument(
         f"{file} holds no weights by name but {held or type(loaded).__name__}; "
         "save them with torch.save(model.state_dict(), ...)"
     )
+
+
+def _checked(tensors: Mapping[object, Tensor], file: Path) -> State:
+    """Tensors with names, whose numbers are all in the file.
+
+    A tensor may declare any shape: one without numbers, or the same few over and over, would take
+    memory only later, when a network is built for it.
+    """
+    for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise InvalidArgument(f"{file} names its weights by {_called(name)}, not by text")
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise InvalidArgument(
+                f"{file}: {name} is no plain tensor of numbers ({tensor.layout}, {tensor.device})"
+            )
+        needed, there = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+        if needed > max(there, SMALL):
+            raise InvalidArgument(
+                f"{file}: {name} is said to be {tuple(tensor.shape)}, which takes {needed} bytes, "
+                f"and there are {there}"
+            )
+    return {str(name): tensor for name, tensor in tensors.items()}
+
+
+def _called(name: object) -> str:
+    """A key of a dict; what is no text may be nested without end."""
+    return name if isinstance(name, str) else type(name).__name__
 
 
 def _stripped(state: State) -> State:
@@ -125,6 +183,8 @@ def fill(
     module = build(None)
     state = _as_named(state, module)
     classes = _number_of_classes(state, module)
+    if classes is not None and classes > MOST_CLASSES:
+        raise InvalidArgument(f"{path} is for {classes} classes; at most {MOST_CLASSES} are taken")
     if classes is not None:
         module = build(classes)
     if misfit := _misfit(state, module):
@@ -143,12 +203,27 @@ def _as_named(state: State, module: nn.Module) -> State:
 
 
 def _number_of_classes(state: State, module: nn.Module) -> int | None:
-    """How many classes the file is for, where that is all in which it differs."""
+    """How many classes the file is for, where that is all in which it differs.
+
+    All tensors of a layer have to say so: what the file holds is then what the network will take.
+    """
     wrong = _reshaped(state, module)
     own = module.state_dict()
     sizes = {state[name].shape[0] for name in wrong if state[name].ndim}
+    before = {own[name].shape[0] for name in wrong if own[name].ndim}
     same = all(state[name].shape[1:] == own[name].shape[1:] for name in wrong)
-    return sizes.pop() if len(sizes) == 1 and same else None
+    if len(sizes) != 1 or len(before) != 1 or not same or _missing(state, own):
+        return None
+    layers = {name.rpartition(".")[0] for name in wrong}
+    beside = [name for name in own if name.rpartition(".")[0] in layers and own[name].ndim]
+    as_one = all(name in wrong or own[name].shape[0] not in before for name in beside)
+    return sizes.pop() if as_one else None
+
+
+def _missing(state: State, own: Mapping[str, Tensor]) -> list[str]:
+    # Counters of batches seen are not in old files, and decide nothing.
+    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    return [name for name in needed if name not in state]
 
 
 def _reshaped(state: State, module: nn.Module) -> list[str]:
@@ -159,9 +234,8 @@ def _reshaped(state: State, module: nn.Module) -> list[str]:
 def _misfit(state: State, module: nn.Module) -> str:
     """In which names and shapes a file and a network differ; empty where they fit."""
     own = module.state_dict()
-    # Counters of batches seen are not in old files, and decide nothing.
     needed = [name for name in own if not name.endswith("num_batches_tracked")]
-    missing = [name for name in needed if name not in state]
+    missing = _missing(state, own)
     strange = [name for name in state if name not in own]
     shapes = [
         f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"

@@ -170,8 +170,11 @@ def test_one_image_runs_once_before_the_layer_however_many_steps(
         sizes.append(len(output))
         return output
 
+    method = attr.GroupAttribution(convnet, "conv2", three_groups, name)
+    # A network that is met for the first time is tried on two images side by side.
+    method.attribute(x[:1], [0])
     with hooks.replace(convnet.conv1, note):
-        attr.GroupAttribution(convnet, "conv2", three_groups, name).attribute(x[:1], [0])
+        method.attribute(x[:1], [0])
     assert set(sizes) == {1}
 
 

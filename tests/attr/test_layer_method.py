@@ -535,7 +535,7 @@ class TestRefusals:
 
     def test_network_that_returns_maps(self, x: Tensor) -> None:
         net = nn.Sequential(nn.Conv2d(3, 2, 3)).eval()
-        with pytest.raises(InvalidArgument, match=r"returns shape \(2, 2, 6, 6\), not"):
+        with pytest.raises(InvalidArgument, match=r"a tensor of shape \(2, 2, 6, 6\), not"):
             attr.LayerMethod(net, "0").attribute(x, [0])
 
     def test_something_that_is_no_method(self, convnet: nn.Module) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from types import MethodType
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+import captum_blocks as cb
+from captum_blocks.compose import Progress, Quality
+from captum_blocks.compose.icons import render_icons
+from captum_blocks.compose.wanted import channel_request
 from captum_blocks.optim import Channel, FeatureVisualizer
 from captum_blocks.optim._state import BLOCK, state_of
+from captum_blocks.optim.recipe import Recipe
 from tests.optim.conftest import Stem, seeded
 
 RECIPE = {"size": 16, "n_steps": 2}
@@ -107,3 +115,148 @@ def test_one_number_among_many_is_noticed(dtype, place):
 def test_numbers_that_are_none_are_still_the_same():
     net = Weights(torch.full((3,), torch.nan))
     assert state_of(net) == state_of(net)
+
+
+class Louder:
+    """A hook that is an object with a setting of its own."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        return output * self.factor
+
+
+class Adjustable(Stem):
+    """Its forward pass depends on an attribute, on a function of its own and on a table outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope, self.shape, self.table = 1.0, torch.tanh, TABLE
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.shape(self.slope * self.conv(x)) * self.table["gain"]
+        return self.head(self.second(self.act(self.norm(x))).flatten(1))
+
+
+TABLE = {"gain": 1.0}
+
+
+def other_attribute(net: Adjustable) -> None:
+    net.slope = 3.0
+
+
+def other_function(net: Adjustable) -> None:
+    net.shape = torch.sigmoid
+
+
+def other_forward(net: Adjustable) -> None:
+    def forward(self: Adjustable, x: Tensor) -> Tensor:
+        return self.head(self.second(self.act(self.norm(self.conv(x) - 0.5))).flatten(1))
+
+    net.forward = MethodType(forward, net)
+
+
+def other_hook(net: Adjustable) -> None:
+    net.conv.register_forward_hook(Louder(2.0))
+
+
+def other_table(net: Adjustable) -> None:
+    """Nothing of the network itself has changed, only what it looks up."""
+    net.table["gain"] = 2.0
+
+
+@pytest.mark.filterwarnings("ignore:no gradient ever reached")
+@pytest.mark.parametrize(
+    "change", [other_attribute, other_function, other_forward, other_hook, other_table]
+)
+def test_another_behaviour_of_equal_weights_is_noticed(change, monkeypatch):
+    monkeypatch.setitem(TABLE, "gain", 1.0)
+    net = seeded(Adjustable)
+    kept = FeatureVisualizer(net, "second")
+    before, key = kept.visualize(Channel(1), **RECIPE), kept.key(Channel(1), **RECIPE)
+    change(net)
+    after, fresh = kept.visualize(Channel(1), **RECIPE), FeatureVisualizer(net, "second")
+    assert kept.key(Channel(1), **RECIPE) == fresh.key(Channel(1), **RECIPE) != key
+    assert torch.equal(after.images, fresh.visualize(Channel(1), **RECIPE).images)
+    assert not torch.equal(after.scores, before.scores)
+
+
+LOOKED_UP = 1.0
+
+
+class LooksUp(Stem):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * LOOKED_UP)
+
+
+def test_a_number_outside_the_network_is_noticed_by_what_the_layer_answers(monkeypatch):
+    """A global is read by no look at the code: the key knows it from the outputs."""
+    net = seeded(LooksUp)
+    kept = FeatureVisualizer(net, "second")
+    kept.visualize(Channel(1), **RECIPE)
+    keys = kept.keys([Channel(0), Channel(1)], **RECIPE)
+    monkeypatch.setattr(__name__ + ".LOOKED_UP", -1.0)
+    after = kept.visualize(Channel(1), **RECIPE)
+    fresh = FeatureVisualizer(net, "second")
+    assert torch.equal(after.images, fresh.visualize(Channel(1), **RECIPE).images)
+    assert set(keys).isdisjoint(kept.keys([Channel(0), Channel(1)], **RECIPE))
+
+
+def test_a_setting_of_a_hook_is_noticed():
+    net, hook = seeded(Stem), Louder(2.0)
+    net.conv.register_forward_hook(hook)
+    kept = FeatureVisualizer(net, "second")
+    key = kept.key(Channel(1), **RECIPE)
+    hook.factor = 0.5
+    fresh = FeatureVisualizer(net, "second")
+    assert kept.key(Channel(1), **RECIPE) == fresh.key(Channel(1), **RECIPE) != key
+
+
+class Noisy(Stem):
+    """Draws at each pass, writes to a buffer, and norms its weights as it goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        self.conv.weight.data = self.conv.weight.data.clamp(-0.1, 0.1)
+        return super().forward(x + torch.rand_like(x))
+
+
+def test_asking_leaves_the_network_and_the_generator_as_they_were():
+    net = seeded(Noisy)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    random = torch.get_rng_state()
+    made = FeatureVisualizer(net, "second")
+    trunk = made._trunk([Channel(1)], Recipe(**RECIPE))
+    torch.set_rng_state(random)
+    assert trunk.is_of(net)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_keys_hold_no_place_in_memory(stem):
+    stem.act.register_forward_hook(Louder(1.0))
+    stem.act.register_forward_hook(lambda module, inputs, output: None)
+    first = FeatureVisualizer(stem, "second").key(Channel(1), **RECIPE)
+    other = FeatureVisualizer(copy.deepcopy(stem), "second").key(Channel(1), **RECIPE)
+    assert first == other
+
+
+def test_icons_of_a_network_with_a_hook_are_its_own(small_module, store):
+    """The store has icons of equal weights, drawn before the hook was there."""
+    net = cb.Network(copy.deepcopy(small_module), cb.Preprocess(16, (0.5,) * 3, (0.5,) * 3))
+    wanted, few = [channel_request("late", 0)], Quality(size=16, n_steps=2, budget=1)
+
+    def drawn() -> bool:
+        (icon,) = render_icons(wanted, net, few, store, Progress(False)).values()
+        return not icon.cached
+
+    assert [drawn(), drawn()] == [True, False]
+    hook = net.module.early.register_forward_hook(Louder(-1.0))
+    assert [drawn(), drawn()] == [True, False]
+    hook.remove()
+    assert not drawn()

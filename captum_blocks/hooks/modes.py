@@ -1,0 +1,143 @@
+"""How a network is run: in evaluation mode, on copies of its own, and left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial, wraps
+from threading import get_ident
+from typing import Any
+
+from torch import nn
+from torch.nn.modules import module as modules
+
+from captum_blocks.hooks.structures import copied
+from captum_blocks.wrappers import can_be_hooked, eagerly
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
+    """Every submodule in ``eval()`` while the context is open, each as it was afterwards.
+
+    What is compiled runs as it was written, so that hooks see it.
+
+    >>> net = nn.Dropout()
+    >>> with evaluation_mode(net):
+    ...     net.training
+    False
+    >>> net.training
+    True
+    """
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        with eagerly():
+            yield model
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def running(
+    network: Callable[..., Any], met_training: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """The one way in which networks are run here: in evaluation mode, on copies of their own.
+
+    A network may write to what it is given (``x.sub_(mean)``), so every pass gets copies of its
+    tensors; gradients reach the originals. A function is not known by its modules: whatever it
+    calls in this thread is put into evaluation mode when it is called. Its copies are those of
+    ``on_copies``.
+
+    Args:
+        network: a module, or a function that runs some.
+        met_training: called once, when a module is found in training mode.
+
+    >>> import torch
+    >>> class Centred(nn.Module):
+    ...     def forward(self, x):
+    ...         return x.sub_(1)
+    >>> net, x = Centred(), torch.ones(2)
+    >>> with running(net):
+    ...     net(x), x, net.training
+    (tensor([0., 0.]), tensor([1., 1.]), False)
+    """
+    module = module_of(network)
+    with ExitStack() as undo:
+        if module is not None:
+            if any(part.training for part in module.modules()):
+                met_training()
+            undo.enter_context(evaluation_mode(module))
+        if module is not None and can_be_hooked(module):
+            hook = module.register_forward_pre_hook(_copies, prepend=True, with_kwargs=True)
+            undo.callback(hook.remove)
+        if module is not network:
+            undo.enter_context(eagerly())
+            undo.enter_context(_evaluated_when_called(met_training))
+        yield
+
+
+def on_copies(network: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that gets copies of the tensors it is given; a module as it is, see ``running``.
+
+    >>> import torch
+    >>> x = torch.ones(2)
+    >>> on_copies(lambda x: x.mul_(3))(x), x
+    (tensor([3., 3.]), tensor([1., 1.]))
+    """
+    if isinstance(network, nn.Module):
+        return network
+
+    @wraps(network)
+    def function(*inputs: Any, **named: Any) -> Any:
+        return network(*copied(inputs), **copied(named))
+
+    function.stands_for = network  # type: ignore[attr-defined]
+    return function
+
+
+def _copies(_: nn.Module, inputs: Any, named: Any) -> tuple[Any, Any]:
+    return copied(inputs), copied(named)
+
+
+def module_of(network: Callable[..., Any]) -> nn.Module | None:
+    """The module that runs: the one given, or the one whose method is given; None where unknown.
+
+    >>> net = nn.ReLU()
+    >>> module_of(net.forward) is net, module_of(lambda x: net(x))
+    (True, None)
+    """
+    while not isinstance(network, nn.Module):
+        if hasattr(network, "stands_for"):
+            network = network.stands_for
+        elif isinstance(network, partial):
+            network = network.func
+        else:
+            network = getattr(network, "__self__", None)  # type: ignore[assignment]
+            return network if isinstance(network, nn.Module) else None
+    return network
+
+
+@contextmanager
+def _evaluated_when_called(met_training: Callable[[], object]) -> Iterator[None]:
+    thread, switched = get_ident(), list[nn.Module]()
+
+    def switch(module: nn.Module, _: Any) -> None:
+        # The hook is everybody's: another thread may be training another network.
+        if not module.training or get_ident() != thread:
+            return
+        if not switched:
+            met_training()
+        for part in module.modules():
+            if part.training:
+                switched.append(part)
+                part.training = False
+
+    hook = modules.register_module_forward_pre_hook(switch)
+    try:
+        yield
+    finally:
+        hook.remove()
+        for part in switched:
+            part.training = True

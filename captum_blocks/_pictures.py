@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from captum_blocks.errors import BlocksError, InvalidArgument, UnreadableImage, WrongType
 
+# A scheme of two letters or more: one letter is a drive.
+ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://|data:")
+# A share of pixels beyond the range that nobody misses.
+FEW = 0.005
 Source = str | PathLike[str] | Image.Image | np.ndarray
 # What is read, whatever else Pillow would read: some of that starts other programs to draw it.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -34,11 +39,13 @@ def formats() -> tuple[str, ...]:
 def open_picture(source: Source) -> Image.Image:
     """A file, a PIL image or a uint8 array as an upright RGB image.
 
-    The first frame of an animation; transparency on white; 16-bit scaled to 8; EXIF applied.
+    The first frame of a file, and of a PIL image, which is left as it was, the frame it stands at;
+    transparency on white; 16-bit scaled to 8, with a warning where that leaves it nearly black or
+    white; EXIF applied.
 
     Raises:
         UnreadableImage: the file is missing, empty, no image of a format in ``FORMATS``, damaged
-            or unreasonably large; a PIL image whose file turns out to be so.
+            or unreasonably large; a PIL image whose file turns out to be so; an address.
         InvalidArgument: an array that is not (height, width[, channels]) uint8.
     """
     if isinstance(source, np.ndarray):
@@ -46,6 +53,7 @@ def open_picture(source: Source) -> Image.Image:
     if isinstance(source, Image.Image):
         return _from_image(source)
     if isinstance(source, (str, PathLike)):
+        _refuse_addresses(str(source))
         return _from_file(Path(source))
     raise WrongType(
         f"a picture is a path, a PIL image or a uint8 array, not {type(source).__name__}"
@@ -77,6 +85,14 @@ def _from_image(image: Image.Image) -> Image.Image:
         )
     with _in_words(name):
         return to_rgb(image)
+
+
+def _refuse_addresses(source: str) -> None:
+    if ADDRESS.match(source):
+        raise UnreadableImage(
+            f"{source} is an address, and nothing is fetched from the network; download it first "
+            "and give the path of the file"
+        )
 
 
 def _from_file(path: Path) -> Image.Image:
@@ -119,9 +135,10 @@ def _in_words(name: str) -> Iterator[None]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL image as 8-bit RGB, upright, transparency on white."""
-    image.seek(0)
+    """Any PIL image as 8-bit RGB, upright, transparency on white; the image is left as it was."""
     image = ImageOps.exif_transpose(image)
+    if image.mode == "La":  # Pillow converts it to LA alone
+        image = image.convert("LA")
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _to_eight_bits(image)
     if image.has_transparency_data:
@@ -134,8 +151,38 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and float greyscale to 8 bits, by the range the mode stands for."""
     values = np.asarray(image, dtype=np.float64)
+    known = values[np.isfinite(values)]
+    high = float(known.max(initial=0))
     if image.mode == "F":
-        top = 1.0 if values.max(initial=0) <= 1 else 255.0
+        top = 1.0 if high <= 1 else 255.0
     else:
-        top = 255.0 if values.max(initial=0) <= 255 and image.mode == "I" else 65535.0
-    return Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8))
+        top = 255.0 if high <= 255 and image.mode == "I" else 65535.0
+    if (lost := _lost(values, known, top)) is not None:
+        warnings.warn(f"{lost}; {_RESCALE}", stacklevel=2)
+    bytes_ = (np.nan_to_num(values, posinf=top, neginf=0) / top * 255).clip(0, 255).round()
+    return Image.fromarray(bytes_.astype(np.uint8))
+
+
+_RESCALE = (
+    "give it as uint8, scaled by the range that counts, e.g. "
+    "((a - low) / (high - low) * 255).clip(0, 255).astype('uint8')"
+)
+
+
+def _lost(values: np.ndarray, known: np.ndarray, top: float) -> str | None:
+    """What of a picture does not survive a range from 0 to ``top``, in words; None for nothing."""
+    if len(known) < values.size:
+        share = 1 - len(known) / values.size
+        return f"{share:.2g} of this picture is NaN or infinite, which becomes black or white"
+    if not len(known) or known.min() == known.max():
+        return None
+    low, high = float(known.min()), float(known.max())
+    found = (
+        f"the values of this picture go from {low:.6g} to {high:.6g}, and are read as 0 to {top:g}"
+    )
+    beyond = float(((known < 0) | (known > top)).mean())
+    if beyond > FEW:
+        return f"{found}: {beyond:.0%} of them become plain black or white"
+    if high < top / 4:
+        return f"{found}: it comes out almost black"
+    return f"{found}: it comes out almost white" if low > top * 3 / 4 else None

@@ -91,6 +91,90 @@ def test_arrays_and_other_things() -> None:
         open_picture(io.BytesIO())  # type: ignore[arg-type]
 
 
+def deep(values: np.ndarray, mode: str) -> Image.Image:
+    kinds = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+    return Image.fromarray(values.astype(kinds[mode]))
+
+
+SLOPE = np.linspace(0, 1, 256).reshape(16, 16)
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "said"),
+    [
+        (SLOPE * 4095, "I;16", "from 0 to 4095, and are read as 0 to 65535: .* almost black"),
+        (SLOPE * 16383, "I;16", "almost black; give it as uint8, scaled by the range that counts"),
+        (SLOPE * 4095, "I", "from 0 to 4095, and are read as 0 to 65535: .* almost black"),
+        (SLOPE * 2**24, "I", "of them become plain black or white"),
+        (SLOPE * 4000 - 1000, "F", "from -1000 to 3000, and are read as 0 to 255: 93%"),
+        (SLOPE * 1.02, "F", "from 0 to 1.02, and are read as 0 to 255: it comes out almost black"),
+        (SLOPE * 2 - 1, "F", "from -1 to 1, and are read as 0 to 1: 50% of them become"),
+        (SLOPE * 0.1 + 0.9, "F", "almost white"),
+        (np.where(SLOPE > 0.5, np.nan, SLOPE), "F", "0.5 of this picture is NaN or infinite"),
+    ],
+)
+def test_ranges_that_leave_nothing_to_see(values: np.ndarray, mode: str, said: str) -> None:
+    with pytest.warns(UserWarning, match=said):
+        open_picture(deep(values, mode))
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "brightest"),
+    [
+        (SLOPE * 65535, "I;16", 255),
+        (SLOPE * 40000, "I;16", 156),
+        (SLOPE * 255, "I", 255),
+        (SLOPE, "F", 255),
+        (SLOPE * 255, "F", 255),
+        (SLOPE * 0, "F", 0),
+    ],
+)
+def test_ranges_that_are_what_they_stand_for(
+    values: np.ndarray, mode: str, brightest: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    assert np.asarray(open_picture(deep(values, mode))).max() == brightest
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_the_frame_that_an_image_stands_at(kind: str) -> None:
+    """It is read at that frame, and stays there, open, as it was."""
+    shades = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    frames = [Image.new("RGB", (8, 8), shade) for shade in shades]
+    file = io.BytesIO()
+    options = {"lossless": True} if kind == "WEBP" else {}
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], **options)
+    with Image.open(file) as image:
+        for frame in (2, 0, 1):
+            image.seek(frame)
+            before = image.mode, image.size, np.asarray(image.convert("RGB")).copy()
+            assert open_picture(image).getpixel((4, 4)) == shades[frame]
+            assert image.tell() == frame
+            assert (image.mode, image.size) == before[:2]
+            assert (np.asarray(image.convert("RGB")) == before[2]).all()
+
+
+def test_premultiplied_transparency() -> None:
+    grey = Image.new("LA", (2, 2), (100, 255)).convert("La")
+    assert open_picture(grey).getpixel((0, 0)) == (100, 100, 100)
+
+
+def test_an_image_that_cannot_be_read_any_more(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    closed = Image.open(tmp_path / "a.png")
+    closed.close()
+    with pytest.raises(UnreadableImage, match="a.png is damaged or cut short: .*closed"):
+        open_picture(closed)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.org/cat.jpg", "s3://photos/cat.jpg", "data:image/png;base64,AAAA"]
+)
+def test_addresses(address: str) -> None:
+    with pytest.raises(UnreadableImage, match=f"{address} is an address, .* download it first"):
+        open_picture(address)
+
+
 @pytest.mark.parametrize("kind", ["EPS", "PCX", "TGA"])
 def test_other_formats_are_not_opened_under_the_name_of_one_that_is(
     tmp_path: Path, noise_picture: np.ndarray, kind: str

@@ -70,9 +70,10 @@ def cut(what: str, layer: str) -> str:
     """
     return (
         f"{what} with {layer}, but no gradient leads from one to the other: what lies between runs "
-        "under torch.no_grad(), behind .detach() or another operation without a gradient, or in a "
-        "reentrant checkpoint. Run that part with gradients, checkpoint(..., use_reentrant=False), "
-        "or use a method that needs none, e.g. ShapleyValues or LayerFeatureAblation"
+        "under torch.no_grad(), behind .detach() or another operation without a gradient "
+        "(quantized ones have none), or in a reentrant checkpoint. Run that part with gradients, "
+        "checkpoint(..., use_reentrant=False), or use a method that needs none, e.g. ShapleyValues "
+        "or LayerFeatureAblation"
     )
 
 

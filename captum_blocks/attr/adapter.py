@@ -31,6 +31,7 @@ from captum_blocks.attr.results import GroupResult, LayerResult
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.scores import class_scores
+from captum_blocks.wrappers import check_takes_a_picture, plain
 
 # A gap between an attribution and what it should add up to, as a share, that is worth a note.
 _FAIR_GAP = 0.1
@@ -70,7 +71,7 @@ class LayerMethod:
         noise: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.module = module
+        self.module = module = plain(module)
         self.layer_name, self.layer = hooks.find_layer(module, layer)
         self.layout = layout
         instance, options = _building.instance_of(module, self.layer, method, options)
@@ -81,6 +82,7 @@ class LayerMethod:
         _building.check_place(_building.innermost(instance), self.layer, self.layer_name)
         self.captum = _building.on_copies(_building.aimed(instance, module))
         self.inner = _building.innermost(self.captum)
+        check_takes_a_picture(self.inner.forward_func)
         self.kind = type(self.inner)
         self.name = catalogue.fact_name(self.kind)
         self.options = _building.check_options(self.captum, options, self.name)

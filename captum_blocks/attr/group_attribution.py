@@ -20,6 +20,7 @@ from captum_blocks.attr.reducers import Pieces, Reducer, fitted_components, take
 from captum_blocks.attr.results import GroupResult
 from captum_blocks.errors import UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
+from captum_blocks.wrappers import check_takes_a_picture, plain
 
 # Each pass of the head also runs what is in front of the layer once: fewer passes where rows are
 # small.
@@ -75,7 +76,7 @@ class GroupAttribution:
         layout: Layout | Kind | None = None,
         **options: Any,
     ) -> None:
-        self.module = module
+        self.module = module = plain(module)
         self.layer_name, self.layer = hooks.find_layer(module, layer)
         self.reducer = reducer
         self.n_groups = len(fitted_components(reducer))
@@ -83,6 +84,7 @@ class GroupAttribution:
         method, rest = _building.instance_of(module, self.layer, method, options)
         self.name = catalogue.fact_name(type(_building.innermost(method)))
         self.options = _building.check_options(method, rest, self.name)
+        check_takes_a_picture(method.forward_func)
         self.method = _building.on_copies(method)
         _check_kind(method, self.name)
         if self._is_exact:

@@ -25,6 +25,7 @@ from captum_blocks.behaviour import observed, warn_of
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.scores import class_scores
+from captum_blocks.wrappers import check_takes_a_picture, plain
 
 MEMORY_BUDGET = 64 * 2**20
 # A backward or forward pass of one row holds about this many tensors of the larger layer.
@@ -63,6 +64,7 @@ class LayerToLayerAttribution:
         source_layout: Layout | Kind | None = None,
         target_layout: Layout | Kind | None = None,
     ) -> None:
+        check_takes_a_picture(module := plain(module))
         self.module = module
         self.source_name, self.source = hooks.find_layer(module, source_layer)
         self.target_name, self.target = "the output", None

@@ -241,8 +241,9 @@ def _footer(
 ) -> Pairs:
     drawn = pools.promised & set(everything.requests)
     footer = sentences.footer(context, interface, quality, drawn, everything)
-    notes = dict.fromkeys(picture.note for picture in pictures if picture.note)
-    return (*footer, ("photograph", "; ".join(notes))) if notes else footer
+    treated = context.net.preprocess.note if context.net.preprocess else ""
+    notes = [note for note in (*(picture.note for picture in pictures), treated) if note]
+    return (*footer, ("photograph", "; ".join(dict.fromkeys(notes)))) if notes else footer
 
 
 def _joined(parts: list[_Part]) -> Wanted:

@@ -14,11 +14,14 @@ from torch.nn.modules import module as modules
 from torch.utils.hooks import RemovableHandle
 
 from captum_blocks.hooks.structures import copied
+from captum_blocks.wrappers import can_be_hooked, eagerly
 
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     """Every submodule in ``eval()`` while the context is open, each as it was afterwards.
+
+    What is compiled runs as it was written, so that hooks see it.
 
     >>> net = nn.Dropout()
     >>> with evaluation_mode(net):
@@ -31,7 +34,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     try:
         for module in training:
             module.training = False
-        yield model
+        with eagerly():
+            yield model
     finally:
         for module in training:
             module.training = True
@@ -67,8 +71,10 @@ def running(
             if any(part.training for part in module.modules()):
                 met_training()
             undo.enter_context(evaluation_mode(module))
-            undo.callback(_copying(module).remove)
+            if can_be_hooked(module):
+                undo.callback(_copying(module).remove)
         if module is not network:
+            undo.enter_context(eagerly())
             undo.enter_context(_evaluated_when_called(met_training))
         yield
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import UnusableLayer
+from captum_blocks.wrappers import QUANTIZED
 
 Path = tuple[str, ...]
 
@@ -79,9 +80,11 @@ def first_tensor(output: Any, name: str) -> Tensor:
     """The tensor a layer returned, or the first one of a tuple, list, mapping or dataclass.
 
     Raises:
-        UnusableLayer: there is no tensor in the output.
+        UnusableLayer: there is no tensor in the output, or one of quantized numbers.
     """
     for tensor in tensors_in(output).values():
+        if tensor.is_quantized:
+            raise UnusableLayer(QUANTIZED.format(f"layer {name!r}"))
         return tensor
     raise UnusableLayer(f"layer {name!r} returns {type(output).__name__}, not a tensor")
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks.behaviour import observed
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.hooks import capture, count_calls, running
 from captum_blocks.layouts import Layout, detect
 from captum_blocks.network.reach import WHOLE, Pair, Reach, Reaches
+from captum_blocks.wrappers import can_be_hooked, why_nothing
 
 
 @dataclass(frozen=True)
@@ -157,15 +158,33 @@ def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) ->
 
     Args:
         network: run once, in evaluation mode.
-        noise: (2, ...), what it is run on.
+        noise: (2, ...), what it is run on; one of it where the network takes no two.
         declared: layouts that cannot be guessed.
 
     Raises:
         InvalidArgument: a declared layout does not fit.
+        UnusableLayer: the network cannot be run on it, or nothing in it can be looked at.
     """
-    modules = {name: module for name, module in network.named_modules() if name}
     if isinf(observed(network, noise).coupling):
         noise = noise[:1]
+    try:
+        table = _surveyed(network, noise, declared)
+    except (BlocksError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UnusableLayer(
+            f"{network._get_name()} cannot be run on a picture of shape {tuple(noise.shape[1:])}: "
+            f"{said}; give layers() a ready tensor of the size it takes"
+        ) from error
+    if not table and (reason := why_nothing(network)) is not None:
+        raise UnusableLayer(reason)
+    return table
+
+
+def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> list[LayerInfo]:
+    parts = network.named_modules()
+    modules = {name: module for name, module in parts if name and can_be_hooked(module)}
     with (
         torch.no_grad(),
         running(network),

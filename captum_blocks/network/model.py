@@ -28,10 +28,11 @@ from captum_blocks.network.layers import (
     survey,
 )
 from captum_blocks.network.readout import Readout, Region, as_scores
-from captum_blocks.network.ready import checked, is_of_bands
+from captum_blocks.network.ready import checked, is_of_bands, noise
 from captum_blocks.network.squashing import HEADS, Noticed, notice
 from captum_blocks.preprocessing import Preprocess, preprocessing
 from captum_blocks.scores import counted
+from captum_blocks.wrappers import check_takes_a_picture, plain, why_nothing
 
 Where = Sequence[float] | Tensor | np.ndarray
 
@@ -96,6 +97,8 @@ class Network:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise WrongType(f"a network is an nn.Module, not {type(module).__name__}")
+        module = plain(module)
+        check_takes_a_picture(module)
         self.preprocess = preprocessing(preprocess)
         self.labels = read_labels(labels)
         self.name = name or type(module).__name__
@@ -347,7 +350,8 @@ class Network:
             names = recommended(table)
             warn_of(each_runs_again(table, names))
         if not names:
-            raise UnusableLayer(f"{self.name} has no layer with positions to look at")
+            reason = f"; {why}" if (why := why_nothing(self._given)) is not None else ""
+            raise UnusableLayer(f"{self.name} has no layer with positions to look at{reason}")
         return tuple(self.name_of(name) for name in names)
 
     def takes(self, shape: tuple[int, ...]) -> bool:
@@ -388,14 +392,10 @@ class Network:
         return self.layout_of(name, output, tuple(x.shape[-2:])).to_maps(output)  # type: ignore[arg-type,no-any-return]
 
     def _noise(self, x: Tensor | None) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        if x is not None:
-            shape = tuple(x.shape[1:])
-        elif self.preprocess is not None:
-            shape = (self.channels, *self.preprocess.shape)
-        else:
+        if x is None and self.preprocess is None:
             raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
-        return torch.randn(2, *shape, generator=generator).to(self._device, self._dtype)
+        size = (self.channels, *self.preprocess.shape) if self.preprocess is not None else ()
+        return noise(x, size).to(self._device, self._dtype)
 
     @property
     def channels(self) -> int:

@@ -6,9 +6,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.preprocessing import Preprocess
 
 # The deviation of a module that takes pixels from 0 to 255.
@@ -31,6 +32,29 @@ def _warn_of_pixels(tensor: Tensor) -> None:
             "or uint8 array, and it is preprocessed",
             stacklevel=4,
         )
+
+
+def noise(like: Tensor | None, size: tuple[int, ...]) -> Tensor:
+    """Two pictures of noise, always the same ones.
+
+    Args:
+        like: a ready tensor whose size to use.
+        size: (channel, height, width), where there is none.
+
+    Raises:
+        WrongType: what is given is no tensor.
+
+    >>> noise(None, (3, 2, 2)).shape
+    torch.Size([2, 3, 2, 2])
+    """
+    if like is not None and not isinstance(like, Tensor):
+        raise WrongType(
+            f"layers() takes one ready tensor (image, channel, y, x), not {type(like).__name__}; "
+            "a network that needs several inputs is wrapped in a module that takes the picture "
+            "and has the others"
+        )
+    shape = size if like is None else tuple(like.shape[1:])
+    return torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
 
 
 def checked(tensor: Tensor, preprocess: object) -> Tensor:

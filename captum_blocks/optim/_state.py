@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks.optim._behaviour import settings_of
+from captum_blocks.wrappers import stored
 
 BLOCK = 2**14
 State = tuple[object, ...]
@@ -26,7 +27,8 @@ def state_of(module: nn.Module) -> State:
     False
     """
     parts = tuple(module.modules())
-    tensors = [*module.parameters(), *module.buffers()]
+    held = [*module.parameters(), *module.buffers()]
+    tensors = [part for tensor in held for part in stored(tensor)]
     settings = tuple(map(settings_of, parts))
     return (parts, settings, tuple(_place(tensor) for tensor in tensors), _content(tensors))
 

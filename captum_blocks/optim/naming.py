@@ -14,6 +14,7 @@ from torch import nn
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.hooks import find_layer
 from captum_blocks.optim.objectives import INPUT, Function, Objective, all_parts
+from captum_blocks.wrappers import check_runs_itself
 
 OUTPUT = "output"
 MEANINGS = {OUTPUT: "what {} returns", INPUT: "the pixels that {} is given"}
@@ -37,6 +38,7 @@ def layer_name(network: nn.Module, layer: str | nn.Module) -> str:
     if isinstance(layer, str) and layer in MEANINGS:
         _refuse_if_taken(network, layer)
         if layer == OUTPUT:
+            check_runs_itself(network, "")
             return OUTPUT
     name = find_layer(network, layer.removeprefix(".") if isinstance(layer, str) else layer)[0]
     return f".{name}" if name in MEANINGS else name or OUTPUT

@@ -15,8 +15,12 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
+from torch.utils._pytree import tree_leaves
+
+from captum_blocks.wrappers import stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,13 @@ def private_copy(module: nn.Module) -> nn.Module:
     Tensors that a module holds inside a graph (old weight_norm, a state, an activation that a
     forward pass left there) cannot be deep-copied; they are detached.
     """
-    return deepcopy(module, _detached(module)).eval().requires_grad_(False)
+    memo = _detached(module)
+    with torch.no_grad():  # ScriptModules would leave a graph back to the original's weights
+        copied = deepcopy(module, memo)
+    _bind_anew(module, memo)
+    for parameter in copied.parameters():  # ScriptModules refuse requires_grad_()
+        parameter.requires_grad_(False)
+    return _evaluated(copied)
 
 
 def passing_copy(module: nn.Module) -> nn.Module:
@@ -71,16 +81,46 @@ def passing_copy(module: nn.Module) -> nn.Module:
     """
     weights = [weight for weight in module.parameters() if type(weight) is nn.Parameter]
     shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in weights}
-    return deepcopy(module, {**_detached(module), **shared}).eval()
+    memo = {**_detached(module), **shared}
+    with torch.no_grad():
+        copied = deepcopy(module, memo)
+    _bind_anew(module, memo)
+    return _evaluated(copied)
+
+
+def _evaluated(module: nn.Module) -> nn.Module:
+    for part in module.modules():  # exported programs refuse eval()
+        part.training = False
+    return module
+
+
+def _bind_anew(module: nn.Module, memo: dict[int, Any]) -> None:
+    """Compiled methods, which are copied with the module that they belong to, get the copy's."""
+    for part in module.modules():
+        for name, value in vars(part).items():
+            method = getattr(value, "_torchdynamo_orig_callable", None)
+            owner = memo.get(id(getattr(method, "__self__", None)))
+            if isinstance(method, MethodType) and owner is not None and id(part) in memo:
+                setattr(memo[id(part)], name, MethodType(method.__func__, owner))
 
 
 def _detached(module: nn.Module) -> dict[int, Any]:
     """Copies of the tensors that cannot be deep-copied, by the ``id`` of the original."""
-    memo: dict[int, Any] = {}
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in _described(module)}
     for tensor in _held_by(module, set()):
-        if not tensor.is_leaf:
+        if not tensor.is_leaf and id(tensor) not in memo:
             memo[id(tensor)] = tensor.detach().clone()
     return memo
+
+
+def _described(module: nn.Module) -> Iterator[Tensor]:
+    """Tensors without numbers by which exported graphs describe their values: no need to copy."""
+    for part in module.modules():
+        for held in vars(part).values():
+            graph = held if isinstance(held, fx.Graph) else getattr(held, "graph", None)
+            for node in graph.nodes if isinstance(graph, fx.Graph) else ():
+                leaves = tree_leaves(dict(node.meta))
+                yield from (leaf for leaf in leaves if isinstance(leaf, Tensor))
 
 
 def _held_by(holder: Any, seen: set[int]) -> Iterator[Tensor]:
@@ -117,10 +157,17 @@ def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:
         and norm.num_features == conv.out_channels
         and norm.track_running_stats
         and conv not in untouchable
-        and not _is_hooked(conv)
-        and not _is_hooked(norm)
+        and not _is_changed_by_others(conv)
+        and not _is_changed_by_others(norm)
         and (type(norm) is nn.BatchNorm2d or _is_followed_by_activation(norm))
     ]
+
+
+def keep_channels_last(network: nn.Module) -> None:
+    """Lay the kernels of convolutions out channels last; weights of other kinds are left alone."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4 and stored(tensor)[0] is tensor:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
 
 
 def keep_inputs(network: nn.Module) -> None:
@@ -180,6 +227,11 @@ def _is_hooked(module: nn.Module) -> bool:
     """Whether code of others runs at a module, which may do something on another picture only."""
     forward = (module._forward_pre_hooks, module._forward_hooks)
     return any((*forward, module._backward_pre_hooks, module._backward_hooks))
+
+
+def _is_changed_by_others(module: nn.Module) -> bool:
+    """Whether weights are made anew from others in each pass, or code of others runs there."""
+    return _is_hooked(module) or is_parametrized(module)
 
 
 def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:

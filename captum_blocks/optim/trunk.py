@@ -24,12 +24,14 @@ from captum_blocks.optim.rewriting import (
     close,
     final_ceiling,
     foldings,
+    keep_channels_last,
     keep_equivalent,
     keep_inputs,
     passing_copy,
     private_copy,
 )
 from captum_blocks.scores import chosen, table
+from captum_blocks.wrappers import can_be_hooked, check_differentiable, eagerly, stored
 
 Preprocess = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
@@ -75,10 +77,13 @@ class Trunk:
         self._layouts = dict(layouts or {})
         self._autocast = autocast
         self._names = tuple(layers)
+        # Code that was compiled before knows nothing of the hooks that look at layers.
+        self._way = eagerly if compiler is None else nullcontext
         self._network = private_copy(module)
         weights = (tensor.dtype for tensor in self._network.parameters())
         self._dtype = next((kind for kind in weights if kind.is_floating_point), torch.float32)
         self._calls: dict[str, int] = {}
+        self._alone = False  # whether pictures go through one by one
         self.ceilings: dict[str, float] = {}
         self._example = example
         with torch.no_grad():
@@ -174,12 +179,29 @@ class Trunk:
         return ready.to(self._dtype, memory_format=torch.channels_last)
 
     def _run(self, ready: Tensor) -> dict[str, Tensor]:
-        with self._precision(ready.device):
-            if OUTPUT not in self._names:
-                return run_until(self._network, self._layers, ready, calls=self._calls)
-            layers = {name: layer for name, layer in self._layers.items() if name != OUTPUT}
-            with capture(layers) as seen:
-                answer = chosen(self._network(ready), len(ready), self._network._get_name())
+        with self._way(), self._precision(ready.device):
+            if not self._alone:
+                try:
+                    return self._seen(ready)
+                except Exception:
+                    if len(ready) == 1 or not self._takes_one(ready[:1]):
+                        raise
+                    self._alone = True
+            runs = [self._seen(row) for row in ready.split(1)]
+            return {name: torch.cat([run[name] for run in runs]) for name in runs[0]}
+
+    def _takes_one(self, ready: Tensor) -> bool:
+        """Whether the network takes a single picture, where it did not take several."""
+        with suppress(Exception), torch.no_grad():
+            return bool(self._seen(ready))
+        return False
+
+    def _seen(self, ready: Tensor) -> dict[str, Tensor]:
+        if OUTPUT not in self._names:
+            return run_until(self._network, self._layers, ready, calls=self._calls)
+        layers = {name: layer for name, layer in self._layers.items() if name != OUTPUT}
+        with capture(layers) as seen:
+            answer = chosen(self._network(ready), len(ready), self._network._get_name())
         whole = answer if answer.ndim > 2 else table(answer, len(ready))
         return {**seen, OUTPUT: whole}
 
@@ -190,16 +212,19 @@ class Trunk:
 
     def _count(self, example: Tensor) -> dict[str, int]:
         """How often the whole network calls each layer: it is looked at on its last call."""
-        with count_calls(self._layers) as counts, suppress(Exception):
+        with self._way(), count_calls(self._layers) as counts, suppress(Exception):
             # A head that cannot take this size does not matter: it is behind the layers.
             self._network(self._ready(example))
         return {name: max(1, count) for name, count in counts.items()}
 
     def _fingerprint(self, example: Tensor) -> str:
-        modules = dict(self._network.named_modules())
+        parts = self._network.named_modules()
+        modules = {name: module for name, module in parts if can_be_hooked(module)}
         with _explained(self._network, example), count_calls(modules) as counts:
             self._outputs(example)
-        return fingerprint(self._network, {name for name, count in counts.items() if count})
+        called = {name for name, count in counts.items() if count}
+        check_differentiable(self._network, [modules[name] for name in called])
+        return fingerprint(self._network, called)
 
     def _make_fast(self, example: Tensor) -> None:
         expected = self._outputs(example)
@@ -210,7 +235,7 @@ class Trunk:
                 return all(close(found[name], expected[name]) for name in expected)
             return False
 
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        keep_channels_last(self._network)
         keep_inputs(self._network)
         keep_equivalent(foldings(self._network, self._layers.values()), equivalent)
         self._lift_ceiling(example, list(expected)[-1], expected)
@@ -247,8 +272,9 @@ def fingerprint(network: nn.Module, called: set[str]) -> str:
             *part.named_buffers(recurse=False),
         ):
             digest.update(f"{own} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            flat = tensor.detach().cpu().contiguous().flatten()
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
+            for numbers in stored(tensor.detach()):
+                flat = numbers.cpu().contiguous().flatten()
+                digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -22,6 +22,7 @@ from captum_blocks.optim.naming import check_names, layer_name, module_called
 from captum_blocks.optim.objectives import ALPHA, INPUT, Objective
 from captum_blocks.optim.recipe import Optimizer, Recipe, Schedule, describe, snapshot_steps
 from captum_blocks.optim.trunk import Preprocess, Trunk
+from captum_blocks.wrappers import check_takes_a_picture, plain
 
 DEFAULT_MEMORY_BUDGET = 2**30
 MOST_TRUNKS = 4
@@ -70,6 +71,7 @@ class FeatureVisualizer:
         autocast: torch.dtype | None = None,
         compiler: str | None = None,
     ) -> None:
+        check_takes_a_picture(module := plain(module))
         self.module = module
         self.layer = layer_name(module, layer)
         self.preprocess = preprocess

@@ -50,6 +50,8 @@ class Factors:
         n_iter: iterations run.
         goal_share: ``{goal: share explained}`` of a fit to goals.
         model: a foreign fitted estimator that does the encoding, if there is one.
+        fitted_in: the type of numbers that it was fitted on.
+        order: which of its scores each group is; ``None``: as they come.
 
     >>> Factors(torch.ones(2, 3), torch.ones(5, 2)).offset is None
     True
@@ -63,6 +65,8 @@ class Factors:
     n_iter: int = 1
     goal_share: dict[str, float] = field(default_factory=dict)
     model: Any = None
+    fitted_in: torch.dtype | None = None
+    order: Tensor | None = None
 
     def to(self, like: Tensor) -> Factors:
         """The same numbers with the device and dtype of another tensor."""
@@ -78,7 +82,8 @@ class Factors:
         """The same factorization with its groups in another order."""
         state = {k: v[order] if k in self.per_group else v for k, v in self.state.items()}
         components, scores = self.components[order], self.scores[:, order]
-        return replace(self, components=components, scores=scores, state=state)
+        before = order if self.order is None else self.order[order]
+        return replace(self, components=components, scores=scores, state=state, order=before)
 
 
 @dataclass(frozen=True)

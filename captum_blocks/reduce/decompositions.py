@@ -5,6 +5,8 @@ All of them reconstruct by ``offset + scores @ components``; what the scores may
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from sklearn.decomposition import PCA, FastICA, MiniBatchDictionaryLearning, spa
 from sklearn.utils import get_tags
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.errors import BlocksError, InvalidArgument, WrongType
 from captum_blocks.reduce.algorithms import Algorithm, Factors, NonNegative, Settings
 from captum_blocks.reduce.checks import check_distinct, check_rank, check_varied
 from captum_blocks.reduce.encoding import encode
@@ -207,16 +209,37 @@ class Foreign(Algorithm):
                 f"{type(self.estimator).__name__} has no transform: a reducer must score new "
                 "activations; take a decomposition such as PCA, TruncatedSVD or NMF"
             )
-        model = clone(self.estimator)
-        scores = np.asarray(model.fit_transform(_array(table)))
-        components, offset = _affine(model, scores)
+        with self._explained("be fitted to these activations"):
+            model = clone(self.estimator)
+            scores = np.asarray(model.fit_transform(_array(table)))
+            components, offset = _affine(model, scores)
         n_iter = int(np.max(getattr(model, "n_iter_", None) or 1))
         made = [_like(table, part) for part in (components, scores, offset)]
-        return Factors(made[0], made[1], made[2], n_iter=n_iter, model=model)
+        return Factors(made[0], made[1], made[2], n_iter=n_iter, model=model, fitted_in=table.dtype)
 
     def encode(self, table: Tensor, factors: Factors, settings: Settings) -> Tensor:
-        """The estimator's own ``transform``."""
-        return _like(table, factors.model.transform(_array(table)))
+        """The estimator's own ``transform``, asked in the type of numbers that it was fitted on.
+
+        Some refuse any other.
+        """
+        fitted = table.to(factors.fitted_in or table.dtype)
+        with self._explained("transform these activations"):
+            scores = _like(table, factors.model.transform(_array(fitted)))
+        return scores if factors.order is None else scores[:, factors.order.to(scores.device)]
+
+    @contextmanager
+    def _explained(self, task: str) -> Iterator[None]:
+        """What the estimator raises comes out as an error of ours, with its own as the cause."""
+        try:
+            yield
+        except (BlocksError, MemoryError):
+            raise
+        except Exception as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise InvalidArgument(
+                f"{self.estimator!r} cannot {task}: {said}; its own parameters decide, or take an "
+                "algorithm by name, e.g. algorithm='nmf'"
+            ) from error
 
 
 def halves(table: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.decomposition import NMF, PCA, FactorAnalysis, FastICA, SparsePCA, TruncatedSVD
 from sklearn.manifold import MDS
 
@@ -160,3 +161,49 @@ def test_parameters_that_ask_for_nothing_are_not():
 def test_regularization_of_components_means_nothing_to_a_dictionary():
     with pytest.raises(InvalidArgument, match=r"^alpha_H=0.1 does nothing with algorithm='dicti"):
         ChannelReducer(2, "dictionary", alpha_W=0.1, alpha_H=0.1).fit(signed())
+
+
+FOREIGN = [NMF(3, random_state=0, max_iter=2000, tol=1e-8), TruncatedSVD(3), PCA(3), SparsePCA(3)]
+
+
+@pytest.mark.parametrize("estimator", FOREIGN, ids=lambda estimator: type(estimator).__name__)
+@pytest.mark.parametrize("fitted", [torch.float32, torch.float64])
+def test_a_foreign_estimator_takes_numbers_of_another_type(estimator, fitted):
+    """Its own transform of the rows as it was fitted on them, in the order of the components."""
+    acts = signed().abs()
+    other = torch.float64 if fitted == torch.float32 else torch.float32
+    reducer = ChannelReducer(algorithm=estimator)
+    found = reducer.fit_transform(acts.to(fitted))
+    again = reducer.transform(acts.to(other))
+    assert again.dtype == reducer.inverse_transform(again).dtype == other
+    table = acts.to(fitted).movedim(1, -1).reshape(-1, 8).numpy()
+    own = clone(estimator).fit(table).transform(table)
+    columns = sorted(own.T.tolist())
+    assert np.allclose(sorted(again.movedim(1, -1).reshape(-1, 3).T.tolist()), columns, atol=1e-4)
+    torch.testing.assert_close(again.to(fitted), found, atol=5e-3, rtol=1e-2)
+
+
+class Failing(PCA):
+    """Raises what no caller could expect."""
+
+    def __init__(self, n_components=2, at="fit"):
+        super().__init__(n_components)
+        self.at = at
+
+    def fit_transform(self, X, y=None):
+        if self.at == "fit":
+            raise ZeroDivisionError("of its own")
+        return super().fit_transform(X)
+
+    def transform(self, X):
+        raise TypeError("H should have the same dtype as X.\nGot something else")
+
+
+def test_errors_of_a_foreign_estimator_are_ours():
+    with pytest.raises(InvalidArgument, match="cannot be fitted to these .*: of its own;") as e:
+        ChannelReducer(algorithm=Failing()).fit(signed())
+    assert isinstance(e.value.__cause__, ZeroDivisionError)
+    reducer = ChannelReducer(algorithm=Failing(at="transform")).fit(signed())
+    with pytest.raises(InvalidArgument, match="cannot transform .*: H should have the same") as e:
+        reducer.transform(signed())
+    assert isinstance(e.value.__cause__, TypeError)

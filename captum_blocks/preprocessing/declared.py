@@ -1,17 +1,16 @@
-"""From a photograph to what a network takes, explicit and reversible."""
+"""Preprocessing as it is declared: size, fit and normalisation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.errors import InvalidArgument
 
 Extent = tuple[float, float, float, float]
 WHOLE: Extent = (0.0, 0.0, 1.0, 1.0)
@@ -64,6 +63,11 @@ class Preprocess:
     def channels(self) -> int:
         """How many channels the network takes."""
         return len(self.mean)
+
+    @property
+    def note(self) -> str:
+        """What a page has to say of it: nothing, as every picture is treated alike."""
+        return ""
 
     def __call__(self, picture: Image.Image) -> Tensor:
         """An RGB picture -> (1, channel, height, width)."""
@@ -153,103 +157,3 @@ class Preprocess:
 
 def _bands(pixels: np.ndarray) -> list[np.ndarray]:
     return [pixels[:, :, band] for band in range(pixels.shape[2])]
-
-
-class FromTransforms:
-    """Any torchvision-like transform (picture -> tensor) as preprocessing.
-
-    Its normalisation is read off by sending a black and a white picture through it, and what part
-    of a photograph it sees by sending pictures whose brightness tells the place.
-    """
-
-    def __init__(self, transforms: Callable[[Any], Tensor]) -> None:
-        self.transforms = transforms
-        black, white = (self(Image.new("RGB", (256, 256), shade)) for shade in ("black", "white"))
-        self.shape: tuple[int, int] = (black.shape[-2], black.shape[-1])
-        self.channels = int(black.shape[1])
-        middle = (..., self.shape[0] // 2, self.shape[1] // 2)
-        self._offset = black[middle][0]
-        self._gain = white[middle][0] - self._offset
-
-    def __call__(self, picture: Image.Image) -> Tensor:
-        """A PIL picture -> (1, channel, height, width)."""
-        with torch.random.fork_rng():
-            tensor = self.transforms(picture)
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            raise WrongType(
-                f"the preprocessing gives {type(tensor).__name__}, not a float tensor; "
-                "does it end in ToTensor or ToDtype(scale=True)?"
-            )
-        return tensor if tensor.ndim == 4 else tensor[None]
-
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """Pixels in [0, 1], (..., channel, height, width), as the network takes them."""
-        gain, offset = (stat.to(pixels)[:, None, None] for stat in (self._gain, self._offset))
-        return pixels * gain + offset
-
-    def extent(self, size: tuple[int, int]) -> Extent:
-        """Where the network's input lies on a (width, height) photograph.
-
-        Top, left, bottom, right as fractions of the photograph.
-        """
-        resize = getattr(self.transforms, "resize_size", None)
-        if resize:
-            crop = Preprocess(self.shape, fit="crop", resize=min(resize))
-            return crop.extent(size)
-        top, bottom = self._ramped(size, rows=True)
-        left, right = self._ramped(size, rows=False)
-        return (top, left, bottom, right)
-
-    def _ramped(self, size: tuple[int, int], rows: bool) -> tuple[float, float]:
-        """Where the input begins and ends along one axis, read off a ramp of brightness."""
-        width, height = size
-        side = height if rows else width
-        ramp = (np.arange(side) + 0.5) / side
-        shades = np.broadcast_to(ramp[:, None] if rows else ramp, (height, width))
-        picture = Image.fromarray((shades * 255).round().astype(np.uint8)).convert("RGB")
-        seen = ((self(picture)[0] - self._offset[:, None, None]) / self._gain[:, None, None]).mean(
-            0
-        )
-        # Along the middle: beside it there may be bars, which hold no place.
-        line = seen[:, seen.shape[1] // 2] if rows else seen[seen.shape[0] // 2]
-        return _ends(line.numpy())
-
-
-def _ends(line: np.ndarray) -> tuple[float, float]:
-    """Where a ramp, seen through a crop, a resize or bars, begins and ends.
-
-    Raises:
-        InvalidArgument: it falls: the picture is mirrored.
-    """
-    places = np.linspace(0, len(line) - 1, min(len(line), 33)).round().astype(int)
-    steps = np.diff(line[places]) / np.diff(places)
-    moving = steps[np.abs(steps) > 1e-4]
-    if not len(moving):  # too small to tell
-        return (0.0, 1.0)
-    usual = float(np.median(moving))
-    if usual < 0:
-        raise InvalidArgument(
-            "the preprocessing mirrors the picture, so nothing could be drawn at its place; give "
-            "the transforms that are used for evaluation"
-        )
-    # Flat bars and the jumps at their edges are no part of the ramp.
-    ramp = np.flatnonzero((steps > 0.5 * usual) & (steps < 2 * usual))
-    inside = places[ramp[0] : ramp[-1] + 2] if len(ramp) > 1 else places
-    slope, start = np.polyfit(inside + 0.5, line[inside], 1)
-    return _snapped(float(start)), _snapped(float(start + slope * len(line)))
-
-
-def _snapped(edge: float) -> float:
-    """An edge of the photograph where it is one, up to what eight bits can tell."""
-    return next((whole for whole in (0.0, 1.0) if abs(edge - whole) < 0.01), edge)
-
-
-def preprocessing(
-    given: Preprocess | Callable[[Any], Tensor] | None,
-) -> Preprocess | FromTransforms | None:
-    """What a network's preprocessing was given as, in a form that can be asked.
-
-    >>> preprocessing(None) is None
-    True
-    """
-    return given if given is None or isinstance(given, Preprocess) else FromTransforms(given)

@@ -341,7 +341,7 @@ def slides(options: object, start: object = 0) -> str:
         ),
         (
             spec('{"word": "Interface", "parts": [{"word": "FeatureVis", "contents": 1}]}'),
-            "FeatureVis has no field 'contents'; did you mean 'content' or 'sets'? (at spec.parts[0])",
+            "'contents'; did you mean 'content' or 'sets'? (at spec.parts[0])",
         ),
         (
             spec('{"word": "InfoVis", "content": ' + ACTIVATION + ', "title": 5}'),

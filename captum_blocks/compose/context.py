@@ -32,6 +32,8 @@ from captum_blocks.reduce import ChannelReducer
 How = Method | Given
 # The picture as if it were a layer: no module of the network has this name.
 ENTRANCE = "entrance"
+# Photographs that go through the network together: more would hold its early layers many times.
+AT_ONCE = 64
 
 
 class Context:
@@ -56,17 +58,24 @@ class Context:
         self.net, self.x, self.given = net, x, given
         self.names = tuple(names) or tuple(str(i) for i in range(len(x)))
         self._memo: dict[Any, Any] = {}
+        self._outputs: dict[str, Tensor] = {}
         self._look(sorted(layers_in(words)))
 
     def _look(self, names: list[str]) -> None:
         """The one forward pass for all layers wanted."""
         modules = {name: find_layer(self.net.module, name)[1] for name in names}
+        logits: list[Tensor] = []
+        parts: dict[str, list[Tensor]] = {name: [] for name in names}
         with torch.no_grad(), evaluation_mode(self.net.module), capture(modules) as seen:
-            output = self.net.module(self.x)
-        self.logits = finite(self.net.as_logits(output).float().cpu(), "the network's output")
-        if missing := [name for name in names if name not in seen]:
+            for photographs in self.x.split(AT_ONCE):
+                logits.append(self.net.as_logits(self.net.module(photographs)).float().cpu())
+                for name in names:
+                    parts[name] += [seen.pop(name)] if name in seen else []
+        self.logits = finite(torch.cat(logits), "the network's output")
+        if missing := [name for name in names if len(parts[name]) < len(logits)]:
             raise UnusableLayer(f"the network never ran layer {missing[0]!r} on this picture")
-        self._outputs = {name: finite(seen[name], f"layer {name!r}") for name in names}
+        for name in names:
+            self._outputs[name] = finite(_joined(parts.pop(name)), f"layer {name!r}")
         self._outputs[ENTRANCE] = self.x
 
     def layout(self, layer: str) -> Layout:
@@ -279,6 +288,10 @@ class Context:
         if key not in self._memo:
             self._memo[key] = compute()
         return self._memo[key]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class _Entered(nn.Module):

@@ -19,6 +19,11 @@ from captum_blocks.attr._building import innermost, with_forward
 from captum_blocks.attr.head import Head, Probe
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 
+# Bytes that the passes of a path method may keep for their gradients, and how many times its input
+# a network keeps.
+MEMORY_BUDGET = 2**30
+KEPT = 128
+
 
 def _prepared(method: Attribution, layer: nn.Module, only: int | None) -> Attribution:
     """A copy of the method that looks at ``layer``; the caller's instance is left as it was."""
@@ -119,8 +124,15 @@ def call(
         arguments["target"] = target
     if delta and "return_convergence_delta" in accepted:
         arguments["return_convergence_delta"] = True
+    if "internal_batch_size" in accepted and not isinstance(method, NoiseTunnel):
+        arguments.setdefault("internal_batch_size", max(len(x), _at_once(x)))
     answer = ask(method, layer, x, seen.activation, arguments, seen.calls)
     return tidied(answer, "return_convergence_delta" in arguments, seen.scores.shape[0])
+
+
+def _at_once(x: Tensor) -> int:
+    """How many steps of a path go through together: Captum's own choice is all of them."""
+    return max(1, MEMORY_BUDGET // max(1, KEPT * x[:1].numel() * x.element_size()))
 
 
 def tidied(answer: Any, has_delta: bool, images: int) -> tuple[Tensor, Tensor | None]:

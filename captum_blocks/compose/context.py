@@ -13,6 +13,7 @@ from captum_blocks.attr import (
     LayerMethod,
     LayerResult,
     LayerToLayerAttribution,
+    WithOptions,
 )
 from captum_blocks.compose.values import finite
 from captum_blocks.errors import (
@@ -227,8 +228,8 @@ class Context:
         self, source: Substrate, target: Substrate, how: How
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The attribution of a later layer's atoms to an earlier one's, and its remainders."""
-        named, options = self._named(how)
-        plain = named == DEFAULT_METHOD and not options
+        named, noise = self._named(how)
+        plain = named == DEFAULT_METHOD and not noise
         earlier = layer_name(source)
         later = None if isinstance(target.layer, Out) else _hidden(target)
         layouts = (self.layout(layer) if layer else None for layer in (earlier, later))
@@ -242,7 +243,7 @@ class Context:
             targets=target.only,
             method=None if plain else named,
             return_remainder=True,
-            **options,
+            **noise,
         )
 
     def _atom(self, substrate: Substrate) -> Any:
@@ -255,8 +256,8 @@ class Context:
         """The attribution method named, on a layer."""
 
         def build() -> LayerMethod:
-            named, options = self._named(how)
-            return LayerMethod(self._with(layer), layer, named, self.layout(layer), **options)
+            named, noise = self._named(how)
+            return LayerMethod(self._with(layer), layer, named, self.layout(layer), **noise)
 
         return self.once(("method", layer, how), build)  # type: ignore[no-any-return]
 
@@ -267,9 +268,12 @@ class Context:
         return self.once(("entrance",), lambda: _Entered(self.net.module))  # type: ignore[no-any-return]
 
     def _named(self, how: How) -> tuple[Any, dict[str, Any]]:
+        """A method with its own options, and the noise around it."""
         if isinstance(how, Given):
             return self.object(how), {}
-        return how.name, {name: self._option(option) for name, option in how.options}
+        options = {name: self._option(option) for name, option in how.options}
+        noise = {"noise": options.pop("noise")} if "noise" in options else {}
+        return (WithOptions(how.name, options) if options else how.name), noise
 
     def _option(self, option: Any) -> Any:
         """An option as Captum takes it: given objects in place of their names, dicts as such."""

@@ -6,8 +6,25 @@ it refines, so that callers who catch ``ValueError`` or ``KeyError`` keep workin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_LONGEST_MESSAGE = 4000
+_LONGEST_NAME = 200
+# Control characters but for line ends, what turns the direction of writing, halves of characters.
+_ILLEGIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def legible(text: str) -> str:
+    """Text that a terminal only shows and any file can hold: what is no letter becomes "?".
+
+    >>> legible("layer\\x1b[31m")
+    'layer?[31m'
+    """
+    return _ILLEGIBLE.sub("?", text)
 
 
 class BlocksError(Exception):
@@ -21,7 +38,8 @@ class BlocksError(Exception):
 
     def __str__(self) -> str:
         # KeyError would show the repr of its message: quotes and escapes nobody wants to read.
-        return " ".join(str(part) for part in self.args)
+        text = legible(" ".join(str(part) for part in self.args))
+        return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
 
 
 class InvalidArgument(BlocksError, ValueError):
@@ -72,7 +90,9 @@ def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
     >>> did_you_mean("cat", ["crate", "tiger cat"])
     "; did you mean 'tiger cat' or 'crate'?"
     """
-    names = list(dict.fromkeys(known))
+    if len(name) > _LONGEST_NAME:  # to compare it would take for ever, and nothing is near
+        return ""
+    names = [each for each in dict.fromkeys(known) if len(each) <= _LONGEST_NAME]
     word = name.casefold()
     inside = [each for each in names if word in each.casefold().replace(",", " ").split()]
     near = [*inside, *get_close_matches(name, names, n=limit, cutoff=0.5)]

@@ -103,9 +103,10 @@ class Explanation:
             weighing.check_size(page, self.scene)
             path.write_text(page, encoding="utf-8")
         elif ending in NUMBERS:
-            np.savez_compressed(path, **self._arrays())
+            with path.open("wb") as file:  # by its name, numpy would add an ending to .NPZ
+                np.savez_compressed(file, **self._arrays())
         else:
-            self.figure().savefig(path, dpi=200)
+            mpl.save(self.scene, path)
 
     def _arrays(self) -> dict[str, Any]:
         """Every value by the words of its content; beside it its axes, their places, remainders.

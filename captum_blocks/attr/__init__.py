@@ -1,5 +1,6 @@
 """What Captum's attributions lack: any method on any layer, groups, and nothing lost on the way."""
 
+from captum_blocks.attr._building import WithOptions
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import ATOMS, AtomValues, to_atoms
 from captum_blocks.attr.catalogue import MOST_FORWARD_PASSES, methods, resolve_method
@@ -24,6 +25,7 @@ __all__ = [
     "LayerResult",
     "LayerToLayerAttribution",
     "PathDependence",
+    "WithOptions",
     "blur",
     "methods",
     "path_dependence",

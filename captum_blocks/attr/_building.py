@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -15,7 +16,9 @@ from captum_blocks import hooks
 from captum_blocks.attr import catalogue
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 
-Method: TypeAlias = "str | type | Attribution | Callable[[nn.Module, nn.Module], Attribution]"
+Method: TypeAlias = (
+    "str | type | Attribution | WithOptions | Callable[[nn.Module, nn.Module], Attribution]"
+)
 
 REQUIRED = inspect.Parameter.empty
 _LINEAR = (
@@ -36,6 +39,24 @@ _OURS_AT_CALL = {
     "return_convergence_delta",
     "kwargs",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class WithOptions:
+    """A method together with keyword arguments of its own, whatever they are called.
+
+    Captum's ``method=`` of path methods is also the name of an argument here: this passes it on.
+
+    Attributes:
+        method: a name, a class, an instance or a factory.
+        options: keyword arguments of its ``__init__`` and ``attribute``.
+
+    >>> WithOptions("LayerConductance", {"method": "riemann_left"}).options["method"]
+    'riemann_left'
+    """
+
+    method: Method
+    options: Mapping[str, Any]
 
 
 def innermost(method: Attribution) -> Attribution:
@@ -158,6 +179,8 @@ def instance_of(
     Raises:
         UnknownName, UnsupportedMethod, WrongType: it is nothing of Captum that fits a layer.
     """
+    if isinstance(method, WithOptions):
+        return instance_of(module, layer, method.method, {**method.options, **options})
     if isinstance(method, str):
         method = catalogue.resolve_method(method)
     if inspect.isclass(method):

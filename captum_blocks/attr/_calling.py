@@ -23,6 +23,11 @@ from captum_blocks.behaviour import Behaviour
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 from captum_blocks.scores import chosen, counted, table
 
+# Bytes that the passes of a path method may keep for their gradients, and how many times its input
+# a network keeps.
+MEMORY_BUDGET = 2**30
+KEPT = 128
+
 
 def _prepared(
     method: Attribution, layer: nn.Module, forward: Callable[..., Any], only: int | None
@@ -248,8 +253,16 @@ def call(
         arguments["target"] = target
     if delta and "return_convergence_delta" in accepted:
         arguments["return_convergence_delta"] = True
+    together = not (isinstance(method, NoiseTunnel) or seen.behaviour.apart)
+    if "internal_batch_size" in accepted and together:
+        arguments.setdefault("internal_batch_size", max(len(x), _at_once(x)))
     answer = ask(method, layer, x, seen, arguments)
     return tidied(answer, "return_convergence_delta" in arguments, seen.scores.shape[0])
+
+
+def _at_once(x: Tensor) -> int:
+    """How many steps of a path go through together: Captum's own choice is all of them."""
+    return max(1, MEMORY_BUDGET // max(1, KEPT * x[:1].numel() * x.element_size()))
 
 
 def tidied(answer: Any, has_delta: bool, images: int) -> tuple[Tensor, Tensor | None]:

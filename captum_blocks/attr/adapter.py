@@ -48,7 +48,8 @@ class LayerMethod:
             runs on the head: the rest of the network as a function of the layer's activation.
         layout: where the layer keeps channels and positions; detected when None.
         noise: arguments for a ``NoiseTunnel`` around the method, e.g. ``dict(nt_samples=8)``.
-        options: keyword arguments of the method's ``__init__`` and ``attribute``.
+        options: keyword arguments of the method's ``__init__`` and ``attribute``; one that is
+            called as an argument here goes into ``WithOptions(method, {"method": ...})``.
 
     Raises:
         UnknownName: there is no such layer or method; the nearest names are in the message.
@@ -172,9 +173,8 @@ class LayerMethod:
         if not self.contributes:
             raise _building.weights_refused(self.name, self.options)
         if self.on_head:
-            through = GroupAttribution(
-                self.module, self.layer, reducer, self.captum, self.layout, **self.options
-            )
+            method = _building.WithOptions(self.captum, self.options)
+            through = GroupAttribution(self.module, self.layer, reducer, method, self.layout)
             return through.attribute(x, targets)
         components = fitted_components(reducer)
         with self._visiting(x) as visit:

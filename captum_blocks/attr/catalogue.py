@@ -17,7 +17,7 @@ import captum.attr as captum_attr
 from captum.attr import Attribution, LayerAttribution
 
 from captum_blocks.attr.paths import LayerPathGradients
-from captum_blocks.errors import UnknownName, UnsupportedMethod, did_you_mean
+from captum_blocks.errors import InvalidArgument, UnknownName, UnsupportedMethod, did_you_mean
 
 MOST_FORWARD_PASSES = 2000
 
@@ -186,7 +186,10 @@ class Cost:
 
     def option(self, name: str, fallback: int = 1) -> int:
         """The number an option has, from the call or from the signature."""
-        return int(self.options.get(name, self.defaults.get(name, fallback)))
+        given = self.options.get(name, self.defaults.get(name, fallback))
+        if isinstance(given, bool) or not hasattr(given, "__index__") or int(given) < 1:
+            raise InvalidArgument(f"{name} counts, from 1; it is no {given!r}")
+        return int(given)
 
 
 def passes_per_class(kind: type, cost: Cost) -> int:

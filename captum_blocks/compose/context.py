@@ -13,6 +13,7 @@ from captum_blocks.attr import (
     LayerMethod,
     LayerResult,
     LayerToLayerAttribution,
+    WithOptions,
 )
 from captum_blocks.behaviour import observed, of_last_call
 from captum_blocks.compose.values import finite
@@ -34,6 +35,8 @@ from captum_blocks.reduce import ChannelReducer
 How = Method | Given
 # The picture as if it were a layer: no module of the network has this name.
 ENTRANCE = "entrance"
+# Photographs that go through the network together: more would hold its early layers many times.
+AT_ONCE = 64
 
 
 class Context:
@@ -58,6 +61,7 @@ class Context:
         self.net, self.x, self.given = net, x, given
         self.names = tuple(names) or tuple(str(i) for i in range(len(x)))
         self._memo: dict[Any, Any] = {}
+        self._outputs: dict[str, Tensor] = {}
         self._look(sorted(layers_in(words)))
 
     def _look(self, names: list[str]) -> None:
@@ -66,23 +70,22 @@ class Context:
         layers = {name: find_layer(module, name)[1] for name in names}
         self.behaviour = observed(module, self.x)
         outputs, found = [], []
-        for row in self.x.split(1) if self.behaviour.apart else [self.x]:
+        for rows in self.x.split(1 if self.behaviour.apart else AT_ONCE):
             with (
                 torch.no_grad(),
                 running(module),
                 count_calls(layers) as self._calls,
                 capture(layers) as seen,
             ):
-                outputs.append(module(row))
+                outputs.append(module(rows))
             found.append(seen)
         logits = self.net.answer(together(outputs), self.x).float().cpu()
         self.logits = finite(logits, "the network's output")
         if missing := [name for name in names if name not in found[0]]:
             raise UnusableLayer(f"the network never ran layer {missing[0]!r} on this picture")
-        self._outputs = {
-            name: finite(together([seen[name] for seen in found]), f"layer {name!r}")
-            for name in names
-        }
+        for name in names:
+            output = together([seen.pop(name) for seen in found])
+            self._outputs[name] = finite(output, f"layer {name!r}")
         self._outputs[ENTRANCE] = self.x
 
     def notes(self, word: Any) -> tuple[str, ...]:
@@ -240,8 +243,8 @@ class Context:
         self, source: Substrate, target: Substrate, how: How
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The attribution of a later layer's atoms to an earlier one's, and its remainders."""
-        named, options = self._named(how)
-        plain = named == DEFAULT_METHOD and not options
+        named, noise = self._named(how)
+        plain = named == DEFAULT_METHOD and not noise
         earlier = layer_name(source)
         later = None if isinstance(target.layer, Out) else _hidden(target)
         layouts = (self.layout(layer) if layer else None for layer in (earlier, later))
@@ -255,7 +258,7 @@ class Context:
             targets=target.only,
             method=None if plain else named,
             return_remainder=True,
-            **options,
+            **noise,
         )
 
     def _atom(self, substrate: Substrate) -> Any:
@@ -268,8 +271,8 @@ class Context:
         """The attribution method named, on a layer."""
 
         def build() -> LayerMethod:
-            named, options = self._named(how)
-            made = LayerMethod(self._with(layer), layer, named, self.layout(layer), **options)
+            named, noise = self._named(how)
+            made = LayerMethod(self._with(layer), layer, named, self.layout(layer), **noise)
             if isinstance(how, Given):
                 made.check_scores(self.x, self.logits)
             return made
@@ -283,9 +286,12 @@ class Context:
         return self.once(("entrance",), lambda: _Entered(self.net.module))  # type: ignore[no-any-return]
 
     def _named(self, how: How) -> tuple[Any, dict[str, Any]]:
+        """A method with its own options, and the noise around it."""
         if isinstance(how, Given):
             return self.object(how), {}
-        return how.name, {name: self._option(option) for name, option in how.options}
+        options = {name: self._option(option) for name, option in how.options}
+        noise = {"noise": options.pop("noise")} if "noise" in options else {}
+        return (WithOptions(how.name, options) if options else how.name), noise
 
     def _option(self, option: Any) -> Any:
         """An option as Captum takes it: given objects in place of their names, dicts as such."""
@@ -304,6 +310,10 @@ class Context:
         if key not in self._memo:
             self._memo[key] = compute()
         return self._memo[key]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class _Entered(nn.Module):

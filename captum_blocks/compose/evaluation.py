@@ -276,8 +276,11 @@ def _attribution_maps(
 
 
 def _plain(numbers: Tensor) -> Tensor:
-    """Numbers as they are shown, whatever the network's device and type."""
-    return numbers.float().cpu()
+    """Numbers as they are shown, whatever the network's device and type.
+
+    In one piece: each state of a page picks some, and to pick from a view copies all of it.
+    """
+    return numbers.float().cpu().contiguous()
 
 
 def _check_sums(context: Context, layer: str, how: Method | Given, source: Substrate) -> None:

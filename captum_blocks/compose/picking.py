@@ -111,6 +111,8 @@ def at(value: Value, place: int | tuple[int, ...]) -> Value:
     if len(places) != len(axes):
         raise InvalidArgument(f"at={place!r}: {value.source!r} is picked by ({', '.join(axes)})")
     total, data = value.total, value.data
+    if not all(isinstance(index, int) for index in places):
+        raise InvalidArgument(f"at={place!r}: atoms are picked by number, from 0")
     for axis, index in zip(axes, places, strict=True):
         size = data.shape[value.axis(axis)]
         if not 0 <= index < size:

@@ -19,6 +19,7 @@ from captum_blocks.network import Network, printable
 
 Extent = tuple[float, float, float, float]
 WHOLE: Extent = (0.0, 0.0, 1.0, 1.0)
+LARGEST = 760  # pixels of a photograph's longer side, as shown
 UNNAMED = "the picture given"
 FRAMED = "the network saw the part inside the frame"
 BARRED = "the network saw all of it, between the grey bars, which keep its proportions"
@@ -58,13 +59,14 @@ def read_pictures(net: Network, given: Any) -> tuple[Tensor, list[Picture]]:
         BlocksError: a picture that cannot be read, no picture, pictures of several sizes.
     """
     if isinstance(given, Mapping):
-        found = [_read(net, each, str(name)) for name, each in given.items()]
+        found = [_small(_read(net, each, str(name)), len(given)) for name, each in given.items()]
     elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
-        found = [_read(net, each) for each in given]
+        found = [_small(_read(net, each), len(given)) for each in given]
     elif isinstance(given, Tensor):
-        found = list(_split(net.read(given)))
+        several = _split(net.read(given))
+        found = [_small(one, len(several)) for one in several]
     else:
-        found = [_read(net, given)]
+        found = [_small(_read(net, given), 1)]
     if not found:
         raise InvalidArgument("there is no picture to explain")
     sizes = {tuple(x.shape[1:]) for x, _ in found}
@@ -72,16 +74,23 @@ def read_pictures(net: Network, given: Any) -> tuple[Tensor, list[Picture]]:
         shapes = ", ".join(map(str, sorted(sizes)))
         raise InvalidArgument(f"the pictures differ in size: {shapes}; explain them one by one")
     pictures = [picture for _, picture in found]
-    return torch.cat([x for x, _ in found]), pictures if len(found) == 1 else _comparable(pictures)
+    return torch.cat([x for x, _ in found]), _named_apart(pictures)
 
 
-def _comparable(pictures: list[Picture]) -> list[Picture]:
-    """Several pictures by distinct names, each cut to what the network saw of it."""
+def _small(read: tuple[Tensor, Picture], of: int) -> tuple[Tensor, Picture]:
+    """No larger than a page needs; one of several is cut to what the network saw of it."""
+    x, picture = read
+    if of > 1:
+        picture = replace(picture, image=_seen(picture), extent=WHOLE, note=_cut_note(picture))
+    scale = min(1.0, LARGEST / max(picture.image.size))
+    width, height = (max(1, round(side * scale)) for side in picture.image.size)
+    small = picture.image.resize((width, height), Image.Resampling.LANCZOS)
+    return x, replace(picture, image=small)
+
+
+def _named_apart(pictures: list[Picture]) -> list[Picture]:
     names = _distinct([picture.name for picture in pictures])
-    return [
-        replace(picture, image=_seen(picture), extent=WHOLE, name=name, note=_cut_note(picture))
-        for picture, name in zip(pictures, names, strict=True)
-    ]
+    return [replace(picture, name=name) for picture, name in zip(pictures, names, strict=True)]
 
 
 def _distinct(names: list[str]) -> list[str]:

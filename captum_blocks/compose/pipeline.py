@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from captum_blocks.compose import build, sentences
+from captum_blocks.compose.amounts import check_amount
 from captum_blocks.compose.arranging import chapter, chapters_of, elements_of, has_chapters
 from captum_blocks.compose.context import Context, check_given
 from captum_blocks.compose.icons import Quality, render_icons
@@ -26,8 +26,6 @@ from captum_blocks.grammar import Content, Element, FeatureVis, Interface, Selec
 from captum_blocks.network import Network, Prediction
 from captum_blocks.scene import Chapter, Pairs, Panel, Photo, Scene
 from captum_blocks.store import Store
-
-LARGEST_PHOTO = 760
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +154,7 @@ def compose(
 
     >>> import torch
     >>> from captum_blocks.grammar import Activation, InfoVis, Out
+    >>> from PIL import Image
     >>> net = Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval())
     >>> answer, grey = Interface((InfoVis(Activation(Out())),)), Image.new("RGB", (4, 4))
     >>> x, few = torch.zeros(1, 3, 4, 4), Quality(size=16, n_steps=1, budget=1)
@@ -205,6 +204,8 @@ def compose(
 
 def _evaluated(interface: Interface, context: Context, pools: Pools) -> list[_Part]:
     elements = elements_of(interface)
+    for element in elements:
+        check_amount(element, context)
     evaluated = _Parts(elements, context)
     parts = []
     for element in elements:
@@ -254,14 +255,7 @@ def _joined(parts: list[_Part]) -> Wanted:
 
 
 def _photo(picture: Picture) -> Photo:
-    return Photo(_shown(picture.image), picture.name, picture.extent)
-
-
-def _shown(image: Image.Image) -> np.ndarray:
-    """The photograph's pixels, no larger than a page needs."""
-    scale = min(1.0, LARGEST_PHOTO / max(image.size))
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    return Photo(np.asarray(picture.image), picture.name, picture.extent)
 
 
 def _chapters(

@@ -92,6 +92,8 @@ def left_out(values: Sequence[Value], coverage: float, icons: bool) -> str:
 def _left_out(value: Value, numbers: bool) -> list[str]:
     parts = []
     for axis, size in value.counts.items():
+        if axis not in value.coords:  # aggregated: nothing of it is shown one by one
+            continue
         kind = axis.removeprefix("to_")
         shown = f"showing {len(value.coords[axis])} of {size} {PLURALS.get(kind, kind)}"
         parts.append(shown + (_share(value) if numbers else ""))

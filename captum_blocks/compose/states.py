@@ -321,9 +321,14 @@ def _place(
         return where
     value, state = value_of(part.content, context), states[where]
     indices = state if isinstance(state, tuple) else (state,)
+    axes = selected_axes(where, of_target)
+    for axis, index in zip(axes, indices, strict=True):
+        if index not in value.coords.get(axis, ()):
+            raise InvalidArgument(
+                f"{where!r} picks {axis} {index}, which {part.content!r} does not have"
+            )
     places = tuple(
-        value.coords[axis].index(index)
-        for axis, index in zip(selected_axes(where, of_target), indices, strict=True)
+        value.coords[axis].index(index) for axis, index in zip(axes, indices, strict=True)
     )
     return places if isinstance(state, tuple) else places[0]
 

@@ -15,6 +15,15 @@ Option = Scalar | Given | tuple[Any, ...] | dict[str, Any]
 DEFAULT_METHOD = "LayerGradientXActivation"
 
 
+def _check_pairs(pairs: tuple[tuple[str, Any], ...]) -> None:
+    """Keyword arguments are named, each once."""
+    names = [name for name, _ in pairs]
+    if wrong := [name for name in names if not isinstance(name, str) or not name.isidentifier()]:
+        raise InvalidArgument(f"an option is a keyword argument; {wrong[0]!r} cannot be one")
+    if len(set(names)) < len(names):
+        raise InvalidArgument(f"an option is named twice in {names}")
+
+
 @word
 @dataclass(frozen=True)
 class Options:
@@ -25,6 +34,9 @@ class Options:
     """
 
     pairs: tuple[tuple[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        _check_pairs(self.pairs)
 
     def __repr__(self) -> str:
         return repr(dict(self.pairs))
@@ -51,6 +63,12 @@ class Method:
         object.__setattr__(self, "name", name)
         frozen = {key: _frozen(value) for key, value in options.items()}
         object.__setattr__(self, "options", tuple(sorted(frozen.items())))
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise WrongType(f"a method is named, not {self.name!r}")
+        _check_pairs(self.options)
 
     def __repr__(self) -> str:
         parts = [repr(self.name), *(f"{key}={value!r}" for key, value in self.options)]

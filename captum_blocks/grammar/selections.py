@@ -52,8 +52,38 @@ class Selection:
             raise InvalidArgument(f"a selection is one of {', '.join(ATOMS)}, not {self.atom!r}")
         if self.start is not None and self.start < 0:
             raise InvalidArgument(f"start={self.start}: places are counted from 0")
-        if isinstance(self.options, tuple) and (self.start or 0) >= len(self.options):
-            raise InvalidArgument(f"start={self.start}: there are {len(self.options)} options")
+        if self.gesture == "slider":
+            self._check_numbers()
+        elif self.gesture == "choose":
+            self._check_list()
+        elif self.options is not None:
+            raise InvalidArgument(f"{self.gesture} picks from what is shown; it has no options")
+
+    def _check_numbers(self) -> None:
+        numbers = self.options
+        if self.atom != "number" or not isinstance(numbers, tuple) or not numbers:
+            raise InvalidArgument("a slider slides over numbers: slider(2, 12)")
+        if any(type(number) is not int for number in numbers):
+            raise WrongType(f"a slider counts in whole numbers, not {numbers!r}")
+        if len(numbers) > MOST_NUMBERS:
+            raise InvalidArgument(
+                f"slider({numbers[0]}, {numbers[-1]}) has {len(numbers)} states, each computed "
+                f"beforehand; {MOST_NUMBERS} at most: take a larger step"
+            )
+        step = _step(numbers)
+        regular = range(numbers[0], numbers[-1] + 1, step) if step > 0 else ()
+        if numbers[0] < 1 or numbers != tuple(regular):
+            raise InvalidArgument(f"a slider goes upwards from 1, in equal steps, not {numbers}")
+        if self.start is None or self.start >= len(numbers):
+            raise InvalidArgument(f"start={self.start}: there are {len(numbers)} options")
+
+    def _check_list(self) -> None:
+        kinds = {"image": None, "class": "classes", "alignment": "grouping"}
+        if self.atom not in kinds:
+            raise InvalidArgument(f"one chooses {', '.join(kinds)}, not {self.atom!r}")
+        held = kinds[self.atom]
+        if (held is None) != (self.options is None) or (held and not hasattr(self.options, held)):
+            raise InvalidArgument(f"a list of {self.atom} has no options {self.options!r}")
 
     def __repr__(self) -> str:
         """The call that makes it."""

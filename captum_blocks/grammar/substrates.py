@@ -72,6 +72,8 @@ class Grouping:
             raise WrongType(f"groups() takes a number, a slider or a Given reducer, not {self.n!r}")
         if isinstance(self.n, int) and self.n < 1:
             raise InvalidArgument(f"{self.n} groups: at least one is needed")
+        if not 0 <= self.seed < 2**32:
+            raise InvalidArgument(f"seed={self.seed}: a seed is a number from 0 to 2**32 - 1")
 
     def __repr__(self) -> str:
         """The call that makes such groups."""
@@ -114,8 +116,22 @@ class Substrate:
             raise WrongType(
                 f"atoms are of Input(), Hidden(name) or Out(...), not of {self.layer!r}"
             )
+        if self.atom not in _ATOMS_OF[type(self.layer)]:
+            raise InvalidArgument(f"{self.layer!r} has no atom {self.atom!r}")
         if (self.atom == "group") != (self.grouping is not None):
             raise InvalidArgument("groups, and groups alone, need a grouping")
+        if self.only is not None:
+            self._check_only(self.only)
+
+    def _check_only(self, only: tuple[int, ...]) -> None:
+        if self.atom not in ("channel", "group", "class"):
+            raise InvalidArgument(
+                f"{self.atom} atoms are not picked by number; use .filter(at=...)"
+            )
+        if not only:
+            raise InvalidArgument("no atom is picked")
+        if min(only) < 0:
+            raise InvalidArgument(f"atom {min(only)}: atoms are counted from 0")
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> Substrate:
         """Some of the channels or groups: ``channels[:16]``, ``channels[[3, 5]]``."""
@@ -129,8 +145,6 @@ class Substrate:
             chosen = tuple(range(index.stop)[index])
         else:
             chosen = tuple(int(i) for i in ([index] if hasattr(index, "__index__") else index))  # type: ignore[union-attr, list-item]
-        if not chosen:
-            raise InvalidArgument("no atom is picked")
         return Substrate(self.layer, self.atom, self.grouping, chosen)
 
     def __repr__(self) -> str:
@@ -281,6 +295,13 @@ class Out:
     def __repr__(self) -> str:
         named = ", ".join(repr(wanted) for wanted in self.classes)
         return f"Out({named or (f'top={self.top}' if self.top else '')})"
+
+
+_ATOMS_OF: dict[type, tuple[Atom, ...]] = {
+    Input: ("neuron", "spatial", "channel", "whole"),
+    Hidden: ("neuron", "spatial", "channel", "group", "whole", "token"),
+    Out: ("class", "group"),
+}
 
 
 def as_substrate(given: Substrate | Hidden | Input | Out) -> Substrate:

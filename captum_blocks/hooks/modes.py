@@ -14,7 +14,7 @@ from torch.nn.modules import module as modules
 from torch.utils.hooks import RemovableHandle
 
 from captum_blocks.hooks.structures import copied
-from captum_blocks.wrappers import can_be_hooked, eagerly
+from captum_blocks.wrappers import eagerly
 
 
 @contextmanager
@@ -71,8 +71,7 @@ def running(
             if any(part.training for part in module.modules()):
                 met_training()
             undo.enter_context(evaluation_mode(module))
-            if can_be_hooked(module):
-                undo.callback(_copying(module).remove)
+            undo.callback(_copying(module).remove)
         if module is not network:
             undo.enter_context(eagerly())
             undo.enter_context(_evaluated_when_called(met_training))

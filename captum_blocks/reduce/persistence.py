@@ -6,9 +6,10 @@ import json
 import os
 import tempfile
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -27,15 +28,30 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
+# What an array may be made of, and a reducer have been fitted on.
+NUMBERS = ("float16", "float32", "float64")
+DTYPES = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+
+
 class NoFolder(InvalidArgument, FileNotFoundError):
     """A file that is to be written into a folder that does not exist."""
+
+
+class NoFile(InvalidArgument, FileNotFoundError):
+    """A file that is to be read and is not there."""
 
 
 def write(reducer: ChannelReducer, path: str | os.PathLike[str]) -> None:
     """Write to a temporary file, then rename it into place.
 
     Raises:
-        InvalidArgument: the reducer wraps a foreign estimator, or a parameter is no plain value.
+        InvalidArgument: the reducer wraps a foreign estimator, a parameter is no plain value, or
+            the file cannot be written.
         NoFolder: the folder of ``path`` does not exist.
     """
     target = Path(path)
@@ -60,10 +76,19 @@ def write(reducer: ChannelReducer, path: str | os.PathLike[str]) -> None:
         arrays["offset"] = factors.offset
     plain = {name: _array(value) for name, value in arrays.items()}
     plain["about"] = np.array(_about(reducer))
+    try:
+        _replaced(target, plain)
+    except OSError as error:
+        raise InvalidArgument(
+            f"{os.fspath(path)!r} cannot be written ({error.strerror or error})"
+        ) from error
+
+
+def _replaced(target: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **plain)  # type: ignore[arg-type]
+            np.savez(file, **arrays)  # type: ignore[arg-type]
         os.replace(name, target)
     except BaseException:
         os.unlink(name)
@@ -75,17 +100,58 @@ def read(kind: type[ChannelReducer], path: str | os.PathLike[str]) -> ChannelRed
 
     Raises:
         InvalidArgument: the file is damaged, no reducer, or of a newer version.
+        NoFile: it is not there.
     """
+    file = Path(path)
+    if not file.exists():
+        raise NoFile(f"{os.fspath(path)!r} cannot be read: there is no such file")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = arrays_in(file)
         return _restored(kind, path, arrays, json.loads(str(arrays.pop("about")[()])))
     except BlocksError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-        raise InvalidArgument(
-            f"{os.fspath(path)!r} is not a saved ChannelReducer, or it is damaged"
-        ) from error
+    except Exception as error:  # what is damaged or foreign may be so in any way
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: str | os.PathLike[str], why: str = "") -> InvalidArgument:
+    reason = f" ({why})" if why else ""
+    return InvalidArgument(
+        f"{os.fspath(path)!r} is not a saved ChannelReducer, or it is damaged{reason}"
+    )
+
+
+def arrays_in(file: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of an npz file, each as large as the file says and the file has bytes for.
+
+    Raises:
+        ValueError: an array of objects, one that declares more numbers than there are, or a file
+            that unpacks to more than it takes.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file} is no file")
+    with ZipFile(file) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > 2 * file.stat().st_size + 2**16:
+            raise ValueError("it would unpack to much more than it takes")
+        for member in members:
+            with archive.open(member) as stream:
+                _check_header(stream, member.file_size)
+    with np.load(file, allow_pickle=False) as loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def _check_header(stream: Any, size: int) -> None:
+    version = np.lib.format.read_magic(stream)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, _, dtype = readers[version](stream)
+    if dtype.name not in NUMBERS and dtype.kind != "U":
+        raise ValueError(f"an array of {dtype}")
+    if min(shape, default=1) < 0 or prod(shape) * dtype.itemsize != size - stream.tell():
+        raise ValueError(f"{shape} numbers of {dtype} in {size} bytes")
 
 
 def _restored(
@@ -94,14 +160,18 @@ def _restored(
     arrays: dict[str, np.ndarray[Any, Any]],
     about: dict[str, Any],
 ) -> ChannelReducer:
-    if about["version"] > VERSION:
+    if type(about["version"]) is int and about["version"] > VERSION:
         raise InvalidArgument(
             f"{os.fspath(path)!r} was saved by a newer version of captum_blocks; update to read it"
         )
+    if why := _odd(arrays, about):
+        raise _unreadable(path, why)
     tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
     state = {name[6:]: value for name, value in tensors.items() if name.startswith("state ")}
     reducer = kind(**_with_layout(about["parameters"], "layout"))
     reducer._algorithm, reducer._settings = reducer._choose()
+    if not isinstance(reducer.algorithm, str):
+        raise _unreadable(path, "its algorithm has no name")
     reducer.n_features_in_ = tensors["components"].shape[1]
     factors = Factors(
         tensors["components"],
@@ -112,10 +182,51 @@ def _restored(
         about["n_iter"],
         about["goal_share"],
     )
-    shares = Summary(tensors["magnitude"], tensors["share"], about["power"])
+    _check_encodes(reducer, factors)
+    shares = Summary(tensors["magnitude"], tensors["share"], float(about["power"]))
     reducer._publish(factors, _form(about["form"]), shares)
     reducer._online = _sums(tensors, about.get("online_rows"), about["power"])
     return reducer
+
+
+def _odd(arrays: dict[str, np.ndarray[Any, Any]], about: dict[str, Any]) -> str:
+    """In what the parts of a file do not fit together; empty where they do."""
+    groups, channels = arrays["components"].shape
+    shapes = {
+        "components": (groups, channels),
+        "share": (groups,),
+        "magnitude": (groups,),
+        "offset": (channels,),
+        "online gram": (groups, groups),
+        "online cross": (groups, channels),
+    }
+    for name, array in arrays.items():
+        if array.dtype.name not in NUMBERS:
+            return f"{name} is made of {array.dtype}"
+        if name in shapes and array.shape != shapes[name]:
+            return f"{name} is {array.shape}, not {shapes[name]}"
+        if name not in shapes and not name.startswith("state "):
+            return f"there is no array {name!r}"
+        if name not in ("share", "magnitude") and not np.isfinite(array).all():
+            return f"{name} holds what is no number"
+    rows = about.get("online_rows")
+    sums = {"online gram", "online cross"} & arrays.keys()
+    if len(sums) != (0 if rows is None else 2) or not (rows is None or type(rows) is int):
+        return "its sums are not whole"
+    named = [f"state {name}" for name in about["per_group"]]
+    if any(arrays[name].shape[:1] != (groups,) for name in named):
+        return "its state is of other groups"
+    return "" if type(about["version"]) is int and about["version"] >= 1 else "it has no version"
+
+
+def _check_encodes(reducer: ChannelReducer, factors: Factors) -> None:
+    """One position through what was read: each algorithm knows best what state it needs."""
+    groups, channels = factors.components.shape
+    row = factors.components.new_ones(1, channels)
+    with torch.no_grad():
+        found = reducer._algorithm.encode(row, factors, reducer._settings)
+    if found.shape != (1, groups) or not found.isfinite().all():
+        raise ValueError(f"one position gives scores {tuple(found.shape)}")
 
 
 def _sums(tensors: dict[str, Tensor], n_rows: int | None, power: float) -> Online | None:
@@ -169,9 +280,11 @@ def _with_layout(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _form(values: dict[str, Any]) -> Form:
     layout = _with_layout(values, "layout")["layout"]
-    dtype = getattr(torch, values["dtype"])
+    dtype = DTYPES[values["dtype"]]
     shape = tuple(values["shape"])
-    return Form(layout, shape, values["is_tensor"], dtype, torch.device("cpu"))
+    if len(shape) not in (1, 3) or not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError(f"fitted on {shape}")
+    return Form(layout, shape, bool(values["is_tensor"]), dtype, torch.device("cpu"))
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:

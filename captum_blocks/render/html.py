@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
+from captum_blocks.errors import legible
 from captum_blocks.render import palette
 from captum_blocks.render.payload import payload
 from captum_blocks.render.pictures import photo_uri
@@ -61,7 +62,7 @@ def page(scene: Scene) -> str:
     """
     script = script_text("page.js")
     style = stylesheet()
-    return (
+    return legible(
         _environment()
         .get_template("page.html.j2")
         .render(

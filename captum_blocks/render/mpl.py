@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from os import PathLike
+from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from captum_blocks.errors import WrongType
@@ -34,6 +37,14 @@ from captum_blocks.scene import (
     Section,
 )
 
+# What a user's defaults may not change: TeX would take labels for its commands, a layout engine or
+# a cut of the edges would move what was measured.
+OWN: Any = {
+    "text.usetex": False,
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
+    "savefig.bbox": "standard",
+}
 WIDTH, MARGIN = 7.0, 0.15
 TITLE, HEADING, SECTION, BODY = 14, 11, 9.5, 8.5
 OPENING_PHOTO = 1.9
@@ -53,6 +64,22 @@ def figure(scene: Scene, width: float = WIDTH) -> Figure:
     >>> float(figure(Scene("Why?", "Because.", None, ())).get_figwidth())
     7.0
     """
+    with rc_context(OWN):
+        return _figure(scene, width)
+
+
+def save(scene: Scene, path: str | PathLike[str], dpi: int = 200) -> None:
+    """The figure as a file, of the kind that the path's ending names.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save(Scene("Why?", "Because.", None, ()), f"{folder}/page.svg")
+    """
+    with rc_context(OWN):
+        _figure(scene, WIDTH).savefig(path, dpi=dpi)
+
+
+def _figure(scene: Scene, width: float) -> Figure:
     scene, inner = printed(scene), width - 2 * MARGIN
     chapters = [_chapter(chapter, scene, inner) for chapter in scene.chapters]
     whole = below([_opening(scene, inner), *chapters, _closing(scene, inner)], 0.22)

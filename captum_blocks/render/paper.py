@@ -13,6 +13,9 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import TextToPath
 
+from captum_blocks.errors import legible
+from captum_blocks.render.fonts import families
+
 POINTS = 72
 LEADING = 1.32
 INK, QUIET, LINE = "#1b1d21", "#5c626b", "#c9cdd3"
@@ -32,8 +35,9 @@ class Paper:
 
     def text(self, x: float, y: float, text: str, size: float, **style: Any) -> None:
         """A line of text with its upper edge at ``y``."""
-        style = {"color": INK, "va": "top", "fontfamily": "sans-serif"} | style
-        self.axes.text(x, y, text, fontsize=size, parse_math=False, **style)
+        text = legible(text)
+        style = {"color": INK, "va": "top", "fontfamily": list(families(text))} | style
+        self.axes.text(x, y, text, fontsize=size, parse_math=False, usetex=False, **style)
 
     def picture(self, pixels: np.ndarray, x: float, y: float, width: float, height: float) -> None:
         """Pixels as they are, cells as cells."""
@@ -82,7 +86,7 @@ def wrap(text: str, width: float, size: float, most: int = 12, **font: Any) -> l
 
 def breadth(text: str, size: float, **font: Any) -> float:
     """The width of a line of text in inches."""
-    return _breadth(text, size, tuple(sorted(font.items())))
+    return _breadth(legible(text), size, tuple(sorted(font.items())))
 
 
 def line_height(size: float) -> float:
@@ -92,7 +96,7 @@ def line_height(size: float) -> float:
 
 @cache
 def _breadth(text: str, size: float, font: tuple[tuple[str, Any], ...]) -> float:
-    properties = FontProperties(size=size, **dict(font))
+    properties = FontProperties(**{"family": list(families(text)), **dict(font)}, size=size)
     points, _, _ = TextToPath().get_text_width_height_descent(text, properties, ismath=False)
     return float(points) / POINTS
 

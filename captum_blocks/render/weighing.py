@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.render.payload import packed_alone
-from captum_blocks.scene import Panel, Scene
+from captum_blocks.scene import LARGEST_PAGE, Panel, Scene
 
-BUDGET = 32_000_000
 NAMED = 3
 
 
@@ -38,7 +37,7 @@ def weights(scene: Scene) -> list[Weight]:
     return sorted(found, key=lambda weight: -weight.bytes)
 
 
-def check_size(page: str, scene: Scene, budget: int = BUDGET) -> None:
+def check_size(page: str, scene: Scene, budget: int = LARGEST_PAGE) -> None:
     """Refuse a page that browsers would be slow with.
 
     Args:

@@ -6,6 +6,7 @@ photograph, shown there when a mark is pointed at).
 """
 
 from captum_blocks.scene.page import (
+    LARGEST_PAGE,
     Below,
     Beside,
     Chapter,
@@ -37,6 +38,7 @@ from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Gesture, Selection
 
 __all__ = [
+    "LARGEST_PAGE",
     "Bars",
     "Below",
     "Beside",

@@ -12,6 +12,9 @@ from captum_blocks.scene.panels import Cells, Framed, Panel, named_in
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Selection
 
+# Bytes of a page from which on browsers are slow with it.
+LARGEST_PAGE = 32_000_000
+
 
 @dataclass(frozen=True)
 class Beside:

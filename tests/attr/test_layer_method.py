@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import captum_blocks as cb
 from captum_blocks import attr
+from captum_blocks.attr import _calling
 from captum_blocks.errors import (
     InvalidArgument,
     LayerNotFound,
@@ -583,3 +585,64 @@ def test_interrupt_leaves_no_trace(convnet: nn.Module, x: Tensor, snapshot: Take
     with pytest.raises(KeyboardInterrupt):
         attr.LayerMethod(convnet, "conv2", method).attribute(x, [0])
     assert snapshot(convnet) == before
+
+
+@pytest.mark.parametrize("rule", ["riemann_left", "riemann_right", "gausslegendre"])
+def test_captums_own_option_called_method_is_passed_on(rule):
+    """Captum's rule of integration has the name of an argument here."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 2)).eval()
+    x = torch.randn(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    expected = captum_attr.LayerConductance(net, net[1]).attribute(
+        x, target=1, n_steps=5, method=rule
+    )
+    asked = attr.WithOptions("LayerConductance", {"method": rule, "n_steps": 5})
+    found = attr.LayerMethod(net, "1", asked).attribute(x, [1]).maps[:, 0]
+    torch.testing.assert_close(found, expected)
+    word = cb.Method("LayerConductance", method=rule, n_steps=5)
+    content = cb.Attribution(cb.Hidden("1"), cb.Out(1), method=word)
+    torch.testing.assert_close(cb.evaluate(content, cb.Network(net), x).data[:, 0], expected)
+    between = cb.Attribution(cb.Hidden("0"), cb.Hidden("1").channels, method=word)
+    shares = cb.evaluate(between, cb.Network(net), x).data
+    score = _Channel(net, 2)
+    reference = captum_attr.LayerConductance(score, net[0]).attribute(
+        x, target=0, n_steps=5, method=rule
+    )
+    torch.testing.assert_close(shares[:, 2], reference)
+
+
+class _Channel(nn.Module):
+    """The sum of one channel of the second layer, as a score."""
+
+    def __init__(self, net, channel):
+        super().__init__()
+        self.net, self.channel = net, channel
+
+    def forward(self, x):
+        return self.net[:2](x)[:, self.channel].sum((1, 2))[:, None]
+
+
+class _Counting(nn.Module):
+    """Keeps count of how many pictures go through at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 2))
+        self.most = 0
+
+    def forward(self, x):
+        self.most = max(self.most, len(x))
+        return self.body(x)
+
+
+@pytest.mark.parametrize("name", ["LayerIntegratedGradients", "LayerConductance"])
+def test_path_methods_run_within_a_memory_budget(name, monkeypatch):
+    net = _Counting().eval()
+    x = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    captums = getattr(captum_attr, name)(net, net.body[1])
+    expected = captums.attribute(x, target=1, n_steps=20)
+    assert net.most >= 2 * 20
+    net.most = 0
+    monkeypatch.setattr(_calling, "MEMORY_BUDGET", 6 * _calling.KEPT * 3 * 6 * 6 * 4)
+    found = attr.LayerMethod(net, "body.1", name, n_steps=20).attribute(x, [1]).maps[:, 0]
+    torch.testing.assert_close(found, expected)
+    assert net.most <= 6

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import captum_blocks as cb
-from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
-from captum_blocks.grammar import from_json, to_json
+from captum_blocks.errors import BlocksError, InvalidArgument, UnknownName, WrongType
+from captum_blocks.grammar import Selection, from_json, to_json
 
 NET = nn.Sequential(nn.ReLU())
 CONFIGURED = LayerIntegratedGradients(NET, NET[0])
@@ -283,3 +283,114 @@ def test_json_is_plain_data() -> None:
     assert data == {"captum_blocks": 1, "spec": {"word": "Out", "top": 2}}
     with pytest.raises(WrongType, match="this JSON holds a Out, not an Interface"):
         cb.Interface.from_json(to_json(cb.Out(top=2)))
+
+
+HIDDEN = '{"word": "Hidden", "layer": "x"}'
+CHANNELS = '{"word": "Substrate", "layer": ' + HIDDEN + ', "atom": "channel"}'
+ACTIVATION = '{"word": "Activation", "source": ' + CHANNELS + "}"
+
+
+def slides(options: object, start: object = 0) -> str:
+    word = {"word": "Selection", "gesture": "slider", "atom": "number"}
+    return spec(json.dumps({**word, "options": options, "start": start}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"captum_blocks": true, "spec": ' + HIDDEN + "}", "this spec is of version True"),
+        ('{"captum_blocks": "1", "spec": ' + HIDDEN + "}", "this spec is of version '1'"),
+        ('{"captum_blocks": 1.0, "spec": ' + HIDDEN + "}", "this spec is of version 1.0"),
+        (
+            '{"captum_blocks": 1, "captum_blocks": 1, "spec": ' + HIDDEN + "}",
+            "this JSON names 'captum_blocks' twice in one place",
+        ),
+        (
+            spec('{"word": "Hidden", "layer": "x", "layer": "y"}'),
+            "this JSON names 'layer' twice in one place",
+        ),
+        (
+            '{"captum_blocks": 1, "spec": ' + HIDDEN + ', "run": 1}',
+            "beside a spec there is no 'run'",
+        ),
+        ('{"captum_blocks": 1}', "this JSON holds no word of the grammar but None"),
+        (spec("[" + HIDDEN + "]"), "this JSON holds no word of the grammar but (Hidden('x'),)"),
+        (
+            spec('{"word": "Filter", "content": ' + ACTIVATION + ', "above": NaN}'),
+            "this JSON holds NaN, which is no number",
+        ),
+        (
+            spec('{"word": "Filter", "content": ' + ACTIVATION + ', "above": 1e999}'),
+            "this JSON holds '1e999', which is no number",
+        ),
+        (
+            spec('{"word": "Filter", "content": ' + ACTIVATION + ', "top": 1' + "0" * 30 + "}"),
+            "this JSON holds a number of 31 digits",
+        ),
+        (
+            spec('{"word": "Filter", "content": ' + ACTIVATION + ', "above": "3"}'),
+            "Filter in this JSON holds what it cannot hold: above='3' (at spec.above)",
+        ),
+        (
+            spec('{"word": "Filter", "content": ' + ACTIVATION + ', "above": true}'),
+            "Filter in this JSON holds what it cannot hold: above=True (at spec.above)",
+        ),
+        (
+            spec('{"word": "InfoVis", "content": ' + ACTIVATION.replace('"x"', "7") + "}"),
+            "a layer is named, as in 'layer3.1', not int (at spec.content.source.layer)",
+        ),
+        (
+            spec('{"word": "Interface", "parts": [{"word": "FeatureVis", "contents": 1}]}'),
+            "'contents'; did you mean 'content' or 'sets'? (at spec.parts[0])",
+        ),
+        (
+            spec('{"word": "InfoVis", "content": ' + ACTIVATION + ', "title": 5}'),
+            "InfoVis in this JSON holds what it cannot hold: title=5 (at spec.title)",
+        ),
+        (
+            spec(CHANNELS[:-1] + ', "only": [1, 2.5]}'),
+            "Substrate in this JSON holds what it cannot hold: only=(1, 2.5) (at spec.only)",
+        ),
+        (spec(CHANNELS[:-1] + ', "only": [-1]}'), "atom -1: atoms are counted from 0 (at spec)"),
+        (spec(CHANNELS.replace("channel", "class")), "Hidden('x') has no atom 'class' (at spec)"),
+        (slides(list(range(1, 2000))), "slider(1, 1999) has 1999 states, each computed beforehand"),
+        (slides([]), "a slider slides over numbers: slider(2, 12) (at spec)"),
+        (slides([3, 2]), "a slider goes upwards from 1, in equal steps, not (3, 2) (at spec)"),
+        (slides([0, 1]), "a slider goes upwards from 1, in equal steps, not (0, 1) (at spec)"),
+        (slides([2, 3, 5]), "a slider goes upwards from 1, in equal steps"),
+        (slides([2, "3"]), "a slider counts in whole numbers, not (2, '3') (at spec)"),
+        (slides([2, 3], start=2), "start=2: there are 2 options (at spec)"),
+        (
+            spec('{"word": "Method", "name": "X", "options": [["n", 1], ["n", 2]]}'),
+            "an option is named twice in ['n', 'n'] (at spec)",
+        ),
+        (
+            spec('{"word": "Method", "name": "X", "options": [["no name", 1]]}'),
+            "an option is a keyword argument; 'no name' cannot be one (at spec)",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_spec_is_said_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(BlocksError) as caught:
+        from_json(text)
+    assert message in str(caught.value)
+
+
+def test_only_text_is_a_spec() -> None:
+    with pytest.raises(WrongType, match="a spec is JSON text, not NoneType"):
+        from_json(None)
+    with pytest.raises(InvalidArgument, match="characters are no spec; 16777216 at most"):
+        from_json(" " * (2**24 + 1))
+    with pytest.raises(InvalidArgument, match="this is not JSON that can be read"):
+        from_json(b"\xff\xfe")
+
+
+def test_python_words_have_the_same_limits() -> None:
+    with pytest.raises(InvalidArgument, match="seed=-1: a seed is a number from 0"):
+        LAYER.groups(3, seed=-1)
+    with pytest.raises(InvalidArgument, match="atom -1: atoms are counted from 0"):
+        LAYER.channels[[-1]]
+    with pytest.raises(InvalidArgument, match="hover picks from what is shown"):
+        Selection("hover", "class", options=cb.Out(1))
+    with pytest.raises(InvalidArgument, match="a list of image has no options"):
+        Selection("choose", "image", options=(1, 2))

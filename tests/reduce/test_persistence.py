@@ -1,11 +1,17 @@
 """Fitted reducers as npz files."""
 
+import errno
+import io
+import json
+import os
+import zipfile
+
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import BlocksError, InvalidArgument
 from captum_blocks.layouts import Layout
 from captum_blocks.reduce import ChannelReducer, NotFitted
 
@@ -118,4 +124,115 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
             kind, match=r"groups.npz' cannot be written: there is no folder '.*lost'; make it first"
         ):
             reducer.save(tmp_path / "lost" / "groups.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def changed(path, about=None, drop=(), **arrays):
+    """A copy of a saved reducer with other arrays or other words."""
+    with np.load(path) as file:
+        held = {name: file[name] for name in file.files if name not in drop}
+    told = {**json.loads(str(held["about"][()])), **(about or {})}
+    odd = path.with_name("odd.npz")
+    np.savez(odd, **{**held, "about": np.array(json.dumps(told)), **arrays})
+    return odd
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"components": np.ones((2, 8), np.float32)}, r"\(share is \(3,\), not \(2,\)\)"),
+        ({"components": np.ones(8, np.float32)}, ""),
+        (
+            {"components": np.full((3, 8), np.nan, np.float32)},
+            r"\(components holds what is no numb",
+        ),
+        ({"components": np.ones((3, 8), np.int64)}, ""),
+        ({"components": np.ones((3, 8), bool)}, ""),
+        ({"magnitude": np.ones((3, 1), np.float32)}, r"\(magnitude is \(3, 1\), not \(3,\)\)"),
+        ({"offset": np.ones(5, np.float32)}, r"\(offset is \(5,\), not \(8,\)\)"),
+        ({"online gram": np.ones((3, 3))}, r"\(its sums are not whole\)"),
+        ({"other": np.ones(3)}, r"\(there is no array 'other'\)"),
+        ({"drop": ("share",)}, ""),
+        ({"about": {"version": "1"}}, r"\(it has no version\)"),
+        ({"about": {"version": True}}, r"\(it has no version\)"),
+        ({"about": {"online_rows": 5}}, r"\(its sums are not whole\)"),
+        ({"about": {"per_group": ["centres"]}}, ""),
+        ({"about": {"form": {"layout": None, "shape": [4], "is_tensor": 1, "dtype": "nn"}}}, ""),
+        (
+            {
+                "about": {
+                    "form": {"layout": None, "shape": [-4], "is_tensor": 1, "dtype": "float32"}
+                }
+            },
+            "",
+        ),
+        ({"about": {"parameters": {"algorithm": "kmeans"}}}, ""),
+        ({"about": {"parameters": {"layout": None, "algorithm": "pickle"}}}, None),
+        ({"about": {"power": "much"}}, ""),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(tmp_path, change, why):
+    ChannelReducer(3).fit(activations()).save(tmp_path / "groups.npz")
+    odd = changed(tmp_path / "groups.npz", **change)
+    expected = rf"odd.npz' is not a saved ChannelReducer, or it is damaged{why and f' {why}'}"
+    with pytest.raises(
+        BlocksError, match="algorithm='pickle' is none" if why is None else expected
+    ):
+        ChannelReducer.load(odd)
+
+
+def test_what_encoding_needs_is_there(tmp_path):
+    for algorithm in ("pca", "ica", "kmeans", "dictionary"):
+        ChannelReducer(3, algorithm).fit(activations()).save(tmp_path / "groups.npz")
+        with np.load(tmp_path / "groups.npz") as file:
+            needed = [name for name in file.files if name.startswith("state ")]
+        for name in needed:
+            whole = np.load(tmp_path / "groups.npz")[name]
+            for odd in ({"drop": (name,)}, {name: whole[..., :1]}):
+                if odd.get(name, whole[..., :0]).shape == whole.shape:
+                    continue
+                with pytest.raises(InvalidArgument, match="or it is damaged"):
+                    ChannelReducer.load(changed(tmp_path / "groups.npz", **odd))
+
+
+def test_an_array_that_declares_more_than_there_is_takes_no_memory(tmp_path):
+    """A header that speaks of 10**15 numbers over a file of a few bytes."""
+    ChannelReducer(3).fit(activations()).save(tmp_path / "groups.npz")
+    header = io.BytesIO()
+    declared = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)}
+    np.lib.format.write_array_header_1_0(header, declared)
+    with zipfile.ZipFile(tmp_path / "groups.npz") as whole:
+        kept = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(tmp_path / "odd.npz", "w") as archive:
+        for name, content in {**kept, "components.npy": header.getvalue() + bytes(96)}.items():
+            archive.writestr(name, content)
+    with pytest.raises(InvalidArgument, match="is not a saved ChannelReducer, or it is damaged$"):
+        ChannelReducer.load(tmp_path / "odd.npz")
+
+
+def test_an_archive_that_unpacks_to_much_more_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "packed.npz", components=np.zeros((1000, 1000)))
+    with pytest.raises(InvalidArgument, match="is not a saved ChannelReducer, or it is damaged$"):
+        ChannelReducer.load(tmp_path / "packed.npz")
+
+
+def test_places_that_are_no_file(tmp_path):
+    with pytest.raises(InvalidArgument, match="nowhere.npz' cannot be read: there is no such file"):
+        ChannelReducer.load(tmp_path / "nowhere.npz")
+    with pytest.raises(InvalidArgument, match="is not a saved ChannelReducer"):
+        ChannelReducer.load(tmp_path)
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(InvalidArgument, match="is not a saved ChannelReducer"):
+        ChannelReducer.load(tmp_path / "pipe.npz")
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    reducer = ChannelReducer(3).fit(activations())
+    monkeypatch.setattr(os, "replace", full)
+    message = r"groups.npz' cannot be written \(No space left on device\)"
+    with pytest.raises(InvalidArgument, match=message):
+        reducer.save(tmp_path / "groups.npz")
     assert list(tmp_path.iterdir()) == []

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO, StringIO
+from xml.etree import ElementTree
 
 import pytest
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.font_manager import findfont, get_font
 
 from captum_blocks.errors import WrongType
-from captum_blocks.render.mpl import figure
+from captum_blocks.render.fonts import families
+from captum_blocks.render.html import page
+from captum_blocks.render.mpl import figure, save
 from captum_blocks.scene import Bars, Beside, Chapter, Mark, Panel, Scene
 from tests.render.sample import sample_scene
 
@@ -136,3 +141,45 @@ def test_an_unknown_kind_of_panel_is_refused():
     scene = Scene("t", "a", None, (Chapter("h", "r", Panel("odd")),))
     with pytest.raises(WrongType, match="no printed form for a panel of type Panel; add one with"):
         figure(scene)
+
+
+ODD = "tiger\x1b[31m cat\x00 $x_1 \ud800 \\LaTeX \ufffe & <b> \u202egnp"
+SHOWN = "tiger?[31m cat? $x_1 ? \\LaTeX ? & <b> ?gnp"
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [{"text.usetex": True}, {"figure.autolayout": True}, {"savefig.bbox": "tight"}],
+)
+def test_a_figure_is_the_same_whatever_the_users_defaults(defaults, tmp_path):
+    scene = Scene("Why?", "Because $x_1$ & 5 %.", None, ())
+    save(scene, tmp_path / "usual.png")
+    with rc_context(defaults):
+        save(scene, tmp_path / "other.png")
+        assert not any(text.get_usetex() for text in figure(scene).axes[0].texts)
+    assert (tmp_path / "other.png").read_bytes() == (tmp_path / "usual.png").read_bytes()
+
+
+def test_any_text_makes_a_valid_file(tmp_path):
+    scene = Scene(ODD, ODD, None, (), footer=((ODD, ODD),))
+    assert SHOWN in words(figure(scene))
+    for ending in ("svg", "pdf", "png", "SVG"):
+        save(scene, tmp_path / f"page.{ending}")
+    for ending in ("svg", "SVG"):
+        assert ElementTree.parse(tmp_path / f"page.{ending}").getroot().tag.endswith("}svg")
+    text = page(scene)
+    assert "<h1" in text
+    assert not set("\x00\x1b\ud800\u202e") & set(text)
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+
+
+def test_a_script_that_the_usual_font_lacks_is_drawn_in_one_that_has_it():
+    """The usual font is put aside for a narrow one: what that lacks is looked for elsewhere."""
+    assert families("tiger cat ±−…") == ("sans-serif",)
+    with rc_context({"font.sans-serif": ["cmr10"]}):
+        usual, *others = families("кот")
+        assert usual == "sans-serif"
+        letters = get_font(findfont(others[0])).get_charmap()
+        assert all(ord(letter) in letters for letter in "кот")
+    nowhere = families("\U0010fff0")
+    assert nowhere == ("sans-serif",)

@@ -1,0 +1,118 @@
+"""How much a page would hold, told from its words before anything is attributed.
+
+Counts from below: what the words do not tell (how many atoms lie ``above`` a number) counts as one,
+so that nothing is refused which would have fitted.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from captum_blocks.compose.context import Context
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import (
+    Activation,
+    Attribution,
+    Content,
+    Element,
+    Filter,
+    Grouping,
+    Hidden,
+    InfoVis,
+    Out,
+    Selection,
+    Substrate,
+    parts_of,
+)
+from captum_blocks.grammar.operations import COUNTS
+from captum_blocks.scene import LARGEST_PAGE
+
+# The marks that show each number, instead of how often it occurs or the strongest few.
+ONE_BY_ONE = ("bars", "table", "matrix", "overlay", "heatmap", "multiples")
+# Bytes of a page: of a number in a row with its name, and of one on a map.
+IN_A_ROW, ON_A_MAP = 40, 1
+
+
+def check_amount(element: Element, context: Context) -> None:
+    """Refuse what would make a page too large, as far as its words tell.
+
+    Raises:
+        InvalidArgument: with the states and the marks in each.
+    """
+    if isinstance(element, InfoVis) and element.mark not in ONE_BY_ONE:
+        return
+    content = element.content
+    states = prod(_states(content, context)) * len(context.x)
+    sources, targets, on_map = _shown(content, context)
+    weight = states * sources * targets * (ON_A_MAP if on_map else IN_A_ROW)
+    if weight > LARGEST_PAGE:
+        raise InvalidArgument(
+            f"{content!r} would show {sources * targets} numbers in each of {states} states, which "
+            f"takes {weight / 1e6:.0f} MB of a page, {LARGEST_PAGE / 1e6:.0f} MB at most: follow "
+            "fewer selections, or show fewer atoms with .filter(top=...) or Out(top=...); "
+            "evaluate() gives the numbers alone"
+        )
+
+
+def _states(content: Content, context: Context) -> list[int]:
+    """How many states each selection in a content has at least."""
+    found: dict[Selection, int] = {}
+    for part in parts_of(content):
+        if isinstance(part, Filter):
+            base = part.content
+            for where, name in ((part.at, "source"), (part.to, "target")):
+                owner = getattr(base, name, None)
+                if isinstance(where, Selection) and isinstance(owner, Substrate):
+                    found[where] = _picked(where, owner, context)
+        if isinstance(part, Grouping) and isinstance(part.n, Selection):
+            found[part.n] = 1
+    return list(found.values())
+
+
+def _picked(where: Selection, owner: Substrate, context: Context) -> int:
+    if isinstance(where.options, Out):
+        return len(context.classes(where.options))
+    if where.atom == "spatial" and isinstance(owner.layer, Hidden):
+        return prod(context.maps(owner.layer.layer).shape[2:])
+    return _size(owner, context) if where.atom == owner.atom == "class" else 1
+
+
+def _shown(content: Content, context: Context) -> tuple[int, int, bool]:
+    """Source atoms, target atoms, and whether they lie on a map."""
+    if isinstance(content, Activation):
+        return _size(content.source, context), 1, content.source.atom == "spatial"
+    if isinstance(content, Attribution):
+        source, target = content.source, content.target
+        sizes = _size(source, context), _size(target, context)
+        return (*sizes, source.atom == "spatial")
+    if not isinstance(content, Filter):
+        return 1, 1, False
+    sources, targets, on_map = _shown(content.content, context)
+    if content.at is not None:
+        owner = getattr(content.content, "source", None)
+        left = isinstance(owner, Substrate) and owner.atom == "neuron"
+        sources, on_map = _channels(owner, context) if left else 1, False  # type: ignore[arg-type]
+    counts = [getattr(content, name) for name in COUNTS]
+    if content.ranks or content.within is not None:
+        most = sum(count if isinstance(count, int) else 1 for count in counts if count is not None)
+        sources = min(sources, max(most, 1))
+    return sources, 1 if content.to is not None else targets, on_map
+
+
+def _channels(source: Substrate, context: Context) -> int:
+    if not isinstance(source.layer, Hidden):
+        return 1
+    return int(context.maps(source.layer.layer).shape[1])
+
+
+def _size(substrate: Substrate, context: Context) -> int:
+    """How many atoms there are at least."""
+    if substrate.only is not None:
+        return len(substrate.only)
+    if isinstance(substrate.layer, Out):
+        return len(context.classes(substrate.layer)) if substrate.atom == "class" else 1
+    if not isinstance(substrate.layer, Hidden):
+        return 1
+    _, channels, height, width = context.maps(substrate.layer.layer).shape
+    sizes = {"channel": channels, "spatial": height * width}
+    return sizes.get(substrate.atom, 1)

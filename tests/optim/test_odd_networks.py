@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,13 @@ from torch.nn import functional
 from captum_blocks.optim import Channel, Diversity, FeatureVisualizer
 
 FAST = {"size": 12, "n_steps": 3, "seed": 0, "transforms": "none"}
+
+
+@pytest.fixture(autouse=True)
+def _same_weights_every_time() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 class Writing(nn.Module):

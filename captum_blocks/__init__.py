@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from captum_blocks.attr import LayerGroupAttribution as LayerGroupAttribution
     from captum_blocks.attr import LayerToLayerAttribution as LayerToLayerAttribution
     from captum_blocks.attr import path_dependence as path_dependence
+    from captum_blocks.compose import Mark as Mark
     from captum_blocks.compose import Quality as Quality
     from captum_blocks.compose import Value as Value
     from captum_blocks.compose import evaluate as evaluate
+    from captum_blocks.compose import mark as mark
     from captum_blocks.errors import BlocksError as BlocksError
     from captum_blocks.explanation import Explanation as Explanation
     from captum_blocks.explanation import explain as explain
@@ -66,7 +68,7 @@ _HOMES = {
         "LayerToLayerAttribution",
         "path_dependence",
     ),
-    "compose": ("Quality", "Value", "evaluate"),
+    "compose": ("Mark", "Quality", "Value", "evaluate", "mark"),
     "errors": ("BlocksError",),
     "explanation": ("Explanation", "explain"),
     "grammar": (

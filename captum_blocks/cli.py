@@ -161,8 +161,10 @@ def layers(network: str) -> None:
 def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) -> None:
     """Draw the icons of a LAYER of NETWORK into the icon store; resumes where it stopped."""
     from captum_blocks.compose import Progress, quality_named
-    from captum_blocks.compose.icons import render_icons
-    from captum_blocks.compose.wanted import channel_request
+    from captum_blocks.compose.pictures.icons import OptimizedIcon
+    from captum_blocks.compose.pictures.plan import Plan
+    from captum_blocks.compose.pictures.renderer import PictureRenderer
+    from captum_blocks.compose.pictures.requests import channel_subject
     from captum_blocks.store import Store
     from captum_blocks.zoo import load_network
 
@@ -172,10 +174,11 @@ def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) ->
     info = next((info for info in net.layers() if info.name == name), None)
     if info is None:
         raise InvalidArgument(f"layer {name!r} has no channels to draw")
-    wanted = [channel_request(name, index) for index in _indices(channels, info.channels)]
+    wanted = [channel_subject(name, index) for index in _indices(channels, info.channels)]
     store = Store()
     store.check_writable()
-    made = render_icons(wanted, net, chosen, store, Progress(not quiet))
+    planned = Plan(tuple(OptimizedIcon().plan(wanted)))
+    made = PictureRenderer(net, chosen, store, Progress(not quiet)).draw(planned)
     if not quiet:
         new = sum(not icon.cached for icon in made.values())
         click.echo(f"{len(made)} icons of {name} ({new} new) in {store.folder}")

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
-from captum_blocks.compose.pictures import read_pictures
+from captum_blocks.compose.evaluation.photographs import read_pictures
+from captum_blocks.compose.evaluation.question import asked
+from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.errors import InvalidArgument, MissingDependency
 from captum_blocks.grammar import Content, Element, Interface, as_interface
 from captum_blocks.network import Network, Prediction
@@ -193,11 +195,16 @@ def explain(
     """
     chosen = quality_named(quality)
     words = as_interface(interface)
+    if isinstance(network, Mapping):
+        raise InvalidArgument(
+            f"a page is of one network, not of {', '.join(map(str, network))}: explain each by "
+            "itself, or take the numbers of several with evaluate"
+        )
     net = network if isinstance(network, Network) else Network(network)
     x, pictures = read_pictures(net, image)
-    composition = compose(
-        words, net, x, pictures, dict(given or {}), chosen, store or Store(), Progress(progress)
-    )
+    shape = tuple(x.shape[1:])
+    renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress), shape)
+    composition = compose(words, asked(net, x, dict(given or {})), pictures, renderer)
     return Explanation(
         composition.scene,
         composition.values,

@@ -13,7 +13,7 @@ from torchvision import transforms
 from torchvision.models import resnet18
 
 import captum_blocks as cb
-from captum_blocks.compose import icons
+from captum_blocks.compose.pictures import quality
 from tests.conftest import FEW_STEPS
 
 
@@ -21,7 +21,7 @@ def test_the_resnet_workflow_goes_on_into_a_page(
     photo_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", str(tmp_path / "icons"))
-    monkeypatch.setitem(icons.QUALITIES, "standard", FEW_STEPS)  # type: ignore[arg-type]
+    monkeypatch.setitem(quality.QUALITIES, "standard", FEW_STEPS)  # type: ignore[arg-type]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = resnet18(weights=None).eval()

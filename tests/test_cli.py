@@ -30,10 +30,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def rough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draft quality with the fewest steps: the whole walk, seconds instead of a minute."""
-    from captum_blocks.compose import icons
+    from captum_blocks.compose.pictures import quality
 
-    few = icons.Quality(size=48, n_steps=2, budget=2, cell=16, cell_steps=1)
-    monkeypatch.setitem(icons.QUALITIES, "draft", few)  # type: ignore[arg-type]
+    few = quality.Quality(size=48, n_steps=2, budget=2, cell=16, cell_steps=1)
+    monkeypatch.setitem(quality.QUALITIES, "draft", few)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("rough")
@@ -155,11 +155,11 @@ def test_layers_lists_the_demo_network(run: Run) -> None:
 
 
 def test_icons_resume_and_cache_tells(run: Run, tmp_path: Path) -> None:
-    from captum_blocks.compose import icons
+    from captum_blocks.compose.pictures import quality
 
-    few = icons.Quality(size=32, n_steps=2, budget=8)
+    few = quality.Quality(size=32, n_steps=2, budget=8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(icons.QUALITIES, "draft", few)  # type: ignore[arg-type]
+        patch.setitem(quality.QUALITIES, "draft", few)  # type: ignore[arg-type]
         first = run("icons", "demo", "blocks.0.0.bn1", "--channels", "0-2", "--quality", "draft")
         more = run("icons", "demo", "blocks.0.0.bn1", "--channels", "0-4", "--quality", "draft")
     assert "3 icons of blocks.0.0.bn1 (3 new)" in first.stdout

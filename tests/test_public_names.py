@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import captum_blocks as cb
-from captum_blocks.compose import icons
+from captum_blocks.compose.pictures import quality
 from tests.conftest import FEW_STEPS
 
 README = Path(cb.__file__).parents[1] / "README.md"
@@ -76,7 +76,7 @@ def test_the_workflow_of_the_readme(
     code = code.replace("ResNet18_Weights.DEFAULT", "None")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", str(tmp_path / "icons"))
-    monkeypatch.setitem(icons.QUALITIES, "standard", FEW_STEPS)  # type: ignore[arg-type]
+    monkeypatch.setitem(quality.QUALITIES, "standard", FEW_STEPS)  # type: ignore[arg-type]
     x = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     torch.save(x, tmp_path / "my_batch.pt")
     exec(compile(code, "README.md", "exec"), {})

@@ -2,7 +2,7 @@
 
 from captum_blocks.attr._building import WithOptions
 from captum_blocks.attr.adapter import LayerMethod
-from captum_blocks.attr.atoms import ATOMS, AtomValues, to_atoms
+from captum_blocks.attr.atoms import ATOMS, AtomValues, sums, to_atoms
 from captum_blocks.attr.catalogue import MOST_FORWARD_PASSES, methods, resolve_method
 from captum_blocks.attr.dependence import PathDependence, path_dependence
 from captum_blocks.attr.group_attribution import GroupAttribution
@@ -33,5 +33,6 @@ __all__ = [
     "relaxation_note",
     "relaxed_pooling",
     "resolve_method",
+    "sums",
     "to_atoms",
 ]

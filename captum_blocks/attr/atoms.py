@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
 
-ATOMS: Mapping[str, tuple[str, ...]] = {
-    "neuron": ("channel", "y", "x"),
-    "spatial": ("y", "x"),
-    "channel": ("channel",),
-    "group": ("group",),
-    "whole": (),
-    "tokens": ("token",),
-}
+ATOMS: dict[str, tuple[str, ...]] = {"tokens": ("token",)}
+Sum = Callable[[Tensor], Tensor]
+_SUMS: dict[str, Sum] = {}
+
+
+def sums(atom: str, *axes: str) -> Callable[[Sum], Sum]:
+    """Register how an attribution is summed up to atoms of a kind.
+
+    The function takes (..., channel, y, x) to (..., *axes); what it leaves out of the sum is lost,
+    so every number has to go to one atom.
+
+    Args:
+        atom: its name.
+        axes: that count its atoms.
+
+    >>> @sums("row", "row")
+    ... def rows(maps):
+    ...     return maps.sum((-3, -1))
+    >>> import torch
+    >>> to_atoms("row", torch.ones(1, 3, 2, 5)).data
+    tensor([[15., 15.]])
+    >>> del ATOMS["row"], _SUMS["row"]
+    """
+
+    def register(function: Sum) -> Sum:
+        ATOMS[atom], _SUMS[atom] = axes, function
+        return function
+
+    return register
+
+
+@sums("neuron", "channel", "y", "x")
+def _as_they_are(maps: Tensor) -> Tensor:
+    return maps
+
+
+@sums("spatial", "y", "x")
+def _over_channels(maps: Tensor) -> Tensor:
+    return maps.sum(-3)
+
+
+@sums("group", "group")
+@sums("channel", "channel")
+def _over_positions(maps: Tensor) -> Tensor:
+    return maps.sum((-2, -1))
+
+
+@sums("whole")
+def _over_all(maps: Tensor) -> Tensor:
+    return maps.sum((-3, -2, -1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +129,7 @@ def to_atoms(
         remainder["residual"] = residual.sum((-2, -1))
     if held is not None and held.shape[-1]:
         remainder["tokens"] = held.sum(-1)
-    return AtomValues(_summed(atom, maps), ATOMS[atom], remainder)
+    return AtomValues(_SUMS[atom](maps), ATOMS[atom], remainder)
 
 
 def _per_token(tokens: Tensor, leading: int) -> Tensor:
@@ -99,13 +141,3 @@ def _per_token(tokens: Tensor, leading: int) -> Tensor:
         f"tokens of shape {tuple(tokens.shape)}; expected {leading} leading axes, then token "
         "and possibly channel"
     )
-
-
-def _summed(atom: str, maps: Tensor) -> Tensor:
-    if atom == "neuron":
-        return maps
-    if atom == "spatial":
-        return maps.sum(-3)
-    if atom == "whole":
-        return maps.sum((-3, -2, -1))
-    return maps.sum((-2, -1))

@@ -1,24 +1,36 @@
 """Composition: from words of the grammar and a network to numbers, icons and a scene."""
 
 # These register themselves.
-from captum_blocks.compose import cells, flows, histogram, maps, operations, rows  # noqa: F401
-from captum_blocks.compose.evaluation import evaluate, evaluate_content
-from captum_blocks.compose.icons import QUALITIES, Icon, Quality, quality_named
+from captum_blocks.compose.evaluation import transforms  # noqa: F401
+from captum_blocks.compose.evaluation.contents import evaluate, evaluate_content
+from captum_blocks.compose.evaluation.pooling import pools
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.compose.marks import Mark, View, mark
+from captum_blocks.compose.pictures import icons, mosaics  # noqa: F401
+from captum_blocks.compose.pictures.progress import Progress
+from captum_blocks.compose.pictures.quality import QUALITIES, Quality, quality_named
+from captum_blocks.compose.pictures.requests import Request, Subject
+from captum_blocks.compose.pictures.sources import Icon, PictureSource
 from captum_blocks.compose.pipeline import Composition, compose
-from captum_blocks.compose.progress import Progress
-from captum_blocks.compose.values import Value
-from captum_blocks.compose.wanted import IconRequest
+from captum_blocks.compose.recipes import picture_source
 
 __all__ = [
     "QUALITIES",
     "Composition",
     "Icon",
-    "IconRequest",
+    "Mark",
+    "PictureSource",
     "Progress",
     "Quality",
+    "Request",
+    "Subject",
     "Value",
+    "View",
     "compose",
     "evaluate",
     "evaluate_content",
+    "mark",
+    "picture_source",
+    "pools",
     "quality_named",
 ]

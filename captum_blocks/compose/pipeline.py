@@ -1,31 +1,42 @@
-"""The walk of one photograph: values, icons, scene, each once, in that order."""
+"""The walk of one photograph: numbers, the plan of pictures, panels, pictures, a page.
+
+The only file that knows all four rooms. Panels are laid out from the plan before the first picture
+is drawn, so that whatever cannot be shown is said at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from torch import Tensor
 
-from captum_blocks.compose import build, sentences
-from captum_blocks.compose.amounts import check_amount
-from captum_blocks.compose.arranging import chapter, chapters_of, elements_of, has_chapters
-from captum_blocks.compose.context import Context, check_given
-from captum_blocks.compose.icons import Quality, render_icons
-from captum_blocks.compose.mosaics import render_mosaics
-from captum_blocks.compose.pictures import Picture
-from captum_blocks.compose.pools import Pools
-from captum_blocks.compose.progress import Progress
-from captum_blocks.compose.states import Frames, frames
-from captum_blocks.compose.validation import validate
-from captum_blocks.compose.values import Numbers, Value
-from captum_blocks.compose.wanted import IconRequest, MosaicRequest, Wanted
-from captum_blocks.grammar import Content, Element, FeatureVis, Interface, Selection, Substrate
-from captum_blocks.network import Network, Prediction
-from captum_blocks.scene import Chapter, Pairs, Panel, Photo, Scene
-from captum_blocks.store import Store
+from captum_blocks.compose.assembly import headline, method
+from captum_blocks.compose.assembly.first_state import Selections
+from captum_blocks.compose.assembly.layout import chapter, chapters_of, elements_of, has_chapters
+from captum_blocks.compose.evaluation.elements import Evaluation, Limits, evaluate_elements
+from captum_blocks.compose.evaluation.facts import Facts
+from captum_blocks.compose.evaluation.photographs import Picture
+from captum_blocks.compose.evaluation.question import Question, check_given
+from captum_blocks.compose.evaluation.validation import validate
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.compose.marks import View, mark_of
+from captum_blocks.compose.marks.links import links
+from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
+from captum_blocks.compose.pictures.renderer import PictureRenderer
+from captum_blocks.compose.pictures.sources import Icon
+from captum_blocks.grammar import Content, Interface
+from captum_blocks.network import Prediction
+from captum_blocks.scene import (
+    LARGEST_PAGE,
+    Chapter,
+    Field,
+    Pairs,
+    Panel,
+    Photo,
+    Scene,
+    Sprite,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,231 +52,160 @@ class Composition:
     predictions: Sequence[Prediction]
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """An element with its numbers in every state and the icons it wants."""
-
-    element: Element
-    frames: Frames
-    wanted: Wanted
-    colours: Frames | None = None
-
-    @property
-    def evaluated(self) -> tuple[Frames, ...]:
-        """Everything that was evaluated for it."""
-        return (self.frames,) if self.colours is None else (self.frames, self.colours)
-
-    def panel(self, pools: Pools) -> Panel:
-        opened = self.frames.places(self.frames.default)
-        follows = tuple(
-            pools.followed(each, place)
-            for each, place in zip(self.frames.followed, opened, strict=True)
-        )
-        words = [each.selection for each in self.frames.followed]
-        named = dict(zip(words, follows, strict=True))
-        sets = tuple(self._pointed(each, named, pools) for each in self.element.changes)
-        marked = self.element.highlights
-        highlights = None if marked is None else self._pointed(marked, named, pools)
-        return build.draw(
-            build.Drawing(
-                self.element,
-                self.frames,
-                pools,
-                follows,
-                sets,
-                highlights,
-                self.colours,
-                self.wanted.coverage(pools.promised),
-            )
-        )
-
-    def _pointed(self, selection: Selection, named: Mapping[Selection, str], pools: Pools) -> str:
-        """The name of a selection set or marked; a place that the panel follows is that place."""
-        if selection.atom == "spatial" and selection in named:
-            return named[selection]
-        return pools.pointed(selection, self.frames.values)
-
-
-class _Parts:
-    """The elements of an interface, each evaluated once; those that set a selection first.
-
-    Args:
-        elements: in reading order.
-        context: what they are evaluated in.
-    """
-
-    def __init__(self, elements: Sequence[Element], context: Context) -> None:
-        self.elements, self.context = elements, context
-        self._frames: dict[Content, Frames] = {}
-        self._under_way: set[Content] = set()
-
-    def frames(self, content: Content) -> Frames:
-        """A content in every state."""
-        if content not in self._frames:
-            self._under_way.add(content)
-            self._frames[content] = frames(content, self.context, self._reach)
-            self._under_way.discard(content)
-        return self._frames[content]
-
-    def _reach(self, selection: Selection, substrate: Substrate) -> tuple[int, ...] | None:
-        """The atoms of a substrate that the elements which set a selection show."""
-        shown: dict[int, None] = {}
-        setters = [element for element in self.elements if selection in element.changes]
-        for element in setters:
-            if element.content in self._under_way:
-                continue
-            for value in self.frames(element.content).values:
-                if _same_atoms(value.source, substrate):
-                    shown |= dict.fromkeys(value.coords.get(substrate.atom, ()))
-        return tuple(shown) or None
-
-
-def _same_atoms(one: Substrate, other: Substrate) -> bool:
-    return (one.layer, one.atom, one.grouping) == (other.layer, other.atom, other.grouping)
-
-
 def compose(
     interface: Interface,
-    net: Network,
-    x: Tensor,
+    question: Question,
     pictures: Sequence[Picture],
-    given: Mapping[str, Any],
-    quality: Quality,
-    store: Store | None,
-    progress: Progress,
+    renderer: PictureRenderer,
 ) -> Composition:
     """Evaluate an interface on some pictures and lay it out as a scene.
 
-    Everything is laid out before the first icon is drawn, so that whatever cannot be shown is said
-    at once.
-
     Args:
         interface: what is shown.
-        net: the network.
-        x: (image, ...) as the module takes it.
+        question: the network and the pictures as it takes them.
         pictures: the same as they are shown. Several share one extent.
-        given: the objects that ``Given`` words name.
-        quality: of the icons.
-        store: where icons are kept; None keeps none.
-        progress: named stages.
+        renderer: draws icons, and says what is being done.
 
     Raises:
         BlocksError: before long work, whatever cannot be shown.
 
     >>> import torch
-    >>> from captum_blocks.grammar import Activation, InfoVis, Out
     >>> from PIL import Image
+    >>> from captum_blocks.compose.evaluation.question import asked
+    >>> from captum_blocks.compose.pictures.progress import Progress
+    >>> from captum_blocks.compose.pictures.quality import Quality
+    >>> from captum_blocks.grammar import Activation, InfoVis, Out
+    >>> from captum_blocks.network import Network
     >>> net = Network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2)).eval())
     >>> answer, grey = Interface((InfoVis(Activation(Out())),)), Image.new("RGB", (4, 4))
-    >>> x, few = torch.zeros(1, 3, 4, 4), Quality(size=16, n_steps=1, budget=1)
-    >>> made = compose(answer, net, x, [Picture(grey, "grey")], {}, few, None, Progress(False))
+    >>> few = Quality(size=16, n_steps=1, budget=1)
+    >>> renderer = PictureRenderer(net, few, None, Progress(False))
+    >>> question = asked(net, torch.zeros(1, 3, 4, 4))
+    >>> made = compose(answer, question, [Picture(grey, "grey")], renderer)
     >>> len(made.scene.chapters)
     1
     """
-    check_given([interface], given)
-    validate([interface], net)
-    with progress.stage("one look through the network"):
-        names = [picture.name for picture in pictures]
-        context = Context(net, x, given, [interface], names)
-    pools = Pools(context, pictures[0].extent)
-    with progress.stage("attribution and groups"):
-        parts = _evaluated(interface, context, pools)
-    everything = _joined(parts)
-    requests = everything.chosen(quality.budget)
-    mosaics = list(everything.mosaics.values())
-    pools.promised = {request.key for request in requests}
-    pools.promised |= {key for mosaic in mosaics for key in mosaic.keys}
-    panels = [part.panel(pools) for part in parts]
-    for panel in panels:
-        pools.open_alike(panel.sets)
-    pools.open_on_what_is_shown(panels)
-    chapters = _chapters(interface, panels, parts, given)
-    _draw_icons(requests, mosaics, pools, quality, store, progress)
-    every = [frames for part in parts for frames in part.evaluated]
-    values = Numbers(entry for frames in every for entry in frames.numbers.items())
-    with progress.stage("laying out the page"):
-        photos = [_photo(picture) for picture in pictures]
-        own = interface if has_chapters(interface) else Interface(interface.parts)
-        answer = sentences.answer(context, values.values())
+    check_given([interface], question.given)
+    validate([interface], question)
+    question = replace(question, photographs=tuple(picture.name for picture in pictures))
+    limits = Limits(pictures[0].extent, LARGEST_PAGE)
+    elements = elements_of(interface)
+    evaluation = evaluate_elements(elements, question, limits, renderer.progress.stage)
+    facts, fields, selections = evaluation.facts, dict[str, Field](), Selections()
+    views = [
+        View(each.element, each.frames, facts, each.colours, fields=fields)
+        for each in evaluation.elements
+    ]
+    plan = plan_pictures([_wanted(view) for view in views], renderer.quality.budget)
+    panels = _panels(views, plan, selections)
+    chapters = _chapters(interface, panels, evaluation)
+    icons = renderer.draw(plan)
+    with renderer.progress.stage("laying out the page"):
+        values, photos = evaluation.numbers, [_photo(picture) for picture in pictures]
+        title, answer = _headline(interface, facts, list(values.values()))
         made = Scene(
-            title=own.title or sentences.title(context, values.values()),
-            answer=f"{own.reading} {answer}".strip(),
+            title=title,
+            answer=answer,
             photo=photos[0],
             chapters=tuple(chapters),
-            sprites=pools.sprites,
-            fields=pools.fields,
-            selections=tuple(pools.selections.values()),
-            footer=_footer(context, interface, quality, everything, pictures, pools),
-            others=tuple(photos[1:]) if pools.pictured else (),
-            pictured=pools.pictured,
+            sprites={key: _sprite(icon) for key, icon in icons.items()},
+            fields=fields,
+            selections=tuple(selections.made.values()),
+            footer=_footer(interface, facts, pictures, renderer.told(plan)),
+            others=tuple(photos[1:]) if selections.pictured else (),
+            pictured=selections.pictured,
         )
-    return Composition(made, values, net.ranked(context.logits[0], 5))
+    return Composition(made, values, evaluation.predictions)
 
 
-def _evaluated(interface: Interface, context: Context, pools: Pools) -> list[_Part]:
-    elements = elements_of(interface)
-    for element in elements:
-        check_amount(element, context)
-    evaluated = _Parts(elements, context)
-    parts = []
-    for element in elements:
-        shown = evaluated.frames(element.content)
-        painted = element.colour_by if isinstance(element, FeatureVis) else None
-        colours = None if painted is None else evaluated.frames(painted)
-        wanted = build.wanted_icons(element, shown, pools)
-        parts.append(_Part(element, shown, wanted, colours))
-    return parts
+def _wanted(view: View) -> Wanted:
+    """The pictures an element would show, and what draws them."""
+    subjects = mark_of(view.element, view.base).pictures(view)
+    return Wanted(tuple(subjects), view.recipe)
 
 
-def _draw_icons(
-    requests: list[IconRequest],
-    mosaics: list[MosaicRequest],
-    pools: Pools,
-    quality: Quality,
-    store: Store | None,
-    progress: Progress,
-) -> None:
-    net, shape = pools.context.net, tuple(pools.context.x.shape[1:])
-    icons = render_icons(requests, net, quality, store, progress, shape)
-    pools.deliver(icons, quality.n_steps, quality.seed)
-    cells = render_mosaics(mosaics, net, quality, store, progress, shape)
-    pools.deliver(cells, quality.cell_steps, quality.seed)
-
-
-def _footer(
-    context: Context,
-    interface: Interface,
-    quality: Quality,
-    everything: Wanted,
-    pictures: Sequence[Picture],
-    pools: Pools,
-) -> Pairs:
-    drawn = pools.promised & set(everything.requests)
-    footer = sentences.footer(context, interface, quality, drawn, everything)
-    treated = context.net.preprocess.note if context.net.preprocess else ""
-    notes = [note for note in (*(picture.note for picture in pictures), treated) if note]
-    return (*footer, ("photograph", "; ".join(dict.fromkeys(notes)))) if notes else footer
-
-
-def _joined(parts: list[_Part]) -> Wanted:
-    everything = Wanted()
-    for part in parts:
-        everything.join(part.wanted)
-    return everything
-
-
-def _photo(picture: Picture) -> Photo:
-    return Photo(np.asarray(picture.image), picture.name, picture.extent)
+def _panels(views: Sequence[View], plan: Plan, selections: Selections) -> list[Panel]:
+    """A panel an element, of the pictures that are planned."""
+    panels = []
+    for view, coverage in zip(views, plan.coverage, strict=True):
+        linked = links(view.element, view.frames, view.facts, selections)
+        ready = replace(view, links=linked, pictured=plan.keys, coverage=coverage)
+        panels.append(mark_of(view.element, view.base).panel(ready))
+    for panel in panels:
+        selections.open_alike(panel.sets)
+    selections.open_on_what_is_shown(panels)
+    return panels
 
 
 def _chapters(
-    interface: Interface, panels: list[Panel], parts: list[_Part], given: Mapping[str, Any]
+    interface: Interface, panels: Sequence[Panel], evaluation: Evaluation
 ) -> list[Chapter]:
     chapters, start = [], 0
     for inner in chapters_of(interface):
         end = start + len(elements_of(inner))
-        values = [each.values[0] for part in parts[start:end] for each in part.evaluated]
-        method = sentences.method_notes(inner, values, given)
-        chapters.append(chapter(inner, panels[start:end], method))
+        held = [each for element in evaluation.elements[start:end] for each in element.all]
+        values = [frames.values[0] for frames in held]
+        atoms = {value.source.atom for value in values}
+        notes = [note for value in values for note in value.notes]
+        told = method.method_notes(inner, atoms, notes, evaluation.facts.given)
+        chapters.append(chapter(inner, list(panels[start:end]), told))
         start = end
     return chapters
+
+
+def _headline(interface: Interface, facts: Facts, values: Sequence[Value]) -> tuple[str, str]:
+    """The question of the page and its answer, the interface's own where it has them."""
+    own = interface if has_chapters(interface) else Interface(interface.parts)
+    asked = next((held.coords["class"] for held in values if held.target_axes == ("class",)), ())
+    named = [facts.classes[index] for index in asked]
+    top = facts.best[0].label
+    title = own.title or headline.title(facts.network, facts.photographs, top, named)
+    return title, f"{own.reading} {_answer(facts, values)}".strip()
+
+
+def _answer(facts: Facts, values: Sequence[Value]) -> str:
+    """One sentence made from the first attribution to groups, or from the prediction alone."""
+    sure = [headline.sure(one.label, one.number, facts.unit == "output") for one in facts.best]
+    if facts.several:
+        return "; ".join(map(": ".join, zip(facts.photographs, sure, strict=True))) + "."
+    for value in values:
+        to_classes = "class" in value.coords and "residual" in value.remainder
+        if value.source.atom == "group" and to_classes:
+            return headline.added_up(_effects(value, facts))
+    return f"{facts.network} is {sure[0]}."
+
+
+def _effects(value: Value, facts: Facts) -> headline.Effects:
+    tokens = value.remainder.get("tokens")
+    return headline.Effects(
+        layer=value.source.layer.layer,  # type: ignore[union-attr]
+        label=facts.classes[value.coords["class"][0]],
+        groups=tuple(value.data[0, 0].tolist()),
+        residual=float(value.remainder["residual"][0, 0]),
+        tokens=None if tokens is None else float(tokens[0, 0]),
+        total=float(value.total[0, 0]),
+    )
+
+
+def _footer(interface: Interface, facts: Facts, pictures: Iterable[Picture], drawn: Pairs) -> Pairs:
+    """Where everything on the page comes from."""
+    notes = [note for note in (*(each.note for each in pictures), facts.treated) if note]
+    pairs = (
+        ("network", facts.network),
+        ("weights", facts.weights),
+        ("scores", facts.reading),
+        *method.layers_and_methods(interface, facts.given),
+        *drawn,
+        ("versions", method.versions()),
+        ("approximations", facts.approximations or "none: gradients are the network's own"),
+        ("photograph", "; ".join(dict.fromkeys(notes))),
+    )
+    return tuple((term, text) for term, text in pairs if text)
+
+
+def _sprite(icon: Icon) -> Sprite:
+    return Sprite(icon.pixels, icon.label, icon.details)
+
+
+def _photo(picture: Picture) -> Photo:
+    return Photo(np.asarray(picture.image), picture.name, picture.extent)

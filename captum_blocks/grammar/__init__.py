@@ -1,5 +1,6 @@
 """The grammar: frozen words for what is looked at, computed and shown. No torch."""
 
+from captum_blocks.grammar.atoms import ATOMS, Atom, add_atom
 from captum_blocks.grammar.content import Activation, Attribution, Method
 from captum_blocks.grammar.operations import (
     Aggregate,
@@ -17,6 +18,7 @@ from captum_blocks.grammar.presentation import (
     Interface,
     as_interface,
     name_mark,
+    name_recipe,
 )
 from captum_blocks.grammar.selections import Selection, choose, click, hover, slider
 from captum_blocks.grammar.spec import from_json, to_json
@@ -31,8 +33,10 @@ from captum_blocks.grammar.substrates import (
 )
 
 __all__ = [
+    "ATOMS",
     "Activation",
     "Aggregate",
+    "Atom",
     "Attribution",
     "Content",
     "Difference",
@@ -51,6 +55,7 @@ __all__ = [
     "Project",
     "Selection",
     "Substrate",
+    "add_atom",
     "as_interface",
     "as_substrate",
     "choose",
@@ -58,6 +63,7 @@ __all__ = [
     "from_json",
     "hover",
     "name_mark",
+    "name_recipe",
     "parts_of",
     "slider",
     "to_json",

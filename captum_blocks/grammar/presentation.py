@@ -33,7 +33,7 @@ MARK_NAMES = [
 
 
 def name_mark(name: str) -> None:
-    """Make a mark's name known to ``InfoVis``; ``compose.build.mark`` draws it.
+    """Make a mark's name known to ``InfoVis``; ``captum_blocks.compose.mark`` draws it.
 
     >>> name_mark("bars")
     >>> "bars" in MARK_NAMES
@@ -41,6 +41,21 @@ def name_mark(name: str) -> None:
     """
     if name not in MARK_NAMES:
         MARK_NAMES.append(name)
+
+
+# The names of what draws icons, besides None for the usual; ``compose`` adds what others register.
+RECIPE_NAMES = ["shared", "optimized"]
+
+
+def name_recipe(name: str) -> None:
+    """Make a recipe's name known to ``FeatureVis``; ``compose.picture_source`` draws it.
+
+    >>> name_recipe("shared")
+    >>> "shared" in RECIPE_NAMES
+    True
+    """
+    if name not in RECIPE_NAMES:
+        RECIPE_NAMES.append(name)
 
 
 class _Composable:
@@ -133,7 +148,8 @@ class FeatureVis(_Linked):
         objective: a ``Given`` objective that is added to each atom's own, for icons that also
             satisfy it.
         recipe: "shared" draws the positions of a layer together, with the layer's groups as common
-            ground: the article's activation grid, many times faster than one by one.
+            ground: the article's activation grid, many times faster than one by one. None, or
+            "optimized", draws each alone. Others are added with ``compose.picture_source``.
         scale_by: "magnitude" makes an icon's area follow its number, for positions.
         colour_by: a content whose maps are laid over the pictures of positions, e.g. what each
             place said for the ``Out().groups(2)``: the article's spatial attribution.
@@ -152,7 +168,7 @@ class FeatureVis(_Linked):
     scale_by: Literal["magnitude"] | None = None
     colour_by: Content | None = None
     objective: Given | None = None
-    recipe: Literal["shared"] | None = None
+    recipe: str | None = None
     arrangement: Literal["rows", "tiles"] | None = None
     title: str = ""
     caption: str = ""
@@ -166,8 +182,12 @@ class FeatureVis(_Linked):
             raise WrongType(
                 f"colour_by takes a content such as Attribution(...), not {self.colour_by!r}"
             )
-        if self.recipe not in (None, "shared"):
-            raise InvalidArgument(f"recipe={self.recipe!r} is neither None nor 'shared'")
+        if self.recipe not in (None, *RECIPE_NAMES):
+            known, hint = (
+                " nor ".join(map(repr, RECIPE_NAMES)),
+                did_you_mean(str(self.recipe), RECIPE_NAMES),
+            )
+            raise InvalidArgument(f"recipe={self.recipe!r} is neither None nor {known}{hint}")
         if self.objective is not None and not isinstance(self.objective, Given):
             raise WrongType(
                 "a spec holds names: objective=Given('name') with given={'name': objective}, not "

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.atoms import selectable
 from captum_blocks.grammar.spec import word
 
 if TYPE_CHECKING:
     from captum_blocks.grammar.substrates import Out, Substrate
 
 Gesture = Literal["hover", "click", "choose", "slider"]
-ATOMS = ("spatial", "channel", "group", "class")
 MOST_NUMBERS = 64
 
 
@@ -48,8 +48,10 @@ class Selection:
             raise InvalidArgument(
                 f"gesture {self.gesture!r} is none of hover, click, choose, slider"
             )
-        if self.gesture in ("hover", "click") and self.atom not in ATOMS:
-            raise InvalidArgument(f"a selection is one of {', '.join(ATOMS)}, not {self.atom!r}")
+        if self.gesture in ("hover", "click") and self.atom not in selectable():
+            raise InvalidArgument(
+                f"a selection is one of {', '.join(selectable())}, not {self.atom!r}"
+            )
         if self.start is not None and self.start < 0:
             raise InvalidArgument(f"start={self.start}: places are counted from 0")
         if self.gesture == "slider":

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
 
 from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.atoms import ATOMS, numbered
 from captum_blocks.grammar.selections import Selection
 from captum_blocks.grammar.spec import word
 
-Atom = Literal["neuron", "spatial", "channel", "group", "whole", "token", "class"]
 GOALS = ("activation", "gradient", "attribution")
 
 
@@ -105,18 +104,18 @@ class Substrate:
     """
 
     layer: Input | Hidden | Out
-    atom: Atom
+    atom: str
     grouping: Grouping | None = None
     only: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.atom not in get_args(Atom):
-            raise InvalidArgument(f"no atom {self.atom!r}; there are {', '.join(get_args(Atom))}")
+        if self.atom not in ATOMS:
+            raise InvalidArgument(f"no atom {self.atom!r}; there are {', '.join(ATOMS)}")
         if not isinstance(self.layer, (Input, Hidden, Out)):
             raise WrongType(
                 f"atoms are of Input(), Hidden(name) or Out(...), not of {self.layer!r}"
             )
-        if self.atom not in _ATOMS_OF[type(self.layer)]:
+        if type(self.layer).__name__ not in ATOMS[self.atom].layers:
             raise InvalidArgument(f"{self.layer!r} has no atom {self.atom!r}")
         if (self.atom == "group") != (self.grouping is not None):
             raise InvalidArgument("groups, and groups alone, need a grouping")
@@ -124,7 +123,7 @@ class Substrate:
             self._check_only(self.only)
 
     def _check_only(self, only: tuple[int, ...]) -> None:
-        if self.atom not in ("channel", "group", "class"):
+        if not numbered(self.atom) and self.atom != "class":
             raise InvalidArgument(
                 f"{self.atom} atoms are not picked by number; use .filter(at=...)"
             )
@@ -135,7 +134,7 @@ class Substrate:
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> Substrate:
         """Some of the channels or groups: ``channels[:16]``, ``channels[[3, 5]]``."""
-        if self.atom not in ("channel", "group"):
+        if not numbered(self.atom):
             raise InvalidArgument(
                 f"{self.atom} atoms are not picked by number; use .filter(at=...)"
             )
@@ -150,18 +149,8 @@ class Substrate:
     def __repr__(self) -> str:
         if self.atom == "class":
             return repr(self.layer)
-        name = repr(self.grouping) if self.grouping else _PLURAL[self.atom]
+        name = repr(self.grouping) if self.grouping else ATOMS[self.atom].word
         return f"{self.layer!r}.{name}" + (f"[{list(self.only)}]" if self.only else "")
-
-
-_PLURAL = {
-    "neuron": "neurons",
-    "spatial": "spatial",
-    "channel": "channels",
-    "group": "groups",
-    "whole": "whole",
-    "token": "tokens",
-}
 
 
 class _Atoms:
@@ -187,21 +176,41 @@ class _Atoms:
         """The layer as one."""
         return Substrate(self, "whole")  # type: ignore[arg-type]
 
+    def atoms(self, name: str) -> Substrate:
+        """Its atoms of any kind, also of one that was added from outside (``add_atom``).
+
+        >>> Hidden("layer3").atoms("channel") == Hidden("layer3").channels
+        True
+        """
+        return Substrate(self, name)  # type: ignore[arg-type]
+
 
 @word
 @dataclass(frozen=True)
 class Input(_Atoms):
     """The picture as the network takes it.
 
+    Attributes:
+        network: which one takes it, where there are several.
+
     >>> Input().spatial.atom
     'spatial'
     """
+
+    network: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Input({'' if self.network is None else f'network={self.network!r}'})"
 
 
 @word
 @dataclass(frozen=True)
 class Hidden(_Atoms):
     """A layer by its dotted name; alone it means its neurons.
+
+    Attributes:
+        layer: dotted name.
+        network: of which it is a layer, where there are several.
 
     >>> Hidden("layer3").groups(6)
     Hidden('layer3').groups(6)
@@ -210,10 +219,12 @@ class Hidden(_Atoms):
     """
 
     layer: str
+    network: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, str):
             raise WrongType(f"a layer is named, as in 'layer3.1', not {type(self.layer).__name__}")
+        _check_network(self.network)
 
     def groups(
         self,
@@ -243,7 +254,8 @@ class Hidden(_Atoms):
         return Substrate(self, "token")
 
     def __repr__(self) -> str:
-        return f"Hidden({self.layer!r})"
+        named = "" if self.network is None else f", network={self.network!r}"
+        return f"Hidden({self.layer!r}{named})"
 
 
 @word
@@ -262,16 +274,21 @@ class Out:
 
     classes: tuple[int | str, ...] = field(default=())
     top: int | None = None
+    network: str | None = None
 
-    def __init__(self, *classes: int | str, top: int | None = None) -> None:
+    def __init__(
+        self, *classes: int | str, top: int | None = None, network: str | None = None
+    ) -> None:
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "top", top)
+        object.__setattr__(self, "network", network)
         self.__post_init__()
 
     def __post_init__(self) -> None:
         for wanted in self.classes:
             if isinstance(wanted, bool) or not isinstance(wanted, (int, str)):
                 raise WrongType(f"a class is an index or a name, not {wanted!r}")
+        _check_network(self.network)
         if self.classes and self.top is not None:
             raise InvalidArgument("Out takes classes, or top=, not both")
         if self.top is not None and self.top < 1:
@@ -293,15 +310,14 @@ class Out:
         return Substrate(self, "group", Grouping(n, algorithm, seed))
 
     def __repr__(self) -> str:
-        named = ", ".join(repr(wanted) for wanted in self.classes)
-        return f"Out({named or (f'top={self.top}' if self.top else '')})"
+        said = [repr(wanted) for wanted in self.classes] or [f"top={self.top}"] * bool(self.top)
+        said += [] if self.network is None else [f"network={self.network!r}"]
+        return f"Out({', '.join(said)})"
 
 
-_ATOMS_OF: dict[type, tuple[Atom, ...]] = {
-    Input: ("neuron", "spatial", "channel", "whole"),
-    Hidden: ("neuron", "spatial", "channel", "group", "whole", "token"),
-    Out: ("class", "group"),
-}
+def _check_network(network: object) -> None:
+    if network is not None and not isinstance(network, str):
+        raise WrongType(f"a network is named, as in network='tuned', not {network!r}")
 
 
 def as_substrate(given: Substrate | Hidden | Input | Out) -> Substrate:

@@ -102,7 +102,7 @@ def activation_grid(
             sets=here,
             highlights=here,
             scale_by=scale_by,  # type: ignore[arg-type]
-            recipe=recipe,  # type: ignore[arg-type]
+            recipe=recipe,
             title=layer.layer,
         )
         mosaics.append(Interface((cells,)))

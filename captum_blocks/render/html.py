@@ -108,20 +108,33 @@ def script_json(data: object) -> str:
     return text
 
 
-@cache
+# Script and style of kinds of panels that were added from outside, by kind.
+_ADDED: dict[str, tuple[str, str]] = {}
+
+
+def add_assets(kind: str, script: str, style: str) -> None:
+    """Add the script and the style of a kind of panel to every page from now on.
+
+    >>> add_assets("nothing", "", "")
+    """
+    _ADDED[kind] = (script, style)
+
+
 def stylesheet() -> str:
     """The style of page and widget, with the palette that all renderers share."""
     colours = f"--supports: {palette.SUPPORTS}; --opposes: {palette.OPPOSES};"
     colours += f" --neutral: {palette.NEUTRAL};"
-    return "\n".join([f".blocks {{ {colours} }}", *map(_read, STYLES)])
+    added = [style for _, style in _ADDED.values() if style]
+    return "\n".join([f".blocks {{ {colours} }}", *map(_read, STYLES), *added])
+
+
+def script_text(start: str) -> str:
+    """The script of page and widget, followed by the file that starts it in its place."""
+    added = [script for script, _ in _ADDED.values() if script]
+    return "\n".join([*map(_read, SCRIPTS), *added, _read(start)])
 
 
 @cache
-def script_text(start: str) -> str:
-    """The script of page and widget, followed by the file that starts it in its place."""
-    return "\n".join(_read(name) for name in (*SCRIPTS, start))
-
-
 def _read(name: str) -> str:
     return (files("captum_blocks.render") / "static" / name).read_text("utf-8")
 

@@ -150,7 +150,7 @@ def draw_panel(panel: Panel, scene: Scene, width: float) -> Block:
     """A panel as a block; a new kind registers itself with ``@draw_panel.register``."""
     raise WrongType(
         f"no printed form for a panel of type {type(panel).__name__}; "
-        "add one with @draw_panel.register"
+        "add one with captum_blocks.render.kinds.add_panel"
     )
 
 

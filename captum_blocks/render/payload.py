@@ -99,13 +99,13 @@ def pack_panel(panel: Panel, marks: Any) -> dict[str, Any]:
     """A panel as data; a new kind registers itself with ``@pack_panel.register``."""
     raise WrongType(
         f"no page form for a panel of type {type(panel).__name__}; "
-        "add one with @pack_panel.register and a kind in static/blocks.js"
+        "add one with captum_blocks.render.kinds.add_panel"
     )
 
 
 @pack_panel.register
 def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
-    return _common("bars", panel) | {
+    return common("bars", panel) | {
         "columns": list(panel.columns),
         "domain": [float(edge) for edge in panel.domain],
         "signed": panel.is_signed,
@@ -118,7 +118,7 @@ def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
 @pack_panel.register
 def _overlay(panel: Overlay, marks: Any) -> dict[str, Any]:
     frames = [list(frame) for frame in panel.frames]
-    return _common("overlay", panel) | {
+    return common("overlay", panel) | {
         "stage": panel.on_stage,
         "bare": panel.bare,
         "frames": frames,
@@ -129,12 +129,12 @@ def _overlay(panel: Overlay, marks: Any) -> dict[str, Any]:
 def _multiples(panel: Multiples, marks: Any) -> dict[str, Any]:
     drawn = [[mark for mark in frame if mark.field is not None] for frame in panel.frames]
     frames = [[marks.place(mark) for mark in frame] for frame in drawn]
-    return _common("multiples", panel) | {"frames": frames}
+    return common("multiples", panel) | {"frames": frames}
 
 
 @pack_panel.register
 def _matrix(panel: Matrix, marks: Any) -> dict[str, Any]:
-    return _common("matrix", panel) | {
+    return common("matrix", panel) | {
         "columns": list(panel.columns),
         "domain": [float(edge) for edge in panel.domain],
         "signed": panel.is_signed,
@@ -145,7 +145,7 @@ def _matrix(panel: Matrix, marks: Any) -> dict[str, Any]:
 
 @pack_panel.register
 def _histogram(panel: Histogram, marks: Any) -> dict[str, Any]:
-    return _common("histogram", panel) | {
+    return common("histogram", panel) | {
         "edges": [float(edge) for edge in panel.edges],
         "columns": list(panel.columns),
         "frames": [[list(counts) for counts in frame] for frame in panel.frames],
@@ -155,7 +155,7 @@ def _histogram(panel: Histogram, marks: Any) -> dict[str, Any]:
 
 @pack_panel.register
 def _cells(panel: Cells, marks: Any) -> dict[str, Any]:
-    return _common("cells", panel) | {
+    return common("cells", panel) | {
         "grid": list(panel.grid),
         "extent": [float(edge) for edge in panel.extent],
         "frames": [[marks.place(cell.mark) for cell in frame] for frame in panel.frames],
@@ -169,7 +169,7 @@ def _sankey(panel: Sankey, marks: Any) -> dict[str, Any]:
     thickness = [
         {key: _rounded(size) for key, size in held.items()} for held in flows.thickness(panel)
     ]
-    return _common("sankey", panel) | {
+    return common("sankey", panel) | {
         "titles": list(panel.titles),
         "thickness": thickness,
         "whole": flows.whole(panel),
@@ -192,7 +192,8 @@ def _pack_band(band: flows.Band) -> list[Any]:
     return [flow.source, flow.target, *sizes, flow.detail]
 
 
-def _common(kind: str, panel: Panel) -> dict[str, Any]:
+def common(kind: str, panel: Panel) -> dict[str, Any]:
+    """What the data of every panel has."""
     return {
         "kind": kind,
         "title": panel.title,

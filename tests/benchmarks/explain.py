@@ -24,9 +24,11 @@ from skimage import data
 
 import captum_blocks as cb
 from captum_blocks.compose import Progress, compose, quality_named
-from captum_blocks.compose.icons import BATCH
-from captum_blocks.compose.pictures import read_pictures
-from captum_blocks.compose.progress import Advance
+from captum_blocks.compose.evaluation.photographs import read_pictures
+from captum_blocks.compose.evaluation.question import asked
+from captum_blocks.compose.pictures.icons import BATCH
+from captum_blocks.compose.pictures.progress import Advance
+from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.explanation import Explanation
 from captum_blocks.optim import Channel, FeatureVisualizer
 from captum_blocks.store import Store
@@ -55,7 +57,8 @@ def run(
     clock, start = Clock(), time.perf_counter()
     interface = cb.report(*net.recommended())
     x, pictures = read_pictures(net, picture)
-    made = compose(interface, net, x, pictures, {}, quality_named(quality), store, clock)
+    renderer = PictureRenderer(net, quality_named(quality), store, clock, tuple(x.shape[1:]))
+    made = compose(interface, asked(net, x), pictures, renderer)
     Explanation(made.scene, made.values, made.predictions).save(page)
     seconds = time.perf_counter() - start
     print(f"{name}: {seconds:.1f} s, page {page.stat().st_size / 1e6:.2f} MB")

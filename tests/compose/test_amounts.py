@@ -9,8 +9,8 @@ from PIL import Image
 from torch import nn
 
 import captum_blocks as cb
-from captum_blocks.compose.context import AT_ONCE, Context
-from captum_blocks.compose.pictures import LARGEST, read_pictures
+from captum_blocks.compose.evaluation.looking import AT_ONCE, Looking
+from captum_blocks.compose.evaluation.photographs import LARGEST, read_pictures
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.store import Store
 from tests.conftest import FEW_STEPS
@@ -49,8 +49,8 @@ def test_states_times_marks_come_before_the_work(wide, store, monkeypatch) -> No
     def never(*args: object, **options: object) -> None:
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr(Context, "between", never)
-    monkeypatch.setattr(Context, "attributed", never)
+    monkeypatch.setattr(Looking, "between", never)
+    monkeypatch.setattr(Looking, "attributed", never)
     every = cb.Attribution(LATE.spatial, cb.Out()).filter(at=HERE)
     message = "would show 20000 numbers in each of 64 states, which takes 51 MB of a page, 32 MB at"
     with pytest.raises(InvalidArgument, match=message):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import captum_blocks as cb
-from captum_blocks.compose.kept import Entry, description
+from captum_blocks.compose.pictures.kept import Entry, description
 from captum_blocks.store import Store
 from tests.conftest import FEW_STEPS
 

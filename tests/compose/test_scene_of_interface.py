@@ -148,7 +148,7 @@ def test_one_forward_pass_for_all_layers(small, explain, monkeypatch) -> None:
         captured.append(sorted(layers))
         return original(layers, **options)
 
-    monkeypatch.setattr("captum_blocks.compose.context.capture", counted)
+    monkeypatch.setattr("captum_blocks.compose.evaluation.looking.capture", counted)
     explain(cb.report("early", "late", groups=2))
     assert captured == [["early", "late"]]
 
@@ -223,7 +223,7 @@ def test_what_lies_beside_a_mosaic_says_the_same_but_for_tables(explain, store, 
 
 
 def test_ctrl_c_keeps_finished_icons(explain, store, monkeypatch) -> None:
-    from captum_blocks.compose import icons
+    from captum_blocks.compose.pictures import icons
 
     monkeypatch.setattr(icons, "BATCH", 1)
     original = icons._visualized

@@ -497,7 +497,7 @@ def test_every_photograph_has_its_own_colours(small, noise_picture, store) -> No
 def test_many_classes_at_once_are_the_same_numbers(small, small_x, monkeypatch) -> None:
     content = cb.Attribution(LATE.groups(3), EVERY)
     one_by_one = cb.evaluate(content, small, small_x)
-    monkeypatch.setattr("captum_blocks.compose.evaluation.MANY", 1)
+    monkeypatch.setattr("captum_blocks.compose.evaluation.contents.MANY", 1)
     at_once = cb.evaluate(content, small, small_x)
     assert torch.allclose(one_by_one.data, at_once.data, atol=1e-5)
     for name, held in one_by_one.remainder.items():

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 import captum_blocks as cb
 from captum_blocks.compose import Progress, Quality
-from captum_blocks.compose.icons import render_icons
-from captum_blocks.compose.wanted import channel_request
+from captum_blocks.compose.pictures.icons import OptimizedIcon
+from captum_blocks.compose.pictures.plan import Plan
+from captum_blocks.compose.pictures.renderer import PictureRenderer
+from captum_blocks.compose.pictures.requests import channel_subject
 from captum_blocks.optim import Channel, FeatureVisualizer
 from captum_blocks.optim._state import BLOCK, state_of
 from captum_blocks.optim.recipe import Recipe
@@ -249,10 +251,11 @@ def test_keys_hold_no_place_in_memory(stem):
 def test_icons_of_a_network_with_a_hook_are_its_own(small_module, store):
     """The store has icons of equal weights, drawn before the hook was there."""
     net = cb.Network(copy.deepcopy(small_module), cb.Preprocess(16, (0.5,) * 3, (0.5,) * 3))
-    wanted, few = [channel_request("late", 0)], Quality(size=16, n_steps=2, budget=1)
+    planned = Plan(tuple(OptimizedIcon().plan([channel_subject("late", 0)])))
+    renderer = PictureRenderer(net, Quality(16, n_steps=2, budget=1), store, Progress(False))
 
     def drawn() -> bool:
-        (icon,) = render_icons(wanted, net, few, store, Progress(False)).values()
+        (icon,) = renderer.draw(planned).values()
         return not icon.cached
 
     assert [drawn(), drawn()] == [True, False]

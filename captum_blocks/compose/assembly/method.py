@@ -1,0 +1,128 @@
+"""How a chapter was computed, and where everything on the page comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from captum_blocks import __version__
+from captum_blocks.grammar import (
+    ATOMS,
+    Activation,
+    Attribution,
+    Difference,
+    Filter,
+    Given,
+    Hidden,
+    Interface,
+    Method,
+    Substrate,
+    parts_of,
+)
+from captum_blocks.scene import Pairs
+
+DISTILL = "The Building Blocks of Interpretability, Distill 2018"
+PACKAGES = ("captum-blocks", "captum", "torch", "scikit-learn")
+
+
+def method_notes(
+    interface: Interface, atoms: Collection[str], notes: Iterable[str], given: Mapping[str, Any]
+) -> Pairs:
+    """How a chapter was computed: formulas, methods, layers, sources.
+
+    Args:
+        interface: the chapter.
+        atoms: the kinds of atoms whose numbers it shows.
+        notes: what was repaired, defaulted or approximated in them.
+        given: the objects that ``Given`` words name.
+    """
+    pairs: dict[str, str] = {}
+    for part in parts_of(interface):
+        for term, text, between in _said(part, given):
+            pairs[term] = _joined(pairs.get(term), text, between)
+    if "group" in atoms:
+        pairs["groups"] = (
+            "factorization of the layer's channels over the photograph's positions: activation = "
+            "scores × directions + residual"
+        )
+    if told := dict.fromkeys(notes):
+        pairs["notes"] = "; ".join(told)
+    pairs["source"] = DISTILL
+    return tuple(pairs.items())
+
+
+def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What a word says of the method: (term, text, what stands between two texts)."""
+    if isinstance(part, Hidden):
+        return [("layer", part.layer, ", ")]
+    if isinstance(part, Attribution):
+        return [("attribution", _attribution_formula(part, given), "; ")]
+    if isinstance(part, Activation):
+        return [("activation", ATOMS[part.source.atom].activation, ", ")]
+    if isinstance(part, Difference):
+        return [("difference", "one content minus the other, atom by atom", ", ")]
+    if isinstance(part, Filter) and (part.top or part.bottom or part.strongest):
+        return [("shown", _filter_words(part), "; ")]
+    return []
+
+
+def _joined(old: str | None, new: str, between: str) -> str:
+    return new if not old else old if new in old.split(between) else f"{old}{between}{new}"
+
+
+def _attribution_formula(part: Attribution, given: Mapping[str, Any]) -> str:
+    whose = "" if isinstance(part.method, Given) else "Captum's "
+    summed = ATOMS[part.source.atom].summed
+    return f"{whose}{method_name(part.method, given)} to {_target(part.target)}, {summed}"
+
+
+def _target(target: Substrate) -> str:
+    """The number that an attribution goes to."""
+    if isinstance(target.layer, Hidden):
+        return f"{ATOMS[target.atom].score} at {target.layer.layer}"
+    if target.atom == "class":
+        return ATOMS["class"].score
+    return "the logits of factors of the output"
+
+
+def method_name(method: Method | Given, given: Mapping[str, Any]) -> str:
+    """A method with its options: "LayerConductance(n_steps=8)", "LayerDeepLift given as 'mine'"."""
+    if isinstance(method, Given):
+        held = given[method.name]
+        kind = held.__name__ if isinstance(held, type) else type(held).__name__
+        return f"{kind} given as {method.name!r}"
+    options = ", ".join(f"{key}={value!r}" for key, value in method.options)
+    return method.name + (f"({options})" if options else "")
+
+
+def _filter_words(part: Filter) -> str:
+    chosen = {"top": part.top, "bottom": part.bottom, "strongest": part.strongest}
+    return ", ".join(f"{name} {amount}" for name, amount in chosen.items() if amount)
+
+
+def layers_and_methods(interface: Interface, given: Mapping[str, Any]) -> Pairs:
+    """Which layers a page is about, and by which methods."""
+    words = list(parts_of(interface))
+    layers = {part.layer for part in words if isinstance(part, Hidden)}
+    methods = {method_name(each.method, given) for each in words if isinstance(each, Attribution)}
+    return (
+        ("layers", ", ".join(sorted(layers))),
+        ("attribution", ", ".join(sorted(methods))),
+    )
+
+
+def versions() -> str:
+    """Of the packages that the numbers come from.
+
+    >>> versions().startswith("captum-blocks ")
+    True
+    """
+    return ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return __version__ if distribution == "captum-blocks" else "?"

@@ -1,0 +1,210 @@
+"""The elements of an interface, each evaluated once, and the facts that whoever draws may know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_blocks.attr import relaxation_note
+from captum_blocks.compose.evaluation.amounts import check_amount
+from captum_blocks.compose.evaluation.facts import Best, Extent, Facts, Groups
+from captum_blocks.compose.evaluation.frames import Frames
+from captum_blocks.compose.evaluation.numbers import Numbers
+from captum_blocks.compose.evaluation.question import Question
+from captum_blocks.compose.evaluation.session import Session
+from captum_blocks.compose.evaluation.states import frames
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.grammar import Content, Element, FeatureVis, Hidden, Selection, Substrate
+from captum_blocks.network import Network, Prediction
+
+# How many groups pictures drawn together have in common.
+SHARED_GROUPS = 6
+Stage = Callable[[str], AbstractContextManager[Any]]
+MOST_PROBABLE = 5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the page that elements are evaluated for has room for.
+
+    Attributes:
+        extent: what part of the photographs the network saw.
+        largest: bytes that it may have.
+    """
+
+    extent: Extent
+    largest: int
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """An element with its numbers in every state.
+
+    Attributes:
+        element: the element.
+        frames: of its content.
+        colours: of its ``colour_by``.
+    """
+
+    element: Element
+    frames: Frames
+    colours: Frames | None = None
+
+    @property
+    def all(self) -> tuple[Frames, ...]:
+        """Everything that was evaluated for it."""
+        return (self.frames,) if self.colours is None else (self.frames, self.colours)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """An interface in numbers.
+
+    Attributes:
+        elements: in reading order.
+        facts: what is known of the network, the photographs and the layers.
+        predictions: the most probable classes of the first photograph.
+    """
+
+    elements: tuple[Evaluated, ...]
+    facts: Facts
+    predictions: tuple[Prediction, ...] = ()
+
+    @property
+    def numbers(self) -> Numbers:
+        """The values behind it, by content."""
+        every = [each for element in self.elements for each in element.all]
+        return Numbers(entry for each in every for entry in each.numbers.items())
+
+
+def evaluate_elements(
+    elements: Sequence[Element], question: Question, limits: Limits, stage: Stage
+) -> Evaluation:
+    """Evaluate elements in every state of the selections they follow.
+
+    Args:
+        elements: in reading order.
+        question: what is asked about.
+        limits: of the page they are for.
+        stage: names what is being done: a context manager by name.
+
+    Raises:
+        BlocksError: whatever cannot be evaluated.
+    """
+    with stage("one look through the network"):
+        session = Session(question, elements)
+    for element in elements:
+        check_amount(element, session, limits.largest)
+    with stage("attribution and groups"):
+        found = _Elements(elements, session)
+        evaluated = tuple(map(found.evaluated, elements))
+    predictions = tuple(session.main.net.ranked(session.main.logits[0], MOST_PROBABLE))
+    return Evaluation(evaluated, facts_of(session, evaluated, limits.extent), predictions)
+
+
+class _Elements:
+    """Elements evaluated once each; those that set a selection first."""
+
+    def __init__(self, elements: Sequence[Element], session: Session) -> None:
+        self.elements, self.session = elements, session
+        self._frames: dict[Content, Frames] = {}
+        self._under_way: set[Content] = set()
+
+    def evaluated(self, element: Element) -> Evaluated:
+        """An element with its numbers."""
+        painted = element.colour_by if isinstance(element, FeatureVis) else None
+        colours = None if painted is None else self.frames(painted)
+        return Evaluated(element, self.frames(element.content), colours)
+
+    def frames(self, content: Content) -> Frames:
+        """A content in every state."""
+        if content not in self._frames:
+            self._under_way.add(content)
+            self._frames[content] = frames(content, self.session, self._reach)
+            self._under_way.discard(content)
+        return self._frames[content]
+
+    def _reach(self, selection: Selection, substrate: Substrate) -> tuple[int, ...] | None:
+        """The atoms of a substrate that the elements which set a selection show."""
+        shown: dict[int, None] = {}
+        setters = [element for element in self.elements if selection in element.changes]
+        for element in setters:
+            if element.content in self._under_way:
+                continue
+            for value in self.frames(element.content).values:
+                if _all_of(value.source) == _all_of(substrate):
+                    shown |= dict.fromkeys(value.coords.get(substrate.atom, ()))
+        return tuple(shown) or None
+
+
+def _all_of(substrate: Substrate) -> Substrate:
+    return replace(substrate, only=None)
+
+
+def facts_of(session: Session, elements: Iterable[Evaluated], extent: Extent) -> Facts:
+    """What is known once the elements are evaluated."""
+    look = session.main
+    net, logits = look.net, look.logits
+    values = [value for each in elements for held in each.all for value in held.values]
+    said = list(logits) if look.unit != "output" else []
+    return Facts(
+        network=net.name,
+        weights=net.source,
+        reading=net.reading,
+        approximations=relaxation_note(net.module) or "",
+        treated=net.preprocess.note if net.preprocess else "",
+        unit=look.unit,
+        classes=tuple(net.label(index) for index in range(logits.shape[1])),
+        scores=tuple(tuple(net.told(row, i) for i in range(len(row))) for row in said),
+        best=tuple(_best(net, row) for row in logits),
+        photographs=session.names,
+        extent=extent,
+        picture=(look.x.shape[-2], look.x.shape[-1]),
+        maps={layer: look.maps(layer) for layer in look.layers},
+        groups=_groups(session, values),
+        shared=_shared(session, elements),
+        given=session.question.given,
+    )
+
+
+def _best(net: Network, logits: Tensor) -> Best:
+    index, label, number = net.ranked(logits, 1)[0]
+    return Best(label, number, index)
+
+
+def _groups(session: Session, values: Iterable[Value]) -> dict[Substrate, Groups]:
+    """The groups that some values are of or go to."""
+    ends = (end for value in values for end in (value.source, value.target) if end is not None)
+    named = (_all_of(end) for end in ends if end.grouping and isinstance(end.layer, Hidden))
+    found = {}
+    for substrate in dict.fromkeys(named):
+        look = session.of(substrate)
+        directions = look.directions(substrate)
+        lengths = directions.norm(dim=1)[:, None, None]
+        found[substrate] = Groups(directions, look.scores(substrate) * lengths)
+    return found
+
+
+def _shared(session: Session, elements: Iterable[Evaluated]) -> Mapping[tuple[str, int], Tensor]:
+    """For pictures that are drawn together: how much of common groups is at each place."""
+    found: dict[tuple[str, int], Tensor] = {}
+    for each in elements:
+        if not isinstance(each.element, FeatureVis) or each.element.recipe != "shared":
+            continue
+        for value in each.frames.values:
+            layer, several = value.source.layer, "image" in value.labels
+            if not isinstance(layer, Hidden) or several:
+                continue
+            place = value.coords["image"][0]
+            look = session.of(layer)
+            rows = look.maps(layer.layer)[place].flatten(1).T
+            rank = int(torch.linalg.matrix_rank(rows))
+            if rank:
+                groups = layer.groups(min(SHARED_GROUPS, rank))
+                found[(layer.layer, place)] = look.scores(groups)[place].clamp_min(0)
+    return found

@@ -1,0 +1,104 @@
+"""A content in every state of the selections it follows: what marks draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import ATOMS, Content, Selection, Substrate
+
+if TYPE_CHECKING:
+    from captum_blocks.compose.evaluation.values import Value
+
+State = int | tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A selection that a content follows.
+
+    Attributes:
+        selection: the word.
+        states: everything it can be: a number of a slider, the place of a photograph, the index of
+            an atom or class, a (y, x) position, whether groups are aligned.
+        content: for atoms, the content from which it picks.
+        value: that content's value.
+        of_target: it picks among the atoms that an attribution goes to.
+        purpose: what a number decides: "groups", "top", ...
+    """
+
+    selection: Selection
+    states: tuple[State, ...]
+    content: Content | None = None
+    value: Value | None = None
+    of_target: bool = False
+    purpose: str = ""
+
+    @property
+    def owner(self) -> Substrate | None:
+        """The substrate whose atoms are picked."""
+        if self.value is None:
+            return None
+        return self.value.target if self.of_target else self.value.source
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """A content in every state of the selections it follows.
+
+    Attributes:
+        values: one value a combination of states, in row-major order, each of one photograph.
+        followed: the selections, outermost first.
+        numbers: the values behind it, of all photographs, by content: of a content that picks
+            atoms, those it picks from.
+    """
+
+    values: tuple[Value, ...]
+    followed: tuple[Followed, ...] = ()
+    numbers: Mapping[Content, Value] = field(default_factory=dict)
+
+    @cached_property
+    def default(self) -> int:
+        """The frame that is shown before the reader acts: of those where every list and slider
+        stands where it starts, the one that holds the most."""
+        sums = [float(value.data.abs().sum()) for value in self.values]
+        open_to = [i for i in range(len(sums)) if all(map(_starts, self.followed, self.places(i)))]
+        return max(open_to, key=lambda index: sums[index])
+
+    def places(self, frame: int) -> tuple[int, ...]:
+        """A frame's number as the place of a state in each selection."""
+        sizes = [len(each.states) for each in self.followed]
+        return tuple(int(place) for place in np.unravel_index(frame, sizes)) if sizes else ()
+
+
+def _starts(followed: Followed, place: int) -> bool:
+    """Whether a selection may open at a place: what has a start opens there."""
+    start = 0 if followed.selection.atom == "image" else None
+    start = start if followed.selection.start is None else followed.selection.start
+    return start is None or min(start, len(followed.states) - 1) == place
+
+
+def states_of(selection: Selection, value: Value, of_target: bool = False) -> tuple[State, ...]:
+    """The source or target atoms of a value that a selection can pick."""
+    axes = selected_axes(selection, of_target)
+    if missing := [axis for axis in axes if axis not in value.axes]:
+        raise InvalidArgument(
+            f"a selection of {selection.atom} atoms cannot pick from {value.source!r}: "
+            f"it has no axis {missing[0]!r}"
+        )
+    places = list(product(*(value.coords[axis] for axis in axes)))
+    return tuple(places) if len(axes) > 1 else tuple(place[0] for place in places)
+
+
+def selected_axes(selection: Selection, of_target: bool) -> tuple[str, ...]:
+    """The axes of a value that a selection picks from."""
+    axes = ATOMS[selection.atom].picked_by
+    if not of_target or selection.atom == "class":
+        return axes
+    return tuple(f"to_{axis}" for axis in axes)

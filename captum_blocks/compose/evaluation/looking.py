@@ -1,0 +1,337 @@
+"""A network looking at a batch of pictures, and everything computed of it once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_blocks.attr import (
+    GroupResult,
+    LayerMethod,
+    LayerResult,
+    LayerToLayerAttribution,
+    WithOptions,
+)
+from captum_blocks.behaviour import observed, of_last_call
+from captum_blocks.errors import InvalidArgument, UnusableLayer
+from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate
+from captum_blocks.grammar.content import DEFAULT_METHOD, Options
+from captum_blocks.hooks import capture, count_calls, find_layer, running, together
+from captum_blocks.layouts import Layout
+from captum_blocks.network import Network
+from captum_blocks.network.answers import UNITS
+from captum_blocks.reduce import ChannelReducer
+
+How = Method | Given
+# The picture as if it were a layer: no module of the network has this name.
+ENTRANCE = "entrance"
+# Photographs that go through the network together: more would hold its early layers many times.
+AT_ONCE = 64
+
+
+class Looking:
+    """A network looking at a batch of pictures.
+
+    Args:
+        net: the network.
+        x: (image, ...) as the module takes it.
+        given: the objects that ``Given`` words name.
+        layers: dotted names of those that the one forward pass records.
+
+    Attributes:
+        logits: (image, class), what it answered.
+    """
+
+    def __init__(
+        self, net: Network, x: Tensor, given: Mapping[str, Any], layers: Iterable[str]
+    ) -> None:
+        self.net, self.x, self.given = net, x, given
+        self._memo: dict[Any, Any] = {}
+        self._outputs: dict[str, Tensor] = {}
+        self._look(sorted(layers))
+
+    def _look(self, names: list[str]) -> None:
+        """The one forward pass for all layers wanted."""
+        module = self.net.module
+        layers = {name: find_layer(module, name)[1] for name in names}
+        self.behaviour = observed(module, self.x)
+        outputs, found = [], []
+        for rows in self.x.split(1 if self.behaviour.apart else AT_ONCE):
+            with (
+                torch.no_grad(),
+                running(module),
+                count_calls(layers) as self._calls,
+                capture(layers) as seen,
+            ):
+                outputs.append(module(rows))
+            found.append(seen)
+        logits = self.net.answer(together(outputs), self.x).float().cpu()
+        self.logits = finite(logits, "the network's output")
+        if missing := [name for name in names if name not in found[0]]:
+            raise UnusableLayer(f"the network never ran layer {missing[0]!r} on this picture")
+        for name in names:
+            output = together([seen.pop(name) for seen in found])
+            self._outputs[name] = finite(output, f"layer {name!r}")
+        self._outputs[ENTRANCE] = self.x
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The hidden layers that were recorded."""
+        return tuple(name for name in self._outputs if name != ENTRANCE)
+
+    def notes(self, layers: Iterable[str]) -> tuple[str, ...]:
+        """What the reader has to know of the passes that numbers of some layers come from."""
+        calls = ((layer, self._calls.get(layer, 1)) for layer in sorted(layers))
+        said = [note for layer, count in calls for note in of_last_call(layer, count)]
+        return (*self.behaviour.notes, *said)
+
+    def layout(self, layer: str) -> Layout:
+        """Where the layer keeps its channels and positions."""
+        if layer == ENTRANCE:
+            return Layout("NCHW")
+        height, width = self.x.shape[-2:]
+        return self.net.layout_of(layer, self._outputs[layer], (height, width))
+
+    @property
+    def unit(self) -> str:
+        """Of what the network answers: logits of classes or labels, probabilities, or outputs."""
+        return UNITS[self.net.head_of(self.logits.shape[1])]
+
+    def maps(self, layer: str) -> Tensor:
+        """The layer's activation, (image, channel, y, x)."""
+        return self.layout(layer).to_maps(self._outputs[layer]).float().cpu()
+
+    def tokens(self, layer: str) -> Tensor:
+        """The layer's class and register tokens, (image, token, channel)."""
+        return self.layout(layer).tokens(self._outputs[layer]).float().cpu()
+
+    def classes(self, out: Out) -> tuple[int, ...]:
+        """The class indices meant, in the given order; by ``top=`` the most probable ones.
+
+        Of several images first each one's most probable class, then each one's second, and so on;
+        at least one of each image.
+        """
+        n_classes = self.logits.shape[1]
+        if out.classes:
+            return tuple(self.net.class_index(wanted, n_classes) for wanted in out.classes)
+        if out.top is None:
+            return tuple(range(n_classes))
+        ranked = self.logits.topk(min(out.top, n_classes)).indices
+        by_rank = dict.fromkeys(ranked.T.flatten().tolist())
+        best = dict.fromkeys(ranked[:, 0].tolist())
+        return tuple(by_rank)[: max(out.top, len(best))]
+
+    def reducer(self, substrate: Substrate) -> Any:
+        """The fitted reducer of a layer's groups; equal substrates share one fit."""
+        layer, grouping = _hidden(substrate), substrate.grouping
+        assert grouping is not None
+        if isinstance(grouping.n, Given):
+            return self.object(grouping.n)
+        return self.once(("reducer", layer, grouping), lambda: self._fit(layer, grouping))
+
+    def _fit(self, layer: str, grouping: Grouping) -> ChannelReducer:
+        assert isinstance(grouping.n, int)
+        outputs = self._outputs[layer]
+        return ChannelReducer(
+            grouping.n,
+            grouping.algorithm or default_algorithm(outputs),
+            layout=self.layout(layer),
+            of=grouping.of,
+            random_state=grouping.seed,
+        ).fit(outputs, **self._goals(layer, grouping))
+
+    def _goals(self, layer: str, grouping: Grouping) -> dict[str, Tensor]:
+        """What the groups are to explain besides the activation, shaped like the layer's output."""
+        goals = {}
+        if grouping.of == "gradient":
+            goals["gradients"] = self._shaped(layer, self._gradient(layer))
+        if grouping.of == "attribution":
+            maps = self.attributed(layer, Out(top=1), Method(DEFAULT_METHOD)).maps[:, 0]
+            goals["attributions"] = self._shaped(layer, maps)
+        if grouping.align_with is not None:
+            assert isinstance(grouping.align_with, Substrate)
+            neurons = Hidden(layer, grouping.align_with.layer.network).neurons  # type: ignore[union-attr]
+            flows, _ = self.between(neurons, grouping.align_with, Method(DEFAULT_METHOD))
+            shaped = self._shaped(layer, flows.flatten(0, 1))
+            goals["upper"] = shaped.unflatten(0, flows.shape[:2])
+        return goals
+
+    def _gradient(self, layer: str) -> Tensor:
+        """d logit / d activation of the most probable class, (image, channel, y, x)."""
+        method = LayerMethod(self.net.module, layer, "Saliency", self.layout(layer), abs=False)
+        return method.attribute(self.x, self.classes(Out(top=1))).maps[:, 0]
+
+    def _shaped(self, layer: str, maps: Tensor) -> Tensor:
+        outputs = self._outputs[layer]
+        return self.layout(layer).from_maps(maps.to(outputs), ndim=outputs.ndim)
+
+    def most_groups(self, layer: str) -> int:
+        """How many groups the layer's activations can be told apart into."""
+        rows = self.maps(layer).movedim(1, -1).flatten(0, 2)
+        return self.once(("rank", layer), lambda: int(torch.linalg.matrix_rank(rows)))  # type: ignore[no-any-return]
+
+    def scores(self, substrate: Substrate) -> Tensor:
+        """How much of each group is at each position, (image, group, y, x)."""
+        layer, reducer = _hidden(substrate), self.reducer(substrate)
+
+        def transform() -> Tensor:
+            scores = reducer.transform(self._outputs[layer])
+            layout = self.layout(layer)
+            if layout.kind == "tokens" and scores.shape[1] != self._outputs[layer].shape[1]:
+                layout = layout.without_tokens()
+            return layout.to_maps(torch.as_tensor(scores)).float().cpu()
+
+        return self.once(("scores", substrate.layer, substrate.grouping), transform)  # type: ignore[no-any-return]
+
+    def group_notes(self, substrate: Substrate) -> tuple[str, ...]:
+        """What the reader has to know of how a layer's groups were made."""
+        layer, grouping = _hidden(substrate), substrate.grouping
+        chosen = grouping is None or grouping.algorithm is not None or isinstance(grouping.n, Given)
+        if chosen or default_algorithm(self._outputs[layer]) == "nmf":
+            return ()
+        return (
+            f"{layer} takes negative values, so its groups are made by semi-NMF: how much of a "
+            "group is at a place is never negative, its direction has either sign",
+        )
+
+    def directions(self, substrate: Substrate) -> Tensor:
+        """The groups' directions in channel space, (group, channel)."""
+        return torch.as_tensor(self.reducer(substrate).components_).float().cpu()
+
+    def attributed(self, layer: str, out: Out, how: How) -> LayerResult:
+        """The attribution of classes to a layer, by the method named."""
+        key = ("attributed", layer, out, how)
+        method = self.method(layer, how)
+        return self.once(key, lambda: method.attribute(self.x, self.classes(out)))  # type: ignore[no-any-return]
+
+    def attributed_groups(self, substrate: Substrate, out: Out, how: How) -> GroupResult:
+        """The attribution of classes to a layer's groups."""
+        key = ("groups", substrate.layer, substrate.grouping, out, how)
+        method = self.method(_hidden(substrate), how)
+        reducer = self.reducer(substrate)
+        return self.once(  # type: ignore[no-any-return]
+            key, lambda: method.attribute_groups(self.x, self.classes(out), reducer)
+        )
+
+    def between(
+        self, source: Substrate, target: Substrate, how: How
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The attribution of a later layer's atoms to an earlier one's, and its remainders."""
+        named, noise = self._named(how)
+        plain = named == DEFAULT_METHOD and not noise
+        earlier = layer_name(source)
+        later = None if isinstance(target.layer, Out) else _hidden(target)
+        layouts = (self.layout(layer) if layer else None for layer in (earlier, later))
+        module = self._with(earlier)
+        later = f"network.{later}" if later and earlier == ENTRANCE else later
+        found = LayerToLayerAttribution(module, earlier, later, *layouts)
+        return found.attribute(  # type: ignore[no-any-return]
+            self.x,
+            self._atom(target),
+            self._atom(source),
+            targets=target.only,
+            method=None if plain else named,
+            return_remainder=True,
+            **noise,
+        )
+
+    def _atom(self, substrate: Substrate) -> Any:
+        """An atom as ``LayerToLayerAttribution`` knows it."""
+        if substrate.atom == "group":
+            return self.reducer(substrate)
+        return {"token": "tokens"}.get(substrate.atom, substrate.atom)
+
+    def method(self, layer: str, how: How) -> LayerMethod:
+        """The attribution method named, on a layer."""
+
+        def build() -> LayerMethod:
+            named, noise = self._named(how)
+            made = LayerMethod(self._with(layer), layer, named, self.layout(layer), **noise)
+            if isinstance(how, Given):
+                made.check_scores(self.x, self.logits)
+            return made
+
+        return self.once(("method", layer, how), build)  # type: ignore[no-any-return]
+
+    def _with(self, layer: str) -> nn.Module:
+        """The network, with a layer that is the picture itself where that is asked for."""
+        if layer != ENTRANCE:
+            return self.net.module
+        return self.once(("entrance",), lambda: _Entered(self.net.module))  # type: ignore[no-any-return]
+
+    def _named(self, how: How) -> tuple[Any, dict[str, Any]]:
+        """A method with its own options, and the noise around it."""
+        if isinstance(how, Given):
+            return self.object(how), {}
+        options = {name: self._option(option) for name, option in how.options}
+        noise = {"noise": options.pop("noise")} if "noise" in options else {}
+        return (WithOptions(how.name, options) if options else how.name), noise
+
+    def _option(self, option: Any) -> Any:
+        """An option as Captum takes it: given objects in place of their names, dicts as such."""
+        if isinstance(option, Options):
+            return {name: self._option(held) for name, held in option.pairs}
+        if isinstance(option, tuple):
+            return tuple(map(self._option, option))
+        return self.object(option) if isinstance(option, Given) else option
+
+    def object(self, word: Given) -> Any:
+        """The object a ``Given`` names."""
+        return self.given[word.name]
+
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """What was computed under a key, computed where it is asked for first."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return self._memo[key]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class _Entered(nn.Module):
+    """A network behind a layer that gives back the picture: Captum's layer methods reach it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.entrance, self.network = nn.Identity(), network
+        self.train(network.training)
+
+    @property
+    def stands_for(self) -> nn.Module:
+        """The network, which is known already."""
+        return self.network
+
+    def forward(self, x: Tensor) -> Any:
+        return self.network(self.entrance(x))
+
+
+def finite(tensor: Tensor, what: str) -> Tensor:
+    """The tensor, or an error that says whose numbers are not finite."""
+    if not torch.isfinite(tensor).all():
+        raise InvalidArgument(f"{what} holds NaN or infinite values")
+    return tensor
+
+
+def layer_name(substrate: Substrate) -> str:
+    """The dotted name of a hidden layer, or of the picture as a layer.
+
+    Raises:
+        InvalidArgument: the substrate is of the output.
+    """
+    return ENTRANCE if isinstance(substrate.layer, Input) else _hidden(substrate)
+
+
+def default_algorithm(activations: Tensor) -> str:
+    """ "nmf" for a non-negative layer, "semi_nmf" for a signed one."""
+    return "nmf" if bool((activations >= 0).all()) else "semi_nmf"
+
+
+def _hidden(substrate: Substrate) -> str:
+    if not isinstance(substrate.layer, Hidden):
+        raise InvalidArgument(f"{substrate!r}: a hidden layer is needed here")
+    return substrate.layer.layer

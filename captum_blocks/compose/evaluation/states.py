@@ -1,0 +1,269 @@
+"""Selections in a content: their states, and the content in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from itertools import product
+from math import prod
+from typing import Any
+
+from captum_blocks.compose.evaluation.contents import value_of
+from captum_blocks.compose.evaluation.frames import (
+    Followed,
+    Frames,
+    State,
+    selected_axes,
+    states_of,
+)
+from captum_blocks.compose.evaluation.session import Session
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import (
+    ATOMS,
+    Activation,
+    Attribution,
+    Content,
+    Filter,
+    Grouping,
+    Hidden,
+    Out,
+    Selection,
+    Substrate,
+    parts_of,
+)
+from captum_blocks.grammar.atoms import numbered
+from captum_blocks.grammar.spec import is_word
+
+# The atoms that the panels which set a selection show, where there are such panels.
+Reach = Callable[[Selection, Substrate], tuple[int, ...] | None]
+IMAGE = Selection("choose", "image", "photograph")
+MOST_STATES = 10_000
+
+
+def everywhere(selection: Selection, substrate: Substrate) -> None:
+    """A reach that knows of no panel that sets anything."""
+
+
+def frames(content: Content, session: Session, reach: Reach = everywhere) -> Frames:
+    """Evaluate a content once for every state of the selections in it, and every photograph.
+
+    Raises:
+        InvalidArgument: more states than a page can hold, or a selection of atoms that the content
+            does not have.
+    """
+    content = _narrowed(content, reach)
+    followed = list(_followed(content, session, reach))
+    _check_size(content, followed)
+    contents = [
+        bind(
+            content, dict(zip((each.selection for each in followed), chosen, strict=True)), session
+        )
+        for chosen in product(*(each.states for each in followed))
+    ]
+    values = [value_of(each, session) for each in contents]
+    picked: dict[Content, Value] = {}
+    for each in followed:
+        picked |= _picked_from(each, followed, session)
+    shown = Frames(tuple(values), tuple(followed))
+    order = sorted(range(len(values)), key=lambda index: index != shown.default)
+    numbers = picked or {contents[index]: values[index] for index in order}
+    images = values[0].coords["image"]
+    if len(images) == 1:
+        return replace(shown, numbers=numbers)
+    each_image = (value.select("image", [i]) for i in range(len(images)) for value in values)
+    return Frames(tuple(each_image), (Followed(IMAGE, images), *followed), numbers)
+
+
+def _picked_from(
+    picking: Followed, followed: list[Followed], session: Session
+) -> dict[Content, Value]:
+    """The numbers that atoms are picked from, in each state of what they follow themselves."""
+    if picking.content is None:
+        return {}
+    inner = [each for each in followed if each.selection in selections_in(picking.content)]
+    found = {}
+    for chosen in product(*(each.states for each in inner)):
+        states = dict(zip((each.selection for each in inner), chosen, strict=True))
+        content = bind(picking.content, states, session)
+        found[content] = value_of(content, session)
+    return found
+
+
+def selections_in(content: Any) -> set[Selection]:
+    """The selections that a content follows."""
+    return {part for part in parts_of(content) if isinstance(part, Selection)}
+
+
+def _narrowed(content: Any, reach: Reach) -> Any:
+    """The content of those atoms alone that can be selected."""
+
+    def narrow(part: Any) -> Any:
+        if not isinstance(part, Filter) or not isinstance(part.content, (Activation, Attribution)):
+            return part
+        base: Any = part.content
+        for name, where in (("source", part.at), ("target", part.to)):
+            substrate = getattr(base, name, None)
+            if isinstance(where, Selection) and substrate is not None:
+                atoms = _reachable(where, substrate, reach)
+                if atoms is not None:
+                    base = replace(base, **{name: replace(substrate, only=atoms)})
+        return replace(part, content=base)
+
+    return rewritten(content, narrow)
+
+
+def _reachable(where: Selection, substrate: Substrate, reach: Reach) -> tuple[int, ...] | None:
+    countable = numbered(substrate.atom) and isinstance(substrate.layer, Hidden)
+    if not countable or where.atom != substrate.atom or substrate.only is not None:
+        return None
+    return reach(where, substrate)
+
+
+def rewritten(part: Any, change: Callable[[Any], Any]) -> Any:
+    """A word with a change made to every word in it that depends on a selection, inside first."""
+    if isinstance(part, tuple):
+        return tuple(rewritten(item, change) for item in part)
+    if not is_word(part) or not selections_in(part):
+        return part
+    if isinstance(part, Selection):
+        return change(part)
+    held = {item.name: getattr(part, item.name) for item in fields(part)}
+    new = {name: rewritten(value, change) for name, value in held.items()}
+    same = all(new[name] is value for name, value in held.items())
+    return change(part if same else replace(part, **new))
+
+
+def _followed(content: Content, session: Session, reach: Reach) -> Iterator[Followed]:
+    """The selections in a content, each once, with their states."""
+    seen: set[Selection] = set()
+    for selection, owner, purpose in _occurrences(content):
+        if selection in seen:
+            continue
+        seen.add(selection)
+        if selection.atom == "number":
+            assert isinstance(selection.options, tuple)
+            yield Followed(selection, _numbers(selection, content, session), purpose=purpose)
+        elif selection.atom == "alignment":
+            yield Followed(selection, (0, 1))
+        elif selection.atom == "image":
+            yield Followed(selection, tuple(range(len(session.names))))
+        else:
+            yield _picking(selection, owner, purpose == "to", session, reach)
+
+
+def _numbers(selection: Selection, content: Content, session: Session) -> tuple[int, ...]:
+    """A slider's numbers: of groups, those that the layers can be told apart into."""
+    assert isinstance(selection.options, tuple)
+    layers = [
+        part.layer
+        for part in parts_of(content)
+        if isinstance(part, Substrate) and part.grouping and part.grouping.n == selection
+        if isinstance(part.layer, Hidden)
+    ]
+    told_apart = (session.of(layer).most_groups(layer.layer) for layer in layers)
+    most = min(told_apart, default=selection.options[-1])
+    return tuple(n for n in selection.options if n <= most) or selection.options
+
+
+def _occurrences(content: Content) -> Iterator[tuple[Selection, Any, str]]:
+    """Each selection, the word it stands in, and what it decides there."""
+    for part in parts_of(content):
+        if isinstance(part, (Filter, Grouping)):
+            for item in fields(part):
+                held = getattr(part, item.name)
+                if isinstance(held, Selection):
+                    yield held, part, "groups" if item.name == "n" else item.name
+
+
+def _picking(
+    selection: Selection, filtered: Filter, of_target: bool, session: Session, reach: Reach
+) -> Followed:
+    base = filtered.content
+    if inner := _deciding(base, of_target):
+        raise InvalidArgument(
+            f"{selection!r} cannot pick from {base!r}, whose atoms depend on {inner.pop()!r}; "
+            "filter first by what picks atoms"
+        )
+    # Whatever else the content follows does not decide which atoms there are to pick from.
+    others = _followed(base, session, everywhere)
+    bound = bind(base, {each.selection: each.states[0] for each in others}, session)
+    value = value_of(bound, session)
+    states = states_of(selection, value, of_target)
+    if isinstance(selection.options, Out):
+        look = session.of(selection.options)
+        classes = look.classes(selection.options)
+        if missing := [index for index in classes if index not in states]:
+            raise InvalidArgument(
+                f"{selection!r}: {look.net.label(missing[0])!r} is not among the classes of "
+                f"{base!r}"
+            )
+        states = classes
+    found = Followed(selection, states, base, value, of_target)
+    shown = reach(selection, found.owner) if found.owner is not None else None
+    if shown is None or not _is_numbered(selection.atom):
+        return found
+    kept = tuple(state for state in states if state in shown)
+    return replace(found, states=kept or states)
+
+
+def _is_numbered(atom: str) -> bool:
+    return atom in ATOMS and numbered(atom)
+
+
+def _deciding(base: Any, of_target: bool) -> set[Selection]:
+    """The selections that decide which atoms of a content there are to pick from."""
+    if isinstance(base, Attribution):
+        return selections_in(base.target if of_target else base.source)
+    return selections_in(base)
+
+
+def bind(content: Any, states: dict[Selection, State], session: Session) -> Any:
+    """The content with every selection replaced by a state."""
+
+    def change(part: Any) -> Any:
+        if isinstance(part, Filter):
+            return replace(
+                part,
+                at=_place(part.at, part, False, states, session),
+                to=_place(part.to, part, True, states, session),
+            )
+        if isinstance(part, Selection) and part.atom in ("number", "image"):
+            return states.get(part, part)
+        if isinstance(part, Selection) and part.atom == "alignment" and part in states:
+            return bind(part.options, states, session) if states[part] else None
+        return part
+
+    return rewritten(content, change)
+
+
+def _place(
+    where: Any, part: Filter, of_target: bool, states: dict[Selection, State], session: Session
+) -> Any:
+    """Where the atom that is selected stands on the axes of the content that is filtered."""
+    if not isinstance(where, Selection) or where not in states:
+        return where
+    value, state = value_of(part.content, session), states[where]
+    indices = state if isinstance(state, tuple) else (state,)
+    axes = selected_axes(where, of_target)
+    for axis, index in zip(axes, indices, strict=True):
+        if index not in value.coords.get(axis, ()):
+            raise InvalidArgument(
+                f"{where!r} picks {axis} {index}, which {part.content!r} does not have"
+            )
+    places = tuple(
+        value.coords[axis].index(index) for axis, index in zip(axes, indices, strict=True)
+    )
+    return places if isinstance(state, tuple) else places[0]
+
+
+def _check_size(content: Content, followed: list[Followed]) -> None:
+    sizes = [len(each.states) for each in followed]
+    if prod(sizes) > MOST_STATES:
+        each = " × ".join(
+            f"{size} of {one.selection!r}" for size, one in zip(sizes, followed, strict=True)
+        )
+        raise InvalidArgument(
+            f"{content!r} would have {prod(sizes)} states ({each}), each computed beforehand; "
+            f"{MOST_STATES} at most: follow fewer selections, or select from fewer atoms"
+        )

@@ -1,0 +1,43 @@
+"""What can be known to be wrong before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from captum_blocks.attr import resolve_method
+from captum_blocks.compose.evaluation.question import Question
+from captum_blocks.errors import UnknownName, did_you_mean
+from captum_blocks.grammar import Grouping, Hidden, Input, Method, Out, parts_of
+from captum_blocks.network import Network
+from captum_blocks.reduce import ALGORITHMS
+
+
+def validate(words: Iterable[Any], question: Question) -> None:
+    """Check every name in some words of the grammar against the networks that they name.
+
+    Raises:
+        LayerNotFound, UnknownName, InvalidArgument: with the nearest names.
+    """
+    for word in words:
+        for part in parts_of(word):
+            if isinstance(part, (Hidden, Input, Out)):
+                _check_layer(part, question.networks[question.named(part)])
+            elif isinstance(part, Method):
+                resolve_method(part.name)
+            elif isinstance(part, Grouping) and part.algorithm is not None:
+                _check_algorithm(part.algorithm)
+
+
+def _check_layer(part: Hidden | Input | Out, net: Network) -> None:
+    if isinstance(part, Hidden):
+        net.name_of(part.layer)
+    elif isinstance(part, Out) and net.labels is not None:
+        for wanted in part.classes:
+            net.class_index(wanted, len(net.labels))
+
+
+def _check_algorithm(name: str) -> None:
+    if name not in ALGORITHMS:
+        hint = did_you_mean(name, ALGORITHMS) or f"; there are {', '.join(ALGORITHMS)}"
+        raise UnknownName(f"no algorithm {name!r} for groups{hint}")

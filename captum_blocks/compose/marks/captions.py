@@ -1,0 +1,144 @@
+"""What a panel says of its numbers: made from them, never more than they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from captum_blocks.compose.assembly.numerals import number, quoted
+from captum_blocks.compose.evaluation.facts import Facts
+from captum_blocks.grammar import ATOMS, Hidden, Substrate
+from captum_blocks.grammar.atoms import plural
+
+if TYPE_CHECKING:
+    from captum_blocks.compose.evaluation.values import Value
+
+
+def left_out(values: Sequence[Value], coverage: float, icons: bool) -> str:
+    """What a panel does not show; numbers only where they hold in every state of it."""
+    said = [_left_out(value, numbers=len(values) == 1) for value in values]
+    parts = [part for part in said[0] if all(part in other for other in said)]
+    if icons and round(coverage, 2) < 1:
+        parts.append(
+            f"icons were drawn for those that carry {coverage:.0%} of what this shows; "
+            "a higher quality draws more"
+        )
+    return "; ".join(parts)
+
+
+def _left_out(value: Value, numbers: bool) -> list[str]:
+    parts = []
+    for axis, size in value.counts.items():
+        if axis not in value.coords:  # aggregated: nothing of it is shown one by one
+            continue
+        shown = f"showing {len(value.coords[axis])} of {size} {plural(axis.removeprefix('to_'))}"
+        parts.append(shown + (_share(value) if numbers else ""))
+    residual = value.remainder.get("residual")
+    if residual is not None and value.target is not None and numbers:
+        held, whole = (", ".join(_numbers(part)) for part in (residual, value.total))
+        parts.append(f"left over by the groups: {held} of {whole}")
+    tokens = value.remainder.get("tokens")
+    if tokens is not None:
+        held = f" hold {', '.join(_numbers(tokens))}" if numbers else " are a row of their own"
+        parts.append(f"class and register tokens, which have no position,{held}")
+    return parts
+
+
+def _numbers(held: Tensor) -> list[str]:
+    """The numbers of the first photograph, one for each target."""
+    return [number(part) for part in held[0].reshape(-1).tolist()]
+
+
+def _share(value: Value) -> str:
+    """The share of the whole attribution that is shown, by magnitude of the sums."""
+    if value.target is None or {"not shown", "elsewhere"} & set(value.remainder) != {"not shown"}:
+        return ""
+    if value.target_axes not in ((), ("class",)):
+        return ""
+    shown = value.total - value.remainder["not shown"]
+    pairs = zip(_numbers(shown), _numbers(value.total), strict=True)
+    shares = [f"{part} of {whole}" for part, whole in pairs]
+    return ", " + " and ".join(shares) + f" {value.unit}"
+
+
+def remainder_label(value: Value, name: str) -> str:
+    """What a remainder is called on the page."""
+    if name == "not shown":
+        axis = value.source_axes[0]
+        others = value.counts[axis] - len(value.coords[axis])
+        return f"{others} other {plural(axis)}"
+    return {
+        "residual": "not explained by the groups",
+        "tokens": "class and register tokens",
+        "positions": "all positions",
+        "elsewhere": "other positions",
+        "outside": "outside of the region",
+        "total": "the whole layer",
+    }.get(name, name)
+
+
+def effects(label: str, numbers: tuple[float, ...], names: tuple[str, ...], unit: str) -> str:
+    """One line on an atom: "bn2 / group 2: +1.80 to “golden retriever”, ..."."""
+    each = [
+        f"{number(value)} {unit}" + (f" to {quoted(name)}" if name else "")
+        for value, name in zip(numbers, names, strict=True)
+    ]
+    return f"{label}: {', '.join(each)}"
+
+
+def detail(
+    facts: Facts,
+    value: Value,
+    atom: tuple[int, str],
+    numbers: tuple[float, ...],
+    names: tuple[str, ...],
+) -> str:
+    """One line told when an atom, of an index and a name, is pointed at."""
+    index, label = atom
+    if value.source.atom == "class" and value.target is None:
+        said = f"{label}: {facts.unit} {numbers[0]:.2f}"
+        return said + _probability(facts, value, index, ", probability {}")
+    if not value.source_axes and value.target is not None:
+        return f"{number(numbers[0])} {value.unit} to {quoted(label)}"
+    if value.target is not None:
+        return effects(label, numbers, names, value.unit)
+    return f"{label}: {value.unit} {numbers[0]:.3g}"
+
+
+def mark_label(facts: Facts, value: Value, atom: int, label: str) -> str:
+    """An atom's name beside its bar; a class with its probability."""
+    if value.source.atom != "class":
+        return label
+    return label + _probability(facts, value, atom, " ({})")
+
+
+def _probability(facts: Facts, value: Value, atom: int, words: str) -> str:
+    """A class's probability in some words; nothing of an output that has none."""
+    if "image" in value.labels or not facts.scores:
+        return ""
+    return words.format(facts.scores[value.coords["image"][0]][atom])
+
+
+def named(source: Substrate) -> str:
+    """Atoms and their layer as a title: "Channels of bn2"."""
+    if isinstance(source.layer, Hidden):
+        return f"{ATOMS[source.atom].title} of {source.layer.layer}"
+    return "Classes" if source.atom == "class" else "The picture"
+
+
+def place(facts: Facts, value: Value) -> str:
+    """Where a panel's atoms are: "bn2, 1280 channels on a 7 × 7 grid"."""
+    shown = value.source
+    if (
+        not value.source_axes
+        and value.target is not None
+        and isinstance(value.target.layer, Hidden)
+    ):
+        shown = value.target  # one atom is named, and its targets are what is shown
+    if not isinstance(shown.layer, Hidden):
+        return ""
+    layer = shown.layer.layer
+    channels, height, width = facts.maps[layer].shape[1:]
+    return f"{layer}, {channels} channels on a {height} × {width} grid"

@@ -1,0 +1,150 @@
+"""Which selections a panel follows, sets and marks, with the states they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from captum_blocks.compose.assembly.first_state import Selections, prefixed
+from captum_blocks.compose.evaluation.facts import Facts, place_name
+from captum_blocks.compose.evaluation.frames import Followed, Frames, selected_axes, states_of
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.compose.marks.view import Links
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.grammar import Element, Out, Selection, Substrate, as_substrate
+from captum_blocks.scene import Selection as SceneSelection
+
+# What a list or slider decides, as printed beside it.
+TITLES = {
+    "groups": "number of groups",
+    "top": "how many of the largest",
+    "bottom": "how many of the smallest",
+    "strongest": "how many of the strongest",
+    "image": "photograph",
+    "class": "answer",
+    "number": "number",
+    "alignment": "groups",
+}
+
+
+def links(element: Element, frames: Frames, facts: Facts, selections: Selections) -> Links:
+    """The selections of an element, made known to the page."""
+    found = _Linking(facts, selections)
+    opened = frames.places(frames.default)
+    follows = tuple(map(found.followed, frames.followed, opened))
+    words = [each.selection for each in frames.followed]
+    here = dict(zip(words, follows, strict=True))
+
+    def pointed(word: Selection) -> str:
+        # A place that the panel follows is that place.
+        if word.atom == "spatial" and word in here:
+            return here[word]
+        return found.pointed(word, frames.values)
+
+    sets = tuple(map(pointed, element.changes))
+    return Links(follows, sets, None if element.highlights is None else pointed(element.highlights))
+
+
+class _Linking:
+    def __init__(self, facts: Facts, selections: Selections) -> None:
+        self.facts, self.selections = facts, selections
+
+    def followed(self, followed: Followed, place: int) -> str:
+        """The name of a selection that a panel follows, opening in the state of a place."""
+        word, owner = followed.selection, followed.owner
+        if word.atom == "spatial":
+            assert followed.value is not None
+            return self.selections.follow(
+                self._spatial(word, followed.value, followed.of_target, place)
+            )
+        name = self.selections.name(word, "" if owner is None else place_name(owner))
+        keys, labels = self._states(followed)
+        title = word.name or TITLES.get(followed.purpose) or TITLES.get(word.atom, word.atom)
+        return self.selections.follow(
+            SceneSelection(name, word.gesture, word.atom, keys, place, labels=labels, title=title)
+        )
+
+    def pointed(self, word: Selection, values: Iterable[Value]) -> str:
+        """The name of a selection that a panel sets or highlights, over its values' atoms.
+
+        Where no panel follows it, it opens on the atom with the largest number.
+        """
+        values = list(values)
+        if word.atom in ("image", "number", "alignment"):
+            raise InvalidArgument(f"{word!r} is changed by its own control, not by a panel")
+        if word.atom == "spatial":
+            return self.selections.point(self._spatial(word, values[0], False, None))
+        owner = _owner(word, values[0])
+        name = self.selections.name(word, place_name(owner))
+        keys = {
+            self.facts.key(_owner(word, value), int(index)): None  # type: ignore[arg-type]
+            for value in values
+            for index in states_of(word, value, _of_target(word, value))
+        }
+        known = tuple(dict.fromkeys((*self.selections.keys(name), *keys)))
+        if not keys:
+            raise InvalidArgument(
+                f"{word!r} has nothing to select: the filter of {owner!r} leaves no atom"
+            )
+        axes = selected_axes(word, _of_target(word, values[0]))
+        opened = known.index(list(keys)[_strongest(values[0], axes)])
+        return self.selections.point(SceneSelection(name, word.gesture, word.atom, known, opened))
+
+    def _states(self, followed: Followed) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Keys and labels of a selection's states."""
+        states, owner = followed.states, followed.owner
+        if followed.selection.atom == "number":
+            return tuple(map(str, states)), ()
+        if followed.selection.atom == "image":
+            names = tuple(self.facts.photographs[int(i)] for i in states)  # type: ignore[arg-type]
+            return tuple(f"image/{i}" for i in states), names
+        if followed.selection.atom == "alignment":
+            upper = followed.selection.options
+            assert isinstance(upper, Substrate)
+            return ("alone", "aligned"), ("made alone", f"aligned with {place_name(upper)}")
+        assert owner is not None
+        indices = [int(state) for state in states]  # type: ignore[arg-type]
+        labels = tuple(self.facts.label(owner, index) for index in indices)
+        return tuple(self.facts.key(owner, index) for index in indices), labels
+
+    def _spatial(
+        self, word: Selection, value: Value, of_target: bool, place: int | None
+    ) -> SceneSelection:
+        """Spatial selections of one grid are one."""
+        of_target = of_target or "y" not in value.axes
+        axes = selected_axes(word, of_target)
+        states = states_of(word, value, of_target)
+        rows, columns = (value.data.shape[value.axis(axis)] for axis in axes)
+        if tuple(states[-1]) != (rows - 1, columns - 1):  # type: ignore[arg-type]
+            raise InvalidArgument(f"{word!r} needs the whole grid of {value.source!r}")
+        name = f"{prefixed(word)}{word.gesture}-spatial-{rows}x{columns}"
+        opened = _strongest(value, axes) if place is None else place
+        keys = tuple(f"{y},{x}" for y, x in states)  # type: ignore[misc]
+        return SceneSelection(
+            name, word.gesture, "spatial", keys, opened, (rows, columns), self.facts.extent
+        )
+
+
+def _strongest(value: Value, axes: tuple[str, ...]) -> int:
+    """The state with the largest magnitude over everything else, counted in rows."""
+    places = [value.axis(axis) for axis in axes]
+    others = [place for place in range(value.data.ndim) if place not in places]
+    size = value.data.abs().amax(others) if others else value.data.abs()
+    return int(size.flatten().argmax())
+
+
+def _of_target(word: Selection, value: Value) -> bool:
+    """Whether a selection picks a value's target atoms: where its source has none of the kind."""
+    return value.source.atom != word.atom and "class" not in value.source_axes
+
+
+def _owner(word: Selection, value: Value) -> Substrate:
+    """The substrate whose atoms a selection picks."""
+    if word.atom == "class":
+        return as_substrate(Out())
+    owner = value.target if _of_target(word, value) else value.source
+    if owner is None:
+        raise InvalidArgument(
+            f"{word!r} cannot be set or marked by a panel of {value.source!r}: it shows no "
+            f"{word.atom} atoms"
+        )
+    return owner

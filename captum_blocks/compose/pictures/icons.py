@@ -1,0 +1,131 @@
+"""The usual source: one icon a subject, optimized from noise.
+
+What the store has is taken, the rest is drawn in batches of one layer, and every finished batch is
+kept at once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from captum_blocks.compose.pictures.kept import Entry, as_bytes, details
+from captum_blocks.compose.pictures.progress import Advance
+from captum_blocks.compose.pictures.quality import Quality, Recipe
+from captum_blocks.compose.pictures.renderer import PictureRenderer
+from captum_blocks.compose.pictures.requests import USUAL, Request, Subject, objective_of
+from captum_blocks.compose.pictures.sources import Icon, PictureSource, register
+from captum_blocks.optim import FeatureVisualizer, Objective, Visualization
+
+BATCH = 12
+
+
+@register(USUAL)
+class OptimizedIcon(PictureSource):
+    """Each subject alone, from noise, with as many steps as the quality says.
+
+    >>> from captum_blocks.compose.pictures.requests import channel_subject
+    >>> OptimizedIcon().plan([channel_subject("bn2", 7)])[0].keys
+    ('bn2/channel/7',)
+    """
+
+    def plan(self, subjects: Sequence[Subject]) -> list[Request]:
+        """One request a subject; a direction without a channel in it has nothing to maximise."""
+        shown = [each for each in subjects if each.direction is None or each.direction.any()]
+        return super().plan(shown)
+
+    def draw(self, requests: Sequence[Request], renderer: PictureRenderer) -> dict[str, Icon]:
+        """Icons by key: those in the store, then the others, batch by batch."""
+        work, icons = _Work(requests, renderer), dict[str, Icon]()
+        for request in requests:
+            (key,) = request.keys
+            if (found := renderer.taken(work.entries.get(key))) is not None:
+                pixels, (score,) = found
+                icons[key] = work.icon(request, pixels, score, cached=True)
+        missing = [request for request in requests if request.keys[0] not in icons]
+        if missing:
+            stage, steps = f"drawing {len(missing)} icons", len(missing) * renderer.quality.n_steps
+            with renderer.progress.stage(stage, steps, "steps") as advance:
+                for batch in _batches(missing):
+                    icons |= work.drawn(batch, advance)
+        return icons
+
+    def told(self, drawn: int, wanted: int, quality: Quality) -> tuple[str, str]:
+        """How many icons, and how they are made."""
+        return "icons", (
+            f"{drawn} of {wanted} wanted, optimized from noise at {quality.size} pixels in "
+            f"{quality.n_steps} steps, seed {quality.seed}"
+        )
+
+
+class _Work:
+    """What the icons of some requests are made with, and where each of them is kept."""
+
+    def __init__(self, requests: Sequence[Request], renderer: PictureRenderer) -> None:
+        self.renderer, quality = renderer, renderer.quality
+        self.recipe = quality.recipe(renderer.channels)
+        self.objectives = {each.keys[0]: objective_of(each.subjects[0]) for each in requests}
+        layers = {request.layer for request in requests}
+        self.makers = {layer: renderer.visualizer(layer, quality.size) for layer in layers}
+        self.entries = {} if renderer.store is None else self._entries(requests)
+
+    def _entries(self, requests: Sequence[Request]) -> Mapping[str, Entry]:
+        """Where each icon is kept, by its key on the page; each layer is looked at once."""
+        found = {}
+        for layer, maker in self.makers.items():
+            wanted = [request.keys[0] for request in requests if request.layer == layer]
+            keys = maker.keys([self.objectives[name] for name in wanted], **self.recipe)
+            for name, key in zip(wanted, keys, strict=True):
+                if key is not None:
+                    found[name] = self._entry(name, key)
+        return found
+
+    def _entry(self, name: str, key: str) -> Entry:
+        side = self.recipe["size"]
+        return Entry(key, name.replace("/", "-"), side, side, "score")
+
+    def drawn(self, batch: Sequence[Request], advance: Advance) -> dict[str, Icon]:
+        """The icons of one layer's batch, written to the store."""
+        objectives = [self.objectives[request.keys[0]] for request in batch]
+        shown = _visualized(objectives, self.makers[batch[0].layer], self.recipe, advance)
+        icons: dict[str, Icon] = {}
+        pictures = as_bytes(shown.images)
+        for request, pixels, score in zip(batch, pictures, shown.scores.tolist(), strict=True):
+            (key,) = request.keys
+            about = {"label": request.label, "objective": self.objectives[key].label}
+            self.renderer.keep(self.entries.get(key), pixels, **about, score=score)
+            icons[key] = self.icon(request, pixels, score, cached=False)
+        return icons
+
+    def icon(self, request: Request, pixels: np.ndarray, score: float, cached: bool) -> Icon:
+        """A finished icon, with how it was made."""
+        objective, quality = self.objectives[request.keys[0]], self.renderer.quality
+        told = details(objective, request.layer, score, quality.n_steps, quality.seed)
+        return Icon(pixels, request.label, told, cached)
+
+
+def _visualized(
+    objectives: list[Objective], maker: FeatureVisualizer, recipe: Recipe, advance: Advance
+) -> Visualization:
+    def step_done(step: int, scores: Tensor) -> None:
+        advance(len(objectives))
+
+    shown = maker.visualize(objectives, callback=step_done, **recipe)
+    if shown.interrupted:
+        raise KeyboardInterrupt
+    return shown
+
+
+def _batches(requests: Sequence[Request]) -> list[list[Request]]:
+    """Batches of one layer each, in the order asked for."""
+    by_layer: dict[str, list[Request]] = defaultdict(list)
+    for request in requests:
+        by_layer[request.layer].append(request)
+    return [
+        group[start : start + BATCH]
+        for group in by_layer.values()
+        for start in range(0, len(group), BATCH)
+    ]

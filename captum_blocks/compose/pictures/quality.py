@@ -1,0 +1,65 @@
+"""How good pictures are to be, and how many of them are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from captum_blocks.errors import UnknownName, did_you_mean
+
+Recipe = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How icons are made, and how many at most.
+
+    Attributes:
+        size: side in pixels.
+        n_steps: of optimization.
+        budget: how many icons an element of the page may need on average; the most wanted are
+            made.
+        seed: of the optimization.
+        cell: side in pixels of the pictures of a mosaic.
+        cell_steps: of their optimization.
+
+    >>> Quality(size=64, n_steps=32, budget=12).recipe()
+    {'size': 64, 'n_steps': 32, 'seed': 0, 'channels': 3}
+    """
+
+    size: int
+    n_steps: int
+    budget: int
+    seed: int = 0
+    cell: int = 64
+    cell_steps: int = 32
+
+    def recipe(self, channels: int = 3) -> Recipe:
+        """The arguments of ``FeatureVisualizer.visualize``, for pictures of so many channels."""
+        made = {"size": self.size, "n_steps": self.n_steps, "seed": self.seed}
+        return {**made, "channels": channels}
+
+
+QUALITIES: Mapping[str, Quality] = {
+    "draft": Quality(size=96, n_steps=48, budget=11, cell=48, cell_steps=12),
+    "standard": Quality(size=128, n_steps=128, budget=24),
+    "high": Quality(size=192, n_steps=256, budget=140, cell=96, cell_steps=64),
+}
+
+
+def quality_named(name: str | Quality) -> Quality:
+    """A quality by name.
+
+    Raises:
+        UnknownName: with the names there are.
+
+    >>> quality_named("draft").size
+    96
+    """
+    if isinstance(name, Quality):
+        return name
+    if name not in QUALITIES:
+        hint = did_you_mean(name, QUALITIES) or f"; there are {', '.join(QUALITIES)}"
+        raise UnknownName(f"no quality {name!r}{hint}")
+    return QUALITIES[name]

@@ -1,0 +1,138 @@
+"""What drawing needs at hand: the network, how good pictures are to be, where they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from captum_blocks.compose.pictures.kept import Entry, description
+from captum_blocks.compose.pictures.progress import Progress
+from captum_blocks.compose.pictures.quality import Quality
+from captum_blocks.compose.pictures.requests import ANSWER
+from captum_blocks.compose.pictures.sources import SOURCES, Icon, Pairs
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.hooks import find_layer
+from captum_blocks.layouts import Layout
+from captum_blocks.network import Network
+from captum_blocks.optim import FeatureVisualizer
+from captum_blocks.store import Store
+
+if TYPE_CHECKING:
+    from captum_blocks.compose.pictures.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class PictureRenderer:
+    """Draws what is planned, each picture by its source.
+
+    Attributes:
+        net: the network.
+        quality: how pictures are made.
+        store: where finished ones are kept; None keeps none.
+        progress: named stages.
+        input_shape: (channel, height, width) that the network is known to take, for networks that
+            take no other; that of its preprocessing unless given.
+
+    >>> from torch import nn
+    >>> from captum_blocks.compose.pictures.plan import plan_pictures
+    >>> net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval())
+    >>> few = Quality(size=16, n_steps=1, budget=1)
+    >>> PictureRenderer(net, few, None, Progress(False)).draw(plan_pictures([], few.budget))
+    {}
+    """
+
+    net: Network
+    quality: Quality
+    store: Store | None
+    progress: Progress
+    input_shape: tuple[int, ...] | None = None
+
+    def draw(self, plan: Plan) -> dict[str, Icon]:
+        """All pictures of a plan, by key: from the store where it has them, else drawn and kept.
+
+        Ctrl-C passes through; what was finished before it is in the store.
+
+        Raises:
+            InvalidArgument: a source has not drawn what it planned: the page has room for it.
+        """
+        icons: dict[str, Icon] = {}
+        for name, source in SOURCES.items():
+            requests = plan.of(name)
+            made = source.draw(requests, self) if requests else {}
+            if missing := [key for each in requests for key in each.keys if key not in made]:
+                raise InvalidArgument(
+                    f"the picture source {name!r} planned a picture of {missing[0]!r} and has not "
+                    "drawn it: leave out of plan what has no picture"
+                )
+            icons |= made
+        return icons
+
+    def told(self, plan: Plan) -> Pairs:
+        """What the page's footer says of a plan's pictures: a line for each source."""
+        return tuple(
+            source.told(plan.count(name), plan.wanted[name], self.quality)
+            for name, source in SOURCES.items()
+            if plan.wanted.get(name)
+        )
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of the pictures."""
+        return self.input_shape[0] if self.input_shape else self.net.channels
+
+    def visualizer(self, layer: str, size: int) -> FeatureVisualizer:
+        """What optimizes pictures of some side for a layer; for the answer at ``ANSWER``."""
+        module = self.net.module
+        place = module if layer == ANSWER else find_layer(module, layer)[1]
+        return FeatureVisualizer(module, place, self._preparation(size), self._layout(layer, size))
+
+    def taken(self, entry: Entry | None) -> tuple[np.ndarray, list[float]] | None:
+        """Pixels (y, x, 3) and numbers that the store has; None where it has none."""
+        return None if entry is None or self.store is None else entry.taken(self.store)
+
+    def keep(self, entry: Entry | None, pixels: np.ndarray, **about: Any) -> None:
+        """Write a finished picture, where there is a store and a key to find it by.
+
+        Args:
+            entry: where it is kept.
+            pixels: (y, x, 3) bytes.
+            about: ``label``, ``objective`` and numbers, as ``description`` takes them.
+        """
+        if entry is not None and self.store is not None:
+            entry.keep(self.store, pixels, description(self.net, entry.key, **about))
+
+    @property
+    def _known_shape(self) -> tuple[int, ...] | None:
+        """(channel, height, width) that the network takes for certain, where that is known."""
+        if self.input_shape is None and self.net.preprocess is not None:
+            return (self.net.channels, *self.net.preprocess.shape)
+        return self.input_shape
+
+    def _preparation(self, size: int) -> Callable[[Tensor], Tensor] | None:
+        """Pictures in [0, 1] -> what the network takes; enlarged where it takes no other size."""
+        normalise = self.net.preprocess.normalise if self.net.preprocess else None
+        shape = self._known_shape
+        if shape is None or self.net.takes((shape[0], size, size)):
+            return normalise
+        height, width = shape[-2:]
+
+        def enlarge(pixels: Tensor) -> Tensor:
+            pixels = functional.interpolate(
+                pixels, (height, width), mode="bilinear", align_corners=False, antialias=True
+            )
+            return pixels if normalise is None else normalise(pixels)
+
+        return enlarge
+
+    def _layout(self, layer: str, size: int) -> Layout | None:
+        """The layout of a layer, at the size at which the network gets to see pictures."""
+        if layer == ANSWER:
+            return None
+        own = (self.net.channels, size, size)
+        shape = own if self.net.takes(own) else self._known_shape
+        return None if shape is None else self.net.layout_at(layer, shape)

@@ -353,5 +353,13 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
             module.training = False
         yield model
     finally:
-        for module in training:
-            module.training = True
+        try:
+            _train(training)
+        except KeyboardInterrupt:
+            _train(training)  # what was left when Ctrl-C came in here
+            raise
+
+
+def _train(modules: list[nn.Module]) -> None:
+    for module in modules:
+        module.training = True

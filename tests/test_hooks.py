@@ -117,3 +117,23 @@ def test_evaluation_mode_restores_each_module() -> None:
     with evaluation_mode(net):
         assert not any(module.training for module in net.modules())
     assert [module.training for module in net.modules()] == [True, True, False, False]
+
+
+class _Interrupting(nn.Module):
+    """Ctrl-C comes while it is put back into training mode."""
+
+    pressed = False
+
+    def __setattr__(self, name, value):
+        if name == "training" and value and self.__dict__.get("ready") and not self.pressed:
+            type(self).pressed = True
+            raise KeyboardInterrupt
+        super().__setattr__(name, value)
+
+
+def test_an_interrupt_while_modes_are_restored_leaves_none_behind():
+    net = nn.Sequential(nn.Dropout(), _Interrupting(), nn.Dropout()).train()
+    net[1].__dict__["ready"] = True
+    with pytest.raises(KeyboardInterrupt), evaluation_mode(net):
+        assert not any(module.training for module in net.modules())
+    assert all(module.training for module in net.modules())

@@ -219,9 +219,10 @@ class Network:
         Raises:
             InvalidArgument: out of range, unknown (with the nearest names), or ambiguous.
         """
-        if isinstance(wanted, str) and not wanted.lstrip("-").isdigit():
+        digits = str(wanted).removeprefix("-")
+        if isinstance(wanted, str) and not (digits.isascii() and digits.isdecimal()):
             return self._index_of_label(wanted)
-        index = int(wanted)
+        index = int(wanted) if len(digits) < 20 else -1
         if not 0 <= index < n_classes:
             raise InvalidArgument(f"no class {index}: {self.name} has classes 0 to {n_classes - 1}")
         return index

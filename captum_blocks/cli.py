@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from captum_blocks import __version__
-from captum_blocks.errors import BlocksError, InvalidArgument
+from captum_blocks.errors import BlocksError, InvalidArgument, legible
 
 if TYPE_CHECKING:
     from captum_blocks.explanation import Explanation
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEMO_PAGE = "captum-blocks-demo.html"
 INTERRUPTED = 130
+MOST_DIGITS = 9
 
 
 class _Commands(click.Group):
@@ -149,7 +150,7 @@ def layers(network: str) -> None:
     """List the layers of NETWORK that can be looked at."""
     from captum_blocks.zoo import load_network
 
-    click.echo(repr(load_network(network).layers()))
+    click.echo(legible(repr(load_network(network).layers())))
 
 
 @main.command()
@@ -181,7 +182,7 @@ def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) ->
     made = PictureRenderer(net, chosen, store, Progress(not quiet)).draw(planned)
     if not quiet:
         new = sum(not icon.cached for icon in made.values())
-        click.echo(f"{len(made)} icons of {name} ({new} new) in {store.folder}")
+        click.echo(legible(f"{len(made)} icons of {name} ({new} new) in {store.folder}"))
 
 
 @main.group()
@@ -257,13 +258,18 @@ def _explain_to(
 def _summary(found: Explanation, net: Network, target: Path, seconds: float) -> None:
     for prediction in found.predictions[:3]:
         said = net.said(prediction, len(found.predictions))
-        click.echo(f"{said:>6}  {prediction.label} ({prediction.index})")
-    click.echo(found.scene.answer)
-    click.echo(f"{target}  ({seconds:.0f} s)")
+        click.echo(legible(f"{said:>6}  {prediction.label} ({prediction.index})"))
+    click.echo(legible(found.scene.answer))
+    click.echo(legible(f"{target}  ({seconds:.0f} s)"))
 
 
 def _class(wanted: str) -> int | str:
-    return int(wanted) if wanted.isdigit() else wanted
+    return int(wanted) if _is_number(wanted) else wanted
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a number of atoms: plain digits, and not endlessly many."""
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def _parts(text: str, separator: str) -> tuple[str, ...]:
@@ -274,12 +280,18 @@ def _indices(text: str, size: int) -> list[int]:
     """ "all", "3", "0-15,31" as channel numbers."""
     if text == "all":
         return list(range(size))
+    shown = text if len(text) <= 60 else f"{text[:60]}..."
     found: list[int] = []
     for part in _parts(text, ","):
-        first, _, last = part.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
-            raise InvalidArgument(f"--channels {text!r}: give all, or numbers like 0-15,31")
-        found += range(int(first), int(last or first) + 1)
-    if not found or max(found) >= size:
-        raise InvalidArgument(f"--channels {text!r}: the layer has channels 0 to {size - 1}")
-    return found
+        first, dash, last = part.partition("-")
+        if not _is_number(first) or (dash and not _is_number(last)):
+            raise InvalidArgument(f"--channels {shown!r}: give all, or numbers like 0-15,31")
+        start, end = int(first), int(last or first)
+        if end < start:
+            raise InvalidArgument(f"--channels {shown!r}: {part} runs backwards")
+        if end >= size:
+            raise InvalidArgument(f"--channels {shown!r}: the layer has channels 0 to {size - 1}")
+        found += range(start, end + 1)
+    if not found:
+        raise InvalidArgument(f"--channels {shown!r}: give all, or numbers like 0-15,31")
+    return list(dict.fromkeys(found))

@@ -74,10 +74,13 @@ class Explanation:
                 with it.
         """
         target = writable(path, self.sources)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".captum-blocks-") as folder:
-            unfinished = Path(folder) / target.name
-            self._write(unfinished)
-            os.replace(unfinished, target)
+        try:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".captum-blocks-") as folder:
+                unfinished = Path(folder) / f"unfinished{target.suffix}"
+                self._write(unfinished)
+                os.replace(unfinished, target)
+        except OSError as error:
+            raise InvalidArgument(f"cannot write {target}: {error.strerror or error}") from error
         return target
 
     def figure(self) -> Figure:
@@ -241,15 +244,8 @@ def writable(path: str | PathLike[str], sources: Sequence[Path] = ()) -> Path:
     if target.suffix.lower() not in (*PAGES, *FIGURES, *NUMBERS):
         endings = ", ".join((*PAGES, *FIGURES, *NUMBERS))
         raise InvalidArgument(f"cannot write {target.name!r}: its ending is none of {endings}")
-    if not target.parent.is_dir():
-        raise InvalidArgument(f"cannot write {target}: there is no folder {target.parent}")
-    if target.is_dir():
-        raise InvalidArgument(f"cannot write {target}: it is a folder")
-    if any(_is_same(target, source) for source in sources):
-        raise InvalidArgument(
-            f"cannot write {target}: that is the picture which is explained; give another name"
-        )
     try:
+        _check_place(target, sources)
         with tempfile.TemporaryFile(dir=target.parent):
             return target
     except OSError as error:
@@ -258,6 +254,24 @@ def writable(path: str | PathLike[str], sources: Sequence[Path] = ()) -> Path:
         ) from error
 
 
+def _check_place(target: Path, sources: Sequence[Path]) -> None:
+    if "\0" in str(target):
+        raise InvalidArgument(f"cannot write {target}: no file can be called so")
+    if not target.parent.is_dir():
+        raise InvalidArgument(f"cannot write {target}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise InvalidArgument(f"cannot write {target}: it is a folder")
+    if target.exists() and not target.is_file():
+        raise InvalidArgument(f"cannot write {target}: it is a device or a pipe")
+    if any(_is_same(target, source) for source in sources):
+        raise InvalidArgument(
+            f"cannot write {target}: that is the picture which is explained; give another name"
+        )
+
+
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two paths are one file, by whatever links."""
-    return one.exists() and other.exists() and one.samefile(other)
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):  # one of them is not there
+        return False

@@ -211,3 +211,32 @@ def test_icons_for_a_cache_that_cannot_be_written_are_not_drawn(run: Run, tmp_pa
     result = run("icons", "demo", "bn2", "--channels", "0")
     assert result.exit_code == 2
     assert "cannot write to the cache folder" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["icons", "demo", "bn2", "--channels", "²"], "give all, or numbers like 0-15,31"),
+        (["icons", "demo", "bn2", "--channels", "٣"], "give all, or numbers like 0-15,31"),
+        (["icons", "demo", "bn2", "--channels", "5-3"], "5-3 runs backwards"),
+        (["icons", "demo", "bn2", "--channels", "5-"], "give all, or numbers like 0-15,31"),
+        (["icons", "demo", "bn2", "--channels", ","], "give all, or numbers like 0-15,31"),
+        (["icons", "demo", "bn2", "--channels", "0-99999999"], "channels 0 to 1279"),
+        (["icons", "demo", "bn2", "--channels", "9" * 5000], "give all, or numbers like"),
+        (["layers", "timm:resnet18:~nobody-here/x.pt"], "no such file of weights"),
+        (["layers", "timm:resnet18:" + "x" * 5000 + ".pt"], "no such file of weights"),
+        (["layers", "x" * 5000], "no network 'xxx"),
+        (["layers", "a\x1b[31mb"], r"no network 'a\x1b[31mb'"),
+        (["explain", "p\x1b[31m.png", "-o", "p.html"], "no such picture: p?[31m.png"),
+        (["explain", "PHOTO", "-o", "x" * 5000 + ".html"], "cannot write xxx"),
+        (["explain", "PHOTO", "-o", "p.html", "--classes", "²"], "no class '²'"),
+    ],
+)
+def test_odd_words_are_refused_in_one_line(
+    run: Run, photo_file: Path, arguments: list[str], message: str
+) -> None:
+    result = run(*(str(photo_file) if part == "PHOTO" else part for part in arguments))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "\x1b" not in result.stderr
+    assert len(result.stderr) < 5000

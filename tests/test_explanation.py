@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -133,3 +135,34 @@ def test_the_picture_explained_is_not_written_over(
         with pytest.raises(InvalidArgument, match="that is the picture which is explained"):
             explained.save(tmp_path / "photo.png")
     assert np.array_equal(np.asarray(Image.open(path)), noise_picture)
+
+
+def test_endings_in_capitals(real_explanation: cb.Explanation, tmp_path: Path) -> None:
+    for name in ("VALUES.NPZ", "PAGE.PNG", "PAGE.HTML"):
+        assert real_explanation.save(tmp_path / name).stat().st_size > 1000
+    with np.load(tmp_path / "VALUES.NPZ") as arrays:
+        assert arrays["photographs"].tolist() == ["cat.jpg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "PAGE.HTML",
+        "PAGE.PNG",
+        "VALUES.NPZ",
+    ]
+
+
+def test_a_full_disk_is_said(
+    real_explanation: cb.Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: str, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(InvalidArgument, match=r"cannot write .*v\.npz: No space left on device"):
+        real_explanation.save(tmp_path / "v.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_cannot_be(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.html")
+    for name in ("x" * 5000 + ".html", "a\0b.html", "pipe.html"):
+        with pytest.raises(InvalidArgument, match="cannot write "):
+            writable(tmp_path / name)

@@ -182,3 +182,23 @@ def test_a_scripted_network_gets_copies_too(make: Callable[[nn.Module], nn.Modul
     assert torch.equal(x, torch.ones(2))
     net(x)
     assert torch.equal(x, torch.full((2,), 2.0))
+
+
+class _Interrupting(nn.Module):
+    """Ctrl-C comes while it is put back into training mode."""
+
+    pressed = False
+
+    def __setattr__(self, name, value):
+        if name == "training" and value and self.__dict__.get("ready") and not self.pressed:
+            type(self).pressed = True
+            raise KeyboardInterrupt
+        super().__setattr__(name, value)
+
+
+def test_an_interrupt_while_modes_are_restored_leaves_none_behind():
+    net = nn.Sequential(nn.Dropout(), _Interrupting(), nn.Dropout()).train()
+    net[1].__dict__["ready"] = True
+    with pytest.raises(KeyboardInterrupt), evaluation_mode(net):
+        assert not any(module.training for module in net.modules())
+    assert all(module.training for module in net.modules())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from threading import get_ident
@@ -37,8 +37,16 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
         with eagerly():
             yield model
     finally:
-        for module in training:
-            module.training = True
+        try:
+            _train(training)
+        except KeyboardInterrupt:
+            _train(training)  # what was left when Ctrl-C came in here
+            raise
+
+
+def _train(parts: Iterable[nn.Module]) -> None:
+    for part in parts:
+        part.training = True
 
 
 @contextmanager
@@ -150,5 +158,4 @@ def _evaluated_when_called(met_training: Callable[[], object]) -> Iterator[None]
         yield
     finally:
         hook.remove()
-        for part in switched:
-            part.training = True
+        _train(switched)

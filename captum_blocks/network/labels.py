@@ -16,6 +16,10 @@ Labels: TypeAlias = (
 )
 
 
+# Digits from which on a number is no index of anything, whatever it is.
+LONGEST_INDEX = 20
+
+
 def printable(name: object) -> str:
     """A name as text that can be written to a file: bytes that are none become a question mark.
 
@@ -186,8 +190,9 @@ def index_of(wanted: str, labels: Sequence[str] | None, name: str) -> int:
         raise InvalidArgument(f"class {wanted!r} is ambiguous: it names {found}; use an index")
     if found:
         return found[0]
-    if wanted.lstrip("-").isdecimal():
-        return int(wanted)
+    digits = wanted.removeprefix("-")
+    if digits.isascii() and digits.isdecimal():
+        return int(wanted) if len(digits) < LONGEST_INDEX else -1
     unnamed = "; it has no labels: use an index, or Network(module, labels=...)"
     near = did_you_mean(wanted, labels) if labels else unnamed
     raise InvalidArgument(f"no class {wanted!r} in {name}{near}")

@@ -50,8 +50,12 @@ def read_weights(path: str | Path) -> State:
             safely.
         InvalidArgument: it holds more than weights, or none.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
+    try:
+        file = Path(path).expanduser()
+        there = file.is_file()
+    except (RuntimeError, OSError, ValueError) as error:  # no such home, no possible name
+        raise WeightsUnavailable(f"no such file of weights: {path} ({error})") from error
+    if not there:
         raise WeightsUnavailable(f"no such file of weights: {file}")
     if file.suffix.lower() == ".safetensors":
         return _stripped(_safetensors(file))

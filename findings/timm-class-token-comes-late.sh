@@ -11,9 +11,9 @@
 # is shown is a corner of the picture.
 #
 # Seen (num_prefix_tokens, tokens after each block):
-#   cait_xxs24_224       1 [196]
+#   cait_xxs24_224 1 [196]
 #   xcit_nano_12_p16_224 1 [196]
-#   convit_tiny          1 [196, 197]
+#   convit_tiny 1 [196, 197]
 #   deit_tiny_patch16_224 1 [197]
 #   token 0 of CaiT's first block is given the top left patch: True
 set -euo pipefail

@@ -12,7 +12,7 @@
 # whose layers are random while embeddings and classifier are the trained ones.
 #
 # Seen:
-#   in the file vit.encoder.layer.0.attention.attention.key.weight
+#   in the file  vit.encoder.layer.0.attention.attention.key.weight
 #   in memory    vit.layers.0.attention.k_proj.weight
 #   by hand: 32 of 40 tensors not loaded, same scores: False
 #   from_pretrained: same scores: True

@@ -68,6 +68,9 @@ class Context:
             raise UnusableLayer(f"the network never ran layer {missing[0]!r} on this picture")
         self._outputs = {name: finite(seen[name], f"layer {name!r}") for name in names}
         self._outputs[ENTRANCE] = self.x
+        if self.x.ndim == 4:
+            # All at once: one set of test pictures serves all layers.
+            self.net.tested(names, tuple(self.x.shape[1:]))
 
     def layout(self, layer: str) -> Layout:
         """Where the layer keeps its channels and positions."""
@@ -83,7 +86,13 @@ class Context:
 
     def maps(self, layer: str) -> Tensor:
         """The layer's activation, (image, channel, y, x)."""
-        return self.layout(layer).to_maps(self._outputs[layer]).float().cpu()
+        maps = self.layout(layer).to_maps(self._outputs[layer]).float().cpu()
+        if len(maps) != len(self.x):
+            raise UnusableLayer(
+                f"layer {layer!r} returns {len(maps)} rows for {len(self.x)} pictures: its first "
+                "axis counts no pictures; look at the block around it"
+            )
+        return maps
 
     def tokens(self, layer: str) -> Tensor:
         """The layer's class and register tokens, (image, token, channel)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from typing import Any
 
@@ -14,12 +15,22 @@ from torch import Tensor, nn
 from captum_blocks._pictures import Source, open_picture
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType, did_you_mean
 from captum_blocks.hooks import capture, evaluation_mode, find_layer, run_until
-from captum_blocks.layouts import Layout
+from captum_blocks.layouts import Layout, resolve
 from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
-from captum_blocks.network.layers import LayerTable, layout_of, marked, recommended, survey
+from captum_blocks.network.choosing import beside_the_answer, recommended
+from captum_blocks.network.layers import (
+    LayerInfo,
+    LayerTable,
+    layout_of,
+    marked,
+    survey,
+    with_places,
+)
+from captum_blocks.network.places import Found, has_several_places, without_places
 from captum_blocks.network.readout import Readout, Region, as_scores
 from captum_blocks.network.ready import checked, is_of_bands
+from captum_blocks.network.tested import places_of, two_pictures
 from captum_blocks.preprocessing import Preprocess, preprocessing
 
 Where = Sequence[float] | Tensor | np.ndarray
@@ -257,7 +268,7 @@ class Network:
         return f"{name}:{wanted}"
 
     def layout_of(self, name: str, output: Tensor, image: tuple[int, int] | None = None) -> Layout:
-        """The layout of a layer: as declared, or as its output suggests.
+        """The layout of a layer: as declared, as pictures show, or as its output suggests.
 
         Args:
             name: of the layer.
@@ -267,25 +278,56 @@ class Network:
 
         Raises:
             InvalidArgument: the declared layout does not fit, or nothing can be guessed.
+            UnusableLayer: its numbers have no places in the picture.
         """
-        if image is None:
-            image = self.preprocess.shape if self.preprocess is not None else (1, 1)
-        if self.layouts and name not in self.layouts:
-            name = self.name_of(name)
-        return layout_of(name, tuple(output.shape), self.layouts, image)
+        shape = tuple(output.shape)
+        name, module = find_layer(self.module, self.name_of(name))
+        known = image if image is not None or self.preprocess is None else self.preprocess.shape
+        if known is not None and name not in self.layouts and has_several_places(shape):
+            found = self.tested([name], (self.channels, *known)).get(name)
+            if found is not None and found.layout.kind == "none":
+                raise UnusableLayer(without_places(name, shape))
+            if found is not None and found.layout.fits(shape):
+                return found.layout
+        return layout_of(name, shape, self.layouts, known or (1, 1), module)
+
+    def tested(
+        self,
+        names: Sequence[str],
+        shape: tuple[int, ...],
+        pair: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Found]:
+        """Where layers keep their places, tested for pictures of a size when first asked for.
+
+        Args:
+            names: full names of layers; those with a declared layout are left out.
+            shape: (channel, height, width).
+            pair: what they gave for the two pictures that others are woven of, where known.
+        """
+        like = torch.zeros((), dtype=self._dtype, device=self._device)
+        named = (self.name_of(name) for name in names)
+        wanted = [name for name in named if name not in self.layouts]
+        return places_of(self._given, self.module, wanted, shape, like, pair)
 
     def layout_at(self, name: str, shape: tuple[int, ...]) -> Layout | None:
         """The layout of a layer for pictures of another (channel, height, width).
 
-        None where an engine finds it by itself: a square picture and nothing declared.
+        None where an engine finds it by itself, as the shape says what pictures show, and where
+        the network takes no square picture of that size.
         """
-        if shape[1] == shape[2] and not self.layouts:
+        if shape[1] == shape[2] and not self.takes(shape):
             return None
         picture = torch.zeros(1, *shape, dtype=self._dtype, device=self._device)
         layer = {name: find_layer(self.module, name)[1]}
         with torch.no_grad(), evaluation_mode(self.module):
             output = run_until(self.module, layer, picture)[name]
-        return self.layout_of(name, output, shape[1:])  # type: ignore[arg-type]
+        height, width = shape[1:]
+        layout = self.layout_of(name, output, (height, width))
+        with suppress(InvalidArgument):
+            found = resolve(None, output.shape, module=layer[name])
+            if height == width and found == layout:
+                return None
+        return layout
 
     def layers(self, x: Tensor | None = None) -> LayerTable:
         """What can be looked at, from one dry run on two noise images; prints as a table.
@@ -296,8 +338,8 @@ class Network:
         Raises:
             InvalidArgument: there is no size to use, or a declared layout does not fit.
         """
-        table = survey(self.module, self._noise(x), self.layouts)
-        return marked(table, self._recommended or recommended(table))
+        table = self._surveyed(self._noise(x))
+        return marked(table, self._recommended or self._chosen(table, self._noise(x)))
 
     def recommended(self, x: Tensor | None = None) -> tuple[str, ...]:
         """Layers to look at when none are named, early to late; those marked in ``layers()``.
@@ -308,10 +350,24 @@ class Network:
         Raises:
             UnusableLayer: no layer has positions.
         """
-        names = self._recommended or recommended(survey(self.module, self._noise(x), self.layouts))
+        noise = self._noise(x)
+        names = self._recommended or self._chosen(self._surveyed(noise), noise)
         if not names:
             raise UnusableLayer(f"{self.name} has no layer with positions to look at")
         return tuple(self.name_of(name) for name in names)
+
+    def _surveyed(self, noise: Tensor) -> list[LayerInfo]:
+        """Every layer, its places tested."""
+        table, seen = survey(self.module, noise, self.layouts)
+        shape = tuple(noise.shape[1:])
+        return with_places(table, lambda names: self.tested(names, shape, seen))
+
+    def _chosen(self, table: list[LayerInfo], noise: Tensor) -> tuple[str, ...]:
+        """Layers to look at first, none of which is beside the answer."""
+        layers = dict(self.module.named_modules())
+        return recommended(
+            table, lambda names: beside_the_answer(self.module, layers, noise[:1], names)
+        )
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether the module can take images of this (channel, height, width).
@@ -347,14 +403,13 @@ class Network:
         return self.layout_of(name, seen[name], tuple(x.shape[-2:])).to_maps(seen[name])  # type: ignore[arg-type]
 
     def _noise(self, x: Tensor | None) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
         if x is not None:
             shape = tuple(x.shape[1:])
         elif self.preprocess is not None:
             shape = (self.channels, *self.preprocess.shape)
         else:
             raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
-        return torch.randn(2, *shape, generator=generator).to(self._device, self._dtype)
+        return two_pictures(shape, torch.zeros((), dtype=self._dtype, device=self._device))
 
     @property
     def channels(self) -> int:

@@ -44,6 +44,12 @@ def checked(tensor: Tensor, preprocess: object) -> Tensor:
             f"a {tensor.dtype} tensor is not ready for a network; give a float tensor as the "
             "module takes it, or the picture itself as a path, PIL image or uint8 array"
         )
+    if tensor.ndim == 5:
+        raise InvalidArgument(
+            f"a tensor of shape {tuple(tensor.shape)} is a batch of volumes or films, and what is "
+            "shown here are places in a picture: (image, channel, y, x); give single slices or "
+            "frames to a network of pictures"
+        )
     if tensor.ndim != 4:
         raise InvalidArgument(
             f"a ready tensor is (image, channel, y, x), not {tuple(tensor.shape)}; "

@@ -76,8 +76,7 @@ class Context:
         """Where the layer keeps its channels and positions."""
         if layer == ENTRANCE:
             return Layout("NCHW")
-        height, width = self.x.shape[-2:]
-        return self.net.layout_of(layer, self._outputs[layer], (height, width))
+        return self.net.layout_of(layer, self._outputs[layer], tuple(self.x.shape[1:]))
 
     @property
     def unit(self) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import UnusableLayer
-from captum_blocks.hooks import capture, evaluation_mode
+from captum_blocks.hooks import evaluation_mode, replace, tapped
 from captum_blocks.network.layers import LayerInfo
 from captum_blocks.network.reach import Pair
 from captum_blocks.network.readout import as_scores
@@ -126,24 +126,42 @@ def beside_the_answer(
     {'beside'}
     """
     wanted = list(names)
-    modules = {name.partition(":")[0]: layers[name.partition(":")[0]] for name in wanted}
+    modules = {name: layers[name.partition(":")[0]] for name in wanted}
     with suppress(RuntimeError, NotImplementedError, UnusableLayer):
-        gradients = _gradients(network, modules, noise, wanted)
+        gradients = _gradients(network, modules, noise)
         reached = {name for name, gradient in gradients.items() if bool(gradient.any())}
         # Where nothing reaches the picture itself, gradients tell nothing.
         return set(wanted) - reached if PICTURE in reached else set()
     return set()
 
 
+class _HandedOn(nn.Module):
+    """Hands on a copy, whose gradient is what the rest of the network makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Tensor | None = None
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        copied = tensor.clone()
+        self.last = copied if copied.requires_grad else None
+        return copied
+
+
 def _gradients(
-    network: nn.Module, modules: Mapping[str, nn.Module], noise: Tensor, wanted: Sequence[str]
+    network: nn.Module, modules: Mapping[str, nn.Module], noise: Tensor
 ) -> dict[str, Tensor]:
-    """The gradient at each layer that has one."""
+    """The gradient at what each layer hands on, where there is one."""
     given = noise.detach().clone().requires_grad_()
-    with torch.enable_grad(), evaluation_mode(network), capture(modules, lenient=True) as seen:
+    handed = {name: _HandedOn() for name in modules}
+    with ExitStack() as opened, torch.enable_grad(), evaluation_mode(network):
+        for name, module in modules.items():
+            base, _, wanted = name.partition(":")
+            looking = tapped(module, {wanted: handed[name]}, base) if wanted else None
+            opened.enter_context(looking or replace(module, handed[name]))
         scores = as_scores(network(given), type(network).__name__)
     weights = torch.randn(scores.shape, generator=torch.Generator().manual_seed(0)).to(scores)
-    outputs = {name: seen[name] for name in wanted if name in seen and seen[name].requires_grad}
+    outputs = {n: one.last for n, one in handed.items() if one.last is not None}
     outputs[PICTURE] = given
     found = torch.autograd.grad((scores * weights).sum(), list(outputs.values()), allow_unused=True)
     return {name: g for name, g in zip(outputs, found, strict=True) if g is not None}

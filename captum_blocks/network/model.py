@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -13,30 +12,20 @@ from PIL import Image
 from torch import Tensor, nn
 
 from captum_blocks._pictures import Source, open_picture
-from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType, did_you_mean
-from captum_blocks.hooks import capture, evaluation_mode, find_layer, run_until
-from captum_blocks.layouts import Layout, resolve
+from captum_blocks.errors import InvalidArgument, WrongType, did_you_mean
+from captum_blocks.hooks import capture, evaluation_mode, find_layer
+from captum_blocks.layouts import Layout
 from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
-from captum_blocks.network.choosing import beside_the_answer, recommended
-from captum_blocks.network.layers import (
-    LayerInfo,
-    LayerTable,
-    layout_of,
-    marked,
-    survey,
-    with_places,
-)
-from captum_blocks.network.places import Found, has_several_places, without_places
+from captum_blocks.network.placed import Placed
 from captum_blocks.network.readout import Readout, Region, as_scores
 from captum_blocks.network.ready import checked, is_of_bands
-from captum_blocks.network.tested import places_of, two_pictures
 from captum_blocks.preprocessing import Preprocess, preprocessing
 
 Where = Sequence[float] | Tensor | np.ndarray
 
 
-class Network:
+class Network(Placed):
     """A vision module with its preprocessing, labels and name.
 
     ``net.module`` is what every engine and Captum itself take: the module given, or, where
@@ -267,108 +256,6 @@ class Network:
             self.module = self._read_out()
         return f"{name}:{wanted}"
 
-    def layout_of(self, name: str, output: Tensor, image: tuple[int, int] | None = None) -> Layout:
-        """The layout of a layer: as declared, as pictures show, or as its output suggests.
-
-        Args:
-            name: of the layer.
-            output: what it returned.
-            image: (height, width) of the picture it was returned for; the preprocessing's unless
-                told.
-
-        Raises:
-            InvalidArgument: the declared layout does not fit, or nothing can be guessed.
-            UnusableLayer: its numbers have no places in the picture.
-        """
-        shape = tuple(output.shape)
-        name, module = find_layer(self.module, self.name_of(name))
-        known = image if image is not None or self.preprocess is None else self.preprocess.shape
-        if known is not None and name not in self.layouts and has_several_places(shape):
-            found = self.tested([name], (self.channels, *known)).get(name)
-            if found is not None and found.layout.kind == "none":
-                raise UnusableLayer(without_places(name, shape))
-            if found is not None and found.layout.fits(shape):
-                return found.layout
-        return layout_of(name, shape, self.layouts, known or (1, 1), module)
-
-    def tested(
-        self,
-        names: Sequence[str],
-        shape: tuple[int, ...],
-        pair: Mapping[str, Tensor] | None = None,
-    ) -> dict[str, Found]:
-        """Where layers keep their places, tested for pictures of a size when first asked for.
-
-        Args:
-            names: full names of layers; those with a declared layout are left out.
-            shape: (channel, height, width).
-            pair: what they gave for the two pictures that others are woven of, where known.
-        """
-        like = torch.zeros((), dtype=self._dtype, device=self._device)
-        named = (self.name_of(name) for name in names)
-        wanted = [name for name in named if name not in self.layouts]
-        return places_of(self._given, self.module, wanted, shape, like, pair)
-
-    def layout_at(self, name: str, shape: tuple[int, ...]) -> Layout | None:
-        """The layout of a layer for pictures of another (channel, height, width).
-
-        None where an engine finds it by itself, as the shape says what pictures show, and where
-        the network takes no square picture of that size.
-        """
-        if shape[1] == shape[2] and not self.takes(shape):
-            return None
-        picture = torch.zeros(1, *shape, dtype=self._dtype, device=self._device)
-        layer = {name: find_layer(self.module, name)[1]}
-        with torch.no_grad(), evaluation_mode(self.module):
-            output = run_until(self.module, layer, picture)[name]
-        height, width = shape[1:]
-        layout = self.layout_of(name, output, (height, width))
-        with suppress(InvalidArgument):
-            found = resolve(None, output.shape, module=layer[name])
-            if height == width and found == layout:
-                return None
-        return layout
-
-    def layers(self, x: Tensor | None = None) -> LayerTable:
-        """What can be looked at, from one dry run on two noise images; prints as a table.
-
-        Args:
-            x: a ready tensor whose size to use; the preprocessing's size unless given.
-
-        Raises:
-            InvalidArgument: there is no size to use, or a declared layout does not fit.
-        """
-        table = self._surveyed(self._noise(x))
-        return marked(table, self._recommended or self._chosen(table, self._noise(x)))
-
-    def recommended(self, x: Tensor | None = None) -> tuple[str, ...]:
-        """Layers to look at when none are named, early to late; those marked in ``layers()``.
-
-        An early, a middle and a late one, behind a nonlinearity where there is one; of
-        transformers, blocks before the last one.
-
-        Raises:
-            UnusableLayer: no layer has positions.
-        """
-        noise = self._noise(x)
-        names = self._recommended or self._chosen(self._surveyed(noise), noise)
-        if not names:
-            raise UnusableLayer(f"{self.name} has no layer with positions to look at")
-        return tuple(self.name_of(name) for name in names)
-
-    def _surveyed(self, noise: Tensor) -> list[LayerInfo]:
-        """Every layer, its places tested."""
-        table, seen = survey(self.module, noise, self.layouts)
-        shape = tuple(noise.shape[1:])
-        return with_places(table, lambda names: self.tested(names, shape, seen))
-
-    def _chosen(self, table: list[LayerInfo], noise: Tensor) -> tuple[str, ...]:
-        """Layers to look at first, none of which is beside the answer."""
-        layers = dict(self.module.named_modules())
-        return recommended(
-            table, lambda names: beside_the_answer(self.module, layers, noise[:1], names)
-        )
-
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether the module can take images of this (channel, height, width).
 
@@ -400,21 +287,7 @@ class Network:
     def _maps(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
         with torch.no_grad(), evaluation_mode(self.module), capture({name: module}) as seen:
             self.module(x)
-        return self.layout_of(name, seen[name], tuple(x.shape[-2:])).to_maps(seen[name])  # type: ignore[arg-type]
-
-    def _noise(self, x: Tensor | None) -> Tensor:
-        if x is not None:
-            shape = tuple(x.shape[1:])
-        elif self.preprocess is not None:
-            shape = (self.channels, *self.preprocess.shape)
-        else:
-            raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
-        return two_pictures(shape, torch.zeros((), dtype=self._dtype, device=self._device))
-
-    @property
-    def channels(self) -> int:
-        """How many channels a picture has for the network; three unless its preprocessing tells."""
-        return 3 if self.preprocess is None else self.preprocess.channels
+        return self.layout_of(name, seen[name], tuple(x.shape[1:])).to_maps(seen[name])
 
     @property
     def _dtype(self) -> torch.dtype:

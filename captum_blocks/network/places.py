@@ -351,4 +351,24 @@ def found_by(
         layout = found[name].layout
         if layout.order is not None and layout.window is None:
             orders[layout] = None
-    return found
+    return _as_neighbours(found, seen, layers)
+
+
+def _as_neighbours(
+    found: Mapping[str, Found], seen: Mapping[str, Seen], layers: Mapping[str, nn.Module]
+) -> dict[str, Found]:
+    """What is guessed of a layer is what was tested of the nearest one of the same shape."""
+    shapes = {name: seen[name].shape for name in found}
+    alike = {name: s[:2] if len(s) == 3 else s for name, s in shapes.items()}
+    near: dict[tuple[int, ...], Layout] = {}
+    for name in reversed(list(found)):
+        if found[name].places == "tested":
+            near[alike[name]] = found[name].layout
+    made = dict(found)
+    for name, one in found.items():
+        if one.places == "tested":
+            near[alike[name]] = one.layout
+        elif alike[name] in near and kind_of(layers[name]) is None:
+            layout = near[alike[name]]
+            made[name] = Found(layout, "guessed", _against(seen[name], layout))
+    return made

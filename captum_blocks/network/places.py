@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -20,7 +20,7 @@ Certainty = Literal["tested", "guessed", "declared", ""]
 ALIKE = 0.35
 # How strongly places lean to one picture: below, everything depends on everything; above, they
 # would show where they are if they were where the layout has them.
-FAINT, STRONG, ALONE = 0.05, 0.3, 0.8
+FAINT, STRONG = 0.05, 0.3
 # Fewer places than this tell too little to say that there are none.
 FEW = 16
 # How much better another order has to explain what was seen than rows from the top do.
@@ -55,7 +55,6 @@ class Fit:
         fine: the same of all digits that cells of this size can show.
         strength: root of the mean squared contrast.
         cells: how many places.
-        units: how many numbers there are at each place.
     """
 
     rows: float
@@ -63,7 +62,6 @@ class Fit:
     fine: float
     strength: float
     cells: int
-    units: int
 
     @property
     def holds(self) -> bool:
@@ -72,22 +70,16 @@ class Fit:
 
     @property
     def fails(self) -> bool:
-        """There are places, and they are not where the layout has them.
-
-        A single number leans to one picture or the other by chance; the more of them there are at
-        a place, the less.
-        """
-        strong = max(STRONG, min(ALONE, 1.5 / self.units**0.5))
-        return self.strength >= strong and self.cells >= FEW and not self.holds
+        """Numbers lean to one picture or the other, and not where the layout has them."""
+        return self.strength >= STRONG and self.cells >= FEW and not self.holds
 
 
-def fit(contrast: Tensor, weave: Weave, units: int = 1) -> Fit:
+def fit(contrast: Tensor, weave: Weave) -> Fit:
     """How well rows and columns of a map are those of the picture.
 
     Args:
         contrast: (digit, y, x), digits of rows, then of columns.
         weave: the pictures it was seen with.
-        units: how many numbers each place has.
 
     >>> weave = Weave((3, 8, 8))
     >>> fit(weave.sides((4, 4)), weave).holds, fit(weave.sides((4, 4)).mT, weave).holds
@@ -115,7 +107,6 @@ def fit(contrast: Tensor, weave: Weave, units: int = 1) -> Fit:
         fine=alike(rows + columns),
         strength=float(seen[coarse].square().mean().sqrt()) if coarse else 0.0,
         cells=height * width,
-        units=units,
     )
 
 
@@ -158,7 +149,7 @@ def _maps(seen: Seen, guess: Layout, weave: Weave, known: bool) -> Found:
     kinds = [guess.kind] if known else [guess.kind, *(kind for kind in AXES if kind != guess.kind)]
     fails = False
     for kind in kinds:
-        found = fit(seen.contrast(AXES[kind])[:, 0], weave, seen.shape[AXES[kind]])
+        found = fit(seen.contrast(AXES[kind])[:, 0], weave)
         if found.holds:
             return Found(Layout(kind), "tested")
         fails |= found.fails
@@ -174,13 +165,13 @@ def _tokens(seen: Seen, guess: Layout, weave: Weave, orders: Iterable[Layout]) -
     if (own := decoded(contrast, guess.grid, weave)) is not None:  # type: ignore[arg-type]
         others.append(own)
     fits = {
-        layout: fit(layout.to_maps(contrast[:, :, None])[:, 0], weave, seen.shape[2])
+        layout: fit(layout.to_maps(contrast[:, :, None])[:, 0], weave)
         for layout in [guess, *others]
     }
     best = max(fits, key=lambda layout: fits[layout].fine + MARGIN * (layout == guess))
     if fits[best].holds:
         return Found(best, "tested")
-    elsewhere = fit(seen.contrast(1)[:, 0, :, None], weave, seen.shape[1]).fails
+    elsewhere = fit(seen.contrast(1)[:, 0, :, None], weave).fails
     if fits[guess].fails or (fits[guess].strength < FAINT and elsewhere):
         return Found(Layout("none"), "tested")
     return Found(guess, "guessed")
@@ -287,9 +278,9 @@ def has_several_places(shape: Sequence[int]) -> bool:
 def without_places(name: str, shape: Sequence[int]) -> str:
     """Why a layer cannot be looked at, in words."""
     return (
-        f"layer {name!r} returns {tuple(shape)}, and pictures show that it is no map of them: "
-        "attention weights, heads, windows and boxes have no places in the picture; look at the "
-        "block around it, or declare where its places are, e.g. "
+        f"layer {name!r} returns {tuple(shape)}, and pictures show that its numbers are not at "
+        "the places which that shape suggests: attention weights, heads, windows and boxes are no "
+        "map of the picture; look at the block around it, or declare where its places are, e.g. "
         f"Network(module, layouts={{{name!r}: Layout('tokens', grid=(14, 14), window=(7, 7))}})"
     )
 
@@ -327,8 +318,29 @@ def _grids(shape: Sequence[int], image: Grid) -> list[Grid]:
     return [grid for grid in found if grid is not None]
 
 
+def repeats(seen: Seen, again: Seen | None) -> bool:
+    """Whether numbers lean the same way in a weave of two other pictures.
+
+    What has a place does, wherever that is; a channel leans to either picture by chance, and where
+    all places give the same, its chance is not evened out.
+    """
+    if again is None or again.shape != seen.shape:
+        return False
+    for axis in seen.towards:
+        one, other = (each.contrast(axis).flatten(1) for each in (seen, again))
+        strength = float(one.square().mean().sqrt())
+        one, other = (each - each.mean(1, keepdim=True) for each in (one, other))
+        alike = float((one * other).sum() / (one.norm() * other.norm()).clamp(min=1e-12))
+        if strength >= STRONG and alike >= ALIKE:
+            return True
+    return False
+
+
 def found_by(
-    seen: Mapping[str, Seen], weave: Weave, layers: Mapping[str, nn.Module], image: Grid
+    seen: Mapping[str, Seen],
+    weave: Weave,
+    layers: Mapping[str, nn.Module],
+    again: Callable[[list[str]], Mapping[str, Seen]],
 ) -> dict[str, Found]:
     """The layouts of layers, an order found at one tried at those behind it too.
 
@@ -336,13 +348,14 @@ def found_by(
         seen: by the name of the layer.
         weave: the pictures.
         layers: the modules by name.
-        image: (height, width) of the picture.
+        again: what some of them give for other pictures in the same weave.
 
     Returns:
         By name; layers whose shape has no layout are left out.
     """
     found: dict[str, Found] = {}
     orders: dict[Layout, None] = {}
+    image = (weave.shape[1], weave.shape[2])
     for name, what in seen.items():
         try:
             found[name] = settled(what, image, weave, layers[name], orders)
@@ -351,6 +364,12 @@ def found_by(
         layout = found[name].layout
         if layout.order is not None and layout.window is None:
             orders[layout] = None
+    doubtful = [n for n, f in found.items() if f.layout.kind == "none" and seen[n].shape[0] == 1]
+    twice = again(doubtful) if doubtful else {}
+    for name in doubtful:
+        if not repeats(seen[name], twice.get(name)):
+            guess = detect(seen[name].shape, image, layers[name])
+            found[name] = Found(guess, "guessed", _against(seen[name], guess))
     return _as_neighbours(found, seen, layers)
 
 

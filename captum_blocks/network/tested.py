@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from captum_blocks.errors import BlocksError
 from captum_blocks.network.places import Found, found_by, stripes_for
-from captum_blocks.network.weaving import Weave, look
+from captum_blocks.network.weaving import Seen, Weave, look
 
 Shape = tuple[int, ...]
 State = tuple[object, ...]
@@ -66,9 +67,15 @@ def _tried(
     image = (shape[1], shape[2])
     with suppress(*FAILURES):
         weave, seen = look(
-            network, layers, shape, like, lambda shapes: stripes_for(shapes, image), pair
+            network, layers, Weave(shape), like, lambda shapes: stripes_for(shapes, image), pair
         )
-        return found_by(seen, weave, layers, image)
+
+        def again(names: list[str]) -> Mapping[str, Seen]:
+            """Seen with other pictures, woven alike."""
+            some, others = {name: layers[name] for name in names}, replace(weave, seed=1)
+            return look(network, some, others, like, lambda shapes: weave.grid)[1]
+
+        return found_by(seen, weave, layers, again)
     return {}
 
 

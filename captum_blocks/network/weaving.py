@@ -11,6 +11,7 @@ gate, attention to everything) is hardly another one for the woven picture.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -59,10 +60,12 @@ class Weave:
     Attributes:
         shape: (channel, height, width).
         grid: how many stripes down and across.
+        seed: of the two pictures.
     """
 
     shape: tuple[int, ...]
     grid: Grid = COARSE
+    seed: int = 0
 
     @property
     def down(self) -> Tensor:
@@ -85,7 +88,7 @@ class Weave:
 
     def two(self) -> tuple[Tensor, Tensor]:
         """(1, channel, y, x): the two pictures."""
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(self.seed)
         return self._noise(generator), self._noise(generator)
 
     def woven(self) -> Iterator[Tensor]:
@@ -234,7 +237,7 @@ class _Tap(nn.Module):
 def look(
     network: nn.Module,
     layers: Mapping[str, nn.Module],
-    shape: tuple[int, ...],
+    weave: Weave,
     like: Tensor,
     grid_for: Callable[[Iterable[tuple[int, ...]]], Grid],
     pair: Mapping[str, Tensor] | None = None,
@@ -244,7 +247,7 @@ def look(
     Args:
         network: run in evaluation mode.
         layers: the modules by name; ``"name:element"`` for one of several tensors returned.
-        shape: (channel, height, width) of the pictures.
+        weave: the pictures; how many stripes is decided here.
         like: a tensor of the type and on the device of the network's input.
         grid_for: how many stripes to weave, by the shapes of the layers' outputs.
         pair: what the layers gave for the two pictures, where they have seen them already.
@@ -270,7 +273,7 @@ def look(
                 opened.enter_context(replace(module, lenses[name]))
         opened.enter_context(evaluation_mode(network))
         opened.enter_context(torch.no_grad())
-        for row, picture in enumerate(Weave(shape).two()):
+        for row, picture in enumerate(weave.two()):
             if pair is None:
                 show(picture)
             else:
@@ -278,7 +281,7 @@ def look(
                     lens(pair[name][row : row + 1])
                     lens.next_picture()
         held = {name: lens.seen for name, lens in lenses.items() if lens.seen is not None}
-        weave = Weave(shape, grid_for(seen.shape for seen in held.values()))
+        weave = dataclasses.replace(weave, grid=grid_for(s.shape for s in held.values()))
         for picture in weave.woven():
             show(picture)
     digits = weave.middle + len(weave.across)

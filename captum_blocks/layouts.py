@@ -325,7 +325,7 @@ def detect(
         return Layout("NHWC" if last else "NCHW")
     if len(shape) == 3:
         for prefix in range(min(MOST_PREFIX_TOKENS, shape[1] - 1) + 1):
-            grid = _patch_grid(shape[1] - prefix, image)
+            grid = patch_grid(shape[1] - prefix, image)
             if grid is not None:
                 return Layout("tokens", prefix, grid)
     if len(shape) == 5:
@@ -348,7 +348,7 @@ def _proportionate(grid: Sequence[int], image: tuple[int, int]) -> bool:
     return abs(rows * width - columns * height) <= max(height, width)
 
 
-def _patch_grid(patches: int, image: tuple[int, int]) -> tuple[int, int] | None:
+def patch_grid(patches: int, image: tuple[int, int]) -> tuple[int, int] | None:
     """(rows, columns) that so many square patches of a picture make; None if they make none."""
     height, width = image
     if height == width:

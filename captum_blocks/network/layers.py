@@ -1,8 +1,8 @@
-"""What can be looked at in a network, and which layers to look at first."""
+"""What can be looked at in a network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isinf
 
@@ -13,6 +13,7 @@ from captum_blocks.behaviour import observed
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.hooks import capture, count_calls, running
 from captum_blocks.layouts import Layout, detect
+from captum_blocks.network.places import Certainty, Found
 from captum_blocks.network.reach import WHOLE, Pair, Reach, Reaches
 from captum_blocks.wrappers import can_be_hooked, why_nothing
 
@@ -30,6 +31,9 @@ class LayerInfo:
         reach: receptive field and stride, where the operations before it are known to have one.
         calls: how often it runs in one forward pass; its last output is what is looked at.
         recommended: whether it is looked at when no layers are named.
+        places: whether positions were "tested" by pictures, "guessed" from the shape, or
+            "declared"; empty where there is one position only.
+        against: what speaks against looking at it first, e.g. "padding"; nothing where empty.
     """
 
     name: str
@@ -40,6 +44,8 @@ class LayerInfo:
     reach: Reach | None = None
     calls: int = 1
     recommended: bool = False
+    places: Certainty = "guessed"
+    against: str = ""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -47,7 +53,7 @@ class LayerInfo:
         if self.layout.kind == "tokens":
             assert self.layout.grid is not None
             return self.layout.grid
-        if len(self.shape) == 1:
+        if len(self.shape) == 1 or self.layout.kind == "none":
             return (1, 1)
         return self.shape[:2] if self.layout.kind == "NHWC" else self.shape[1:]  # type: ignore[return-value]
 
@@ -72,16 +78,23 @@ class LayerInfo:
         return self.reach if known else None
 
 
-BLOCKS = ("Block", "Layer")
-COLUMNS = ("", "layer", "shape", "layout", "sign", "stride", "sees", "module")
+COLUMNS = ("", "layer", "shape", "layout", "places", "sign", "stride", "sees", "module")
 LEGEND = {
     "*": "*: looked at when no layers are named",
     "+": "+: what it sees is scaled by numbers made from the whole picture",
+    "tested": "tested: pictures showed where its places are",
+    "guessed": "guessed: places are believed by the shape; pictures did not show where they are",
 }
 
 
 class LayerTable(tuple[LayerInfo, ...]):
-    """The layers of a network; prints as a table."""
+    """The layers of a network; prints as a table.
+
+    Attributes:
+        left_out: names of layers that are no maps of the picture, as pictures show.
+    """
+
+    left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         rows = [COLUMNS, *map(_row, self)]
@@ -90,14 +103,21 @@ class LayerTable(tuple[LayerInfo, ...]):
         legend = [
             text
             for sign, text in LEGEND.items()
-            if any(sign in row[0] + row[6] for row in rows[1:])
+            if any(sign in (row[0], row[4], row[7][-1:]) for row in rows[1:])
         ]
+        if self.left_out:
+            legend.append(
+                f"left out: {len(self.left_out)} whose numbers are no map of the picture, as "
+                f"{self.left_out[0]}"
+            )
         return "\n".join([*lines, *([""] if legend else []), *legend])
 
 
 def _row(info: LayerInfo) -> tuple[str, ...]:
-    prefix = info.layout.prefix
-    layout = info.layout.kind + (f", {prefix} without place" if prefix else "")
+    apart = info.layout.n_unplaced
+    layout: str = info.layout.kind
+    layout += f", {apart} without place" if apart else ""
+    layout += ", reordered" if info.layout.order is not None else ""
     runs = f", runs {info.calls} times" if info.calls > 1 else ""
     gated = "+" if info.reach is not None and info.reach.gated else ""
     return (
@@ -105,6 +125,7 @@ def _row(info: LayerInfo) -> tuple[str, ...]:
         info.name,
         "x".join(map(str, info.shape)),
         layout,
+        info.places,
         info.sign,
         _pair(info.stride),
         _pair(info.field) + (gated if info.field else ""),
@@ -119,7 +140,11 @@ def _pair(pair: Pair | None) -> str:
 
 
 def layout_of(
-    name: str, shape: tuple[int, ...], declared: Mapping[str, Layout], image: tuple[int, int]
+    name: str,
+    shape: tuple[int, ...],
+    declared: Mapping[str, Layout],
+    image: tuple[int, int],
+    module: nn.Module | None = None,
 ) -> Layout:
     """The layout of a layer: as declared, or as its output suggests.
 
@@ -130,7 +155,7 @@ def layout_of(
     (4, 6)
     """
     if name not in declared:
-        return detect(shape, image)
+        return detect(shape, image, module)
     layout = declared[name]
     if not layout.fits(shape):
         raise InvalidArgument(
@@ -144,8 +169,8 @@ def _wanted(layout: Layout) -> str:
     if layout.kind == "tokens":
         height, width = layout.grid  # type: ignore[misc]
         return (
-            f"that layout needs (image, {layout.prefix} + {height} * {width} = "
-            f"{layout.prefix + height * width} tokens, channel)"
+            f"that layout needs (image, {layout.n_unplaced} + {height} * {width} = "
+            f"{layout.n_unplaced + height * width} tokens, channel)"
         )
     return "that layout needs " + {
         "NCHW": "(image, channel, y, x) or (image, channel)",
@@ -153,8 +178,11 @@ def _wanted(layout: Layout) -> str:
     }.get(layout.kind, "")
 
 
-def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> list[LayerInfo]:
-    """Every layer that can be looked at, in the order in which they return.
+Surveyed = tuple[list[LayerInfo], dict[str, Tensor]]
+
+
+def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> Surveyed:
+    """Every layer that can be looked at, in the order in which they return, and its output.
 
     Args:
         network: run once, in evaluation mode.
@@ -168,7 +196,7 @@ def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) ->
     if isinf(observed(network, noise).coupling):
         noise = noise[:1]
     try:
-        table = _surveyed(network, noise, declared)
+        table, seen = _surveyed(network, noise, declared)
     except (BlocksError, torch.OutOfMemoryError):
         raise
     except Exception as error:
@@ -179,10 +207,10 @@ def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) ->
         ) from error
     if not table and (reason := why_nothing(network)) is not None:
         raise UnusableLayer(reason)
-    return table
+    return table, seen
 
 
-def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> list[LayerInfo]:
+def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> Surveyed:
     parts = network.named_modules()
     modules = {name: module for name, module in parts if name and can_be_hooked(module)}
     with (
@@ -200,95 +228,52 @@ def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout])
             continue
         shape = tuple(output.shape)
         try:
-            layout = layout_of(name, shape, declared, (noise.shape[-2], noise.shape[-1]))
+            image = (noise.shape[-2], noise.shape[-1])
+            layout = layout_of(name, shape, declared, image, modules[base])
         except InvalidArgument:
             if name in declared:
                 raise
             continue
-        sign = ">= 0" if bool((output >= 0).all()) else "signed"
+        sign = ">= 0" if float(output.min()) >= 0 else "signed"
         kind, reach = type(modules[base]).__name__, reaches.of(output)
-        table.append(LayerInfo(name, shape[1:], layout, sign, kind, reach, calls[base]))
-    return table
+        places: Certainty = "declared" if name in declared else "guessed"
+        info = LayerInfo(name, shape[1:], layout, sign, kind, reach, calls[base], places=places)
+        table.append(info if max(info.grid) > 1 else replace(info, places=""))
+    return table, seen
+
+
+def with_places(
+    table: Sequence[LayerInfo], test: Callable[[list[str]], Mapping[str, Found]]
+) -> list[LayerInfo]:
+    """The table with what tests tell of its layers; declared layouts stay.
+
+    Args:
+        table: the layers.
+        test: tells of layers, by name.
+    """
+    found = test([info.name for info in table if info.places == "guessed"])
+    return [_placed(info, found.get(info.name)) for info in table]
+
+
+def _placed(info: LayerInfo, found: Found | None) -> LayerInfo:
+    if found is None:
+        return info
+    return replace(info, layout=found.layout, places=found.places, against=found.against)
 
 
 def _worth_looking(module: nn.Module, output: Tensor, batch: int) -> bool:
     """False for what nobody looks at: no batch axis, no numbers, attention heads."""
     if isinstance(module, (nn.Identity, nn.modules.dropout._DropoutNd)):
         return False
-    if output.shape[:1] != (batch,) or not output.is_floating_point():
+    if output.shape[:1] != (batch,) or not output.is_floating_point() or not output.numel():
         return False
     heads = output.ndim == 4 and isinstance(module, nn.LayerNorm)
     return not heads or output.shape[1] == output.shape[2]
 
 
 def marked(table: Sequence[LayerInfo], names: Sequence[str]) -> LayerTable:
-    """The table with recommended layers marked."""
-    return LayerTable(replace(info, recommended=info.name in names) for info in table)
-
-
-def recommended(table: Sequence[LayerInfo]) -> tuple[str, ...]:
-    """An early, a middle and a late layer; fewer where the network has no such three.
-
-    Behind the nonlinearity where there are such layers in the later half: groups are parts that
-    add up there. The late one is the last, the middle one the last with a grid twice as fine, the
-    early one the last with a grid four times as fine. Of transformers, blocks at a third and two
-    thirds of the depth and the last but one: behind the last block everything that decides may sit
-    in the class token, which has no place in the photograph. Layers that run several times in one
-    pass only where there are no others.
-    """
-    placed = [info for info in table if min(info.grid) > 1 and not _is_second_choice(info, table)]
-    table = [info for info in placed if info.calls == 1] or placed
-    if not table:
-        return ()
-    later = table[len(table) // 2 :]
-    candidates = table
-    if any(info.sign == ">= 0" for info in later):
-        candidates = [info for info in table if info.sign == ">= 0"]
-    last = candidates[-1]
-    if last.layout.kind == "tokens":
-        return _blocks(candidates, last)
-    chosen = [_last_finer(candidates, last.grid, times) for times in (4, 2)]
-    names = [info.name for info in (*chosen, last) if info is not None]
-    return tuple(dict.fromkeys(names))
-
-
-def each_runs_again(table: Sequence[LayerInfo], names: Sequence[str]) -> tuple[str, ...]:
-    """What the reader has to know of recommended layers that run several times in one pass."""
-    several = {info.name: info.calls for info in table if info.name in names and info.calls > 1}
-    if not several:
-        return ()
-    told = ", ".join(f"{name!r} {calls} times" for name, calls in several.items())
-    return (
-        f"every layer with positions runs several times in one pass ({told}): numbers are of the "
-        "last call of each",
-    )
-
-
-def _is_second_choice(info: LayerInfo, table: Sequence[LayerInfo]) -> bool:
-    """Only moves numbers, or returns several maps, any of which may be used."""
-    if info.kind == "Permute" or info.kind.startswith("Adaptive"):
-        return True
-    several = any(other.name.startswith(f"{info.name}:") for other in table)
-    return several and not info.kind.endswith(BLOCKS)
-
-
-def _last_finer(table: Sequence[LayerInfo], grid: Pair, times: int) -> LayerInfo | None:
-    """The last layer whose grid is so many times as fine, both ways."""
-    rows, columns = grid
-    # One cell of slack: 4 x 7 is nearly twice 2 x 4.
-    finer = [
-        info
-        for info in table
-        if info.grid[0] >= times * rows - 1 and info.grid[1] >= times * columns - 1
-    ]
-    return finer[-1] if finer and finer[-1].grid != grid else None
-
-
-def _blocks(table: Sequence[LayerInfo], last: LayerInfo) -> tuple[str, ...]:
-    blocks = [info for info in table if info.kind.endswith(BLOCKS)]
-    inside = tuple(f"{info.name}." for info in blocks)
-    blocks = [info for info in blocks if not info.name.startswith(inside)]
-    blocks = blocks if len(blocks) > 1 else list(table)
-    latest = max(0, len(blocks) - (2 if last.layout.prefix else 1))
-    places = sorted({min(latest, len(blocks) // 3), min(latest, 2 * len(blocks) // 3), latest})
-    return tuple(blocks[place].name for place in places)
+    """The table with recommended layers marked, without those that are no maps."""
+    maps = (info for info in table if info.layout.kind != "none")
+    made = LayerTable(replace(info, recommended=info.name in names) for info in maps)
+    made.left_out = tuple(info.name for info in table if info.layout.kind == "none")
+    return made

@@ -12,32 +12,25 @@ from PIL import Image
 from torch import Tensor, nn
 
 from captum_blocks._pictures import Source, open_picture
-from captum_blocks.behaviour import observed, warn_of
-from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
-from captum_blocks.hooks import capture, find_layer, run_until, running, together
+from captum_blocks.behaviour import observed
+from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.hooks import capture, find_layer, running, together
 from captum_blocks.layouts import Layout
 from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
 from captum_blocks.network.labels import Labels, check_labels, index_of, read_labels
-from captum_blocks.network.layers import (
-    LayerTable,
-    each_runs_again,
-    layout_of,
-    marked,
-    recommended,
-    survey,
-)
+from captum_blocks.network.placed import Placed
 from captum_blocks.network.readout import Readout, Region, as_scores
-from captum_blocks.network.ready import checked, is_of_bands, noise
+from captum_blocks.network.ready import checked, is_of_bands
 from captum_blocks.network.squashing import HEADS, Noticed, notice
 from captum_blocks.preprocessing import Preprocess, preprocessing
 from captum_blocks.scores import counted
-from captum_blocks.wrappers import check_takes_a_picture, plain, why_nothing
+from captum_blocks.wrappers import check_takes_a_picture, plain
 
 Where = Sequence[float] | Tensor | np.ndarray
 
 
-class Network:
+class Network(Placed):
     """A vision module with its preprocessing, labels and name.
 
     ``net.module`` is what every engine and Captum itself take: the module given, or, where
@@ -153,20 +146,20 @@ class Network:
             InvalidArgument: a tensor that is not ready, or no preprocessing to make one with.
         """
         if isinstance(source, Tensor):
-            return checked(source, self.preprocess).to(self._device, self._dtype)
+            return checked(source, self.preprocess).to(self._like)
         if self.preprocess is None:
             raise InvalidArgument(
                 f"{self.name} has no preprocessing, so it cannot read a photograph; give it a "
                 "ready tensor, or Network(module, preprocess=Preprocess(size, mean, std))"
             )
         if self.channels in (1, 3):
-            return self.preprocess(open_picture(source)).to(self._device, self._dtype)
+            return self.preprocess(open_picture(source)).to(self._like)
         if not is_of_bands(source, self.channels):
             raise InvalidArgument(
                 f"{self.name} takes {self.channels} channels; give a uint8 array "
                 f"(height, width, {self.channels}), or a ready tensor"
             )
-        return self.preprocess.bands(source).to(self._device, self._dtype)  # type: ignore[union-attr, arg-type]
+        return self.preprocess.bands(source).to(self._like)  # type: ignore[union-attr, arg-type]
 
     def logits(self, x: Tensor) -> Tensor:
         """(image, class) in evaluation mode, without gradient."""
@@ -291,69 +284,6 @@ class Network:
             self.module = self._read_out()
         return f"{name}:{wanted}"
 
-    def layout_of(self, name: str, output: Tensor, image: tuple[int, int] | None = None) -> Layout:
-        """The layout of a layer: as declared, or as its output suggests.
-
-        Args:
-            name: of the layer.
-            output: what it returned.
-            image: (height, width) of the picture it was returned for; the preprocessing's unless
-                told.
-
-        Raises:
-            InvalidArgument: the declared layout does not fit, or nothing can be guessed.
-        """
-        if image is None:
-            image = self.preprocess.shape if self.preprocess is not None else (1, 1)
-        if self.layouts and name not in self.layouts:
-            name = self.name_of(name)
-        return layout_of(name, tuple(output.shape), self.layouts, image)
-
-    def layout_at(self, name: str, shape: tuple[int, ...]) -> Layout | None:
-        """The layout of a layer for pictures of another (channel, height, width).
-
-        None where an engine finds it by itself: a square picture and nothing declared.
-        """
-        if shape[1] == shape[2] and not self.layouts:
-            return None
-        picture = torch.zeros(1, *shape, dtype=self._dtype, device=self._device)
-        layer = {name: find_layer(self.module, name)[1]}
-        with torch.no_grad(), running(self.module):
-            output = run_until(self.module, layer, picture)[name]
-        return self.layout_of(name, output, shape[1:])  # type: ignore[arg-type]
-
-    def layers(self, x: Tensor | None = None) -> LayerTable:
-        """What can be looked at, from one dry run on two noise images; prints as a table.
-
-        Args:
-            x: a ready tensor whose size to use; the preprocessing's size unless given.
-
-        Raises:
-            InvalidArgument: there is no size to use, or a declared layout does not fit.
-        """
-        table = survey(self.module, self._noise(x), self.layouts)
-        return marked(table, self._recommended or recommended(table))
-
-    def recommended(self, x: Tensor | None = None) -> tuple[str, ...]:
-        """Layers to look at when none are named, early to late; those marked in ``layers()``.
-
-        An early, a middle and a late one, behind a nonlinearity where there is one; of
-        transformers, blocks before the last one. Where all layers with positions run several times
-        in one pass, some of those, and a warning says that numbers are of their last call.
-
-        Raises:
-            UnusableLayer: no layer has positions.
-        """
-        names = self._recommended
-        if not names:
-            table = survey(self.module, self._noise(x), self.layouts)
-            names = recommended(table)
-            warn_of(each_runs_again(table, names))
-        if not names:
-            reason = f"; {why}" if (why := why_nothing(self._given)) is not None else ""
-            raise UnusableLayer(f"{self.name} has no layer with positions to look at{reason}")
-        return tuple(self.name_of(name) for name in names)
-
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether the module can take images of this (channel, height, width).
 
@@ -361,7 +291,7 @@ class Network:
         """
         if shape not in self._takes:
             try:
-                self.logits(torch.zeros(1, *shape, dtype=self._dtype, device=self._device))
+                self.logits(self._like.new_zeros(1, *shape))
             except (RuntimeError, ValueError, AssertionError, IndexError):
                 self._takes[shape] = False
             else:
@@ -389,27 +319,7 @@ class Network:
                 self.module(rows)
             found.append(seen[name])
         output = together(found)
-        return self.layout_of(name, output, tuple(x.shape[-2:])).to_maps(output)  # type: ignore[arg-type,no-any-return]
-
-    def _noise(self, x: Tensor | None) -> Tensor:
-        if x is None and self.preprocess is None:
-            raise InvalidArgument(f"{self.name} has no preprocessing: give layers() an input")
-        size = (self.channels, *self.preprocess.shape) if self.preprocess is not None else ()
-        return noise(x, size).to(self._device, self._dtype)
-
-    @property
-    def channels(self) -> int:
-        """How many channels a picture has for the network; three unless its preprocessing tells."""
-        return 3 if self.preprocess is None else self.preprocess.channels
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        kinds = (p.dtype for p in self._given.parameters() if p.dtype.is_floating_point)
-        return next(kinds, torch.float32)
-
-    @property
-    def _device(self) -> torch.device:
-        return next((p.device for p in self._given.parameters()), torch.device("cpu"))
+        return self.layout_of(name, output, tuple(x.shape[1:])).to_maps(output)
 
     def __repr__(self) -> str:
         return (

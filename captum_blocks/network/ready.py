@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, WrongType
@@ -34,27 +33,30 @@ def _warn_of_pixels(tensor: Tensor) -> None:
         )
 
 
-def noise(like: Tensor | None, size: tuple[int, ...]) -> Tensor:
-    """Two pictures of noise, always the same ones.
+def shape_of(like: Tensor | None, size: tuple[int, ...]) -> tuple[int, ...]:
+    """(channel, height, width) of the pictures that a network is tried on.
 
     Args:
         like: a ready tensor whose size to use.
-        size: (channel, height, width), where there is none.
+        size: what is used where there is none.
 
     Raises:
         WrongType: what is given is no tensor.
+        InvalidArgument: it is no batch of pictures.
 
-    >>> noise(None, (3, 2, 2)).shape
-    torch.Size([2, 3, 2, 2])
+    >>> shape_of(torch.zeros(1, 3, 8, 6), ()), shape_of(None, (3, 2, 2))
+    ((3, 8, 6), (3, 2, 2))
     """
-    if like is not None and not isinstance(like, Tensor):
+    if like is None:
+        return size
+    if not isinstance(like, Tensor):
         raise WrongType(
             f"layers() takes one ready tensor (image, channel, y, x), not {type(like).__name__}; "
             "a network that needs several inputs is wrapped in a module that takes the picture "
             "and has the others"
         )
-    shape = size if like is None else tuple(like.shape[1:])
-    return torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    _check_axes(like)
+    return tuple(like.shape[1:])
 
 
 def checked(tensor: Tensor, preprocess: object) -> Tensor:
@@ -68,11 +70,21 @@ def checked(tensor: Tensor, preprocess: object) -> Tensor:
             f"a {tensor.dtype} tensor is not ready for a network; give a float tensor as the "
             "module takes it, or the picture itself as a path, PIL image or uint8 array"
         )
+    _check_axes(tensor)
+    if isinstance(preprocess, Preprocess) and min(preprocess.std) > BYTE:
+        _warn_of_pixels(tensor)
+    return tensor
+
+
+def _check_axes(tensor: Tensor) -> None:
+    if tensor.ndim == 5:
+        raise InvalidArgument(
+            f"a tensor of shape {tuple(tensor.shape)} is a batch of volumes or films, and what is "
+            "shown here are places in a picture: (image, channel, y, x); give single slices or "
+            "frames to a network of pictures"
+        )
     if tensor.ndim != 4:
         raise InvalidArgument(
             f"a ready tensor is (image, channel, y, x), not {tuple(tensor.shape)}; "
             "a single image needs its batch axis: x[None]"
         )
-    if isinstance(preprocess, Preprocess) and min(preprocess.std) > BYTE:
-        _warn_of_pixels(tensor)
-    return tensor

@@ -78,16 +78,17 @@ def test_labels(small: cb.Network, small_module: nn.Module) -> None:
 def test_layers_print_as_a_table(small: cb.Network) -> None:
     assert repr(small.layers()) == "\n".join(
         [
-            "   layer    shape   layout  sign    stride  sees  module",
-            "   early.0  6x8x8   NCHW    signed  2       3     Conv2d",
-            "   early.1  6x8x8   NCHW    >= 0    2       3     ReLU",
-            "*  early    6x8x8   NCHW    >= 0    2       3     Sequential",
-            "   late.0   10x4x4  NCHW    signed  4       7     Conv2d",
-            "   late.1   10x4x4  NCHW    >= 0    4       7     ReLU",
-            "*  late     10x4x4  NCHW    >= 0    4       7     Sequential",
-            "   head     3       NCHW    signed                Linear",
+            "   layer    shape   layout  places  sign    stride  sees  module",
+            "   early.0  6x8x8   NCHW    tested  signed  2       3     Conv2d",
+            "   early.1  6x8x8   NCHW    tested  >= 0    2       3     ReLU",
+            "*  early    6x8x8   NCHW    tested  >= 0    2       3     Sequential",
+            "   late.0   10x4x4  NCHW    tested  signed  4       7     Conv2d",
+            "   late.1   10x4x4  NCHW    tested  >= 0    4       7     ReLU",
+            "*  late     10x4x4  NCHW    tested  >= 0    4       7     Sequential",
+            "   head     3       NCHW            signed                Linear",
             "",
             "*: looked at when no layers are named",
+            "tested: pictures showed where its places are",
         ]
     )
     assert small.recommended() == ("early", "late")

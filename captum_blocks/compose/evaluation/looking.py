@@ -76,6 +76,9 @@ class Looking:
             output = together([seen.pop(name) for seen in found])
             self._outputs[name] = finite(output, f"layer {name!r}")
         self._outputs[ENTRANCE] = self.x
+        if self.x.ndim == 4:
+            # All at once: one set of test pictures serves all layers.
+            self.net.tested(names, tuple(self.x.shape[1:]))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -92,8 +95,7 @@ class Looking:
         """Where the layer keeps its channels and positions."""
         if layer == ENTRANCE:
             return Layout("NCHW")
-        height, width = self.x.shape[-2:]
-        return self.net.layout_of(layer, self._outputs[layer], (height, width))
+        return self.net.layout_of(layer, self._outputs[layer], tuple(self.x.shape[1:]))
 
     @property
     def unit(self) -> str:
@@ -102,7 +104,13 @@ class Looking:
 
     def maps(self, layer: str) -> Tensor:
         """The layer's activation, (image, channel, y, x)."""
-        return self.layout(layer).to_maps(self._outputs[layer]).float().cpu()
+        maps = self.layout(layer).to_maps(self._outputs[layer]).float().cpu()
+        if len(maps) != len(self.x):
+            raise UnusableLayer(
+                f"layer {layer!r} returns {len(maps)} rows for {len(self.x)} pictures: its first "
+                "axis counts no pictures; look at the block around it"
+            )
+        return maps
 
     def tokens(self, layer: str) -> Tensor:
         """The layer's class and register tokens, (image, token, channel)."""

@@ -1,0 +1,393 @@
+"""Where in the picture a layer's numbers lie: tested by woven pictures, not believed by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.layouts import Kind, Layout, detect, kind_of, patch_grid
+from captum_blocks.network.weaving import COARSE, Grid, Seen, Weave
+
+Certainty = Literal["tested", "guessed", "declared", ""]
+
+# How alike the contrast seen is to the one that a layout predicts, at least.
+ALIKE = 0.35
+# How strongly places lean to one picture: below, everything depends on everything; above, they
+# would show where they are if they were where the layout has them.
+FAINT, STRONG = 0.05, 0.3
+# Fewer places than this tell too little to say that there are none.
+FEW = 16
+# How much better another order has to explain what was seen than rows from the top do.
+MARGIN = 0.05
+# Cells that are cut by more stripes than they can show say nothing; two digits are enough to tell
+# rows from columns, and are seen through fields larger than a cell.
+SHOWN, DIGITS = 0.3, 2
+AXES: dict[Kind, int] = {"NCHW": 1, "NHWC": 3}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A layer's layout and how it is known.
+
+    Attributes:
+        layout: where channels and positions are; of the kind ``"none"`` where there are none.
+        places: "tested" by pictures, or "guessed" from the shape.
+        against: what speaks against looking at the layer first; nothing where empty.
+    """
+
+    layout: Layout
+    places: Certainty
+    against: str = ""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a layout explains what was seen.
+
+    Attributes:
+        rows, columns: the correlation of contrasts seen and predicted, of the first digits.
+        fine: the same of all digits that cells of this size can show.
+        strength: root of the mean squared contrast.
+        cells: how many places.
+    """
+
+    rows: float
+    columns: float
+    fine: float
+    strength: float
+    cells: int
+
+    @property
+    def holds(self) -> bool:
+        """Places are where the layout has them."""
+        return self.strength >= FAINT and min(self.rows, self.columns) >= ALIKE
+
+    @property
+    def fails(self) -> bool:
+        """Numbers lean to one picture or the other, and not where the layout has them."""
+        return self.strength >= STRONG and self.cells >= FEW and not self.holds
+
+
+def fit(contrast: Tensor, weave: Weave) -> Fit:
+    """How well rows and columns of a map are those of the picture.
+
+    Args:
+        contrast: (digit, y, x), digits of rows, then of columns.
+        weave: the pictures it was seen with.
+
+    >>> weave = Weave((3, 8, 8))
+    >>> fit(weave.sides((4, 4)), weave).holds, fit(weave.sides((4, 4)).mT, weave).holds
+    (True, False)
+    """
+    height, width = contrast.shape[1:]
+    sides, rows, columns = _shown(weave, (height, width))
+    seen = contrast.cpu().double()
+    centred = seen - seen.mean((1, 2), keepdim=True)
+    # For every digit: what both share, what either has.
+    shared, own, its = (
+        (a * b).sum((1, 2)).tolist()
+        for a, b in ((centred, sides), (centred, centred), (sides,) * 2)
+    )
+
+    def alike(digits: list[int]) -> float:
+        """Within digits; one, where there is nothing to show."""
+        norm = sum(own[k] for k in digits) * sum(its[k] for k in digits)
+        return sum(shared[k] for k in digits) / max(norm, 1e-24) ** 0.5 if digits else 1.0
+
+    coarse = [*rows[:DIGITS], *columns[:DIGITS]]
+    return Fit(
+        rows=alike(rows[:DIGITS]),
+        columns=alike(columns[:DIGITS]),
+        fine=alike(rows + columns),
+        strength=float(seen[coarse].square().mean().sqrt()) if coarse else 0.0,
+        cells=height * width,
+    )
+
+
+@lru_cache(maxsize=256)
+def _shown(weave: Weave, grid: Grid) -> tuple[Tensor, list[int], list[int]]:
+    """Sides less their mean, and which digits of rows and of columns cells of a grid can show."""
+    sides = weave.sides(grid).double()
+    told = [k for k in range(len(sides)) if float(sides[k].abs().mean()) >= SHOWN]
+    rows, columns = ([k for k in told if (k < weave.middle) == first] for first in (True, False))
+    return sides - sides.mean((1, 2), keepdim=True), rows, columns
+
+
+def settled(
+    seen: Seen, image: Grid, weave: Weave, module: nn.Module, orders: Iterable[Layout] = ()
+) -> Found:
+    """The layout of a layer's output, by what was seen of it.
+
+    Args:
+        seen: what it gave for woven pictures.
+        image: (height, width) of the picture.
+        weave: the pictures.
+        module: what returned it.
+        orders: layouts found for other layers, which may be this one's too.
+
+    Raises:
+        InvalidArgument: no layout fits the shape.
+    """
+    if seen.shape[0] > 1:
+        return _windowed(seen, image, weave)
+    guess = detect(seen.shape, image, module)
+    if guess.kind == "tokens":
+        found = _tokens(seen, guess, weave, orders)
+    else:
+        found = _maps(seen, guess, weave, kind_of(module) is not None)
+    return replace(found, against=_against(seen, found.layout))
+
+
+def _maps(seen: Seen, guess: Layout, weave: Weave, known: bool) -> Found:
+    """Four axes: channels first or last, whichever shows the picture; or no map at all."""
+    kinds = [guess.kind] if known else [guess.kind, *(kind for kind in AXES if kind != guess.kind)]
+    fails = False
+    for kind in kinds:
+        found = fit(seen.contrast(AXES[kind])[:, 0], weave)
+        if found.holds:
+            return Found(Layout(kind), "tested")
+        fails |= found.fails
+    if fails:
+        return Found(Layout("none"), "tested")
+    return Found(guess, "guessed")
+
+
+def _tokens(seen: Seen, guess: Layout, weave: Weave, orders: Iterable[Layout]) -> Found:
+    """Three axes: in the order and with the tokens apart that explain best what was seen."""
+    contrast = seen.contrast(2)[:, 0]
+    others = [*_apart_elsewhere(guess), *(o for o in orders if o.fits(seen.shape))]
+    if (own := decoded(contrast, guess.grid, weave)) is not None:  # type: ignore[arg-type]
+        others.append(own)
+    fits = {
+        layout: fit(layout.to_maps(contrast[:, :, None])[:, 0], weave)
+        for layout in [guess, *others]
+    }
+    best = max(fits, key=lambda layout: fits[layout].fine + MARGIN * (layout == guess))
+    if fits[best].holds:
+        return Found(best, "tested")
+    elsewhere = fit(seen.contrast(1)[:, 0, :, None], weave).fails
+    if fits[guess].fails or (fits[guess].strength < FAINT and elsewhere):
+        return Found(Layout("none"), "tested")
+    return Found(guess, "guessed")
+
+
+def _apart_elsewhere(guess: Layout) -> list[Layout]:
+    """The same grid, class and register tokens at the end or in the middle."""
+    if not guess.prefix:
+        return []
+    rows, columns = guess.grid  # type: ignore[misc]
+    middle = range(rows * columns // 2, rows * columns // 2 + guess.prefix)
+    ends = range(-guess.prefix, 0)
+    return [Layout("tokens", grid=guess.grid, unplaced=tuple(at)) for at in (ends, middle)]
+
+
+def decoded(contrast: Tensor, grid: Grid, weave: Weave) -> Layout | None:
+    """The order of tokens, read from the digits of their rows and columns.
+
+    Args:
+        contrast: (digit, token).
+        grid: on which they lie.
+        weave: the pictures.
+
+    Returns:
+        None unless every place has exactly one token that is most like it, for which it is the
+        most alike place.
+    """
+    sides = weave.sides(grid).flatten(1).to(contrast)
+    likeness = sides.T @ contrast
+    token_of, place_of = likeness.argmax(1), likeness.argmax(0)
+    places = torch.arange(len(likeness), device=contrast.device)
+    if not torch.equal(place_of[token_of], places) or float(likeness.amax(1).min()) <= 0:
+        return None
+    placed = sorted(token_of.tolist())
+    apart = tuple(sorted(set(range(contrast.shape[1])) - set(placed)))
+    counted = {token: number for number, token in enumerate(placed)}
+    order = tuple(counted[token] for token in token_of.tolist())
+    first = apart == tuple(range(len(apart)))
+    return Layout(
+        "tokens",
+        prefix=len(apart) if first else 0,
+        grid=grid,
+        order=None if order == tuple(range(len(order))) else order,
+        unplaced=() if first else apart,
+    )
+
+
+def _windowed(seen: Seen, image: Grid, weave: Weave) -> Found:
+    """The first axis counts parts of one picture: each token tells where it is, or none does."""
+    rows, *sizes = seen.shape
+    readings = {"tokens": 2} if len(sizes) == 2 else AXES
+    for kind, axis in readings.items():
+        if axis not in seen.towards:
+            continue
+        contrast = seen.contrast(axis)
+        grid = patch_grid(contrast[0].numel(), image)
+        window = None if grid is None else _window(grid, contrast.shape[2:], rows)
+        own = None if grid is None else decoded(contrast.flatten(1), grid, weave)
+        if own is not None and window is not None:
+            layout = Layout(kind, grid=grid, order=own.order, window=window)  # type: ignore[arg-type]
+            return Found(layout, "tested")
+    return Found(Layout("none"), "tested")
+
+
+def _window(grid: Grid, inside: Sequence[int], windows: int) -> Grid | None:
+    """(rows, columns) of windows, so many of which make up the grid."""
+    if len(inside) == 2:
+        sizes = [(inside[0], inside[1])]
+    else:
+        talls = range(1, inside[0] + 1)
+        sizes = [(tall, inside[0] // tall) for tall in talls if inside[0] % tall == 0]
+        sizes.sort(key=lambda size: abs(size[0] - size[1]))
+    for tall, wide in sizes:
+        if -(-grid[0] // tall) * -(-grid[1] // wide) == windows:
+            return (tall, wide)
+    return None
+
+
+def _against(seen: Seen, layout: Layout) -> str:
+    """What speaks against looking at a layer first."""
+    if layout.kind == "none":
+        return "no places"
+    if not any(bool(change.any()) for change in seen.change.values()):
+        return "the same for every picture"
+    if seen.shares:
+        return "shares of one"
+    if layout.kind == "tokens":
+        return ""
+    change = seen.change[AXES[layout.kind]][0]
+    edges = (change[0], change[-1], change[:, 0], change[:, -1])
+    return "" if all(bool(edge.any()) for edge in edges) else "padding"
+
+
+def has_several_places(shape: Sequence[int]) -> bool:
+    """Whether there is anything to test in an output, batch axis included.
+
+    >>> has_several_places((1, 512, 1, 1)), has_several_places((1, 197, 384))
+    (False, True)
+    """
+    single = len(shape) == 4 and (1, 1) in (tuple(shape[2:]), tuple(shape[1:3]))
+    return len(shape) in (3, 4) and not single
+
+
+def without_places(name: str, shape: Sequence[int]) -> str:
+    """Why a layer cannot be looked at, in words."""
+    return (
+        f"layer {name!r} returns {tuple(shape)}, and pictures show that its numbers are not at "
+        "the places which that shape suggests: attention weights, heads, windows and boxes are no "
+        "map of the picture; look at the block around it, or declare where its places are, e.g. "
+        f"Network(module, layouts={{{name!r}: Layout('tokens', grid=(14, 14), window=(7, 7))}})"
+    )
+
+
+def stripes_for(shapes: Iterable[Sequence[int]], image: Grid) -> Grid:
+    """How many stripes to weave: as many as the finest tokens of some layers need.
+
+    Args:
+        shapes: of the layers' outputs for one picture, first axis included.
+        image: (height, width) of the picture.
+
+    >>> stripes_for([(1, 8, 56, 56), (1, 197, 384)], (224, 224))
+    (14, 14)
+    """
+    return max([COARSE, *(g for shape in set(shapes) for g in _grids(shape, image))], key=_cells)
+
+
+def _cells(grid: Grid) -> int:
+    return grid[0] * grid[1]
+
+
+def _grids(shape: Sequence[int], image: Grid) -> list[Grid]:
+    """The patch grids that an output may be of."""
+    rows, *sizes = shape
+    if rows > 1:
+        counts = [sizes[0]] if len(sizes) == 2 else [sizes[0] * sizes[1], sizes[1] * sizes[2]]
+        found = [patch_grid(rows * count, image) for count in counts]
+    elif len(shape) == 3:
+        try:
+            found = [detect(shape, image).grid]
+        except InvalidArgument:
+            found = []
+    else:
+        found = []
+    return [grid for grid in found if grid is not None]
+
+
+def repeats(seen: Seen, again: Seen | None) -> bool:
+    """Whether numbers lean the same way in a weave of two other pictures.
+
+    What has a place does, wherever that is; a channel leans to either picture by chance, and where
+    all places give the same, its chance is not evened out.
+    """
+    if again is None or again.shape != seen.shape:
+        return False
+    for axis in seen.towards:
+        one, other = (each.contrast(axis).flatten(1) for each in (seen, again))
+        strength = float(one.square().mean().sqrt())
+        one, other = (each - each.mean(1, keepdim=True) for each in (one, other))
+        alike = float((one * other).sum() / (one.norm() * other.norm()).clamp(min=1e-12))
+        if strength >= STRONG and alike >= ALIKE:
+            return True
+    return False
+
+
+def found_by(
+    seen: Mapping[str, Seen],
+    weave: Weave,
+    layers: Mapping[str, nn.Module],
+    again: Callable[[list[str]], Mapping[str, Seen]],
+) -> dict[str, Found]:
+    """The layouts of layers, an order found at one tried at those behind it too.
+
+    Args:
+        seen: by the name of the layer.
+        weave: the pictures.
+        layers: the modules by name.
+        again: what some of them give for other pictures in the same weave.
+
+    Returns:
+        By name; layers whose shape has no layout are left out.
+    """
+    found: dict[str, Found] = {}
+    orders: dict[Layout, None] = {}
+    image = (weave.shape[1], weave.shape[2])
+    for name, what in seen.items():
+        try:
+            found[name] = settled(what, image, weave, layers[name], orders)
+        except InvalidArgument:
+            continue
+        layout = found[name].layout
+        if layout.order is not None and layout.window is None:
+            orders[layout] = None
+    doubtful = [n for n, f in found.items() if f.layout.kind == "none" and seen[n].shape[0] == 1]
+    twice = again(doubtful) if doubtful else {}
+    for name in doubtful:
+        if not repeats(seen[name], twice.get(name)):
+            guess = detect(seen[name].shape, image, layers[name])
+            found[name] = Found(guess, "guessed", _against(seen[name], guess))
+    return _as_neighbours(found, seen, layers)
+
+
+def _as_neighbours(
+    found: Mapping[str, Found], seen: Mapping[str, Seen], layers: Mapping[str, nn.Module]
+) -> dict[str, Found]:
+    """What is guessed of a layer is what was tested of the nearest one of the same shape."""
+    shapes = {name: seen[name].shape for name in found}
+    alike = {name: s[:2] if len(s) == 3 else s for name, s in shapes.items()}
+    near: dict[tuple[int, ...], Layout] = {}
+    for name in reversed(list(found)):
+        if found[name].places == "tested":
+            near[alike[name]] = found[name].layout
+    made = dict(found)
+    for name, one in found.items():
+        if one.places == "tested":
+            near[alike[name]] = one.layout
+        elif alike[name] in near and kind_of(layers[name]) is None:
+            layout = near[alike[name]]
+            made[name] = Found(layout, "guessed", _against(seen[name], layout))
+    return made

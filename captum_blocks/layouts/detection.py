@@ -144,6 +144,7 @@ def resolve(
 def picture_size(inputs: object) -> tuple[int, int] | None:
     """(height, width) of the pictures that a network is given; None where it is given none.
 
+    >>> import torch
     >>> picture_size((torch.zeros(1, 3, 12, 20), 0.5))
     (12, 20)
     """

@@ -134,7 +134,7 @@ def beside_the_answer(
     ...         super().__init__()
     ...         self.used, self.beside = nn.Linear(2, 2), nn.Linear(2, 2)
     ...     def forward(self, x):
-    ...         return self.used(x), self.beside(x)
+    ...         return {"logits": self.used(x), "more": self.beside(x)}
     >>> both = Two()
     >>> beside_the_answer(both, dict(both.named_modules()), torch.ones(1, 2), ["used", "beside"])
     {'beside'}

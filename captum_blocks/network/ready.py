@@ -44,6 +44,7 @@ def shape_of(like: Tensor | None, size: tuple[int, ...]) -> tuple[int, ...]:
         WrongType: what is given is no tensor.
         InvalidArgument: it is no batch of pictures.
 
+    >>> import torch
     >>> shape_of(torch.zeros(1, 3, 8, 6), ()), shape_of(None, (3, 2, 2))
     ((3, 8, 6), (3, 2, 2))
     """

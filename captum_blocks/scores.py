@@ -133,15 +133,13 @@ def counted(scores: Tensor, images: int, name: str = "the network") -> Tensor:
         raise UnusableOutput(
             f"{name} gives scores of shape {tuple(scores.shape)} for {images} "
             f"{'picture' if images == 1 else 'pictures'}: the first axis does not count them, as "
-            "with the boxes of a detector or the queries of a transformer; " + _WRAP
+            "with the boxes of a detector or the queries of a transformer; "
+            f"{_WRAP}return self.network(x).amax(0, keepdim=True)"
         )
     return scores
 
 
-_WRAP = (
-    "put it into an nn.Module whose forward picks or sums one row of scores for each picture, "
-    "e.g. return self.network(x)[:1]"
-)
+_WRAP = "put it into an nn.Module whose forward makes one row of scores of each picture's, e.g. "
 
 
 def _meant(output: Any, images: int) -> tuple[str, ...] | None:
@@ -175,7 +173,9 @@ def _squash(logits: Tensor, other: Tensor) -> str | None:
 
 
 def _which(output: Any, name: str) -> str:
-    last = ".".join(list(tensors_in(output))[-1])
+    found = tensors_in(output)
+    likely = [path for path, tensor in found.items() if tensor.is_floating_point()] or list(found)
+    last = ".".join(likely[-1])
     return (
         f"{name} returns {described(output)}, and several of them could be its scores; say which: "
         f"Network(module, output={last!r}), whose .module every engine takes"
@@ -188,4 +188,6 @@ def _way(scores: Tensor, images: int) -> str:
             "of a map of scores, say which region counts: "
             "Network(module, region=(top, left, bottom, right)), (0, 0, 1, 1) for all of it"
         )
-    return _WRAP
+    if scores.ndim == 3 and len(scores) == images:
+        return f"{_WRAP}return self.network(x).amax(1), or [:, 0] for the first of them"
+    return f"{_WRAP}return self.network(x).flatten(1)"

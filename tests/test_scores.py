@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from captum.attr import LayerGradientXActivation, LayerIntegratedGradients, NoiseTunnel
+from captum.attr import (
+    InputXGradient,
+    LayerGradientXActivation,
+    LayerIntegratedGradients,
+    NoiseTunnel,
+)
 from torch import Tensor, nn
 
 import captum_blocks as cb
 from captum_blocks import attr, scores
-from captum_blocks.errors import InvalidArgument, UnusableOutput
+from captum_blocks.errors import InvalidArgument, UnusableLayer, UnusableOutput
 from tests.attr.conftest import Directions
 
 WAYS = ("network", "method", "layer to layer", "groups through the head", "layer groups", "path")
@@ -120,7 +125,7 @@ REFUSED = {
     "queries": (
         lambda features, first, second: first[:, None].expand(-1, 7, -1),
         "a tensor of shape (2, 7, 4), not (image, class); put it into an nn.Module whose forward "
-        "picks or sums one row of scores for each picture",
+        "makes one row of scores of each picture's, e.g. return self.network(x).amax(1)",
     ),
     "boxes": (
         lambda features, first, second: first.repeat(50, 1),
@@ -176,6 +181,30 @@ def test_what_was_chosen_is_said(x: Tensor) -> None:
     assert attr.LayerMethod(module, "body").attribute(x, [0]).notes == (f"the network {said}",)
     with pytest.warns(UserWarning, match="element 'logits' is taken"):
         cb.LayerToLayerAttribution(module, "body").attribute(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("two tables", "several of them could be its scores; say which"),
+        ("queries", "not (image, class); put it into an nn.Module whose forward"),
+        ("boxes", "the first axis does not count them, as with the boxes of a detector"),
+        ("class numbers", "such as class numbers after argmax"),
+    ],
+)
+def test_no_picture_is_made_of_what_is_no_score(kind: str, message: str) -> None:
+    objectives = [cb.optim.ClassLogit(1), cb.optim.ClassLogit(2)]
+    maker = cb.FeatureVisualizer(answering(REFUSED[kind][0]), "output")
+    with pytest.raises(UnusableLayer) as caught:
+        maker.visualize(objectives, size=24, n_steps=2)
+    assert message in str(caught.value)
+
+
+def test_the_engine_of_pictures_says_what_it_chose() -> None:
+    several = answering(lambda features, first, second: {"aux": features, "logits": first})
+    maker = cb.FeatureVisualizer(several, "output")
+    with pytest.warns(UserWarning, match="element 'logits' is taken for its scores"):
+        maker.visualize(cb.optim.ClassLogit(1), size=24, n_steps=2)
 
 
 def test_pictures_of_the_class_that_is_meant() -> None:
@@ -234,6 +263,29 @@ class TestInstances:
             "the LayerIntegratedGradients given was made for other scores, of shape (2, 4), than "
             "this network gives, of shape (2, 5); make it on the module"
         )
+
+    def test_made_on_a_wrapper_of_another_answer_it_is_refused(
+        self, x: Tensor, reducer: Directions
+    ) -> None:
+        class Wrapped(nn.Module):
+            def __init__(self, net: nn.Module) -> None:
+                super().__init__()
+                self.net = net
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.net(x)["age"]
+
+        module = self.both()
+        net, wrapped = cb.Network(module, output="gender"), Wrapped(module).eval()
+        layer_method = LayerGradientXActivation(wrapped, module.body)
+        with pytest.raises(InvalidArgument, match="was made for other scores"):
+            attr.LayerMethod(net.module, "body", layer_method).attribute(x, [1])
+        through = cb.GroupAttribution(net.module, "body", reducer, InputXGradient(wrapped))
+        with pytest.raises(InvalidArgument, match="was made for other scores"):
+            through.attribute(x, [1])
+        mine = cb.GroupAttribution(net.module, "body", reducer, InputXGradient(module))
+        expected = expected_total(module, "second", x, 4)
+        assert float(mine.attribute(x, [4]).total.sum()) == pytest.approx(expected, rel=1e-4)
 
     def test_between_layers_it_goes_to_the_atoms_of_the_later_one(self, x: Tensor) -> None:
         module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 3, 3), nn.Flatten()).eval()

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from captum_blocks import hooks
 from captum_blocks.attr import catalogue
-from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
+from captum_blocks.errors import (
+    InvalidArgument,
+    UnsupportedMethod,
+    UnusableOutput,
+    WrongType,
+    did_you_mean,
+)
+from captum_blocks.scores import class_scores
 
 Method: TypeAlias = (
     "str | type | Attribution | WithOptions | Callable[[nn.Module, nn.Module], Attribution]"
@@ -230,6 +237,47 @@ def check_place(inner: Attribution, layer: nn.Module, name: str) -> None:
             f"the {type(inner).__name__} given was made for another layer than {name!r}; "
             "make it for this one"
         )
+
+
+def check_reading(inner: Attribution, module: nn.Module, images: Tensor, scores: Tensor) -> None:
+    """Whether a method made on another module attributes the scores that the network gives.
+
+    A function of the user's own says by itself which scores it gives, and a network that gives
+    several tables leaves it to the method which one is meant.
+
+    Args:
+        inner: a configured instance.
+        module: the network.
+        images: what both are given.
+        scores: (image, class), of what the instance was made on.
+
+    Raises:
+        InvalidArgument: it attributes others.
+    """
+    made_on = inner.forward_func
+    if made_on is module or not isinstance(made_on, nn.Module):
+        return
+    try:
+        with torch.no_grad():
+            expected = class_scores(module(images), len(images))
+    except UnusableOutput:
+        return
+    check_same(type(inner).__name__, scores, expected)
+
+
+def check_same(name: str, scores: Tensor, expected: Tensor) -> None:
+    """Whether scores that a method was made for are those that are spoken about.
+
+    Raises:
+        InvalidArgument: they are others.
+    """
+    if scores.shape == expected.shape and torch.allclose(scores, expected, 1e-3, 1e-4):
+        return
+    raise InvalidArgument(
+        f"the {name} given was made for other scores, of shape {tuple(scores.shape)}, than this "
+        f"network gives, of shape {tuple(expected.shape)}; make it on the module that the network "
+        f"was made from, or give a factory, e.g. lambda module, layer: {name}(module, layer)"
+    )
 
 
 def check_layer_is_module(inner: LayerAttribution) -> None:

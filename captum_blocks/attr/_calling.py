@@ -326,7 +326,7 @@ def _advice(name: str, message: str) -> str:
     if "Cannot choose target column" in message:
         return "wrap the network so that it returns (image, class), also for a single class"
     if "Target not provided" in message:
-        return "give target=, the index of a class"
+        return "give target=, the index of a class; of scores of more axes, a tuple of indices"
     if "Target " in message:
         return "give one class index, or one per image"
     if "LRP" in name:

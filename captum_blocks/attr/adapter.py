@@ -205,14 +205,7 @@ class LayerMethod:
             return
         with quiet(forward), torch.no_grad():
             scores = class_scores(forward(check_input(x)), len(x)).to(expected)
-        if scores.shape == expected.shape and torch.allclose(scores, expected, 1e-3, 1e-4):
-            return
-        raise InvalidArgument(
-            f"the {self.kind.__name__} given was made for other scores, of shape "
-            f"{tuple(scores.shape)}, than this network gives, of shape {tuple(expected.shape)}; "
-            "make it on the module that the network was made from, or give a factory, e.g. "
-            f"lambda module, layer: {self.kind.__name__}(module, layer)"
-        )
+        _building.check_same(self.kind.__name__, scores, expected)
 
     def _visiting(self, x: Tensor) -> Any:
         return visiting(
@@ -220,6 +213,7 @@ class LayerMethod:
         )
 
     def _answer(self, visit: Visit, targets: Sequence[int], with_weights: bool = False) -> _Answer:
+        _building.check_reading(self.inner, self.module, visit.images, visit.seen.scores)
         wanted = check_targets(targets, visit.seen.scores.shape[1])
         self._check_possible(visit, len(wanted), with_weights)
         if self._plain_gradient:

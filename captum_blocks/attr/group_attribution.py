@@ -85,7 +85,7 @@ class GroupAttribution:
         self.name = catalogue.fact_name(type(_building.innermost(method)))
         self.options = _building.check_options(method, rest, self.name)
         check_takes_a_picture(method.forward_func)
-        self.method = _building.on_copies(method)
+        self.method = _building.on_copies(_building.aimed(method, module))
         _check_kind(method, self.name)
         if self._is_exact:
             shapley.check_groups(self.n_groups)
@@ -128,6 +128,8 @@ class GroupAttribution:
         forward = self.method.forward_func
         with visiting(self.module, forward, self.layer, self.layer_name, self.layout, x) as visit:
             check_runs_once(visit.seen.calls, self.layer_name)
+            inner = _building.innermost(self.method)
+            _building.check_reading(inner, self.module, visit.images, visit.seen.scores)
             wanted = check_targets(targets, visit.seen.scores.shape[1])
             passes = self.forward_passes(len(wanted), visit.layout.n_unplaced)
             catalogue.check_passes(passes, self.name, self.layer_name, len(wanted))

@@ -20,7 +20,7 @@ from captum_blocks.attr.regrouping import regroup
 from captum_blocks.behaviour import of_last_call, warn_of
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
-from captum_blocks.scores import choice, chosen, table
+from captum_blocks.scores import choice, chosen, counted, table
 
 
 class LayerGroupAttribution(LayerAttribution):
@@ -258,7 +258,7 @@ def _check_target(target: Any, output: Any, images: int) -> None:
         warnings.warn(said, stacklevel=4)
     if scores.ndim > 2:
         return
-    classes = table(scores, images).shape[1]
+    classes = counted(table(scores, images), images).shape[1]
     asked = target.flatten().tolist() if isinstance(target, Tensor) else target
     for wanted in asked if isinstance(asked, list) else [asked]:
         if isinstance(wanted, int) and not -classes <= wanted < classes:

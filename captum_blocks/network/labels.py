@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence, Set
 from os import PathLike
 from pathlib import Path
@@ -26,7 +28,8 @@ def printable(name: object) -> str:
     >>> printable("caf\\udce9.jpg")
     'caf?.jpg'
     """
-    return str(name).encode("utf-8", "replace").decode("utf-8")
+    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_labels(given: Labels) -> tuple[str, ...] | None:
@@ -52,10 +55,15 @@ def read_labels(given: Labels) -> tuple[str, ...] | None:
         return _from_file(Path(given))
     if isinstance(given, Mapping):
         return _from_mapping(given)
+    if hasattr(given, "index") and hasattr(given, "items"):  # a pandas.Series
+        return _from_mapping(dict(given.items()))
     if isinstance(given, Set):
         raise WrongType("labels are a set, which has no order; give a list, or {index: name}")
     try:
-        return tuple(map(printable, given))
+        names: list[Any] = list(given)
+        if names and all(isinstance(each, tuple) and len(each) == 2 for each in names):
+            return _from_mapping(dict(names))
+        return tuple(map(printable, names))
     except TypeError:
         raise WrongType(
             f"labels are a {type(given).__name__}; give a list of names, a dict or a file"
@@ -83,9 +91,10 @@ def _pair(key: Any, value: Any) -> tuple[int, str]:
     """(index, name): a number is an index before text that looks like one is."""
     for index, name in ((key, value), (value, key)):
         if _is_number(index):
-            return int(index), printable(name)
-    if str(key).strip().isdecimal():
-        return int(key), printable(value)
+            return int(index), printable(_last(name))
+    for index, name in ((key, value), (value, key)):
+        if str(index).strip().isdecimal():
+            return int(index), printable(_last(name))
     raise InvalidArgument(
         f"labels hold {key!r}: {value!r}, neither {{index: name}} nor {{name: index}}"
     )
@@ -111,10 +120,29 @@ def _from_file(path: Path) -> tuple[str, ...]:
         if isinstance(error, InvalidArgument):
             raise
         raise InvalidArgument(f"labels: {path} cannot be read as names: {error}") from error
+    return _from_text(text, path)
+
+
+NUMBERED = re.compile(r"(\d+)\s*[\s,;:=]\s*(\S.*)")
+
+
+def _from_text(text: str, path: Path) -> tuple[str, ...]:
+    """A name on each line; or a number and a name on each; or a dict as Python prints it."""
+    if text.lstrip().startswith("{"):
+        try:
+            return _from_mapping(ast.literal_eval(text.strip()))
+        except (SyntaxError, ValueError, AttributeError) as error:
+            if isinstance(error, InvalidArgument):
+                raise
+            raise InvalidArgument(f"labels: {path} cannot be read as names: {error}") from error
     lines = [line.strip() for line in text.splitlines()]
     while lines and not lines[-1]:
         lines.pop()
-    return tuple(lines)
+    found = [NUMBERED.fullmatch(line) for line in lines]
+    counted = {int(match[1]) for match in found if match}
+    if lines and counted == set(range(len(lines))):
+        return _from_mapping({int(match[1]): match[2] for match in found if match})
+    return tuple(map(printable, lines))
 
 
 def _from_json(held: Any, path: Path) -> tuple[str, ...]:
@@ -131,25 +159,45 @@ def _from_json(held: Any, path: Path) -> tuple[str, ...]:
 
 
 def _last(value: Any) -> Any:
-    return value[-1] if isinstance(value, list) and value else value
+    """The name itself, where the index that Keras made common has an identifier before it."""
+    return value[-1] if isinstance(value, (list, tuple)) and value else value
 
 
 def _from_rows(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Rows of a table: the names alone, or index and name in either order; a header is passed."""
     cells = [[cell.strip() for cell in row] for row in rows]
+    if not cells:
+        raise InvalidArgument("labels: the file holds no names")
     if all(len(row) == 1 for row in cells):
-        head = cells[0][0].casefold() in ("label", "labels", "name", "names", "class", "classes")
-        return tuple(row[0] for row in cells[head:])
-    column = next(
-        (k for k in range(len(cells[-1])) if all(_decimal(row, k) for row in cells[1:])), None
-    )
-    if column is None:
+        return tuple(printable(row[0]) for row in cells[_is_header(cells[0]) :])
+    numbers = [k for k in range(len(cells[-1])) if all(_decimal(row, k) for row in cells[1:])]
+    called = [k for k in numbers if k < len(cells[0]) and cells[0][k].casefold() in INDICES]
+    numbers = called or numbers
+    if not numbers:
         raise InvalidArgument(
             "labels: a table of several columns needs one that holds the indices, counted from 0"
         )
+    if len(numbers) > 1:
+        raise InvalidArgument(
+            f"labels: of {len(cells[-1])} columns, {len(numbers)} could hold the indices; call the "
+            "one that does 'index', count from 0, and put the name beside it"
+        )
+    (column,) = numbers
     body = cells if _decimal(cells[0], column) else cells[1:]
-    named = 1 if column == 0 else 0
-    return _from_mapping({int(row[column]): row[named] for row in body})
+    words = [k for k in range(len(cells[-1])) if not all(_decimal(row, k) for row in body)]
+    if not words:
+        raise InvalidArgument("labels: a table of several columns needs one that holds the names")
+    return _from_mapping({int(row[column]): row[words[0]] for row in body})
+
+
+INDICES = ("index", "id", "idx", "class_id", "class id", "label_id", "class_index", "class index")
+HEADERS = ("label", "labels", "name", "names", "class", "classes")
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    """Whether a row says what its column holds: "Class Name"."""
+    words = row[0].casefold().replace("_", " ").split()
+    return bool(words) and all(word in HEADERS for word in words)
 
 
 def _decimal(row: Sequence[str], column: int) -> bool:
@@ -163,11 +211,16 @@ def check_labels(labels: Sequence[str] | None, outputs: int, name: str) -> None:
     """
     if labels is None or len(labels) == outputs:
         return
-    if outputs == 1 and len(labels) == 2:
+    if outputs == 1 and len(labels) == 2 and labels[0] != "class 0":
         raise InvalidArgument(
             f"2 labels for the single output of {name}: it has one number, and which of "
             f"{labels[0]!r} and {labels[1]!r} a high one speaks for is not known; name that one, "
             f"e.g. labels=[{labels[1]!r}], head='labels'"
+        )
+    if len(labels) == outputs + 1 and labels[0] == "class 0":
+        raise InvalidArgument(
+            f"labels name classes 1 to {outputs}, and the {outputs} outputs of {name} are counted "
+            "from 0: take one off each index"
         )
     raise InvalidArgument(
         f"{len(labels)} labels for the {outputs} outputs of {name}: give one for each, or "

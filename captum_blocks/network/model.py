@@ -184,6 +184,12 @@ class Network(Placed):
         if self._noticed is None:
             self._noticed = Noticed()
             self._noticed = notice(self._scores, output, scores, x, self.head, self.name)
+        if self._head == "probabilities" and not answers.between_zero_and_one(scores):
+            raise InvalidArgument(
+                f"{self.name} is declared to give probabilities, and its outputs lie between "
+                f"{float(scores.min()):.3g} and {float(scores.max()):.3g}; leave head= out, or say "
+                "what they are: 'classes', 'labels' or 'values'"
+            )
         return scores
 
     def _table(self, output: Any, x: Tensor) -> Tensor:

@@ -163,13 +163,15 @@ class Readout(nn.Module):
         if squashes is None:
             self.squash = None if self._output is not None else squash_between(output, images)
             return as_scores(output, images, name, self._output, self._region)
-        return self._unsquashed(chosen(output, images, name, self._output), squashes, images)
+        return self._unsquashed(output, squashes, images)
 
-    def _unsquashed(self, scores: Tensor, squashes: LastSquash, images: int) -> Tensor:
+    def _unsquashed(self, output: Any, squashes: LastSquash, images: int) -> Tensor:
         """The logits where a last softmax or sigmoid made the scores, or the scores themselves."""
-        found = squashes.behind(scores)
-        self.squash = None if found is None else found[0]
         name = self._get_name()
+        scores = chosen(output, images, name, self._output)
+        found = squashes.behind(scores)
+        both = None if self._output is not None else squash_between(output, images)
+        self.squash = both if found is None else found[0]
         return as_scores(scores if found is None else found[1], images, name, None, self._region)
 
     def _get_name(self) -> str:

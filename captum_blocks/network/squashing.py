@@ -20,6 +20,11 @@ _HANDS_ON = ("clone", "contiguous", "detach", "float", "to")
 HEADS: dict[str, Head] = {"softmax": "classes", "sigmoid": "labels"}
 # Names of recorded operations: what makes probabilities, and what makes numbers of any size.
 _BOUNDED = ("SigmoidBackward", "SoftmaxBackward", "HardsigmoidBackward")
+# Of fewer outputs than this, logits may all be between 0 and 1 by chance.
+FEW = 4
+STRENGTHS = (1.0, -1.0, 4.0, -16.0)
+# Numbers that never come near this are small, and no probabilities.
+LARGE = 0.1
 _WEIGHTED = ("AddmmBackward", "MmBackward", "BmmBackward", "ConvolutionBackward", "MvBackward")
 
 
@@ -116,12 +121,36 @@ def _probabilities(
         return "each row adds up to 1"
     if not between_zero_and_one(scores) or (scores.shape[1] == 1 and not single):
         return None
+    if _recorded(run, x):
+        return "they come out of a sigmoid or softmax"
+    if scores.shape[1] >= FEW and _bounded_for_noise(run, x):
+        return "they are between 0 and 1, also for noise"
+    return None
+
+
+def _recorded(run: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether autograd has seen a squashing function behind the last layer with weights."""
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            recorded = run(x.detach().clone().requires_grad_())
+            return _is_bounded(run(x.detach().clone().requires_grad_()))
     except RuntimeError:  # nothing can be differentiated here, so nothing can be told
-        return None
-    return "they come out of a sigmoid or softmax" if _is_bounded(recorded) else None
+        return False
+
+
+def _bounded_for_noise(run: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether noise of several strengths makes nothing outside of [0, 1] either.
+
+    One picture at a time: a network may take no more.
+    """
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(len(STRENGTHS), *x.shape[1:], generator=generator).to(x)
+    try:
+        with torch.no_grad():
+            rows = zip(STRENGTHS, noise, strict=True)
+            told = torch.cat([run(strength * each[None]) for strength, each in rows])
+    except RuntimeError:
+        return False
+    return between_zero_and_one(told) and float(told.max()) > LARGE
 
 
 def _is_bounded(scores: Tensor) -> bool:

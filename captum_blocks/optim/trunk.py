@@ -30,7 +30,7 @@ from captum_blocks.optim.rewriting import (
     passing_copy,
     private_copy,
 )
-from captum_blocks.scores import chosen, table
+from captum_blocks.scores import choice, chosen, counted, table
 from captum_blocks.wrappers import can_be_hooked, check_differentiable, eagerly, stored
 
 Preprocess = Callable[[Tensor], Tensor]
@@ -52,6 +52,7 @@ class Trunk:
     Attributes:
         fingerprint: a hash of the structure, code, settings and weights of what runs.
         behaviour: of what runs, preprocessing included, from pass to pass.
+        choice: which of several tensors is what the network returns; empty for the only one.
         ceilings: of the ReLU6 that the deepest layer ends with, by layer name; mostly none.
 
     Raises:
@@ -85,6 +86,7 @@ class Trunk:
         self._calls: dict[str, int] = {}
         self._alone = False  # whether pictures go through one by one
         self.ceilings: dict[str, float] = {}
+        self.choice = ""
         self._example = example
         with torch.no_grad():
             self._calls = self._count(example)
@@ -201,9 +203,13 @@ class Trunk:
             return run_until(self._network, self._layers, ready, calls=self._calls)
         layers = {name: layer for name, layer in self._layers.items() if name != OUTPUT}
         with capture(layers) as seen:
-            answer = chosen(self._network(ready), len(ready), self._network._get_name())
-        whole = answer if answer.ndim > 2 else table(answer, len(ready))
-        return {**seen, OUTPUT: whole}
+            output = self._network(ready)
+        images, name = len(ready), self._network._get_name()
+        self.choice = choice(output, images, name) or ""
+        answer = chosen(output, images, name)
+        # Scores, or maps of them.
+        whole = answer if answer.ndim == 4 else table(answer, images, name)
+        return {**seen, OUTPUT: counted(whole, images, name)}
 
     def _precision(self, device: torch.device) -> torch.autocast | nullcontext[None]:
         if self._autocast is None:

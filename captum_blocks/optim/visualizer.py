@@ -172,7 +172,7 @@ class FeatureVisualizer:
         kept = snapshot_steps(snapshots, recipe.n_steps)
         with torch.inference_mode(False), torch.enable_grad():
             run = self._run(_as_list(objectives), recipe)
-            warn_of([run.trunk.behaviour.drifts])
+            warn_of([run.trunk.behaviour.drifts, run.trunk.choice])
             return run.until_done(callback, progress, kept)
 
     def key(self, objective: Objective, **recipe: Any) -> str | None:

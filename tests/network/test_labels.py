@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from torch import nn
@@ -34,6 +35,11 @@ def network(labels: Any, outputs: int = 4, **how: Any) -> cb.Network:
         {"dog": 1, "cat": 0, "ox": 3, "cow": 2},
         {np.int64(k): name for k, name in enumerate(NAMES)},
         {name: torch.tensor(k) for k, name in enumerate(NAMES)},
+        {name: str(k) for k, name in enumerate(NAMES)},
+        {k: [f"n0{k}", name] for k, name in enumerate(NAMES)},
+        pandas.Series(["ox", "cat", "cow", "dog"], index=[3, 0, 2, 1]),
+        list(enumerate(NAMES)),
+        [name.encode() for name in NAMES],
     ],
 )
 def test_in_memory(given: Any) -> None:
@@ -54,6 +60,11 @@ FILES = {
     "names.csv": "name\ncat\ndog\ncow\nox\n",
     "indexed.csv": "index,name\n1,dog\n0,cat\n3,ox\n2,cow\n",
     "turned.csv": "cat,0\ndog,1\ncow,2\nox,3\n",
+    "counted.csv": "name,count,index\ncow,1,2\ncat,3,0\ndog,0,1\nox,2,3\n",
+    "class_name.csv": "Class Name\ncat\ndog\ncow\nox\n",
+    "python.txt": "{0: 'cat',\n 1: 'dog',\n 2: 'cow',\n 3: 'ox'}\n",
+    "numbered.txt": "1 dog\n0 cat\n3 ox\n2 cow\n",
+    "lines.yaml": "0: cat\n1: dog\n2: cow\n3: ox\n",
     "bare.csv": '"cat"\n"dog"\n"cow"\n"ox"\n',
 }
 
@@ -93,6 +104,8 @@ def test_no_labels(given: Any, error: type[BlocksError], message: str) -> None:
         ("bad.json", "{", "cannot be read as names"),
         ("deep.json", '{"id2label": "x"}', "neither {index: name} nor"),
         ("no.json", "3", "holds neither a list of names nor a dict of them"),
+        ("empty.csv", "", "the file holds no names"),
+        ("two.csv", "a,b,name\n0,1,x\n1,0,y\n", "of 3 columns, 2 could hold the indices"),
         ("table.csv", "a,b\nc,d\n", "needs one that holds the indices"),
     ],
 )
@@ -107,6 +120,12 @@ def test_as_many_as_outputs(count: int) -> None:
     net = network([f"name {k}" for k in range(count)])
     with pytest.raises(InvalidArgument, match=f"{count} labels for the 4 outputs of net: give one"):
         net.logits(torch.rand(1, 3, 8, 8))
+
+
+def test_counted_from_one() -> None:
+    said = "labels name classes 1 to 4, and the 4 outputs of net"
+    with pytest.raises(InvalidArgument, match=said):
+        network(dict(enumerate(NAMES, 1))).logits(torch.rand(1, 3, 8, 8))
 
 
 def test_two_names_for_one_output() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import captum_blocks as cb
 from captum_blocks.compose import Quality
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.store import Store
 
 ROUGH = Quality(size=24, n_steps=1, budget=1, cell=24, cell_steps=1)
@@ -144,6 +145,48 @@ def test_both_returned(squash: str, head: str, x: Tensor) -> None:
     value = attributed(net, x, 3)
     assert value.unit == "logit"
     assert float(value.data.sum()) == pytest.approx(by_autograd(module, x, lambda z: z[:, 3]))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("squash", ["softmax", "sigmoid"])
+def test_both_returned_and_declared(squash: str, order: tuple[int, int], x: Tensor) -> None:
+    made = {"softmax": lambda z: z.softmax(1), "sigmoid": torch.sigmoid}[squash]
+    module = telling(lambda z: tuple((made(z), z)[i] for i in order))
+    found = cb.Network(module, head="probabilities").predict(x)
+    expected = sorted(made(module.logits(x))[0].tolist())[::-1]
+    assert [p.probability for p in found] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("told", [lambda z: z.log_softmax(1), lambda z: 100 * z.softmax(1)])
+def test_what_is_declared_and_is_none(told: Any, x: Tensor) -> None:
+    net = cb.Network(telling(told), head="probabilities", name="net")
+    with pytest.raises(InvalidArgument, match="net is declared to give probabilities, and its out"):
+        net.predict(x)
+
+
+def without_gradient(logits: Tensor) -> Tensor:
+    with torch.no_grad():
+        return logits.sigmoid()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda z: 1 / (1 + torch.exp(-z)),
+        lambda z: nn.functional.logsigmoid(z).exp(),
+        lambda z: (z.tanh() + 1) / 2,
+        without_gradient,
+        lambda z: torch.einsum(
+            "enc,e->nc", torch.stack([z.sigmoid(), (z / 2).sigmoid()]), torch.tensor([0.5, 0.5])
+        ),
+    ],
+)
+def test_probabilities_by_other_names(told: Any, x: Tensor) -> None:
+    module = telling(told)
+    with pytest.warns(UserWarning, match="they are between 0 and 1, also for noise"):
+        found = cb.Network(module).predict(x)
+    expected = sorted(module(x)[0].tolist())[::-1]
+    assert [p.probability for p in found] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum_blocks.compose.pictures.kept import Entry, description
 from click.testing import CliRunner
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,6 +26,7 @@ import captum_blocks as cb
 from captum_blocks._pictures import open_picture
 from captum_blocks.cli import main
 from captum_blocks.compose import Quality
+from captum_blocks.compose.pictures.kept import Entry, description
 from captum_blocks.errors import BlocksError
 from captum_blocks.grammar import from_json, to_json
 from captum_blocks.reduce import ChannelReducer

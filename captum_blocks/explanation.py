@@ -172,7 +172,8 @@ def explain(
 
     Args:
         interface: what to show: a preset such as ``neuron_groups("layer4")``, or words of your own.
-        network: a ``Network``, or any ``nn.Module`` together with a ready tensor.
+        network: a ``Network``, or any ``nn.Module`` together with a ready tensor. Of one that
+            another thread is training give a copy, ``copy.deepcopy(model)``; see ``Network``.
         image: a path, PIL image or uint8 array; or a float tensor (image, channel, y, x) as the
             module takes it, which is rescaled for display. Several, as a list or as a dict by
             name, are explained together: groups are fitted jointly, and the page has a list to

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from threading import Lock
 from typing import Any
 
 import torch
@@ -71,16 +72,51 @@ def is_compiled(module: nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule" and INSIDE_COMPILED in module._modules
 
 
+class Shared:
+    """A state of the whole process: opened by the first thread in it, closed by the last to leave.
+
+    One by one, each would put back what it found, which may be another's.
+
+    Args:
+        make: a context manager that opens and closes it.
+
+    >>> from contextlib import redirect_stdout
+    >>> shared, out = Shared(lambda: redirect_stdout(None)), sys.stdout
+    >>> with shared, shared:
+    ...     pass
+    >>> sys.stdout is out
+    True
+    """
+
+    def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._make, self._inside = make, 0
+        self._lock, self._open = Lock(), ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._open.enter_context(self._make())
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._open.close()
+
+
+_EAGER = Shared(lambda: torch.compiler.set_stance("force_eager"))
+
+
 @contextmanager
 def eagerly() -> Iterator[None]:
     """Whatever is compiled runs as it was written while the context is open, so that hooks fire.
 
     Code that was compiled and run before knows nothing of hooks that came later.
     """
-    stance = getattr(torch.compiler, "set_stance", None)
     # Nothing can be compiled before this is imported, which takes a second.
-    needed = stance is not None and "torch._dynamo" in sys.modules
-    with stance("force_eager") if needed else nullcontext():  # type: ignore[misc]
+    needed = hasattr(torch.compiler, "set_stance") and "torch._dynamo" in sys.modules
+    with _EAGER if needed else nullcontext():
         yield
 
 

@@ -22,6 +22,7 @@ from captum_blocks.attr.head import Head, Look, Probe, rows
 from captum_blocks.behaviour import Behaviour
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 from captum_blocks.scores import chosen, counted, table
+from captum_blocks.wrappers import Shared
 
 # Bytes that the passes of a path method may keep for their gradients, and how many times its input
 # a network keeps.
@@ -284,6 +285,18 @@ def parted(answer: Any, has_delta: bool, images: int) -> tuple[tuple[Tensor, ...
 
 
 @contextmanager
+def _without_announcements() -> Iterator[None]:
+    """What Captum announces of flags and hooks is undone before anybody sees it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(required_grads|[Ss]etting .*hooks)")
+        yield
+
+
+# Filters are those of the whole process.
+_WITHOUT_ANNOUNCEMENTS = Shared(_without_announcements)
+
+
+@contextmanager
 def explained(
     method: Attribution, name: str, layer: str, moving: Callable[[], bool]
 ) -> Iterator[None]:
@@ -301,9 +314,7 @@ def explained(
     network = innermost(method).forward_func
     writes = catalogue.needs_module(type(innermost(method)))
     try:
-        with warnings.catch_warnings(), untouched(network) if writes else nullcontext():
-            # What Captum announces here is undone before anybody sees it.
-            warnings.filterwarnings("ignore", message=".*(required_grads|[Ss]etting .*hooks)")
+        with _WITHOUT_ANNOUNCEMENTS, untouched(network) if writes else nullcontext():
             yield
     except (BlocksError, torch.OutOfMemoryError):
         raise

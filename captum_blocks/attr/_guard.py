@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from captum.attr import Attribution
 from torch import nn
 
+from captum_blocks import hooks
+
+_FUNCTIONS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
+    *_FUNCTIONS,
     "_forward_hooks_with_kwargs",
     "_forward_pre_hooks_with_kwargs",
     "_forward_hooks_always_called",
@@ -26,19 +28,19 @@ _ABSENT = object()
 
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
-    """Hooks and flags of every submodule are as before when the context closes."""
-    before = [(m, m.training, _hooks_of(m)) for m in model.modules()]
-    trainable = [(p, p.requires_grad) for p in model.parameters()]
+    """The hooks that attributions add to submodules are gone when the context closes.
+
+    No other hook is: another thread may register and remove its own meanwhile.
+    """
+    before = [(module, frozenset(_hooks_of(module))) for module in model.modules()]
     try:
         yield
     finally:
-        for module, training, hooks in before:
-            module.training = training
-            for name, kept in hooks.items():
-                _put_back(getattr(module, name), kept)
-        for parameter, wanted in trainable:
-            if parameter.requires_grad != wanted:
-                parameter.requires_grad_(wanted)
+        for module, kept in before:
+            for number, hook in _hooks_of(module).items():
+                if number not in kept and _is_of_an_attribution(hook):
+                    for name in _HOOKS:
+                        getattr(module, name, {}).pop(number, None)
 
 
 @contextmanager
@@ -52,21 +54,32 @@ def untouched(model: nn.Module) -> Iterator[None]:
     states = [(vars(rule), dict(vars(rule))) for rule in rules]
     # LRP exchanges the storage of weights and copies their values into the new one.
     storage = [(parameter, parameter.data) for parameter in model.parameters()]
-    try:
-        yield
-    finally:
-        for current, kept in attributes:
-            for name, value in kept.items():
-                _set_back(current, name, value)
-        for current, kept in states:
-            _put_back(current, kept)
-        for parameter, data in storage:
-            if parameter.data_ptr() != data.data_ptr():
-                parameter.data = data
+    with hooks.own_weights_change():
+        try:
+            yield
+        finally:
+            for current, kept in attributes:
+                for name, value in kept.items():
+                    _set_back(current, name, value)
+            for current, kept in states:
+                _put_back(current, kept)
+            for parameter, data in storage:
+                if parameter.data_ptr() != data.data_ptr():
+                    parameter.data = data
 
 
-def _hooks_of(module: nn.Module) -> dict[str, dict[Any, Any]]:
-    return {name: dict(getattr(module, name)) for name in _HOOKS if hasattr(module, name)}
+def _hooks_of(module: nn.Module) -> dict[int, Any]:
+    """By their numbers, which no two hooks of a process share."""
+    held = (dict(getattr(module, name, {})) for name in _FUNCTIONS)
+    return {number: hook for hooks in held for number, hook in hooks.items()}
+
+
+def _is_of_an_attribution(hook: Any) -> bool:
+    while isinstance(hook, partial):
+        hook = hook.func
+    owner = getattr(hook, "__self__", None)
+    made_in = getattr(hook, "__module__", None) or ""
+    return isinstance(owner, Attribution) or made_in.startswith("captum.")
 
 
 def _attributes_of(module: nn.Module) -> dict[str, Any]:

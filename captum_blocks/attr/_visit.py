@@ -85,9 +85,9 @@ def quiet(*networks: Callable[..., Any]) -> Iterator[list[str]]:
             notes.append(_WAS_TRAINING)
             warnings.warn(_WAS_TRAINING, stacklevel=10)
 
-    with ExitStack() as undo:
-        for network in dict.fromkeys(networks):
-            module = hooks.module_of(network)
+    found = {network: hooks.module_of(network) for network in networks}
+    with hooks.alone(*found.values()), ExitStack() as undo:
+        for network, module in found.items():
             if module is not None:
                 _check_differentiable(module)
                 undo.enter_context(unchanged(module))

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ from captum_blocks.attr.derivative import agree, linearised
 from captum_blocks.attr.head import check_runs_once
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.scores import choice, class_scores
+
+# PyTorch has one level of forward derivatives and one choice of kernels in a process.
+_FORWARD_MODE = Lock()
 
 
 class _Affine(TorchFunctionMode):
@@ -302,7 +306,7 @@ def _push(function: Callable[[Tensor], Tensor], activation: Tensor, directions: 
         return pushed
 
     # The fused kernels of attention have no forward derivative; the plain one has.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+    with _FORWARD_MODE, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         try:
             pushed: Tensor = torch.func.vmap(along)(directions)
             return pushed

@@ -1,9 +1,10 @@
 """Looking into a module while it runs, and leaving no trace.
 
 The only room in the package that registers hooks. Everything is a context manager, so hooks are
-gone after success, an error and Ctrl-C alike.
+gone after success, an error and Ctrl-C alike; and a thread has the modules it looks at to itself.
 """
 
+from captum_blocks.hooks.claims import alone, own_weights_change
 from captum_blocks.hooks.finding import find_layer
 from captum_blocks.hooks.modes import evaluation_mode, module_of, on_copies, running
 from captum_blocks.hooks.structures import (
@@ -18,6 +19,7 @@ from captum_blocks.hooks.structures import (
 from captum_blocks.hooks.watching import called, capture, count_calls, replace, run_until, tapped
 
 __all__ = [
+    "alone",
     "called",
     "capture",
     "count_calls",
@@ -29,6 +31,7 @@ __all__ = [
     "first_tensor",
     "module_of",
     "on_copies",
+    "own_weights_change",
     "replace",
     "rows_of",
     "run_until",

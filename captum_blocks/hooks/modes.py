@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
-from threading import get_ident
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 from torch.nn.modules import module as modules
 from torch.utils.hooks import RemovableHandle
 
+from captum_blocks.hooks.claims import alone, in_this_thread
 from captum_blocks.hooks.structures import copied
 from captum_blocks.wrappers import eagerly
 
@@ -21,7 +21,9 @@ from captum_blocks.wrappers import eagerly
 def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     """Every submodule in ``eval()`` while the context is open, each as it was afterwards.
 
-    What is compiled runs as it was written, so that hooks see it.
+    What is compiled runs as it was written, so that hooks see it. Other threads of this package
+    wait. Of one that trains the module meanwhile, the last word counts: nothing that it switched
+    to training mode is switched off.
 
     >>> net = nn.Dropout()
     >>> with evaluation_mode(net):
@@ -30,18 +32,20 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     >>> net.training
     True
     """
-    training = [module for module in model.modules() if module.training]
-    try:
-        for module in training:
-            module.training = False
-        with eagerly():
-            yield model
-    finally:
+    with alone(model) as claim:
+        training = [module for module in model.modules() if module.training]
         try:
-            _train(training)
-        except KeyboardInterrupt:
-            _train(training)  # what was left when Ctrl-C came in here
-            raise
+            for module in training:
+                module.training = False
+            with eagerly():
+                yield model
+            claim.interfered |= any(module.training for module in training)
+        finally:
+            try:
+                _train(training)
+            except KeyboardInterrupt:
+                _train(training)  # what was left when Ctrl-C came in here
+                raise
 
 
 def _train(parts: Iterable[nn.Module]) -> None:
@@ -53,7 +57,7 @@ def _train(parts: Iterable[nn.Module]) -> None:
 def running(
     network: Callable[..., Any], met_training: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """The one way in which networks are run here: in evaluation mode, on copies of their own.
+    """The one way in which networks are run here: in evaluation mode, on copies, by one thread.
 
     A network may write to what it is given (``x.sub_(mean)``), so every pass gets copies of its
     tensors; gradients reach the originals. A function is not known by its modules: whatever it
@@ -74,7 +78,7 @@ def running(
     (tensor([0., 0.]), tensor([1., 1.]), False)
     """
     module = module_of(network)
-    with ExitStack() as undo:
+    with alone(module), ExitStack() as undo:
         if module is not None:
             if any(part.training for part in module.modules()):
                 met_training()
@@ -82,7 +86,7 @@ def running(
             undo.callback(_copying(module).remove)
         if module is not network:
             undo.enter_context(eagerly())
-            undo.enter_context(_evaluated_when_called(met_training))
+            undo.enter_context(_evaluated_when_called(module, met_training))
         yield
 
 
@@ -107,13 +111,14 @@ def on_copies(network: Callable[..., Any]) -> Callable[..., Any]:
 
 def _copying(module: nn.Module) -> RemovableHandle:
     if not isinstance(module, torch.jit.ScriptModule):
-        return module.register_forward_pre_hook(_copies, prepend=True, with_kwargs=True)
+        hook = in_this_thread(_copies)
+        return module.register_forward_pre_hook(hook, prepend=True, with_kwargs=True)
 
     def copies(called: nn.Module, inputs: Any) -> Any:
         return copied(inputs) if called is module else None
 
     # It takes no hooks of its own.
-    return modules.register_module_forward_pre_hook(copies)
+    return modules.register_module_forward_pre_hook(in_this_thread(copies))
 
 
 def _copies(_: nn.Module, inputs: Any, named: Any) -> tuple[Any, Any]:
@@ -139,23 +144,28 @@ def module_of(network: Callable[..., Any]) -> nn.Module | None:
 
 
 @contextmanager
-def _evaluated_when_called(met_training: Callable[[], object]) -> Iterator[None]:
-    thread, switched = get_ident(), list[nn.Module]()
+def _evaluated_when_called(
+    known: nn.Module | None, met_training: Callable[[], object]
+) -> Iterator[None]:
+    switched = list[nn.Module]()
+    with alone(known) as claim:
 
-    def switch(module: nn.Module, _: Any) -> None:
+        def switch(module: nn.Module, _: Any) -> None:
+            if not module.training:
+                return
+            if not switched:
+                met_training()
+            claim.watch(module)
+            for part in module.modules():
+                if part.training:
+                    switched.append(part)
+                    part.training = False
+
         # The hook is everybody's: another thread may be training another network.
-        if not module.training or get_ident() != thread:
-            return
-        if not switched:
-            met_training()
-        for part in module.modules():
-            if part.training:
-                switched.append(part)
-                part.training = False
-
-    hook = modules.register_module_forward_pre_hook(switch)
-    try:
-        yield
-    finally:
-        hook.remove()
-        _train(switched)
+        hook = modules.register_module_forward_pre_hook(in_this_thread(switch))
+        try:
+            yield
+            claim.interfered |= any(part.training for part in switched)
+        finally:
+            hook.remove()
+            _train(switched)

@@ -1,16 +1,19 @@
-"""Looking at layers while a network runs: what they return, how often, or something else."""
+"""Looking at layers while a network runs: what they return, how often, or something else.
+
+Every hook is for the passes of the thread that registers it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from threading import get_ident
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules import module as modules
 
 from captum_blocks.errors import UnusableLayer
+from captum_blocks.hooks.claims import in_this_thread
 from captum_blocks.hooks.structures import (
     element,
     exchanged,
@@ -45,7 +48,7 @@ def tapped(layer: nn.Module, taps: Mapping[str, nn.Module], name: str) -> Iterat
             output = exchanged(output, path, tap(tensor))
         return output
 
-    handle = layer.register_forward_hook(hook)
+    handle = layer.register_forward_hook(in_this_thread(hook))
     try:
         yield
     finally:
@@ -94,7 +97,7 @@ def capture(layers: Mapping[str, nn.Module], lenient: bool = False) -> Iterator[
 
     with ExitStack() as undo:
         for name, module in layers.items():
-            undo.callback(module.register_forward_hook(record(name)).remove)
+            undo.callback(module.register_forward_hook(in_this_thread(record(name))).remove)
         yield seen
 
 
@@ -112,7 +115,7 @@ def replace(layer: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[
     def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
         return with_first_tensor(output, function(first_tensor(output, type(module).__name__)))
 
-    handle = layer.register_forward_hook(hook)
+    handle = layer.register_forward_hook(in_this_thread(hook))
     try:
         yield
     finally:
@@ -140,7 +143,7 @@ def count_calls(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, int]]:
 
     with ExitStack() as undo:
         for name, module in layers.items():
-            undo.callback(module.register_forward_hook(add(name)).remove)
+            undo.callback(module.register_forward_hook(in_this_thread(add(name))).remove)
         yield counts
 
 
@@ -155,14 +158,12 @@ def called() -> Iterator[list[nn.Module]]:
     >>> met == [net, *net]
     True
     """
-    thread = get_ident()
     met: dict[nn.Module, None] = {}
 
     def note(module: nn.Module, _: Any) -> None:
-        if get_ident() == thread:
-            met[module] = None
+        met[module] = None
 
-    handle = modules.register_module_forward_pre_hook(note)
+    handle = modules.register_module_forward_pre_hook(in_this_thread(note))
     found: list[nn.Module] = []
     try:
         yield found
@@ -217,7 +218,7 @@ def run_until(
 
     with ExitStack() as undo:
         for name, module in layers.items():
-            undo.callback(module.register_forward_hook(record(name)).remove)
+            undo.callback(module.register_forward_hook(in_this_thread(record(name))).remove)
         try:
             model(*inputs)
         except _Stop:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from captum_blocks._pictures import Source, open_picture
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument, WrongType
-from captum_blocks.hooks import capture, find_layer, running, together
+from captum_blocks.hooks import alone, capture, find_layer, running, together
 from captum_blocks.layouts import Layout
 from captum_blocks.network import answers
 from captum_blocks.network.answers import Prediction
@@ -40,6 +40,10 @@ class Network(Placed):
     Layers are named by their dotted name, or by its end where that is unambiguous
     (``"3.conv1"``). A layer that returns several tensors stands for the first one;
     ``"encoder:hidden"`` and ``"lstm:1.0"`` name another, by key, field or index.
+
+    Several threads may use one module, which takes them in turn. While it is looked at it is in
+    evaluation mode, also for a thread that trains it: give a copy then, ``copy.deepcopy(module)``.
+    That its weights or its mode changed meanwhile is warned of, and it is left in training mode.
 
     Args:
         module: the network; never modified.
@@ -163,8 +167,9 @@ class Network(Placed):
 
     def logits(self, x: Tensor) -> Tensor:
         """(image, class) in evaluation mode, without gradient."""
-        with torch.no_grad(), running(self.module):
-            return self.answer(together([self.module(rows) for rows in self._batches(x)]), x)
+        module = self.module  # another thread may name an element, which makes another readout
+        with torch.no_grad(), running(module):
+            return self.answer(together([module(rows) for rows in self._batches(x)]), x)
 
     def _batches(self, x: Tensor) -> Sequence[Tensor]:
         """Pictures that may be run together: one at a time where they would change each other."""
@@ -196,8 +201,8 @@ class Network(Placed):
         return counted(as_scores(output, len(x), self.name), len(x), self.name)
 
     def _scores(self, x: Tensor) -> Tensor:
-        with running(self.module):
-            return self._table(self.module(x), x)
+        with running(module := self.module):
+            return self._table(module(x), x)
 
     def predict(self, x: Tensor, top: int = 5) -> list[Prediction]:
         """The strongest outputs of one ready image: [(index, label, probability), ...].
@@ -285,9 +290,10 @@ class Network(Placed):
         """A layer's element becomes a layer of its own in the readout, when it is first named."""
         base, _, wanted = layer.partition(":")
         name = find_layer(self.module, base)[0]
-        if wanted not in self._elements.get(name, ()):
-            self._elements = {**self._elements, name: (*self._elements.get(name, ()), wanted)}
-            self.module = self._read_out()
+        with alone(self._given):
+            if wanted not in self._elements.get(name, ()):
+                self._elements = {**self._elements, name: (*self._elements.get(name, ()), wanted)}
+                self.module = self._read_out()
         return f"{name}:{wanted}"
 
     def takes(self, shape: tuple[int, ...]) -> bool:
@@ -308,21 +314,22 @@ class Network(Placed):
         self, layer: str | nn.Module, photos: Iterable[Source | Tensor], batch_size: int = 32
     ) -> Iterator[Tensor]:
         """Activations of many photographs, (batch, channel, y, x) at a time, tokens left out."""
-        name, module = find_layer(self.module, self.name_of(layer))
+        name = self.name_of(layer)
         batch: list[Tensor] = []
         for photo in photos:
             batch.append(self.read(photo))
             if len(batch) == batch_size:
-                yield self._maps(name, module, torch.cat(batch))
+                yield self._maps(name, torch.cat(batch))
                 batch = []
         if batch:
-            yield self._maps(name, module, torch.cat(batch))
+            yield self._maps(name, torch.cat(batch))
 
-    def _maps(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
-        found = []
+    def _maps(self, name: str, x: Tensor) -> Tensor:
+        found, module = [], self.module
+        layer = {name: find_layer(module, name)[1]}
         for rows in self._batches(x):
-            with torch.no_grad(), running(self.module), capture({name: module}) as seen:
-                self.module(rows)
+            with torch.no_grad(), running(module), capture(layer) as seen:
+                module(rows)
             found.append(seen[name])
         output = together(found)
         return self.layout_of(name, output, tuple(x.shape[1:])).to_maps(output)

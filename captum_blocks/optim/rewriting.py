@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._pytree import tree_leaves
 
+from captum_blocks.hooks import alone
 from captum_blocks.wrappers import stored
 
 
@@ -65,10 +66,11 @@ def private_copy(module: nn.Module) -> nn.Module:
     Tensors that a module holds inside a graph (old weight_norm, a state, an activation that a
     forward pass left there) cannot be deep-copied; they are detached.
     """
-    memo = _detached(module)
-    with torch.no_grad():  # ScriptModules would leave a graph back to the original's weights
-        copied = deepcopy(module, memo)
-    _bind_anew(module, memo)
+    with alone(module):  # another thread's hooks are not to come along
+        memo = _detached(module)
+        with torch.no_grad():  # ScriptModules would leave a graph back to the original's weights
+            copied = deepcopy(module, memo)
+        _bind_anew(module, memo)
     for parameter in copied.parameters():  # ScriptModules refuse requires_grad_()
         parameter.requires_grad_(False)
     return _evaluated(copied)
@@ -79,12 +81,13 @@ def passing_copy(module: nn.Module) -> nn.Module:
 
     A pass may write to buffers and attributes, and a user's hooks may count it.
     """
-    weights = [weight for weight in module.parameters() if type(weight) is nn.Parameter]
-    shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in weights}
-    memo = {**_detached(module), **shared}
-    with torch.no_grad():
-        copied = deepcopy(module, memo)
-    _bind_anew(module, memo)
+    with alone(module):
+        weights = [weight for weight in module.parameters() if type(weight) is nn.Parameter]
+        shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in weights}
+        memo = {**_detached(module), **shared}
+        with torch.no_grad():
+            copied = deepcopy(module, memo)
+        _bind_anew(module, memo)
     return _evaluated(copied)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from captum_blocks.behaviour import STEADY, tried
 from captum_blocks.errors import BlocksError, UnusableLayer
-from captum_blocks.hooks import capture, count_calls, run_until, together
+from captum_blocks.hooks import alone, capture, count_calls, run_until, together
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.optim._behaviour import settings_of, sketch
 from captum_blocks.optim.naming import OUTPUT, module_called
@@ -150,7 +150,7 @@ class Trunk:
         with torch.no_grad(), torch.random.fork_rng(devices), _explained(copy, example):
             torch.default_generator.manual_seed(0)
             ready = self._ready(example)
-            with self._precision(ready.device):
+            with eagerly(), self._precision(ready.device):
                 return sketch(run_until(copy, layers, ready, calls=self._calls))
 
     def is_of(self, module: nn.Module) -> bool:
@@ -181,7 +181,7 @@ class Trunk:
         return ready.to(self._dtype, memory_format=torch.channels_last)
 
     def _run(self, ready: Tensor) -> dict[str, Tensor]:
-        with self._way(), self._precision(ready.device):
+        with alone(self._network), self._way(), self._precision(ready.device):
             if not self._alone:
                 try:
                     return self._seen(ready)

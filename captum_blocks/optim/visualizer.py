@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from captum_blocks.behaviour import warn_of
 from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.hooks import alone
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.optim._loop import Callback, Run, Visualization
 from captum_blocks.optim._state import State, state_of
@@ -254,6 +255,10 @@ class FeatureVisualizer:
         return Run(trunk, objectives, recipe, self.layer, example, self.memory_budget)
 
     def _trunk(self, objectives: Sequence[Objective], recipe: Recipe) -> Trunk:
+        with alone(self.module):  # two threads may share this object as well as the network
+            return self._kept_trunk(objectives, recipe)
+
+    def _kept_trunk(self, objectives: Sequence[Objective], recipe: Recipe) -> Trunk:
         names = self._names(objectives)
         check_names(self.module, objectives)
         for name in names:

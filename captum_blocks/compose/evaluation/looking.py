@@ -307,7 +307,7 @@ class _Entered(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.entrance, self.network = nn.Identity(), network
-        self.train(network.training)
+        self.training = self.entrance.training = False  # the network keeps its own modes
 
     @property
     def stands_for(self) -> nn.Module:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from captum_blocks.compose.pictures.plan import Plan
 
 
+# Bytes that the activations of pictures drawn together take: about those of a batch of icons, which
+# the pictures of all positions of a layer, drawn together, are not to exceed by much.
+MEMORY_BUDGET = 2**28
+
+
 @dataclass(frozen=True, eq=False)
 class PictureRenderer:
     """Draws what is planned, each picture by its source.
@@ -89,7 +94,13 @@ class PictureRenderer:
         """What optimizes pictures of some side for a layer; for the answer at ``ANSWER``."""
         module = self.net.module
         place = module if layer == ANSWER else find_layer(module, layer)[1]
-        return FeatureVisualizer(module, place, self._preparation(size), self._layout(layer, size))
+        return FeatureVisualizer(
+            module,
+            place,
+            self._preparation(size),
+            self._layout(layer, size),
+            memory_budget=MEMORY_BUDGET,
+        )
 
     def taken(self, entry: Entry | None) -> tuple[np.ndarray, list[float]] | None:
         """Pixels (y, x, 3) and numbers that the store has; None where it has none."""

@@ -169,8 +169,8 @@ def _answer(facts: Facts, values: Sequence[Value]) -> str:
     if facts.several:
         return "; ".join(map(": ".join, zip(facts.photographs, sure, strict=True))) + "."
     for value in values:
-        to_classes = "class" in value.coords and "residual" in value.remainder
-        if value.source.atom == "group" and to_classes:
+        to_classes = value.axes == ("image", "class", "group") and "residual" in value.remainder
+        if to_classes and "not shown" not in value.remainder:
             return headline.added_up(_effects(value, facts))
     return f"{facts.network} is {sure[0]}."
 

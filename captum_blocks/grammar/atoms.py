@@ -116,7 +116,7 @@ def selectable() -> tuple[str, ...]:
     return tuple(name for name, atom in ATOMS.items() if atom.picked_by)
 
 
-NEURON = add_atom(
+add_atom(
     Atom(
         "neuron",
         "neurons",
@@ -130,7 +130,7 @@ NEURON = add_atom(
         score="each neuron",
     )
 )
-SPATIAL = add_atom(
+add_atom(
     Atom(
         "spatial",
         "spatial",
@@ -144,7 +144,7 @@ SPATIAL = add_atom(
         score="the length of each position's activation vector",
     )
 )
-CHANNEL = add_atom(
+add_atom(
     Atom(
         "channel",
         "channels",
@@ -158,7 +158,7 @@ CHANNEL = add_atom(
         score="each channel's sum over positions",
     )
 )
-GROUP = add_atom(
+add_atom(
     Atom(
         "group",
         "groups",
@@ -174,7 +174,7 @@ GROUP = add_atom(
         score="the projection on each group's direction",
     )
 )
-WHOLE = add_atom(
+add_atom(
     Atom(
         "whole",
         "whole",
@@ -187,7 +187,7 @@ WHOLE = add_atom(
         score="the length of the activation",
     )
 )
-TOKEN = add_atom(
+add_atom(
     Atom(
         "token",
         "tokens",
@@ -199,7 +199,7 @@ TOKEN = add_atom(
         score="the length of each token",
     )
 )
-CLASS = add_atom(
+add_atom(
     Atom(
         "class",
         "classes",

@@ -7,8 +7,10 @@ from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.render import html, mpl, payload
-from captum_blocks.render._blocks import Block
+from captum_blocks.render._blocks import Block, paragraph
 from captum_blocks.scene import Panel, Scene
+
+__all__ = ["Block", "add_panel", "paragraph"]
 
 Pack = Callable[[Any, Any], dict[str, Any]]
 Draw = Callable[[Any, Scene, float], Block]
@@ -36,7 +38,6 @@ def add_panel(
         InvalidArgument: there is a kind of that name for another class.
 
     >>> from dataclasses import dataclass
-    >>> from captum_blocks.render._blocks import paragraph
     >>> @dataclass(frozen=True)
     ... class Words(Panel):
     ...     frames: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captum_blocks import grammar
 from captum_blocks.attr import ATOMS, to_atoms
 from captum_blocks.errors import InvalidArgument, UnknownName
 
@@ -52,3 +53,10 @@ def test_wrong_shapes() -> None:
         to_atoms("channel", torch.ones(1, 3, 2, 2), torch.ones(3))
     with pytest.raises(InvalidArgument, match="has no tokens"):
         to_atoms("tokens", torch.ones(1, 3, 2, 2))
+
+
+def test_the_engines_and_the_grammar_count_atoms_alike() -> None:
+    """Two tables, since no engine knows the grammar: one says of what the other is the word."""
+    words = {name: atom.axes for name, atom in grammar.ATOMS.items() if "Hidden" in atom.layers}
+    engines = {{"tokens": "token"}.get(name, name): axes for name, axes in ATOMS.items()}
+    assert engines == words

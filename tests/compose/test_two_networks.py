@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.errors import InvalidArgument, LayerNotFound, UnknownName
+from captum_blocks.errors import InvalidArgument, LayerNotFound, UnknownName, WrongType
 
 
 def network(seed: int, size: int = 16) -> cb.Network:
@@ -86,6 +86,14 @@ def test_names_that_do_not_fit(both: dict[str, cb.Network], x: Tensor) -> None:
         cb.evaluate(cb.Activation(cb.Hidden("0.1", network="base").channels), both["base"], x)
     with pytest.raises(LayerNotFound, match=r"no layer '0\.7'"):
         cb.evaluate(cb.Activation(cb.Hidden("0.7", network="tuned").channels), both, x)
+    apart = cb.Hidden("0.0", network="base").groups(
+        2, align_with=cb.Hidden("0.1", network="tuned").groups(2)
+    )
+    with pytest.raises(InvalidArgument, match="groups of a later layer of the same network"):
+        cb.evaluate(cb.Activation(apart), both, x)
+    numbered: dict = {0: both["base"], 1: both["tuned"]}
+    with pytest.raises(WrongType, match="networks are named by strings, not 0"):
+        cb.evaluate(cb.Activation(cb.Hidden("0.1").channels), numbered, x)
     with pytest.raises(InvalidArgument, match="there is no network: give one"):
         cb.evaluate(cb.Activation(cb.Hidden("0.1").channels), {}, x)
     mixed = cb.Attribution(cb.Hidden("0.1", network="base").channels, cb.Out(1, network="tuned"))

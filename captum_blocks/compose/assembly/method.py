@@ -37,17 +37,19 @@ def method_notes(
         notes: what was repaired, defaulted or approximated in them.
         given: the objects that ``Given`` words name.
     """
-    pairs: dict[str, str] = {}
+    # Each text once, however many parts of the chapter say it.
+    told: dict[tuple[str, str], dict[str, None]] = {}
     for part in parts_of(interface):
         for term, text, between in _said(part, given):
-            pairs[term] = _joined(pairs.get(term), text, between)
+            told.setdefault((term, between), {})[text] = None
+    pairs = {term: between.join(texts) for (term, between), texts in told.items()}
     if "group" in atoms:
         pairs["groups"] = (
             "factorization of the layer's channels over the photograph's positions: activation = "
             "scores × directions + residual"
         )
-    if told := dict.fromkeys(notes):
-        pairs["notes"] = "; ".join(told)
+    if noted := dict.fromkeys(notes):
+        pairs["notes"] = "; ".join(noted)
     pairs["source"] = DISTILL
     return tuple(pairs.items())
 
@@ -65,10 +67,6 @@ def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if isinstance(part, Filter) and (part.top or part.bottom or part.strongest):
         return [("shown", _filter_words(part), "; ")]
     return []
-
-
-def _joined(old: str | None, new: str, between: str) -> str:
-    return new if not old else old if new in old.split(between) else f"{old}{between}{new}"
 
 
 def _attribution_formula(part: Attribution, given: Mapping[str, Any]) -> str:

@@ -297,10 +297,6 @@ class Looking:
         return self._memo[key]
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
 class _Entered(nn.Module):
     """A network behind a layer that gives back the picture: Captum's layer methods reach it."""
 

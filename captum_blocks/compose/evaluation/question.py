@@ -68,10 +68,14 @@ def asked(
 
     Raises:
         InvalidArgument: no network.
+        WrongType: a name that is no string.
     """
     named = networks if isinstance(networks, Mapping) else {None: networks}
     if not named:
         raise InvalidArgument("there is no network: give one, or several by name")
+    for name in named:
+        if not (name is None or isinstance(name, str)):
+            raise WrongType(f"networks are named by strings, not {name!r}: {{'a': net}}")
     nets = {
         name: each if isinstance(each, Network) else Network(each) for name, each in named.items()
     }

@@ -7,8 +7,8 @@ from typing import Any
 
 from captum_blocks.attr import resolve_method
 from captum_blocks.compose.evaluation.question import Question
-from captum_blocks.errors import UnknownName, did_you_mean
-from captum_blocks.grammar import Grouping, Hidden, Input, Method, Out, parts_of
+from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.grammar import Grouping, Hidden, Input, Method, Out, Substrate, parts_of
 from captum_blocks.network import Network
 from captum_blocks.reduce import ALGORITHMS
 
@@ -27,6 +27,8 @@ def validate(words: Iterable[Any], question: Question) -> None:
                 resolve_method(part.name)
             elif isinstance(part, Grouping) and part.algorithm is not None:
                 _check_algorithm(part.algorithm)
+            elif isinstance(part, Substrate) and part.grouping is not None:
+                _check_aligned(part, part.grouping.align_with, question)
 
 
 def _check_layer(part: Hidden | Input | Out, net: Network) -> None:
@@ -35,6 +37,15 @@ def _check_layer(part: Hidden | Input | Out, net: Network) -> None:
     elif isinstance(part, Out) and net.labels is not None:
         for wanted in part.classes:
             net.class_index(wanted, len(net.labels))
+
+
+def _check_aligned(part: Substrate, upper: Any, question: Question) -> None:
+    """Groups are aligned with those of a later layer that they give to."""
+    if isinstance(upper, Substrate) and question.named(upper) != question.named(part):
+        raise InvalidArgument(
+            f"align_with takes groups of a later layer of the same network, and {upper!r} is of "
+            f"another one than {part.layer!r}"
+        )
 
 
 def _check_algorithm(name: str) -> None:

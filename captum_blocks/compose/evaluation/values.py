@@ -14,15 +14,6 @@ from captum_blocks.compose.evaluation.positions import POSITIONS, only, pooled, 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Out, Substrate
 
-SOURCE_AXES: Mapping[str, tuple[str, ...]] = {
-    "neuron": ("channel", "y", "x"),
-    "spatial": ("y", "x"),
-    "channel": ("channel",),
-    "group": ("group",),
-    "whole": (),
-    "token": ("token",),
-    "class": ("class",),
-}
 REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean": torch.mean,
     "sum": torch.sum,

@@ -53,7 +53,8 @@ class Sankey(Mark):
 
 def _sides(value: Value) -> tuple[Side, Side]:
     """The atoms that give, and those that receive."""
-    if value.target is None or len(value.source_axes) != 1 or len(value.target_axes) != 1:
+    plain = len(value.source_axes) == len(value.target_axes) == 1
+    if value.target is None or not plain or value.source_axes == ("neuron",):
         raise InvalidArgument(
             f"a sankey shows flows from the groups or channels of a layer to those of another or "
             f"to classes, e.g. Attribution(a.groups(6), b.groups(4)), not {value!r}"

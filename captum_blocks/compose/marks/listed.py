@@ -131,7 +131,9 @@ def row_of(value: Value, atom: int, facts: Facts) -> Row:
 def icon_key(key: str, view: View) -> str:
     """The identity of an atom's picture; an objective of one's own makes another one."""
     own = view.element.objective if isinstance(view.element, FeatureVis) else None
-    return view.by_recipe(key if own is None else f"{key} with {own.name}")
+    key = key if own is None else f"{key} with {own.name}"
+    # What is listed shares nothing with neighbours: its pictures are the usual ones.
+    return key if view.recipe == "shared" else view.by_recipe(key)
 
 
 def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:

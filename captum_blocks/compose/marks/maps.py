@@ -146,9 +146,10 @@ def _value_maps(view: View, frame: int, value: Value) -> tuple[Map, ...]:
         )
     sums = grids.mean((1, 2)) if value.target is None else grids.sum((1, 2))
     domain = _domain(value, bounds([grids]))
+    hues = _of(value, "to_group") if _are_factors(value) else (None,) * len(grids)
     found = []
     for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True)):
-        hue = value.coords["to_group"][i] if _are_factors(value) else None
+        hue = hues[i]
         # Elements that show one content share its maps.
         name = f"{view.element.content!r}/{frame}/{i} {label}"
         field = view.keep(name, Field(grid.numpy(), domain, value.unit, label, hue))
@@ -180,8 +181,8 @@ def _domain(value: Value, span: tuple[float, float]) -> tuple[float, float]:
 
 def _activation_maps(view: View, value: Value) -> tuple[Map, ...]:
     facts, source, found = view.facts, value.source, []
-    numbers = only_image(value.data).tolist()
-    for index, amount in zip(value.coords[source.atom], numbers, strict=True):
+    numbers = only_image(value.data).reshape(-1).tolist()
+    for index, amount in zip(_of(value, source.atom), numbers, strict=True):
         field = view.where(source, index, image_of(value))
         assert field is not None
         hue = index if source.grouping is not None else None
@@ -190,13 +191,18 @@ def _activation_maps(view: View, value: Value) -> tuple[Map, ...]:
     return tuple(found)
 
 
+def _of(value: Value, axis: str) -> tuple[int, ...]:
+    """The places that an axis has, or the one that was named of it."""
+    return value.coords[axis] if axis in value.coords else (value.places[axis],)
+
+
 def _names(view: View, value: Value) -> list[tuple[str, str]]:
     """(key, label) of each map: of each atom, or of each class where the source is positions."""
     facts, source, target = view.facts, value.source, value.target
     if source.atom != "spatial":
         return [
             (facts.key(source, index), facts.label(source, index))
-            for index in value.coords[source.atom]
+            for index in _of(value, source.atom)
         ]
     axes = value.target_axes
     if target is None or not axes:

@@ -25,7 +25,7 @@ from captum_blocks.compose.marks.links import links
 from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.sources import Icon
-from captum_blocks.grammar import Content, Interface
+from captum_blocks.grammar import Attribution, Content, Interface
 from captum_blocks.network import Prediction
 from captum_blocks.scene import (
     LARGEST_PAGE,
@@ -102,7 +102,7 @@ def compose(
     icons = renderer.draw(plan)
     with renderer.progress.stage("laying out the page"):
         values, photos = evaluation.numbers, [_photo(picture) for picture in pictures]
-        title, answer = _headline(interface, facts, list(values.values()))
+        title, answer = _headline(interface, facts, values)
         made = Scene(
             title=title,
             answer=answer,
@@ -153,24 +153,30 @@ def _chapters(
     return chapters
 
 
-def _headline(interface: Interface, facts: Facts, values: Sequence[Value]) -> tuple[str, str]:
+def _headline(
+    interface: Interface, facts: Facts, values: Mapping[Content, Value]
+) -> tuple[str, str]:
     """The question of the page and its answer, the interface's own where it has them."""
     own = interface if has_chapters(interface) else Interface(interface.parts)
-    asked = next((held.coords["class"] for held in values if held.target_axes == ("class",)), ())
+    to_classes = (held for held in values.values() if held.target_axes == ("class",))
+    asked = next((held.coords["class"] for held in to_classes), ())
     named = [facts.classes[index] for index in asked]
     top = facts.best[0].label
     title = own.title or headline.title(facts.network, facts.photographs, top, named)
     return title, f"{own.reading} {_answer(facts, values)}".strip()
 
 
-def _answer(facts: Facts, values: Sequence[Value]) -> str:
-    """One sentence made from the first attribution to groups, or from the prediction alone."""
+def _answer(facts: Facts, values: Mapping[Content, Value]) -> str:
+    """One sentence made from the first attribution to groups, or from the prediction alone.
+
+    What an operation made of one, a difference or a part, is no longer what groups add to a score.
+    """
     sure = [headline.sure(one.label, one.number, facts.unit == "output") for one in facts.best]
     if facts.several:
         return "; ".join(map(": ".join, zip(facts.photographs, sure, strict=True))) + "."
-    for value in values:
+    for content, value in values.items():
         to_classes = value.axes == ("image", "class", "group") and "residual" in value.remainder
-        if to_classes and "not shown" not in value.remainder:
+        if isinstance(content, Attribution) and to_classes:
             return headline.added_up(_effects(value, facts))
     return f"{facts.network} is {sure[0]}."
 

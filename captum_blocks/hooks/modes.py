@@ -30,7 +30,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     >>> net.training
     True
     """
-    training = [module for module in model.modules() if module.training]
+    training = [module for module in model.modules() if _is_training(module)]
     try:
         for module in training:
             module.training = False
@@ -42,6 +42,10 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
         except KeyboardInterrupt:
             _train(training)  # what was left when Ctrl-C came in here
             raise
+
+
+def _is_training(part: nn.Module) -> bool:
+    return getattr(part, "training", False)  # frozen scripts have no mode
 
 
 def _train(parts: Iterable[nn.Module]) -> None:
@@ -76,7 +80,7 @@ def running(
     module = module_of(network)
     with ExitStack() as undo:
         if module is not None:
-            if any(part.training for part in module.modules()):
+            if any(map(_is_training, module.modules())):
                 met_training()
             undo.enter_context(evaluation_mode(module))
             undo.callback(_copying(module).remove)
@@ -144,12 +148,12 @@ def _evaluated_when_called(met_training: Callable[[], object]) -> Iterator[None]
 
     def switch(module: nn.Module, _: Any) -> None:
         # The hook is everybody's: another thread may be training another network.
-        if not module.training or get_ident() != thread:
+        if not _is_training(module) or get_ident() != thread:
             return
         if not switched:
             met_training()
         for part in module.modules():
-            if part.training:
+            if _is_training(part):
                 switched.append(part)
                 part.training = False
 

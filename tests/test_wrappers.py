@@ -237,6 +237,21 @@ class TestQuantized:
         with pytest.raises(UnusableLayer, match="is quantized"):
             FeatureVisualizer(module, "output").visualize(Channel(0), size=16)
 
+    @pytest.mark.parametrize("atoms", ["spatial", "channel"])
+    def test_from_layer_to_layer(self, atoms: str) -> None:
+        """As many passes as there are classes go back, or as there are channels or places."""
+        module, said = self.made(dynamic=True), r"no gradient leads .*quantized ones have none"
+        for target in (None, "4"):
+            l2l = cb.LayerToLayerAttribution(module, "0", target)
+            kind = "class" if target is None else "channel"
+            with pytest.raises(UnusableLayer, match=said):
+                l2l.attribute(X, kind, atoms)
+            with pytest.raises(UnusableLayer, match=said):
+                l2l.attribute(X, kind, "whole")
+        before = cb.LayerToLayerAttribution(module, "0", "1").attribute(X, "channel", atoms)
+        plain = cb.LayerToLayerAttribution(network(), "0", "1").attribute(X, "channel", atoms)
+        torch.testing.assert_close(before, plain)
+
 
 ENTRANCES = (
     cb.Network,

@@ -116,8 +116,8 @@ def of_last_call(layer: str, calls: int) -> tuple[str, ...]:
 def observed(network: Network, *arguments: Any) -> Behaviour:
     """How a network behaves, tried once and kept until its parameters change or are exchanged.
 
-    Three passes, on four rows in all, the first time, and a fourth where rows seem to change each
-    other; they draw nothing from the global random numbers. Nothing is tried where the network
+    Four passes, on five rows in all, the first time, and up to three more where rows seem to change
+    each other; they draw nothing from the global random numbers. Nothing is tried where the network
     cannot take the arguments: its next pass will say.
 
     Args:
@@ -159,16 +159,24 @@ def tried(network: Network, *arguments: Any) -> Behaviour | None:
             return None
         if drift := _drift(alone, again):
             return Behaviour(drift=drift)
+        both = _paired(first, beside)
         try:
-            pair = network(*_paired(first, beside))
+            pair = network(*both)
         except Exception:
             return Behaviour(coupling=math.inf)
-        coupling = _distance(alone, _second(pair, alone))
-        if coupling <= max(_APART, 8 * _rounding(alone)):
+        seen, rounding = [(beside, alone), (both, pair)], max(_APART, 8 * _rounding(alone))
+        coupling = _distance(alone, _row(pair, 1, alone))
+        if coupling <= rounding:
+            # A minimum, a median or a look at the next row may move the first one alone.
+            seen.append((first, own := network(*first)))
+            coupling = _distance(own, _row(pair, 0, own), alone)
+        if coupling <= rounding:
             return STEADY
-        # What draws at random now and then may have come out the same twice by chance.
-        drift = _drift(alone, network(*beside))
-    return Behaviour(drift=drift) if drift else Behaviour(coupling=coupling)
+        # What draws at random now and then, or counts its passes, may have come out the same twice.
+        for given, output in seen:
+            if drift := _drift(output, network(*given)):
+                return Behaviour(drift=drift)
+    return Behaviour(coupling=coupling)
 
 
 def _drift(alone: Any, again: Any) -> float:
@@ -233,25 +241,32 @@ def _floats(output: Any) -> dict[tuple[str, ...], Tensor]:
     return {path: tensor.float() for path, tensor in found if tensor.is_floating_point()}
 
 
-def _distance(output: Any, other: Any) -> float:
-    """The largest difference between two outputs, as a share of the largest number of the first."""
+def _distance(output: Any, other: Any, *beside: Any) -> float:
+    """The largest difference between two outputs, as a share of the largest number there is.
+
+    Args:
+        output: whose numbers are the measure.
+        other: what it is compared with.
+        beside: outputs whose numbers are the measure, too: one alone may be zero but for rounding.
+    """
     shares = [0.0]
-    others = _floats(other)
-    for path, tensor in _floats(output).items():
-        beside = others.get(path)
-        if beside is not None and beside.shape == tensor.shape and tensor.numel():
-            largest = tensor.abs().max().clamp_min(1e-12)
-            shares.append(float((tensor - beside).abs().max() / largest))
+    others, measures = _floats(other), [_floats(each) for each in (output, *beside)]
+    for path, tensor in measures[0].items():
+        found = others.get(path)
+        if found is not None and found.shape == tensor.shape and tensor.numel():
+            numbers = [each[path].abs() for each in measures if path in each]
+            largest = max(float(each.max()) for each in numbers if each.numel())
+            shares.append(float((tensor - found).abs().max()) / max(largest, 1e-12))
     return max(share for share in shares if not math.isnan(share))
 
 
-def _second(pair: Any, alone: Any) -> Any:
-    """Of the output of two pictures, what belongs to the second one, as it has it alone."""
+def _row(pair: Any, row: int, alone: Any) -> Any:
+    """Of the output of two pictures, what belongs to one of them, as it has it alone."""
     ones = hooks.tensors_in(alone)
     for path, tensor in hooks.tensors_in(pair).items():
         one = ones.get(path)
         if one is not None and tensor.ndim and tensor.numel() == 2 * one.numel():
-            half = tensor[len(tensor) // 2 :]
+            half = tensor.tensor_split(2)[row]
             if half.numel() == one.numel():
                 pair = hooks.exchanged(pair, path, half.reshape(one.shape))
     return pair

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import captum_blocks as cb
+from captum_blocks.attr import LayerMethod
 from captum_blocks.behaviour import STEADY, observed, tried
 
 
@@ -67,6 +69,11 @@ def x() -> Tensor:
         lambda x: functional.batch_norm(x, None, None, training=True),
         lambda x: x.flatten(1) @ x.flatten(1).mean(0),
         lambda x: x.flatten(1).softmax(0),
+        lambda x: x - 0.7 * x.mean((2, 3)).min(0).values[:, None, None],
+        lambda x: x.mean((2, 3)) - 0.5 * x.mean((2, 3)).median(0).values,
+        lambda x: x - 0.5 * x[-1:],
+        lambda x: x - 0.5 * x[:1],
+        lambda x: x + 0.5 * torch.cat([x[1:], x[-1:] * 0]),
     ],
 )
 @pytest.mark.parametrize("shift", [0.0, -0.5])
@@ -118,6 +125,20 @@ def test_what_draws_at_random_now_and_then(x: Tensor) -> None:
     assert (found.drift, found.coupling) == (pytest.approx(0.25), 0)
 
 
+@pytest.mark.parametrize(("often", "drift"), [(2, 1.0), (3, 0.5), (4, 0.5)])
+def test_a_counter_of_passes_drifts(often: int, drift: float, x: Tensor) -> None:
+    passes = count(1)
+    found = observed(lambda x: x * (2 if next(passes) % often == 0 else 1), x)
+    assert (found.drift, found.coupling) == (pytest.approx(drift), 0)
+
+
+def test_a_picture_that_comes_out_as_rounding_couples_nothing(x: Tensor) -> None:
+    def rounded(x: Tensor) -> Tensor:
+        return torch.where(x < 1, len(x) * 1e-9, x)
+
+    assert observed(rounded, torch.cat([x[:, :2] * 0.1, 1 + x[:, 2:]], 1)) == STEADY
+
+
 def test_a_state_between_calls(x: Tensor) -> None:
     other = x.min() + 0.1 * (x.max() - x.min()) + 0.5 * (x.flip((1, 2, 3)) - x.min())
     mean = float(other.mean())
@@ -129,11 +150,11 @@ def test_a_network_is_tried_once_until_it_changes(x: Tensor) -> None:
     net = Counting(pooled())
     for _ in range(3):
         observed(net, x)
-    assert net.rows == [1, 1, 2]
+    assert net.rows == [1, 1, 2, 1]
     with torch.no_grad():
         net.inner[0].weight.mul_(2)
     observed(net, x)
-    assert net.rows == [1, 1, 2] * 2
+    assert net.rows == [1, 1, 2, 1] * 2
     net.inner = nn.BatchNorm2d(3, track_running_stats=False)
     assert observed(net, x).apart
 
@@ -144,10 +165,10 @@ def test_a_function_and_a_bound_method_are_tried_once(x: Tensor) -> None:
     for _ in range(2):
         observed(scores, x)
         observed(net.forward, x)
-    assert net.rows == [1, 1, 2] * 2
+    assert net.rows == [1, 1, 2, 1] * 2
     net.inner = nn.Flatten()
     observed(scores, x)
-    assert net.rows == [1, 1, 2] * 3
+    assert net.rows == [1, 1, 2, 1] * 3
 
 
 def test_trying_draws_nothing_and_leaves_no_hook(x: Tensor) -> None:
@@ -177,6 +198,35 @@ class Coupled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.act(self.bn(self.conv(x))).mean((2, 3)))
+
+
+class LeastOfThem(nn.Module):
+    """Takes off the least of the batch: of two rows, the higher one alone moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.conv(x).relu().mean((2, 3))
+        return self.fc(pooled - 0.7 * pooled.min(0).values)
+
+
+class TestANetworkThatMovesOneRow:
+    def test_gradients_and_logits_are_those_of_each_picture(self, x: Tensor) -> None:
+        net, both = LeastOfThem().eval(), torch.cat([x, 0.4 * x])
+        expected = []
+        for row in both:
+            act = net.conv(row[None]).detach().requires_grad_()
+            pooled = act.relu().mean((2, 3))
+            net.fc(pooled - 0.7 * pooled.min(0).values)[0, 1].backward()
+            assert act.grad is not None
+            expected.append((act * act.grad).detach())
+        found = LayerMethod(net, "conv").attribute(both, [1])
+        torch.testing.assert_close(found.maps[:, 0], torch.cat(expected))
+        assert any("what else is in the batch" in note for note in found.notes)
+        alone = torch.cat([net(row[None]) for row in both]).detach()
+        torch.testing.assert_close(cb.Network(net).logits(both), alone)
 
 
 class TestANetworkOfCoupledRows:

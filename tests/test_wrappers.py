@@ -150,6 +150,27 @@ class TestScripted:
         assert all(parameter.grad is None for parameter in module.parameters())
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+class TestFrozen:
+    """A frozen script has no mode to be put into, and no layers."""
+
+    def test_answers_are_known_and_layers_are_refused(self) -> None:
+        net = cb.Network(torch.jit.freeze(torch.jit.script(network().eval())), cb.Preprocess(16))
+        expected = network().eval()(X).detach()
+        torch.testing.assert_close(net.logits(X), expected)
+        best = net.predict(X)[0]
+        assert best.index == int(expected.argmax())
+        assert best.probability == pytest.approx(float(expected.softmax(1).max()), rel=1e-4)
+        with pytest.raises(UnusableLayer, match="is a ScriptModule .* that it was made from"):
+            net.recommended()
+
+    def test_as_a_part_of_a_network(self) -> None:
+        module = nn.Sequential(torch.jit.freeze(torch.jit.script(network().eval())), nn.Tanh())
+        found = FeatureVisualizer(module.eval(), "1").visualize(Channel(0), size=16, n_steps=1)
+        expected = module(found.images)[:, 0]
+        torch.testing.assert_close(found.scores, expected.detach())
+
+
 class TestExported:
     def test_its_places_for_weights_are_no_layers(self) -> None:
         module = torch.export.export(network(), (X,)).module()
@@ -215,6 +236,21 @@ class TestQuantized:
         torch.testing.assert_close(value.data[0], network()[:2](X).mean((2, 3))[0].detach())
         with pytest.raises(UnusableLayer, match="is quantized"):
             FeatureVisualizer(module, "output").visualize(Channel(0), size=16)
+
+    @pytest.mark.parametrize("atoms", ["spatial", "channel"])
+    def test_from_layer_to_layer(self, atoms: str) -> None:
+        """As many passes as there are classes go back, or as there are channels or places."""
+        module, said = self.made(dynamic=True), r"no gradient leads .*quantized ones have none"
+        for target in (None, "4"):
+            l2l = cb.LayerToLayerAttribution(module, "0", target)
+            kind = "class" if target is None else "channel"
+            with pytest.raises(UnusableLayer, match=said):
+                l2l.attribute(X, kind, atoms)
+            with pytest.raises(UnusableLayer, match=said):
+                l2l.attribute(X, kind, "whole")
+        before = cb.LayerToLayerAttribution(module, "0", "1").attribute(X, "channel", atoms)
+        plain = cb.LayerToLayerAttribution(network(), "0", "1").attribute(X, "channel", atoms)
+        torch.testing.assert_close(before, plain)
 
 
 ENTRANCES = (

@@ -320,7 +320,7 @@ def explained(
         raise
     except Exception as error:
         if speaks_of_gradients(str(error)):
-            raise UnsupportedMethod(_without_gradient(name, layer, moving())) from error
+            raise UnsupportedMethod(_without_gradient(name, layer, moving(), str(error))) from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         advice = _advice(name, str(error))
         raise UnsupportedMethod(
@@ -328,8 +328,10 @@ def explained(
         ) from error
 
 
-def _without_gradient(name: str, layer: str, moving: bool) -> str:
-    why = cut("the score moves", "it") if moving else "the score does not depend on this layer"
+def _without_gradient(name: str, layer: str, moving: bool, said: str) -> str:
+    why = (
+        cut("the score moves", "it", said) if moving else "the score does not depend on this layer"
+    )
     return f"{name} cannot do layer {layer!r}: {why}"
 
 

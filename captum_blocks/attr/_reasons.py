@@ -1,4 +1,4 @@
-"""Why there is no gradient: the score does not depend on a layer, or something cuts the graph."""
+"""Why there is no gradient: the score does not depend on a layer, or something is in the way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from captum_blocks.errors import UnusableLayer
 
 # What PyTorch says where a graph was cut, and where no graph may be made.
 _MISSING = ("not have been used in the graph", "does not require grad", "doesn't require gradient")
-_FORBIDDEN = ("use_reentrant", "Inference tensor")
+_FORBIDDEN = ("use_reentrant", "Inference tensor", "Trying to use forward AD with")
+# What it says where numbers that a gradient needs are no longer there.
+_OVERWRITTEN = "modified by an inplace operation"
 
 
 def speaks_of_gradients(message: str) -> bool:
@@ -23,7 +25,7 @@ def speaks_of_gradients(message: str) -> bool:
     >>> speaks_of_gradients("element 0 of tensors does not require grad")
     True
     """
-    return any(words in message for words in (*_MISSING, *_FORBIDDEN))
+    return any(words in message for words in (*_MISSING, *_FORBIDDEN, _OVERWRITTEN))
 
 
 def moves(
@@ -61,32 +63,46 @@ def _another(activation: Tensor) -> Tensor:
     return turned + 0.1 * (1 + activation.abs().max())
 
 
-def cut(what: str, layer: str) -> str:
+def cut(what: str, layer: str, said: str = "") -> str:
     """What is said of a path that has values and no gradient.
 
     Args:
         what: "the class scores move", say.
         layer: as it is to be called.
+        said: by PyTorch, of this path.
     """
+    if _OVERWRITTEN in said:
+        return (
+            f"{what} with {layer}, but what lies between writes over numbers that its own gradient "
+            "needs, e.g. x.relu().mul_(2) or x += y behind a sigmoid, so PyTorch has none. Write "
+            f"x.relu().mul(2), x = x + y, or use a method that needs none, e.g. {_WITHOUT}"
+        )
     return (
         f"{what} with {layer}, but no gradient leads from one to the other: what lies between runs "
         "under torch.no_grad(), behind .detach() or another operation without a gradient "
         "(quantized ones have none), or in a reentrant checkpoint. Run that part with gradients, "
-        "checkpoint(..., use_reentrant=False), or use a method that needs none, e.g. ShapleyValues "
-        "or LayerFeatureAblation"
+        f"checkpoint(..., use_reentrant=False), or use a method that needs none, e.g. {_WITHOUT}"
     )
 
 
+_WITHOUT = "ShapleyValues or LayerFeatureAblation"
+
+
 @contextmanager
-def checkpoints_explained(what: str, layer: str) -> Iterator[None]:
-    """PyTorch's own error for a graph that may not be asked comes out in words.
+def gradients_explained(what: str, layer: str) -> Iterator[None]:
+    """PyTorch's own error for a graph that cannot be asked comes out in words.
+
+    Args:
+        what: "the class scores move", say.
+        layer: as it is to be called.
 
     Raises:
-        UnusableLayer: a reentrant checkpoint, or a part under ``inference_mode``.
+        UnusableLayer: a reentrant checkpoint, a part under ``inference_mode`` or without
+            gradients, numbers that were written over.
     """
     try:
         yield
     except RuntimeError as error:
-        if not any(words in str(error) for words in _FORBIDDEN):
+        if not speaks_of_gradients(str(error)):
             raise
-        raise UnusableLayer(cut(what, layer)) from error
+        raise UnusableLayer(cut(what, layer, str(error))) from error

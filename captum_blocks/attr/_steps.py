@@ -142,7 +142,10 @@ class Recorded(Step):
         self.node, self.wanted = node, wanted
 
     def _all(self, seed: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_answers(self.node, seed)[edge] for edge in self.wanted)
+        found = tuple(_answers(self.node, seed)[edge] for edge in self.wanted)
+        if any(one is None for one in found):
+            raise Unsuited(self.node)  # it is recorded and has no gradient: quantized ones
+        return found
 
     def pull(self, rows: Rows) -> list[Rows]:
         return [Rows(found) for found in torch.func.vmap(self._all)(rows.whole())]

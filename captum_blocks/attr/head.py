@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
-from captum_blocks.attr._reasons import checkpoints_explained, cut, moves
+from captum_blocks.attr._reasons import cut, gradients_explained, moves
 from captum_blocks.behaviour import STEADY, Behaviour, observed
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
 from captum_blocks.scores import choice, class_scores
@@ -357,7 +357,7 @@ def gradients(
         # The copy keeps an in-place operation behind the layer away from the leaf.
         return leaves[-1].clone()
 
-    with checkpoints_explained("the class scores move", "this layer"):
+    with gradients_explained("the class scores move", "this layer"):
         with torch.enable_grad(), hooks.replace(layer, put_in):
             scores = class_scores(forward(x), len(x))
         found = [

@@ -13,7 +13,7 @@ from captum_blocks import hooks
 from captum_blocks.attr import _calling
 from captum_blocks.attr._building import Method
 from captum_blocks.attr._crops import channels_last
-from captum_blocks.attr._reasons import checkpoints_explained
+from captum_blocks.attr._reasons import gradients_explained
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
@@ -155,7 +155,7 @@ class LayerToLayerAttribution:
         moving = (
             "the class scores move" if self.target is None else f"layer {self.target_name!r} moves"
         )
-        with checkpoints_explained(moving, f"layer {self.source_name!r}"):
+        with gradients_explained(moving, f"layer {self.source_name!r}"):
             if method is not None:
                 values = self._by_method(images, scores, source_atom, parts, method, options)
             else:

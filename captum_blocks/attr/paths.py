@@ -11,7 +11,7 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
-from captum_blocks.attr._reasons import checkpoints_explained, cut, moves
+from captum_blocks.attr._reasons import cut, gradients_explained, moves
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
     Look,
@@ -258,7 +258,7 @@ class LayerPathGradients(LayerAttribution):
         self, arguments: tuple[Any, ...], seen: Look, point: Tensor, target: Any
     ) -> Tensor:
         leaf, gradient = point.detach().requires_grad_(), None
-        with torch.enable_grad(), checkpoints_explained("the score moves", "this layer"):
+        with torch.enable_grad(), gradients_explained("the score moves", "this layer"):
             score = _selected(self._scores(arguments, seen, leaf), target).sum()
             if score.requires_grad:
                 (gradient,) = torch.autograd.grad(score, leaf, allow_unused=True)

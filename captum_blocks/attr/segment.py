@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from captum_blocks import hooks
 from captum_blocks.attr._crops import channels_last
 from captum_blocks.attr._reasons import cut, moves
+from captum_blocks.attr._steps import Unsuited
 from captum_blocks.attr.derivative import agree, linearised
 from captum_blocks.attr.head import check_runs_once
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
@@ -252,7 +253,7 @@ def pulled_back(
 def _through(map: Callable[[Tensor], Tensor] | None, rows: Tensor) -> Tensor | None:
     try:
         return map(rows) if map else None
-    except RuntimeError:
+    except (Unsuited, RuntimeError):
         return None
 
 
@@ -295,6 +296,10 @@ def pushed_forward(
             checked = agree(leaf, output, piece, found, forwards=True)
             found = found if checked else None
         if found is None:
+            if not checked:
+                # Forwards, what has no gradient passes for what does not move.
+                torch.autograd.grad(output, leaf, torch.ones_like(output), retain_graph=True)
+                checked = True
             derivative = None
             found = _push(segment, channels_last(leaf.detach()), channels_last(piece))
         yield found

@@ -65,7 +65,7 @@ class Claim:
 
     def begin(self) -> None:
         """Remember how it was when its turn came."""
-        self._evaluated = [part for part in self._parts if not part.training]
+        self._evaluated = [part for part in self._parts if not getattr(part, "training", False)]
         self.forgive()
 
     def forgive(self) -> None:
@@ -89,7 +89,7 @@ class Claim:
         self.notice()
         if self._reweighted:
             what = "got other weights"
-        elif self.interfered or any(part.training for part in self._evaluated):
+        elif self.interfered or any(getattr(part, "training", False) for part in self._evaluated):
             what = "was put in training mode"
         largest = max(self._roots, key=lambda root: len(list(root.modules())), default=None)
         return what and _MOVED.format(name=largest and largest._get_name(), what=what)

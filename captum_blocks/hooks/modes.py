@@ -33,7 +33,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     True
     """
     with alone(model) as claim:
-        training = [module for module in model.modules() if module.training]
+        training = [module for module in model.modules() if _is_training(module)]
         try:
             for module in training:
                 module.training = False
@@ -46,6 +46,10 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
             except KeyboardInterrupt:
                 _train(training)  # what was left when Ctrl-C came in here
                 raise
+
+
+def _is_training(part: nn.Module) -> bool:
+    return getattr(part, "training", False)  # frozen scripts have no mode
 
 
 def _train(parts: Iterable[nn.Module]) -> None:
@@ -80,7 +84,7 @@ def running(
     module = module_of(network)
     with alone(module), ExitStack() as undo:
         if module is not None:
-            if any(part.training for part in module.modules()):
+            if any(map(_is_training, module.modules())):
                 met_training()
             undo.enter_context(evaluation_mode(module))
             undo.callback(_copying(module).remove)
@@ -151,13 +155,13 @@ def _evaluated_when_called(
     with alone(known) as claim:
 
         def switch(module: nn.Module, _: Any) -> None:
-            if not module.training:
+            if not _is_training(module):
                 return
             if not switched:
                 met_training()
             claim.watch(module)
             for part in module.modules():
-                if part.training:
+                if _is_training(part):
                     switched.append(part)
                     part.training = False
 

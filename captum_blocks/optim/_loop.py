@@ -210,12 +210,10 @@ class Run:
         try:
             (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
         except RuntimeError as error:
-            if "use_reentrant" not in str(error):
+            way = next((way for words, way in _WAYS.items() if words in str(error)), None)
+            if way is None:
                 raise
-            raise UnusableLayer(
-                f"{_unreached(label)} with a reentrant checkpoint; write "
-                "checkpoint(..., use_reentrant=False)"
-            ) from error
+            raise UnusableLayer(f"{_unreached(label)} {way}") from error
         return scores.detach(), torch.zeros_like(pixels) if gradient is None else gradient
 
     def _views(self, batch: Batch, pixels: Tensor, progress: float | None) -> list[Seen]:
@@ -342,6 +340,16 @@ class Run:
                 f"({names}): the units are dead, and these pictures are noise",
                 stacklevel=5,
             )
+
+
+# What PyTorch says of a graph that cannot be asked, and what is to be done.
+_WAYS = {
+    "use_reentrant": "with a reentrant checkpoint; write checkpoint(..., use_reentrant=False)",
+    "modified by an inplace operation": (
+        "where it writes over numbers that its own gradient needs, e.g. x.relu().mul_(2); write "
+        "x.relu().mul(2)"
+    ),
+}
 
 
 def _unreached(label: str) -> str:

@@ -6,20 +6,22 @@ outputs alone, which is checked by running the network, not by trusting its stru
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from types import FunctionType, MethodType, ModuleType
+from traceback import walk_tb
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from captum_blocks.errors import UnusableLayer
 from captum_blocks.hooks import alone
 from captum_blocks.wrappers import stored
 
@@ -64,56 +66,149 @@ def private_copy(module: nn.Module) -> nn.Module:
     norms and users' own do, cannot be told from one run.
 
     Tensors that a module holds inside a graph (old weight_norm, a state, an activation that a
-    forward pass left there) cannot be deep-copied; they are detached.
+    forward pass left there) cannot be deep-copied; they are detached. What cannot be copied at all
+    (a lock, a generator, an open file) is shared.
+
+    Raises:
+        UnusableLayer: a part of the network refuses to be copied.
     """
     with alone(module):  # another thread's hooks are not to come along
-        memo = _detached(module)
-        with torch.no_grad():  # ScriptModules would leave a graph back to the original's weights
-            copied = deepcopy(module, memo)
-        _bind_anew(module, memo)
+        copied = _copied(module, {})
     for parameter in copied.parameters():  # ScriptModules refuse requires_grad_()
         parameter.requires_grad_(False)
-    return _evaluated(copied)
+    return copied
 
 
 def passing_copy(module: nn.Module) -> nn.Module:
     """A copy for one pass without gradients: the weights stay where they are, all else is its own.
 
     A pass may write to buffers and attributes, and a user's hooks may count it.
+
+    Raises:
+        UnusableLayer: a part of the network refuses to be copied.
     """
+    weights = [weight for weight in module.parameters() if type(weight) is nn.Parameter]
+    shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in weights}
     with alone(module):
-        weights = [weight for weight in module.parameters() if type(weight) is nn.Parameter]
-        shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in weights}
-        memo = {**_detached(module), **shared}
-        with torch.no_grad():
-            copied = deepcopy(module, memo)
-        _bind_anew(module, memo)
-    return _evaluated(copied)
+        return _copied(module, shared)
 
 
-def _evaluated(module: nn.Module) -> nn.Module:
-    for part in module.modules():  # exported programs refuse eval()
-        part.training = False
-    return module
+def _copied(module: nn.Module, known: Mapping[int, Any]) -> nn.Module:
+    """A deep copy in evaluation mode, of all but what is known."""
+    described = {id(tensor): tensor for tensor in _described(module)}
+    try:
+        memo = {**known, **described}
+        copied = _deep(module, memo)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:
+        memo = {**known, **described, **_uncopyable(module)}
+        copied = _deep(module, memo)
+    _bind_anew(module, memo)
+    for part in copied.modules():  # exported programs refuse eval()
+        if getattr(part, "training", False):
+            part.training = False
+    return copied
+
+
+def _deep(module: nn.Module, memo: dict[int, Any], numbers: bool = True) -> nn.Module:
+    with torch.no_grad(), _Detaching(numbers):  # ScriptModules would leave a graph to the original
+        return deepcopy(module, memo)
+
+
+class _Detaching(TorchFunctionMode):
+    """Copies tensors, wherever they are held, as numbers of their own that belong to no graph.
+
+    Args:
+        numbers: whether to copy any; else every tensor stands for itself.
+    """
+
+    def __init__(self, numbers: bool) -> None:
+        super().__init__()
+        self._numbers = numbers
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not Tensor.__deepcopy__ or (self._numbers and args[0].is_leaf):
+            return func(*args, **(kwargs or {}))
+        tensor, memo = args
+        if id(tensor) not in memo:
+            memo[id(tensor)] = tensor.detach().clone() if self._numbers else tensor
+        return memo[id(tensor)]
+
+
+# What is made anew for every copy is never the same thing twice.
+_MOST = 1000
+
+
+def _uncopyable(module: nn.Module) -> dict[int, Any]:
+    """What deep copies stop at, by its ``id``: locks, generators, open files."""
+    shared: dict[int, Any] = {}
+    # Parameters have a way of their own to be copied.
+    weights = {id(weight): weight for weight in module.parameters()}
+    while True:
+        try:
+            _deep(module, {**weights, **shared}, numbers=False)
+            return shared
+        except Exception as error:
+            stop = _stopped_at(error)
+            if isinstance(stop, (nn.Module, Tensor)) or len(shared) == _MOST:
+                raise UnusableLayer(
+                    f"{module._get_name()} cannot be copied, which pictures need to leave it as it "
+                    f"is: copy.deepcopy stops at its {type(stop).__name__}: {error}"
+                ) from error
+            shared[id(stop)] = stop
+
+
+def _stopped_at(error: BaseException) -> Any:
+    """What ``deepcopy`` was copying when it failed: the innermost object."""
+    calls = [
+        frame for frame, _ in walk_tb(error.__traceback__) if frame.f_code is deepcopy.__code__
+    ]
+    return calls[-1].f_locals["x"]
 
 
 def _bind_anew(module: nn.Module, memo: dict[int, Any]) -> None:
-    """Compiled methods, which are copied with the module that they belong to, get the copy's."""
+    """Functions kept as attributes that run parts of the original get those of the copy."""
     for part in module.modules():
+        mine = vars(memo[id(part)]) if id(part) in memo else {}
         for name, value in vars(part).items():
-            method = getattr(value, "_torchdynamo_orig_callable", None)
-            owner = memo.get(id(getattr(method, "__self__", None)))
-            if isinstance(method, MethodType) and owner is not None and id(part) in memo:
-                setattr(memo[id(part)], name, MethodType(method.__func__, owner))
+            if isinstance(value, FunctionType) and mine.get(name) is value:
+                mine[name] = _bound(value, memo, set())
 
 
-def _detached(module: nn.Module) -> dict[int, Any]:
-    """Copies of the tensors that cannot be deep-copied, by the ``id`` of the original."""
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in _described(module)}
-    for tensor in _held_by(module, set()):
-        if not tensor.is_leaf and id(tensor) not in memo:
-            memo[id(tensor)] = tensor.detach().clone()
-    return memo
+def _bound(value: Any, memo: dict[int, Any], seen: set[int]) -> Any:
+    """What stands for a value in the copy: functions see parts of the copy, and are not compiled.
+
+    Code that was compiled keeps the original.
+    """
+    if not isinstance(value, FunctionType):
+        if isinstance(value, MethodType) and id(value.__self__) in memo:
+            return MethodType(value.__func__, memo[id(value.__self__)])
+        return memo.get(id(value), value) if isinstance(value, nn.Module) else value
+    inside = getattr(value, "_torchdynamo_orig_callable", value)
+    if inside is not value:
+        return _bound(inside, memo, seen)
+    if id(value) in seen:
+        return value
+    seen.add(id(value))
+    cells = tuple(_cell(cell, memo, seen) for cell in value.__closure__ or ())
+    if cells == (value.__closure__ or ()):
+        return value
+    made = FunctionType(
+        value.__code__, value.__globals__, value.__name__, value.__defaults__, cells
+    )
+    made.__kwdefaults__ = value.__kwdefaults__
+    made.__dict__.update(value.__dict__)
+    return made
+
+
+def _cell(cell: CellType, memo: dict[int, Any], seen: set[int]) -> CellType:
+    try:
+        held = cell.cell_contents
+    except ValueError:  # nothing yet
+        return cell
+    bound = _bound(held, memo, seen)
+    return cell if bound is held else CellType(bound)
 
 
 def _described(module: nn.Module) -> Iterator[Tensor]:
@@ -124,23 +219,6 @@ def _described(module: nn.Module) -> Iterator[Tensor]:
             for node in graph.nodes if isinstance(graph, fx.Graph) else ():
                 leaves = tree_leaves(dict(node.meta))
                 yield from (leaf for leaf in leaves if isinstance(leaf, Tensor))
-
-
-def _held_by(holder: Any, seen: set[int]) -> Iterator[Tensor]:
-    """Every tensor that a deep copy of something would come across."""
-    if isinstance(holder, Tensor):
-        yield holder
-    if id(holder) in seen or isinstance(holder, (Tensor, type, FunctionType, ModuleType)):
-        return
-    seen.add(id(holder))
-    if isinstance(holder, Mapping):
-        inside = [*holder.keys(), *holder.values()]
-    elif isinstance(holder, (list, tuple, set, frozenset, deque)):
-        inside = list(holder)
-    else:
-        inside = [getattr(holder, "__self__", None)] if isinstance(holder, MethodType) else []
-    for part in (*inside, *getattr(holder, "__dict__", {}).values()):
-        yield from _held_by(part, seen)
 
 
 def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:

@@ -44,6 +44,8 @@ class Net(nn.Module):
             h = checkpoint(self.back, h, use_reentrant=True)
         elif self.how == "detach":
             h = self.back(h.detach())
+        elif self.how == "in place":
+            h = self.back(h).mul_(1.5)
         else:
             h = self.back(h)
         return self.fc(h.mean((2, 3)))
@@ -75,6 +77,46 @@ def test_what_is_cut_off(how: str, method: str, x: Tensor) -> None:
         LayerMethod(Net(how).eval(), "stem", method).attribute(x, [0])
     assert "no gradient leads from one to the other" in str(caught.value)
     assert "reentrant checkpoint" in str(caught.value)
+
+
+OVERWRITTEN = r"writes over numbers that its own gradient needs, e.g. x.relu\(\).mul_\(2\)"
+
+
+@pytest.mark.parametrize("method", [*METHODS, "LayerDeepLift"])
+def test_what_writes_over_its_own_numbers(method: str, x: Tensor) -> None:
+    with pytest.raises(cb.BlocksError, match=OVERWRITTEN) as caught:
+        LayerMethod(Net("in place").eval(), "stem", method).attribute(x, [0])
+    assert "LayerFeatureAblation" in str(caught.value)
+    assert "works on every layer" not in str(caught.value)
+
+
+def test_the_method_named_needs_no_gradient(x: Tensor) -> None:
+    net = Net("in place").eval()
+    found = LayerMethod(net, "stem", "LayerFeatureAblation").attribute(x[:1], [2]).maps[0, 0]
+    with torch.no_grad():
+        act = net.stem(x[:1])
+        rest = lambda act: net.fc(1.5 * net.back(act).mean((2, 3)))[0, 2]  # noqa: E731
+        without = act.clone()
+        without[0, 5, 1, 2] = 0
+        expected = rest(act) - rest(without)
+    torch.testing.assert_close(found[5, 1, 2], expected)
+
+
+def test_what_writes_over_its_own_numbers_elsewhere(x: Tensor) -> None:
+    net = Net("in place").eval()
+    reducer = cb.ChannelReducer(2, algorithm="pca").fit(net.stem(x).detach())
+    for ask in (
+        lambda: cb.LayerToLayerAttribution(net, "stem").attribute(x, "class", "channel"),
+        lambda: cb.LayerToLayerAttribution(net, "stem", "fc").attribute(x, "channel", "channel"),
+        lambda: cb.LayerToLayerAttribution(net, "stem", "fc").attribute(x, "channel", "whole"),
+        lambda: LayerPathGradients(net, net.stem).attribute(x, target=1),
+        lambda: cb.FeatureVisualizer(net, "fc").visualize(cb.optim.Channel(0), size=8, n_steps=1),
+        lambda: cb.LayerGroupAttribution(
+            LayerGradientXActivation(net, net.stem), reducer
+        ).attribute(x, target=1),
+    ):
+        with pytest.raises(cb.BlocksError, match=OVERWRITTEN):
+            ask()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -24,6 +24,7 @@ from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.network.answers import UNITS
 from captum_blocks.reduce import ChannelReducer
+from captum_blocks.wrappers import taking_a_picture
 
 How = Method | Given
 # The picture as if it were a layer: no module of the network has this name.
@@ -65,6 +66,7 @@ class Looking:
                 running(module),
                 count_calls(layers) as self._calls,
                 capture(layers) as seen,
+                taking_a_picture(module),
             ):
                 outputs.append(module(rows))
             found.append(seen)

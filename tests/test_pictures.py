@@ -131,7 +131,7 @@ def tiff_of_16_bits(pixels: np.ndarray) -> bytes:
 COLOUR = np.stack([SLOPE, SLOPE.T, SLOPE[::-1]], 2)
 OF_16_BITS = {
     "q.png": png_of_16_bits,
-    "alpha.png": lambda a: png_of_16_bits(np.concatenate([a, np.full_like(a[:, :, :1], -1)], 2)),
+    "alpha.png": lambda a: png_of_16_bits(np.concatenate([a, np.full_like(a[:, :, :1], 65535)], 2)),
     "q.tif": tiff_of_16_bits,
 }
 

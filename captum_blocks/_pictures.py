@@ -136,6 +136,7 @@ def _in_words(name: str) -> Iterator[None]:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any PIL image as 8-bit RGB, upright, transparency on white; the image is left as it was."""
+    was_cut = _is_cut_to_eight_bits(image)
     image = ImageOps.exif_transpose(image)
     if image.mode == "La":  # Pillow converts it to LA alone
         image = image.convert("LA")
@@ -145,7 +146,31 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    image = image.convert("RGB")
+    if was_cut:
+        _warn_of_lost_bits(image)
+    return image
+
+
+def _is_cut_to_eight_bits(image: Image.Image) -> bool:
+    """Whether a file has 16 bits a channel, of which Pillow will read the upper eight."""
+    waiting = getattr(image, "tile", None) or []
+    said = [tile[3] if isinstance(tile[3], tuple) else (tile[3],) for tile in waiting]
+    kinds = [kind for arguments in said for kind in arguments if isinstance(kind, str)]
+    return not image.mode.startswith("I") and any(map(_OF_16_BITS.fullmatch, kinds))
+
+
+# What Pillow calls the order of bytes in a file: "RGB;16B", "RGBA;16L".
+_OF_16_BITS = re.compile(r"[A-Za-z]+;16[BLN]?")
+
+
+def _warn_of_lost_bits(image: Image.Image) -> None:
+    values = np.asarray(image, dtype=np.float64)
+    if (lost := _lost(values, values.ravel(), 255.0)) is not None:
+        warnings.warn(
+            f"of the 16 bits of each channel only the upper 8 are read; {lost}; {_RESCALE}",
+            stacklevel=2,
+        )
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

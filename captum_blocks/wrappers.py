@@ -19,7 +19,7 @@ from torch.jit import ScriptModule
 from torch.jit._trace import TopLevelTracedModule
 from torch.nn.parameter import is_lazy
 
-from captum_blocks.errors import InvalidArgument, UnusableLayer
+from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer, WrongType
 
 INSIDE_COMPILED = "_orig_mod"
 SCRIPTED = (
@@ -41,12 +41,15 @@ def plain(module: nn.Module) -> nn.Module:
     """The module that a user means: of a compiled one the module inside; others are themselves.
 
     Raises:
+        WrongType: it is no module: a function, an exported program.
         InvalidArgument: it has no numbers yet: lazy layers that never ran, the meta device; or a
             part of it is compiled and this version of PyTorch cannot run it as it was before.
 
     >>> plain(nn.ReLU())
     ReLU()
     """
+    if not isinstance(module, nn.Module):
+        raise WrongType(f"a network is an nn.Module, not {type(module).__name__}{_instead(module)}")
     module = uncompiled(module)
     parts = dict(module.named_modules())
     _check_filled(module, parts)
@@ -58,6 +61,23 @@ def plain(module: nn.Module) -> nn.Module:
             "use PyTorch 2.6"
         )
     return module
+
+
+def _instead(given: Any) -> str:
+    """What to give instead of what is no module, where that is known."""
+    if type(given).__name__ == "ExportedProgram":
+        return (
+            "; give the module that it was exported from, or "
+            "torch.export.unflatten(exported_program)"
+        )
+    if hasattr(given, "_torchdynamo_orig_callable"):
+        return (
+            ": torch.compile makes one of a function, and of a module that is compiled already; "
+            "give the module as it was before"
+        )
+    if isinstance(given, type) and issubclass(given, nn.Module):
+        return f": this is the class; give a module made of it, {given.__name__}(...)"
+    return ""
 
 
 def uncompiled(module: nn.Module) -> nn.Module:
@@ -141,8 +161,12 @@ def _check_filled(module: nn.Module, parts: dict[str, nn.Module]) -> None:
         )
 
 
-def check_takes_a_picture(network: Any) -> None:
-    """Whether a picture is all that a network needs.
+def check_takes_a_picture(network: Any, given: int = 1) -> None:
+    """Whether what a network is given, as a rule a picture alone, is all that it needs.
+
+    Args:
+        network: the network; of a function nothing is known.
+        given: how many inputs it is given, by their places.
 
     Raises:
         InvalidArgument: it needs other inputs too, or takes its picture by name; the message holds
@@ -150,43 +174,97 @@ def check_takes_a_picture(network: Any) -> None:
 
     >>> check_takes_a_picture(nn.ReLU())
     """
-    if not isinstance(network, nn.Module):
-        return
-    try:
-        taken = list(inspect.signature(network.forward).parameters.values())
-    except (TypeError, ValueError):  # it cannot be told
+    taken = _taken(network)
+    if not taken:  # it cannot be told
         return
     needed = [one for one in taken if one.default is one.empty and one.kind not in _ANY]
     by_place = [one.name for one in needed if one.kind is not one.KEYWORD_ONLY]
     by_name = [one.name for one in needed if one.kind is one.KEYWORD_ONLY]
     takes_one = any(one.kind not in (one.KEYWORD_ONLY, one.VAR_KEYWORD) for one in taken)
-    if takes_one and len(by_place) < 2 and not by_name:
+    if takes_one and len(by_place) <= given and not by_name:
         return
     owner, names = _named(network), ", ".join(one.name for one in needed) or "no picture"
+    held = "a picture alone, in the first place" if given == 1 else f"{given} inputs by their place"
     raise InvalidArgument(
-        f"{owner}.forward needs {names}, and is given a picture alone, in the first place; wrap "
-        f"it:\n\n{_wrapper(by_place, by_name)}"
+        f"{owner}.forward needs {names}, and is given {held}; wrap it:\n\n"
+        f"{_wrapper(by_place, by_name)}"
     )
 
 
+@contextmanager
+def taking_a_picture(network: Any) -> Iterator[None]:
+    """What a network raises that takes no plain tensor in its first place, in words.
+
+    A signature does not tell that the first of several inputs is text, that a picture is wanted in
+    a dict or a list, or which of ``*inputs`` are used: the first run does.
+
+    Raises:
+        InvalidArgument: it cannot run on a tensor in its first place; the message holds the wrapper
+            to write.
+    """
+    try:
+        yield
+    except (BlocksError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        place = _place_of_pictures(network)
+        # Other errors say as often that the tensor has another size than the network takes.
+        of_another_kind = isinstance(error, (TypeError, AttributeError, LookupError))
+        if not isinstance(network, nn.Module) or not (place or of_another_kind):
+            raise
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        wanted = f"{place}=x)" if place else "x)  # as it wants it: [*x], {'image': x}, image=x"
+        raise InvalidArgument(
+            f"{_named(network)}.forward cannot run on a tensor of pictures in its first place "
+            f"({type(error).__name__}: {said}); wrap it:\n\n{_WRAPPER.format(wanted)}"
+        ) from error
+
+
 _ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_PICTURES = ("pixel_values", "images", "image", "imgs", "img", "pictures", "picture")
+_WRAPPER = """class Wrapped(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network({}
+"""
+
+
+def _taken(network: Any) -> list[inspect.Parameter]:
+    """What a module takes; nothing where that is not known."""
+    if not isinstance(network, nn.Module):
+        return []
+    try:
+        return list(inspect.signature(network.forward).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def _place_of_pictures(network: Any) -> str | None:
+    """The name of the input that is for pictures, where it is not the first."""
+    first, *others = [one.name for one in _taken(network)] or [""]
+    return next((name for name in _PICTURES if name in others and first not in _PICTURES), None)
 
 
 def _wrapper(by_place: list[str], by_name: list[str]) -> str:
     """A module that takes a picture and has the rest, to be pasted."""
     picture, *others = [*by_place, *by_name] or ["x"]
     first = picture if by_place else f"{picture}={picture}"
-    given = [f"{name}=self.{name}" for name in others]
-    own = [f"        self.{name} = {name}\n" for name in others]
+    # In a dict: as attributes of a module, names such as "train" would hide what it has.
+    held = "{" + ", ".join(f'"{name}": {name}' for name in others) + "}"
+    own = f"        self.rest = {held}\n" if others else ""
+    rest = ["**self.rest"] if others else []
     return (
         "class Wrapped(torch.nn.Module):\n"
-        f"    def __init__(self, {', '.join(['network', *others])}):\n"
+        f"    def __init__(self, {', '.join(['wrapped', *others])}):\n"
         "        super().__init__()\n"
-        "        self.network = network\n"
-        f"{''.join(own)}\n"
+        "        self.wrapped = wrapped\n"
+        f"{own}\n"
         f"    def forward(self, {picture}):"
         f"{'  # several pictures: as many rows of the rest' if others else ''}\n"
-        f"        return self.network({', '.join([first, *given])})\n"
+        f"        return self.wrapped({', '.join([first, *rest])})\n"
     )
 
 

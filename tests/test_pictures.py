@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -97,6 +98,65 @@ def deep(values: np.ndarray, mode: str) -> Image.Image:
 
 
 SLOPE = np.linspace(0, 1, 256).reshape(16, 16)
+
+
+def chunk(kind: bytes, held: bytes) -> bytes:
+    return struct.pack(">I", len(held)) + kind + held + struct.pack(">I", zlib.crc32(kind + held))
+
+
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    """(y, x, 3 or 4) uint16 as the PNG that Pillow cannot write."""
+    height, width, channels = pixels.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def tiff_of_16_bits(pixels: np.ndarray) -> bytes:
+    """(y, x, 3) uint16 as a plain little-endian TIFF."""
+    height, width, channels = pixels.shape
+    held = pixels.astype("<u2").tobytes()
+    bits = 8 + 2 + 9 * 12 + 4
+    tags = [
+        *((256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, bits), (259, 3, 1, 1)),
+        *((262, 3, 1, 2), (273, 4, 1, bits + 8), (277, 3, 1, channels), (278, 4, 1, height)),
+        (279, 4, 1, len(held)),
+    ]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, 9) + entries + struct.pack("<I", 0)
+    return head + struct.pack("<HHHH", 16, 16, 16, 0) + held
+
+
+COLOUR = np.stack([SLOPE, SLOPE.T, SLOPE[::-1]], 2)
+OF_16_BITS = {
+    "q.png": png_of_16_bits,
+    "alpha.png": lambda a: png_of_16_bits(np.concatenate([a, np.full_like(a[:, :, :1], 65535)], 2)),
+    "q.tif": tiff_of_16_bits,
+}
+
+
+@pytest.mark.parametrize("name", OF_16_BITS)
+@pytest.mark.parametrize("opened", [False, True])
+class TestColourOf16Bits:
+    def given(self, path: Path, name: str, most: int, opened: bool) -> Path | Image.Image:
+        pixels = (COLOUR * most).astype(np.uint16)
+        path = path / name
+        path.write_bytes(OF_16_BITS[name](pixels))
+        return Image.open(path) if opened else path
+
+    def test_few_of_the_bits(self, name: str, opened: bool, tmp_path: Path) -> None:
+        given = self.given(tmp_path, name, 4095, opened)
+        said = "only the upper 8 are read; .* from 0 to 15, .* comes out almost black; give it as"
+        with pytest.warns(UserWarning, match=said):
+            open_picture(given)
+
+    def test_all_of_the_bits(self, name: str, opened: bool, tmp_path: Path) -> None:
+        given = self.given(tmp_path, name, 65535, opened)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = np.asarray(open_picture(given))
+        np.testing.assert_array_equal(found, (COLOUR * 65535).astype(np.uint16) >> 8)
 
 
 @pytest.mark.parametrize(

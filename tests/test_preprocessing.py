@@ -290,6 +290,27 @@ class TestLight:
         with pytest.raises(InvalidArgument, match="neither one shift and scale .* Preprocess"):
             curved.normalise(torch.zeros(3, 4, 4))
 
+    @pytest.mark.parametrize("bars", [(0, 50), (50, 0), (50, 50)])
+    @pytest.mark.parametrize("side", [32, 64])
+    @pytest.mark.parametrize("fill", [0, 128])
+    def test_bars_of_so_many_pixels_are_no_light(
+        self, bars: tuple[int, int], side: int, fill: int
+    ) -> None:
+        """Which are next to the photograph, and mixed with it where they are resized."""
+        steps = [v2.Pad(bars, fill=fill), v2.Resize((side, side)), v2.ToImage()]
+        scaled = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.2] * 3)]
+        found = FromTransforms(v2.Compose([*steps, *scaled]))
+        pixels = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(found.normalise(pixels), (pixels - 0.5) / 0.2)
+        top, left, *_ = found.extent((200, 100))
+        assert (top, left) == pytest.approx((-bars[1] / 100, -bars[0] / 200), abs=0.02)
+
+    def test_a_gamma_between_bars_is_still_refused(self) -> None:
+        padded = v2.Compose([v2.Pad((0, 50)), v2.Resize((32, 32)), v2.ToImage()])
+        curved = FromTransforms(lambda picture: (padded(picture).float() / 255) ** 0.5)
+        with pytest.raises(InvalidArgument, match="neither one shift and scale"):
+            curved.normalise(torch.zeros(3, 4, 4))
+
     def test_the_page_says_it(self, noise_picture: np.ndarray) -> None:
         module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
         net = cb.Network(module, lambda picture: STANDARDISED["z-score"](small(picture)))

@@ -6,11 +6,17 @@ from copy import deepcopy
 
 import pytest
 import torch
+from captum.attr import LayerGradientXActivation
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 import captum_blocks as cb
-from captum_blocks.attr import GroupAttribution, LayerMethod, LayerToLayerAttribution
+from captum_blocks.attr import (
+    GroupAttribution,
+    LayerGroupAttribution,
+    LayerMethod,
+    LayerToLayerAttribution,
+)
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnusableLayer, WrongType
 from captum_blocks.hooks import find_layer
 from captum_blocks.optim import Channel, FeatureVisualizer
@@ -137,6 +143,7 @@ class TestScripted:
             lambda: net.layers(X),
             lambda: net.name_of("1"),
             lambda: FeatureVisualizer(net.module, "output"),
+            lambda: layer_groups(net.module, dict(net.module.named_modules())["1"]),
         ):
             with pytest.raises(UnusableLayer, match="is a ScriptModule .* that it was made from"):
                 ask()
@@ -179,6 +186,8 @@ class TestExported:
             cb.Network(module).layers(X)
         with pytest.raises(UnusableLayer, match="layer '0' never runs: GraphModule is an exported"):
             LayerMethod(module, "0")
+        with pytest.raises(UnusableLayer, match="layer '0' never runs: GraphModule is an exported"):
+            layer_groups(module, module.get_submodule("0"))
         with pytest.raises(LayerNotFound, match="no layer '1' in GraphModule; .* exported program"):
             LayerMethod(module, "1")
 
@@ -257,7 +266,38 @@ ENTRANCES = (
     cb.Network,
     lambda module: LayerMethod(module, "0"),
     lambda module: FeatureVisualizer(module, "0"),
+    lambda module: layer_groups(module, module[0]),
 )
+
+
+def exported() -> object:
+    return torch.export.export(network(), (X,))
+
+
+class TestNoModule:
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize(
+        ("make", "said"),
+        [
+            (exported, r"not ExportedProgram; give .*torch.export.unflatten\("),
+            (
+                lambda: torch.compile(torch.compile(network(), backend="eager"), backend="eager"),
+                "not function: .* a module that is compiled already; give the module as it was",
+            ),
+            (lambda: nn.Sequential, r"not type: this is the class; .* Sequential\(...\)"),
+            (lambda: None, "a network is an nn.Module, not NoneType$"),
+        ],
+    )
+    def test_what_to_give_instead(self, make, said: str) -> None:  # type: ignore[no-untyped-def]
+        torch._dynamo.reset()
+        given = make()
+        for enter in (
+            *ENTRANCES[:3],
+            lambda module: LayerToLayerAttribution(module, "0", "1"),
+            lambda module: GroupAttribution(module, "0", FittedOnes()),
+        ):
+            with pytest.raises(WrongType, match=said):
+                enter(given)
 
 
 class TestNotFilled:
@@ -293,6 +333,59 @@ class ByName(nn.Module):
         return self.b(pixel_values) * scale
 
 
+class Trained(Two):
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:  # type: ignore[override]
+        return self.b(x) * (2.0 if train else 1.0)
+
+
+class Texts(Two):
+    def forward(  # type: ignore[override]
+        self, input_ids: Tensor | None = None, pixel_values: Tensor | None = None
+    ) -> Tensor:
+        return self.b(pixel_values)
+
+
+class Words(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(4, 2)
+
+    def forward(self, words: Tensor, image: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        return self.words(words)
+
+
+class OfDict(Two):
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return self.b({**batch}["image"])
+
+
+class OfList(Two):
+    def forward(self, images: list[Tensor]) -> Tensor:  # type: ignore[override]
+        return self.b(torch.stack(images.copy()))  # type: ignore[attr-defined]
+
+
+class OfSecond(Two):
+    def forward(self, *xs: Tensor) -> Tensor:  # type: ignore[override]
+        return self.b(xs[1])
+
+
+OF_ANOTHER_KIND = {
+    "texts": (Texts, TypeError, "pixel_values=x)"),
+    "words": (Words, RuntimeError, "image=x)"),
+    "dict": (OfDict, TypeError, "x)  # as it wants it"),
+    "list": (OfList, AttributeError, "x)  # as it wants it"),
+    "second": (OfSecond, IndexError, "x)  # as it wants it"),
+}
+
+
+def layer_groups(module: nn.Module, layer: nn.Module, **given: float) -> Tensor:
+    """All channels in one group, of a layer method that a user configured."""
+    method = LayerGradientXActivation(module, layer)
+    made = LayerGroupAttribution(method, FittedOnes())
+    attr, residual = made.attribute(X, target=2, return_residual=True, **given)
+    return attr + residual
+
+
 class TestInputs:
     @pytest.mark.parametrize(
         "enter",
@@ -302,11 +395,16 @@ class TestInputs:
             lambda m: LayerToLayerAttribution(m, "b.0", "b.1"),
             lambda m: FeatureVisualizer(m, "b.1"),
             lambda m: GroupAttribution(m, "b.1", FittedOnes()),
+            lambda m: layer_groups(m, m.b[1]),
         ],
     )
     @pytest.mark.parametrize(
         ("module", "others", "said"),
-        [(Two, {"age": 2.0}, "needs x, age"), (ByName, {}, "needs pixel_values")],
+        [
+            (Two, {"age": 2.0}, "needs x, age"),
+            (ByName, {}, "needs pixel_values"),
+            (Trained, {"train": False}, "needs x, train"),
+        ],
     )
     def test_the_wrapper_to_write(self, enter, module, others, said) -> None:  # type: ignore[no-untyped-def]
         """It is pasted here, and works."""
@@ -318,10 +416,57 @@ class TestInputs:
         wrapped = names["Wrapped"](inner, **others).eval()
         found = cb.Network(wrapped).logits(X)
         torch.testing.assert_close(found, inner.b(X).detach() * others.get("age", 1.0))
+        assert wrapped.train().training
+        assert not wrapped.eval().training
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            lambda m: cb.Network(m).logits(X),
+            lambda m: cb.Network(m).layers(X),
+            lambda m: cb.evaluate(cb.Activation(cb.Hidden("b.1").channels), m, X),
+            lambda m: LayerMethod(m, "b.1").attribute(X, [1]),
+            lambda m: LayerToLayerAttribution(m, "b.0", "b.1").attribute(X),
+            lambda m: FeatureVisualizer(m, "b.1").visualize(Channel(1), size=16, n_steps=1),
+            lambda m: GroupAttribution(m, "b.1", FittedOnes()).attribute(X, [1]),
+            lambda m: layer_groups(m, m.b[1]),
+        ],
+    )
+    @pytest.mark.parametrize("module", ["texts", "words", "dict", "list", "second"])
+    def test_what_only_a_run_can_tell(self, run, module: str) -> None:  # type: ignore[no-untyped-def]
+        make, cause, call = OF_ANOTHER_KIND[module]
+        with pytest.raises(InvalidArgument, match="first place .*wrap it:") as refused:
+            run(make().eval())
+        assert isinstance(refused.value.__cause__, cause)
+        assert f"return self.network({call}" in str(refused.value)
+
+    def test_the_wrapper_for_pictures_by_another_name(self) -> None:
+        inner = Texts().eval()
+        with pytest.raises(InvalidArgument) as refused:
+            cb.Network(inner).logits(X)
+        names: dict[str, type[nn.Module]] = {"torch": torch}  # type: ignore[dict-item]
+        exec(str(refused.value).partition("\n\n")[2], names)
+        found = cb.Network(names["Wrapped"](inner).eval()).logits(X)
+        torch.testing.assert_close(found, inner.b(X).detach())
+
+    def test_a_picture_of_another_size_is_no_other_kind(self) -> None:
+        """What is raised for a size stays what it was: a wrapper would not help."""
+
+        def sized(x: Tensor) -> Tensor:
+            raise ValueError(f"size {x.shape[-1]} is not 224")
+
+        module = network()
+        module.forward = sized  # type: ignore[method-assign]
+        with pytest.raises(ValueError, match="^size 16 is not 224$"):
+            cb.Network(module).logits(X)
+
+    def test_layer_groups_count_what_else_is_given(self) -> None:
+        module = Two().eval()
+        found = layer_groups(module, module.b[1], additional_forward_args=2.0)
+        expected = 2 * gradient_times_activation(2).sum(1, keepdim=True)
+        torch.testing.assert_close(found, expected)
 
     def test_a_closure_for_captum_may_take_the_rest(self) -> None:
-        from captum.attr import LayerGradientXActivation
-
         module = Two().eval()
         given = LayerGradientXActivation(lambda x: module(x, 2.0), module.b[1])
         found = LayerMethod(module, "b.1", given).attribute(X, [2]).maps[:, 0]

@@ -11,6 +11,7 @@ from captum.attr import Attribution, LayerAttribution
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_blocks import hooks
 from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import quiet
@@ -21,6 +22,7 @@ from captum_blocks.behaviour import of_last_call, warn_of
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType, did_you_mean
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.scores import choice, chosen, counted, table
+from captum_blocks.wrappers import check_runs_itself, check_takes_a_picture, plain
 
 
 class LayerGroupAttribution(LayerAttribution):
@@ -118,6 +120,7 @@ class LayerGroupAttribution(LayerAttribution):
         inner = _building.innermost(method)
         call = {**kwargs, "target": target, "additional_forward_args": additional_forward_args}
         call = {name: value for name, value in call.items() if value is not None}
+        _check_network(inner, _arguments(inputs, additional_forward_args))
         with quiet(self.layer, self.forward_func):
             inputs = _private(inputs)
             seen = self._look(inner.forward_func, inputs, additional_forward_args)
@@ -242,6 +245,19 @@ def _inner_layer_method(method: Any) -> LayerAttribution:
     if not catalogue.contributes(inner):
         raise _building.weights_refused(name)
     return inner
+
+
+def _check_network(method: LayerAttribution, given: tuple[Any, ...]) -> None:
+    """Whether the network of a method can be looked into, and takes what it is given."""
+    check_runs_itself(method.layer, "")
+    network = hooks.module_of(method.forward_func)
+    if network is None:
+        return
+    plain(network)
+    names = (name for name, part in network.named_modules() if part is method.layer)
+    if (name := next(names, None)) is not None:
+        check_runs_itself(network, name)
+    check_takes_a_picture(method.forward_func, len(given))
 
 
 def _check_target(target: Any, output: Any, images: int) -> None:

@@ -15,6 +15,7 @@ from captum_blocks.attr._reasons import cut, gradients_explained, moves
 from captum_blocks.behaviour import STEADY, Behaviour, observed
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
 from captum_blocks.scores import choice, class_scores
+from captum_blocks.wrappers import taking_a_picture
 
 
 def rows(arguments: Any) -> int:
@@ -147,7 +148,7 @@ def look(forward: Callable[..., Any], layer: nn.Module, name: str, *arguments: A
 
     Raises:
         UnusableLayer: the layer never ran, or returned nothing to attribute to.
-        InvalidArgument: an activation is not a number.
+        InvalidArgument: an activation is not a number; the network takes no pictures as a tensor.
     """
     behaviour = observed(forward, *arguments)
     rows = hooks.rows_of(arguments) if behaviour.apart else [arguments]
@@ -164,7 +165,12 @@ def _look(
     forward: Callable[..., Any], layer: nn.Module, name: str, arguments: tuple[Any, ...]
 ) -> Look:
     watched = {name: layer}
-    with torch.no_grad(), hooks.count_calls(watched) as calls, hooks.capture(watched) as seen:
+    with (
+        torch.no_grad(),
+        hooks.count_calls(watched) as calls,
+        hooks.capture(watched) as seen,
+        taking_a_picture(hooks.module_of(forward)),
+    ):
         output = forward(*arguments)
     if name not in seen:
         raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")

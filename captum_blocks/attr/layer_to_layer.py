@@ -25,7 +25,7 @@ from captum_blocks.behaviour import observed, warn_of
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.scores import class_scores
-from captum_blocks.wrappers import check_takes_a_picture, plain
+from captum_blocks.wrappers import check_takes_a_picture, plain, taking_a_picture
 
 MEMORY_BUDGET = 64 * 2**20
 # A backward or forward pass of one row holds about this many tensors of the larger layer.
@@ -166,7 +166,8 @@ class LayerToLayerAttribution:
 
     def _look(self, images: Tensor, target_atom: Any, targets: Sequence[Index] | None) -> _Look:
         segment = Segment(self.module, self.source, self.target, images)
-        leaf, output = segment.traced((self.source_name, self.target_name))
+        with taking_a_picture(self.module):
+            leaf, output = segment.traced((self.source_name, self.target_name))
         layout = resolve(self.source_layout, leaf.shape, picture_size(images), self.source)
         layout.to_maps(leaf)
         if self.target is None:

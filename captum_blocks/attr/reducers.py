@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import BlocksError, InvalidArgument, WrongType
 from captum_blocks.layouts import Layout
 
 
@@ -26,7 +26,8 @@ def fitted_components(reducer: Any) -> Tensor:
     """A reducer's components, (group, channel).
 
     Raises:
-        InvalidArgument: the reducer is not fitted.
+        InvalidArgument: the reducer is not fitted, has no components or no numbers in them.
+        WrongType: it is no reducer, or the class of one.
 
     >>> class Fitted:
     ...     components_ = torch.eye(2)
@@ -34,13 +35,54 @@ def fitted_components(reducer: Any) -> Tensor:
     torch.Size([2, 2])
     """
     found = getattr(reducer, "components_", None)
-    if found is None:
-        raise InvalidArgument(
-            f"the {type(reducer).__name__} given is not fitted (it has no components_); "
-            "call fit on activations of this layer first"
-        )
+    if found is None or isinstance(reducer, type):
+        raise _no_components(reducer)
     # A copy: what was fitted under inference_mode cannot take part in a gradient.
-    return torch.as_tensor(found).detach().clone()
+    return _numbers(found, f"the components_ of the {type(reducer).__name__} given").clone()
+
+
+def is_fitted(reducer: Any) -> bool:
+    """Whether an object was fitted, whatever it has learnt: such names end in ``_``.
+
+    >>> class Clusters:
+    ...     cluster_centers_ = None
+    >>> clusters = Clusters()
+    >>> before, clusters.cluster_centers_ = is_fitted(clusters), torch.eye(2)
+    >>> before, is_fitted(clusters)
+    (False, True)
+    """
+    learnt = [name for name in getattr(reducer, "__dict__", ()) if name.endswith("_")]
+    return any(not name.startswith("_") for name in learnt) or hasattr(reducer, "n_features_in_")
+
+
+_WANTED = (
+    "give what was fitted and has components_ (group, channel) and transform, e.g. "
+    "ChannelReducer(6).fit(activations), or scikit-learn's NMF or PCA fitted on rows of channels"
+)
+
+
+def _no_components(reducer: Any) -> Exception:
+    name = type(reducer).__name__
+    if isinstance(reducer, type):
+        return WrongType(f"{reducer.__name__} is a class; {_WANTED}")
+    if isinstance(reducer, (str, int, float)) or reducer is None:
+        return WrongType(f"{reducer!r} is no reducer; {_WANTED}")
+    if is_fitted(reducer):
+        return InvalidArgument(
+            f"the {name} given is fitted and has no components_, so no layer is a sum of its "
+            f"groups; {_WANTED}"
+        )
+    return InvalidArgument(
+        f"the {name} given is not fitted (it has no components_); "
+        "call fit on activations of this layer first"
+    )
+
+
+def _numbers(found: Any, what: str) -> Tensor:
+    try:
+        return torch.as_tensor(found).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WrongType(f"{what} hold no numbers: {type(found).__name__}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +133,72 @@ def group_scores(reducer: Reducer, activation: Tensor, layout: Layout) -> Tensor
         activation: in the layer's own layout.
         layout: of the activation.
 
+    An estimator of scikit-learn's kind is given rows of channels, (row, channel).
+
     Raises:
-        InvalidArgument: the answer does not have the layer's layout.
+        InvalidArgument: the reducer cannot transform the activation, or its answer does not have
+            the layer's layout and as many groups as there are components.
+        WrongType: it has no transform, or answers with no numbers.
     """
     with torch.no_grad():
-        scores = torch.as_tensor(reducer.transform(activation)).to(activation)
-    if layout.kind == "tokens" and scores.shape[1] == activation.shape[1] - layout.n_unplaced:
-        layout = layout.without_tokens()
-    return layout.to_maps(scores).detach()
+        scores = _maps_of(reducer, activation, layout).detach().to(activation)
+    images, _, height, width = layout.to_maps(activation).shape
+    expected = (images, len(fitted_components(reducer)), height, width)
+    if tuple(scores.shape) != expected:
+        raise InvalidArgument(
+            f"the {type(reducer).__name__} given makes group scores of shape "
+            f"{tuple(scores.shape)}; expected {expected} (image, group, y, x)"
+        )
+    return scores
+
+
+def _maps_of(reducer: Reducer, activation: Tensor, layout: Layout) -> Tensor:
+    """What a reducer makes of a layer's output, or of its rows where it takes no other."""
+    if not callable(getattr(reducer, "transform", None)):
+        name = type(reducer).__name__
+        raise WrongType(f"the {name} given has no transform for new activations; {_WANTED}")
+    try:
+        scores = reducer.transform(activation)
+    except (BlocksError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if hasattr(reducer, "n_features_in_"):
+            return _of_rows(reducer, layout.to_maps(activation))
+        raise _cannot(reducer, activation, error) from error
+    scores = _scores(reducer, scores)
+    whole = scores.ndim < 2 or scores.shape[1] != activation.shape[1] - layout.n_unplaced
+    of = layout if layout.kind != "tokens" or whole else layout.without_tokens()
+    return of.to_maps(scores)
+
+
+def _of_rows(reducer: Reducer, maps: Tensor) -> Tensor:
+    """(image, channel, y, x) -> (image, group, y, x), by rows of channels."""
+    # Some estimators compute in the kind of number that they were fitted in, and in no other.
+    kind = torch.promote_types(fitted_components(reducer).dtype, torch.float32)
+    placed = maps.movedim(1, -1).to("cpu", kind)
+    try:
+        made = reducer.transform(placed.flatten(0, 2).numpy())
+    except Exception as error:
+        raise _cannot(reducer, maps, error) from error
+    scores = _scores(reducer, made)
+    if scores.ndim != 2 or len(scores) != placed[..., 0].numel():
+        raise InvalidArgument(
+            f"the {type(reducer).__name__} given makes scores of shape {tuple(scores.shape)} of "
+            f"{placed[..., 0].numel()} rows; expected (row, group)"
+        )
+    return scores.reshape(*placed.shape[:3], -1).movedim(-1, 1)
+
+
+def _scores(reducer: Reducer, made: Any) -> Tensor:
+    return _numbers(made, f"the scores that the {type(reducer).__name__} given makes")
+
+
+def _cannot(reducer: Reducer, activation: Tensor, error: Exception) -> InvalidArgument:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InvalidArgument(
+        f"the {type(reducer).__name__} given cannot transform activations of shape "
+        f"{tuple(activation.shape)}, {activation.dtype}: {type(error).__name__}: {said}"
+    )
 
 
 def take_apart(reducer: Reducer, activation: Tensor, layout: Layout) -> Pieces:

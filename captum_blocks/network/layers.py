@@ -15,7 +15,7 @@ from captum_blocks.hooks import capture, count_calls, running
 from captum_blocks.layouts import Layout, detect
 from captum_blocks.network.places import Certainty, Found
 from captum_blocks.network.reach import WHOLE, Pair, Reach, Reaches
-from captum_blocks.wrappers import can_be_hooked, why_nothing
+from captum_blocks.wrappers import can_be_hooked, taking_a_picture, why_nothing
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) ->
         declared: layouts that cannot be guessed.
 
     Raises:
-        InvalidArgument: a declared layout does not fit.
+        InvalidArgument: a declared layout does not fit; the network takes no pictures as a tensor.
         UnusableLayer: the network cannot be run on it, or nothing in it can be looked at.
     """
     if isinf(observed(network, noise).coupling):
@@ -219,6 +219,7 @@ def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout])
         count_calls(modules) as calls,
         capture(modules, lenient=True) as seen,
         Reaches(noise) as reaches,
+        taking_a_picture(network),
     ):
         network(noise)
     table = []

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captum_blocks._pictures import Source, open_picture
 from captum_blocks.behaviour import observed
-from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.hooks import alone, capture, find_layer, running, together
 from captum_blocks.layouts import Layout
 from captum_blocks.network import answers
@@ -25,7 +25,7 @@ from captum_blocks.network.ready import checked, is_of_bands
 from captum_blocks.network.squashing import HEADS, Noticed, notice
 from captum_blocks.preprocessing import Preprocess, preprocessing
 from captum_blocks.scores import counted
-from captum_blocks.wrappers import check_takes_a_picture, plain
+from captum_blocks.wrappers import check_takes_a_picture, plain, taking_a_picture
 
 Where = Sequence[float] | Tensor | np.ndarray
 
@@ -92,8 +92,6 @@ class Network(Placed):
         head: answers.Head | None = None,
         region: Where | None = None,
     ) -> None:
-        if not isinstance(module, nn.Module):
-            raise WrongType(f"a network is an nn.Module, not {type(module).__name__}")
         module = plain(module)
         check_takes_a_picture(module)
         self.preprocess = preprocessing(preprocess)
@@ -168,8 +166,10 @@ class Network(Placed):
     def logits(self, x: Tensor) -> Tensor:
         """(image, class) in evaluation mode, without gradient."""
         module = self.module  # another thread may name an element, which makes another readout
-        with torch.no_grad(), running(module):
-            return self.answer(together([module(rows) for rows in self._batches(x)]), x)
+        with torch.no_grad(), running(module), taking_a_picture(self._given):
+            output = together([module(rows) for rows in self._batches(x)])
+        with torch.no_grad():
+            return self.answer(output, x)
 
     def _batches(self, x: Tensor) -> Sequence[Tensor]:
         """Pictures that may be run together: one at a time where they would change each other."""

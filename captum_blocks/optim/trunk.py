@@ -31,7 +31,13 @@ from captum_blocks.optim.rewriting import (
     private_copy,
 )
 from captum_blocks.scores import choice, chosen, counted, table
-from captum_blocks.wrappers import can_be_hooked, check_differentiable, eagerly, stored
+from captum_blocks.wrappers import (
+    can_be_hooked,
+    check_differentiable,
+    eagerly,
+    stored,
+    taking_a_picture,
+)
 
 Preprocess = Callable[[Tensor], Tensor]
 Shape = tuple[int, ...]
@@ -307,7 +313,8 @@ def _as_it_is(tensor: Tensor) -> Tensor:
 def _explained(network: nn.Module, example: Tensor) -> Iterator[None]:
     """Turns what a network raises on a picture it cannot take into an ``UnusableLayer``."""
     try:
-        yield
+        with taking_a_picture(network):
+            yield
     except BlocksError:
         raise
     except Exception as error:

@@ -200,12 +200,21 @@ def trials(
             seen = sees(texture.picture(size, bands, grey))
         top, left, bottom, right = extent
         y, x = _middles(top, bottom, rows), _middles(left, right, columns)
-        down, across = ((at > 0) & (at < 1) for at in (y, x))
+        down, across = _inside(y), _inside(x)
         pixels = torch.from_numpy(texture(y[down], x[across], channels, grey))
         part = seen[:, torch.from_numpy(down)][:, :, torch.from_numpy(across)]
         is_whole = bool(down.all() and across.all())
         made.append(Trial(pixels.float().movedim(2, 0), part.float(), is_whole))
     return made
+
+
+def _inside(at: Array) -> Array:
+    """Which pixels show the photograph alone; those next to a bar are mixed with it."""
+    inside = (at > 0) & (at < 1)
+    if inside.all() or len(at) < 2:
+        return np.asarray(inside)
+    step = at[1] - at[0]
+    return np.asarray((at > step) & (at < 1 - step))
 
 
 def _middles(start: float, stop: float, count: int) -> Array:

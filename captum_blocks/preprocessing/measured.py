@@ -148,9 +148,13 @@ class FromTransforms:
             # Of this size the photograph is as large as the network's view of it: no resampling.
             rows, columns = self.shape
             size = (round(columns / (right - left)), round(rows / (bottom - top)))
-            found = lights.trials(self._sees, self._bands, size, self.extent(size))
+            # Bars of so many pixels leave little of a small photograph.
+            return self._light_at(size) or self._light_at((SIDE, SIDE))
         except BlocksError:  # nothing is drawn at its place, which is said where it is wanted
             return self._guess
+
+    def _light_at(self, size: tuple[int, int]) -> Light | None:
+        found = lights.trials(self._sees, self._bands, size, self.extent(size))
         return lights.explaining(found, self._guess)
 
     def _measured(self, size: tuple[int, int]) -> Extent:

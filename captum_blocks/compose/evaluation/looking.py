@@ -15,6 +15,7 @@ from captum_blocks.attr import (
     LayerToLayerAttribution,
     WithOptions,
 )
+from captum_blocks.attr.reducers import group_scores
 from captum_blocks.behaviour import observed, of_last_call
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate
@@ -24,6 +25,7 @@ from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.network.answers import UNITS
 from captum_blocks.reduce import ChannelReducer
+from captum_blocks.wrappers import taking_a_picture
 
 How = Method | Given
 # The picture as if it were a layer: no module of the network has this name.
@@ -65,6 +67,7 @@ class Looking:
                 running(module),
                 count_calls(layers) as self._calls,
                 capture(layers) as seen,
+                taking_a_picture(module),
             ):
                 outputs.append(module(rows))
             found.append(seen)
@@ -186,11 +189,7 @@ class Looking:
         layer, reducer = _hidden(substrate), self.reducer(substrate)
 
         def transform() -> Tensor:
-            scores = reducer.transform(self._outputs[layer])
-            layout = self.layout(layer)
-            if layout.kind == "tokens" and scores.shape[1] != self._outputs[layer].shape[1]:
-                layout = layout.without_tokens()
-            return layout.to_maps(torch.as_tensor(scores)).float().cpu()
+            return group_scores(reducer, self._outputs[layer], self.layout(layer)).float().cpu()
 
         return self.once(("scores", substrate.layer, substrate.grouping), transform)  # type: ignore[no-any-return]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from captum_blocks.attr.reducers import is_fitted
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Out, Substrate, parts_of
 from captum_blocks.network import Network
@@ -108,6 +109,11 @@ def _check_reducer(name: str, given: Any) -> None:
         raise WrongType(
             f"given {name!r} makes groups, so it is a fitted ChannelReducer, not a "
             f"{type(given).__name__}"
+        )
+    if not hasattr(given, "components_") and is_fitted(given):
+        raise InvalidArgument(
+            f"the {type(given).__name__} given as {name!r} is fitted and has no components_, so no "
+            "layer is a sum of its groups; give a decomposition, e.g. a fitted ChannelReducer"
         )
     if not hasattr(given, "components_"):
         raise InvalidArgument(f"the reducer given as {name!r} is not fitted: call its fit first")

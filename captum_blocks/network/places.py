@@ -150,10 +150,13 @@ def settled(
 
 
 def _maps(seen: Seen, guess: Layout, weave: Weave, known: bool) -> Found:
-    """Four axes: channels first or last, whichever shows the picture; or no map at all."""
+    """Four axes: channels first or last, whichever shows the picture; or no map at all.
+
+    Shares of one along rows or columns are weights of attention.
+    """
     kinds = [guess.kind] if known else [guess.kind, *(kind for kind in AXES if kind != guess.kind)]
-    fails = False
-    for kind in kinds:
+    fails = seen.shares not in (0, AXES[guess.kind])
+    for kind in () if fails else kinds:
         found = fit(seen.contrast(AXES[kind])[:, 0], weave)
         if found.holds:
             return Found(Layout(kind), "tested")
@@ -173,7 +176,9 @@ def _tokens(seen: Seen, guess: Layout, weave: Weave, orders: Iterable[Layout]) -
         layout: fit(layout.to_maps(contrast[:, :, None])[:, 0], weave)
         for layout in [guess, *others]
     }
-    best = max(fits, key=lambda layout: fits[layout].fine + MARGIN * (layout == guess))
+    # The sharper the contrast, the less of a difference is chance.
+    margin = MARGIN * max(0.0, 1 - fits[guess].strength)
+    best = max(fits, key=lambda layout: fits[layout].fine + margin * (layout == guess))
     if fits[best].holds:
         return Found(best, "tested")
     elsewhere = fit(seen.contrast(1)[:, 0, :, None], weave).fails

@@ -131,7 +131,7 @@ def _is_map(found: Found) -> bool:
 
 def _is_doubtful(found: Found, seen: Seen) -> bool:
     """One weave shows no map; windows of one picture are none in any case."""
-    return found.layout.kind == "none" and seen.shape[0] == 1
+    return found.layout.kind == "none" and seen.shape[0] == 1 and not seen.shares
 
 
 def _alike(seen: Seen) -> tuple[int, ...]:

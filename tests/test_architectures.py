@@ -14,8 +14,10 @@ from torch import nn
 import captum_blocks as cb
 from captum_blocks.compose import Quality, Value
 from captum_blocks.errors import UnusableLayer
+from captum_blocks.network import LayerTable
 from captum_blocks.store import Store
 from tests.reference.architectures import CASES, made
+from tests.reference.families import FAMILIES, family
 
 ROUGH = Quality(size=32, n_steps=1, budget=1, cell=24, cell_steps=1)
 LAYER_METHODS = (
@@ -322,6 +324,67 @@ def test_half_precision(name: str, dtype: torch.dtype, store: Store) -> None:
     page = cb.neuron_groups(layer, n=2)
     ex = cb.explain(page, net, x, quality=ROUGH, progress=False, store=store)
     assert ex.scene.sprites
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_places_are_the_librarys_own_and_move_with_a_patch(name: str) -> None:
+    module, size = family(name)
+    net = cb.Network(module, cb.Preprocess(size))
+    table = net.layers()
+    x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    marked = [info for info in table if info.recommended]
+    assert marked
+    for info in marked:
+        if info.places == "tested":
+            right_cells_move(net, info.name, x)
+    if not hasattr(module, "forward_intermediates"):
+        return
+    with torch.no_grad():
+        theirs = module.forward_intermediates(x, output_fmt="NCHW", intermediates_only=True)
+    ours = maps_of(module, table, x)
+    for expected in theirs:
+        alike = [maps for maps in ours if maps.shape == expected.shape]
+        found = any(torch.allclose(maps, expected, atol=1e-4, rtol=1e-3) for maps in alike)
+        # Fine tokens in an order that does not show for each of them are left out, not drawn.
+        left_out = name == "hiera_tiny_224" and min(expected.shape[2:]) >= 16
+        assert found != left_out, expected.shape
+
+
+def maps_of(module: nn.Module, table: LayerTable, x: torch.Tensor) -> list[torch.Tensor]:
+    """(image, channel, y, x) of every listed layer, by hooks of the test's own."""
+    seen: dict[str, torch.Tensor] = {}
+    layers, handles = {info.name: info for info in table if ":" not in info.name}, []
+    for name in layers:
+
+        def keep(module: nn.Module, inputs: object, output: object, name: str = name) -> None:
+            seen[name] = (output if isinstance(output, torch.Tensor) else output[0]).clone()  # type: ignore[index]
+
+        handles.append(module.get_submodule(name).register_forward_hook(keep))
+    with torch.no_grad():
+        module(x)
+    for handle in handles:
+        handle.remove()
+    return [layers[name].layout.to_maps(output) for name, output in seen.items()]
+
+
+def right_cells_move(net: cb.Network, layer: str, x: torch.Tensor) -> None:
+    """A patch of the picture is changed; what changes most in the layer lies there."""
+    eighth = x.shape[-1] // 8
+    lit = {}
+    for top, left in ((1, 5), (5, 2)):  # neither is on the diagonal, nor on it from the other
+        picture = x.clone()
+        picture[:, :, top * eighth : (top + 2) * eighth, left * eighth : (left + 2) * eighth] += 3
+        lit[top + 1, left + 1] = picture
+    plain, *changed = net.activations(layer, [x, *lit.values()], batch_size=1)
+    shares = [(maps - plain)[0].abs().sum(0) for maps in changed]
+    shares = [moved / moved.sum() for moved in shares]
+    # What moves for either patch tells no place.
+    for own, other, (row, column) in zip(shares, reversed(shares), lit, strict=True):
+        rows, columns = own.shape
+        y, across = divmod(int((own - other).argmax()), columns)
+        # Half a patch, and a cell beside it.
+        assert abs((y + 0.5) / rows * 8 - row) <= 1 + 8 / rows, (layer, y, row)
+        assert abs((across + 0.5) / columns * 8 - column) <= 1 + 8 / columns, (layer, across)
 
 
 def test_a_layer_that_is_never_called_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -10,14 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, detect, kind_of, patch_grid
-from captum_blocks.network.weaving import COARSE, Grid, Seen, Weave
+from captum_blocks.network.weaving import Grid, Seen, Weave
 
 Certainty = Literal["tested", "guessed", "declared", ""]
 
-# How alike the contrast seen is to the one that a layout predicts, at least.
-ALIKE = 0.35
+# How alike the contrast seen is to the one that a layout predicts: at least, where it is so laid
+# out; at most, where it is not.
+ALIKE, UNLIKE = 0.35, 0.2
 # How strongly places lean to one picture: below, everything depends on everything; above, they
 # would show where they are if they were where the layout has them.
 FAINT, STRONG = 0.05, 0.3
@@ -66,12 +66,17 @@ class Fit:
     @property
     def holds(self) -> bool:
         """Places are where the layout has them."""
-        return self.strength >= FAINT and min(self.rows, self.columns) >= ALIKE
+        return self.strength >= FAINT and self.worse >= ALIKE
 
     @property
     def fails(self) -> bool:
         """Numbers lean to one picture or the other, and not where the layout has them."""
-        return self.strength >= STRONG and self.cells >= FEW and not self.holds
+        return self.strength >= STRONG and self.cells >= FEW and self.worse < UNLIKE
+
+    @property
+    def worse(self) -> float:
+        """The correlation of rows or of columns, whichever is less."""
+        return min(self.rows, self.columns)
 
 
 def fit(contrast: Tensor, weave: Weave) -> Fit:
@@ -141,14 +146,17 @@ def settled(
         found = _tokens(seen, guess, weave, orders)
     else:
         found = _maps(seen, guess, weave, kind_of(module) is not None)
-    return replace(found, against=_against(seen, found.layout))
+    return replace(found, against=against(seen, found.layout))
 
 
 def _maps(seen: Seen, guess: Layout, weave: Weave, known: bool) -> Found:
-    """Four axes: channels first or last, whichever shows the picture; or no map at all."""
+    """Four axes: channels first or last, whichever shows the picture; or no map at all.
+
+    Shares of one along rows or columns are weights of attention.
+    """
     kinds = [guess.kind] if known else [guess.kind, *(kind for kind in AXES if kind != guess.kind)]
-    fails = False
-    for kind in kinds:
+    fails = seen.shares not in (0, AXES[guess.kind])
+    for kind in () if fails else kinds:
         found = fit(seen.contrast(AXES[kind])[:, 0], weave)
         if found.holds:
             return Found(Layout(kind), "tested")
@@ -168,7 +176,9 @@ def _tokens(seen: Seen, guess: Layout, weave: Weave, orders: Iterable[Layout]) -
         layout: fit(layout.to_maps(contrast[:, :, None])[:, 0], weave)
         for layout in [guess, *others]
     }
-    best = max(fits, key=lambda layout: fits[layout].fine + MARGIN * (layout == guess))
+    # The sharper the contrast, the less of a difference is chance.
+    margin = MARGIN * max(0.0, 1 - fits[guess].strength)
+    best = max(fits, key=lambda layout: fits[layout].fine + margin * (layout == guess))
     if fits[best].holds:
         return Found(best, "tested")
     elsewhere = fit(seen.contrast(1)[:, 0, :, None], weave).fails
@@ -250,7 +260,7 @@ def _window(grid: Grid, inside: Sequence[int], windows: int) -> Grid | None:
     return None
 
 
-def _against(seen: Seen, layout: Layout) -> str:
+def against(seen: Seen, layout: Layout) -> str:
     """What speaks against looking at a layer first."""
     if layout.kind == "none":
         return "no places"
@@ -283,111 +293,3 @@ def without_places(name: str, shape: Sequence[int]) -> str:
         "map of the picture; look at the block around it, or declare where its places are, e.g. "
         f"Network(module, layouts={{{name!r}: Layout('tokens', grid=(14, 14), window=(7, 7))}})"
     )
-
-
-def stripes_for(shapes: Iterable[Sequence[int]], image: Grid) -> Grid:
-    """How many stripes to weave: as many as the finest tokens of some layers need.
-
-    Args:
-        shapes: of the layers' outputs for one picture, first axis included.
-        image: (height, width) of the picture.
-
-    >>> stripes_for([(1, 8, 56, 56), (1, 197, 384)], (224, 224))
-    (14, 14)
-    """
-    return max([COARSE, *(g for shape in set(shapes) for g in _grids(shape, image))], key=_cells)
-
-
-def _cells(grid: Grid) -> int:
-    return grid[0] * grid[1]
-
-
-def _grids(shape: Sequence[int], image: Grid) -> list[Grid]:
-    """The patch grids that an output may be of."""
-    rows, *sizes = shape
-    if rows > 1:
-        counts = [sizes[0]] if len(sizes) == 2 else [sizes[0] * sizes[1], sizes[1] * sizes[2]]
-        found = [patch_grid(rows * count, image) for count in counts]
-    elif len(shape) == 3:
-        try:
-            found = [detect(shape, image).grid]
-        except InvalidArgument:
-            found = []
-    else:
-        found = []
-    return [grid for grid in found if grid is not None]
-
-
-def repeats(seen: Seen, again: Seen | None) -> bool:
-    """Whether numbers lean the same way in a weave of two other pictures.
-
-    What has a place does, wherever that is; a channel leans to either picture by chance, and where
-    all places give the same, its chance is not evened out.
-    """
-    if again is None or again.shape != seen.shape:
-        return False
-    for axis in seen.towards:
-        one, other = (each.contrast(axis).flatten(1) for each in (seen, again))
-        strength = float(one.square().mean().sqrt())
-        one, other = (each - each.mean(1, keepdim=True) for each in (one, other))
-        alike = float((one * other).sum() / (one.norm() * other.norm()).clamp(min=1e-12))
-        if strength >= STRONG and alike >= ALIKE:
-            return True
-    return False
-
-
-def found_by(
-    seen: Mapping[str, Seen],
-    weave: Weave,
-    layers: Mapping[str, nn.Module],
-    again: Callable[[list[str]], Mapping[str, Seen]],
-) -> dict[str, Found]:
-    """The layouts of layers, an order found at one tried at those behind it too.
-
-    Args:
-        seen: by the name of the layer.
-        weave: the pictures.
-        layers: the modules by name.
-        again: what some of them give for other pictures in the same weave.
-
-    Returns:
-        By name; layers whose shape has no layout are left out.
-    """
-    found: dict[str, Found] = {}
-    orders: dict[Layout, None] = {}
-    image = (weave.shape[1], weave.shape[2])
-    for name, what in seen.items():
-        try:
-            found[name] = settled(what, image, weave, layers[name], orders)
-        except InvalidArgument:
-            continue
-        layout = found[name].layout
-        if layout.order is not None and layout.window is None:
-            orders[layout] = None
-    doubtful = [n for n, f in found.items() if f.layout.kind == "none" and seen[n].shape[0] == 1]
-    twice = again(doubtful) if doubtful else {}
-    for name in doubtful:
-        if not repeats(seen[name], twice.get(name)):
-            guess = detect(seen[name].shape, image, layers[name])
-            found[name] = Found(guess, "guessed", _against(seen[name], guess))
-    return _as_neighbours(found, seen, layers)
-
-
-def _as_neighbours(
-    found: Mapping[str, Found], seen: Mapping[str, Seen], layers: Mapping[str, nn.Module]
-) -> dict[str, Found]:
-    """What is guessed of a layer is what was tested of the nearest one of the same shape."""
-    shapes = {name: seen[name].shape for name in found}
-    alike = {name: s[:2] if len(s) == 3 else s for name, s in shapes.items()}
-    near: dict[tuple[int, ...], Layout] = {}
-    for name in reversed(list(found)):
-        if found[name].places == "tested":
-            near[alike[name]] = found[name].layout
-    made = dict(found)
-    for name, one in found.items():
-        if one.places == "tested":
-            near[alike[name]] = one.layout
-        elif alike[name] in near and kind_of(layers[name]) is None:
-            layout = near[alike[name]]
-            made[name] = Found(layout, "guessed", _against(seen[name], layout))
-    return made

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import BlocksError
-from captum_blocks.network.places import Found, found_by, stripes_for
+from captum_blocks.network.places import Found
+from captum_blocks.network.settling import found_by, stripes_for
 from captum_blocks.network.weaving import Seen, Weave, look
 
 Shape = tuple[int, ...]

@@ -121,12 +121,13 @@ class Seen:
         change: by the axis that is summed over, how far apart the two pictures are at each place.
         towards: by the same axis, for every digit, how much nearer each place is to the second
             picture than to the first, -1 to 1.
-        shares: whether its numbers are shares of one, as those of a softmax.
+        shares: the axis along which its numbers are shares of one, as those of a softmax; 0
+            where they are none.
     """
 
     shape: tuple[int, ...]
     change: dict[int, Tensor]
-    shares: bool = False
+    shares: int = 0
     towards: dict[int, list[Tensor]] = field(default_factory=dict)
 
     def contrast(self, axis: int) -> Tensor:
@@ -141,14 +142,14 @@ class _Lens:
         self._known = kind_of(module)
         self._pair: list[_Sample] = []
         self._last: _Sample | None = None
-        self._shares = False
+        self._shares = 0
         self.seen: Seen | None = None
 
     def __call__(self, output: Tensor) -> Tensor:
         # A module that runs several times is looked at on its last call.
         self._last = self._sampled(output.detach())
         if not self._pair:
-            self._shares = _are_shares(output.detach())
+            self._shares = _shares_of_one(output.detach())
         return output
 
     def next_picture(self) -> None:
@@ -207,16 +208,15 @@ class _Sample:
         return (self.parts[axis] - other.parts[axis]).abs_().sum(axis)
 
 
-def _are_shares(output: Tensor) -> bool:
-    """Whether numbers along some axis are never negative and sum to one."""
-    corner = output[(slice(0, 1),) * output.ndim]
+def _shares_of_one(output: Tensor) -> int:
+    """The axis along which numbers are never negative and sum to one; 0 where there is none."""
     for axis in range(1, output.ndim):
-        line = corner if output.shape[axis] < 2 else output[_along(axis, output.ndim)]
-        if abs(float(line.sum()) - 1) < 1e-3 and output.shape[axis] > 1:
+        line = output[_along(axis, output.ndim)]
+        if output.shape[axis] > 1 and abs(float(line.sum()) - 1) < 1e-2:
             sums = output.float().sum(axis)
-            if bool((output >= 0).all()) and bool(((sums - 1).abs() < 1e-2).all()):
-                return True
-    return False
+            if float(output.min()) >= 0 and bool(((sums - 1).abs() < 1e-2).all()):
+                return axis
+    return 0
 
 
 def _along(axis: int, ndim: int) -> tuple[slice, ...]:

@@ -241,15 +241,17 @@ def _between_layers(content: Attribution, look: Looking) -> Value:
     coords = spans(**dict(zip(axes, data.shape, strict=True)))
     if target.only is not None:
         coords[axes[1]] = target.only
+    # Each target is taken out by itself: its numbers are to lie beside one another.
+    held = _plain(data).contiguous()
     value = Value(
-        _plain(data),
+        held,
         axes,
         coords,
         "activation",
         source,
         target,
-        maps=_plain(data) if source.atom == "spatial" else None,
-        remainder={name: _plain(held) for name, held in rest.items()},
+        maps=held if source.atom == "spatial" else None,
+        remainder={name: _plain(part) for name, part in rest.items()},
     )
     return _picked(value)
 

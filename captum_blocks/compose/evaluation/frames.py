@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import count, product
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.values import Value
 
 State = int | tuple[int, ...]
+# A page holds what every place does; of a finer grid, what the places of a coarser one do.
+MOST_PLACES = 1_600
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,14 @@ class Followed:
     value: Value | None = None
     of_target: bool = False
     purpose: str = ""
+
+    @property
+    def n_atoms(self) -> int:
+        """How many atoms there are; the states may be some of them."""
+        if self.value is None or self.selection.atom != "spatial":
+            return len(self.states)
+        axes = selected_axes(self.selection, self.of_target)
+        return prod(len(self.value.coords[axis]) for axis in axes)
 
     @property
     def owner(self) -> Substrate | None:
@@ -92,8 +103,28 @@ def states_of(selection: Selection, value: Value, of_target: bool = False) -> tu
             f"a selection of {selection.atom} atoms cannot pick from {value.source!r}: "
             f"it has no axis {missing[0]!r}"
         )
-    places = list(product(*(value.coords[axis] for axis in axes)))
-    return tuple(places) if len(axes) > 1 else tuple(place[0] for place in places)
+    if len(axes) == 1:
+        return tuple(value.coords[axes[0]])
+    grid = [value.coords[axis] for axis in axes]
+    picked = thinned(*map(len, grid))
+    return tuple(
+        product(*([held[i] for i in some] for held, some in zip(grid, picked, strict=True)))
+    )
+
+
+def thinned(rows: int, columns: int) -> tuple[range, range]:
+    """Which rows and columns of a grid can be picked: all, or every second, third, ... of both.
+
+    >>> thinned(28, 28)
+    (range(0, 28), range(0, 28))
+    >>> [len(picked) for picked in thinned(64, 96)]
+    [32, 48]
+    """
+    for step in count(1):
+        down, across = (range(min(step, size) // 2, size, step) for size in (rows, columns))
+        if len(down) * len(across) <= MOST_PLACES:
+            break
+    return down, across
 
 
 def selected_axes(selection: Selection, of_target: bool) -> tuple[str, ...]:

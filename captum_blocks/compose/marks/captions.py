@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -13,13 +12,20 @@ from captum_blocks.grammar import ATOMS, Hidden, Substrate
 from captum_blocks.grammar.atoms import plural
 
 if TYPE_CHECKING:
+    from captum_blocks.compose.evaluation.frames import Frames
     from captum_blocks.compose.evaluation.values import Value
 
 
-def left_out(values: Sequence[Value], coverage: float, icons: bool) -> str:
+def left_out(frames: Frames, coverage: float, icons: bool) -> str:
     """What a panel does not show; numbers only where they hold in every state of it."""
+    values = frames.values
     said = [_left_out(value, numbers=len(values) == 1) for value in values]
     parts = [part for part in said[0] if all(part in other for other in said)]
+    parts += [
+        f"showing {len(each.states):,} of {each.n_atoms:,} places to point at"
+        for each in frames.followed
+        if len(each.states) < each.n_atoms
+    ]
     if icons and round(coverage, 2) < 1:
         parts.append(
             f"icons were drawn for those that carry {coverage:.0%} of what this shows; "

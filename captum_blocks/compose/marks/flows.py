@@ -45,7 +45,7 @@ class Sankey(Mark):
         value = view.base
         return scene.Sankey(
             **view.words(),
-            left_out=captions.left_out(view.frames.values, view.coverage, icons=True),
+            left_out=captions.left_out(view.frames, view.coverage, icons=True),
             titles=(place_name(value.source), _end_name(value)),
             frames=tuple(_frame(each, view) for each in view.frames.values),
         )

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from captum_blocks.compose.assembly.first_state import Selections, prefixed
 from captum_blocks.compose.evaluation.facts import Facts, place_name
-from captum_blocks.compose.evaluation.frames import Followed, Frames, selected_axes, states_of
+from captum_blocks.compose.evaluation.frames import (
+    Followed,
+    Frames,
+    selected_axes,
+    states_of,
+    thinned,
+)
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks.view import Links
 from captum_blocks.errors import InvalidArgument
@@ -112,13 +118,12 @@ class _Linking:
         """Spatial selections of one grid are one."""
         of_target = of_target or "y" not in value.axes
         axes = selected_axes(word, of_target)
-        states = states_of(word, value, of_target)
-        rows, columns = (value.data.shape[value.axis(axis)] for axis in axes)
-        if tuple(states[-1]) != (rows - 1, columns - 1):  # type: ignore[arg-type]
+        if any(value.coords[axis] != tuple(range(len(value.coords[axis]))) for axis in axes):
             raise InvalidArgument(f"{word!r} needs the whole grid of {value.source!r}")
+        rows, columns = map(len, thinned(*(len(value.coords[axis]) for axis in axes)))
         name = f"{prefixed(word)}{word.gesture}-spatial-{rows}x{columns}"
         opened = _strongest(value, axes) if place is None else place
-        keys = tuple(f"{y},{x}" for y, x in states)  # type: ignore[misc]
+        keys = tuple(f"{y},{x}" for y in range(rows) for x in range(columns))
         return SceneSelection(
             name, word.gesture, "spatial", keys, opened, (rows, columns), self.facts.extent
         )
@@ -129,6 +134,9 @@ def _strongest(value: Value, axes: tuple[str, ...]) -> int:
     places = [value.axis(axis) for axis in axes]
     others = [place for place in range(value.data.ndim) if place not in places]
     size = value.data.abs().amax(others) if others else value.data.abs()
+    if len(axes) == 2:
+        rows, columns = thinned(*size.shape)
+        size = size[rows.start :: rows.step, columns.start :: columns.step]
     return int(size.flatten().argmax())
 
 

@@ -75,7 +75,7 @@ class Multiples(Mark):
         values = view.frames.values
         return scene.Multiples(
             **view.words(),
-            left_out=captions.left_out(values, 1.0, icons=False),
+            left_out=captions.left_out(view.frames, 1.0, icons=False),
             frames=tuple(
                 tuple(_mark(found, value.unit) for found in _maps(view, frame, value))
                 for frame, value in enumerate(values)

@@ -28,7 +28,7 @@ class Bars(Mark):
         rows = self._in_rows(view)
         return scene.Bars(
             **view.words(),
-            left_out=captions.left_out(values, view.coverage, self.icons),
+            left_out=captions.left_out(view.frames, view.coverage, self.icons),
             columns=listed.headings(values, view.facts),
             frames=tuple(listed.marks(value, view, self.icons) for value in values),
             domain=listed.domain(values),
@@ -79,7 +79,7 @@ class Table(Mark):
         values = view.frames.values
         return scene.Matrix(
             **view.words(),
-            left_out=captions.left_out(values, view.coverage, icons=False),
+            left_out=captions.left_out(view.frames, view.coverage, icons=False),
             columns=listed.headings(values, view.facts),
             frames=tuple(listed.marks(value, view, icons=False) for value in values),
             domain=listed.domain(values),

@@ -135,6 +135,9 @@ def run(tab, cell: int) -> None:
 def opened(browser, address: str):
     tab = browser.new_context(viewport={"width": 1400, "height": 1100}).new_page()
     tab.set_default_timeout(1000 * PATIENCE)
+    # A busy server may tell of its kernels only after the notebook has asked for one.
+    asks = tab.get_by_role("dialog").filter(has_text="Select Kernel")
+    tab.add_locator_handler(asks, lambda dialog: dialog.get_by_text("Select", exact=True).click())
     tab.goto(address)
     return tab
 

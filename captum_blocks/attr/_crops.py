@@ -88,9 +88,13 @@ class Rows:
         """
         assert self.corner is not None
         corner = self.corner * self.corner.new_tensor(stride) - self.corner.new_tensor(before)
-        found = Rows(values, corner, size, clean=False)
-        area = values.shape[-2] * values.shape[-1]
-        return found if area <= _WORTH * size[0] * size[1] else Rows(found.whole(), fresh=True)
+        return Rows(values, corner, size, clean=False).if_worth()
+
+    def if_worth(self) -> Rows:
+        """These windows, or the whole maps where the windows are most of them."""
+        area = self.values.shape[-2] * self.values.shape[-1]
+        small = area <= _WORTH * self.size[0] * self.size[1]
+        return self if small else Rows(self.whole(), fresh=True)
 
     def cleaned(self) -> Rows:
         """With zeros outside of the map."""

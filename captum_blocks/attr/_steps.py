@@ -135,6 +135,67 @@ class Convolution(Step):
         return in_rows(torch.conv2d(flat, self.weight, None, *rest), rows[0])
 
 
+class Joined(Step):
+    """Maps with their channels one behind another; backwards, each takes its own."""
+
+    def __init__(self, node: Node, wanted: Sequence[int]) -> None:
+        meta = node._input_metadata[0]
+        self.shape = output_shape(node)
+        numbers = torch.arange(self.shape[1], dtype=meta.dtype, device=meta.device)
+        found = _answers(node, numbers[:, None, None].expand(self.shape))
+        firsts = [(int(found[edge].flatten()[0]), found[edge].shape[1]) for edge in wanted]
+        self.channels = [slice(first, first + count) for first, count in firsts]
+
+    def pull(self, rows: Rows) -> list[Rows]:
+        return [
+            replace(rows, values=channels_last(rows.values[:, :, its]), fresh=False)
+            for its in self.channels
+        ]
+
+    def push(self, rows: Sequence[Tensor]) -> Tensor:
+        made = rows[0].new_zeros(*rows[0].shape[:2], *self.shape[1:])
+        for row, its in zip(rows, self.channels, strict=True):
+            made[:, :, its] = row
+        return channels_last(made)
+
+
+class Repeated(Step):
+    """Each number of a map several times, down and across; backwards, their sum."""
+
+    def __init__(self, size: torch.Size, times: tuple[int, int]) -> None:
+        self.size, self.times = (int(size[2]), int(size[3])), times
+
+    def pull(self, rows: Rows) -> list[Rows]:
+        if rows.corner is None:
+            return [Rows(in_rows(self._sums(rows.values.flatten(0, 1)), rows.values), fresh=True)]
+        rows, times = rows.cleaned(), rows.corner.new_tensor(self.times)
+        corner = rows.corner.div(times, rounding_mode="floor")  # type: ignore[union-attr]
+        before = rows.corner - corner * times
+        counts = zip(rows.values.shape[-2:], self.times, strict=True)
+        # The smallest that holds a window wherever it begins within a repeated number.
+        height, width = (-(-(n + each - 1) // each) for n, each in counts)
+        values = rows.values.new_zeros(*rows.values.shape[:3], height, width)
+        for first in before.unique(dim=0):
+            here = (before == first).all(1)
+            values[here] = self._of_windows(rows.values[here], first.tolist(), (height, width))
+        return [Rows(channels_last(values), corner, self.size).if_worth()]
+
+    def _of_windows(self, windows: Tensor, first: list[int], size: tuple[int, int]) -> Tensor:
+        """Windows that begin so far into a repeated number, as sums in windows of a size."""
+        around = [0, 0, 0, 0]  # left, right, top, bottom
+        for side, axis in ((2, 0), (0, 1)):
+            around[side] = first[axis]
+            around[side + 1] = size[axis] * self.times[axis] - first[axis] - windows.shape[3 + axis]
+        return in_rows(self._sums(functional.pad(windows.flatten(0, 1), around)), windows)
+
+    def _sums(self, maps: Tensor) -> Tensor:
+        return functional.avg_pool2d(maps, self.times, divisor_override=1)
+
+    def push(self, rows: Sequence[Tensor]) -> Tensor:
+        down, across = self.times
+        return rows[0].repeat_interleave(down, -2).repeat_interleave(across, -1)
+
+
 class Recorded(Step):
     """Any other operation: its recorded backward pass, and the transpose of that forwards."""
 
@@ -183,9 +244,20 @@ def step_of(node: Node, wanted: Sequence[int], sizes: Sequence[torch.Size]) -> S
         return Convolution(node, sizes[0])
     if kind == "ConstantPadNdBackward0" and maps and len(node._saved_pad) == 4:
         return Padded(node, sizes[0])
+    if kind == "CatBackward0" and maps and node._saved_dim == 1:
+        return Joined(node, wanted)
+    if kind == "UpsampleNearest2DBackward0" and (times := _times(sizes[0], size)) is not None:
+        return Repeated(sizes[0], times)
     if kind in _ELEMENTWISE and all(one == size for one in sizes):
         return Scaled(_factors(node, wanted))
     return Recorded(node, wanted)
+
+
+def _times(size: torch.Size, repeated: torch.Size) -> tuple[int, int] | None:
+    """How often each number of a map stands in a larger one; None where not all do equally often."""
+    if any(large % small for small, large in zip(size[2:], repeated[2:], strict=True)):
+        return None
+    return int(repeated[2] // size[2]), int(repeated[3] // size[3])
 
 
 def output_shape(node: Node) -> torch.Size:

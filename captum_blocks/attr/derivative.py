@@ -68,12 +68,16 @@ class Derivative:
 
     def pull(self, rows: Tensor) -> Tensor:
         """Gradients at the output (row, ...) -> gradients at the leaf (row, ...)."""
-        found: dict[int, Rows] = {0: cropped(rows)}
+        return self.pulled(cropped(rows)).whole()
+
+    def pulled(self, rows: Rows) -> Rows:
+        """The same of rows that may be windows of what they are part of."""
+        found: dict[int, Rows] = {0: rows}
         for number, step in self._steps.items():
             parts = step.pull(found.pop(number))
             for before, part in zip(self._edges[number], parts, strict=True):
                 found[before] = found[before].plus(part) if before in found else part
-        return found[_LEAF].whole()
+        return found[_LEAF]
 
     def push(self, rows: Tensor) -> Tensor:
         """Changes of the leaf (row, ...) -> changes of the output (row, ...)."""

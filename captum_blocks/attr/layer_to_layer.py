@@ -18,7 +18,7 @@ from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
 from captum_blocks.attr.head import check_input
-from captum_blocks.attr.segment import Segment, pulled_back, pushed_forward
+from captum_blocks.attr.segment import Segment, pulled_back, pushed_forward, share_reached
 from captum_blocks.attr.sources import Parts, parts_of
 from captum_blocks.attr.targets import Index, Scores, scores_of
 from captum_blocks.behaviour import observed, warn_of
@@ -37,8 +37,9 @@ class LayerToLayerAttribution:
 
     The attribution is gradient x activation, "The Building Blocks of Interpretability" (Distill
     2018, "What Does the Network See?"), or any layer method of Captum. Only the segment between
-    the layers is differentiated. All rows go through it together, from the side that has fewer:
-    backwards one row per target atom, or forwards one row per source atom.
+    the layers is differentiated. All rows go through it together, from the side that has less to
+    do: backwards one row per target atom, a window where it reaches no further, or forwards one row
+    per source atom.
 
     Args:
         module: the network.
@@ -182,13 +183,20 @@ class LayerToLayerAttribution:
     def _from_the_smaller_side(
         self, look: _Look, parts: Parts, chunk_size: int | None
     ) -> AtomValues:
-        if parts.count < len(look.scores.indices):
+        if parts.count < len(look.scores.indices) and parts.count < self._rows_backwards(look):
             try:
                 return self._forwards(look, parts, chunk_size)
             except NotImplementedError:
                 # An operation that PyTorch has no forward derivative of; it has a backward one.
                 pass
         return self._backwards(look, parts, chunk_size)
+
+    def _rows_backwards(self, look: _Look) -> float:
+        """How many whole maps' worth of gradients go through backwards."""
+        indices = look.scores.indices
+        middle = look.scores.seeds([indices[len(indices) // 2]])
+        with torch.no_grad():
+            return len(indices) * share_reached(look.leaf, look.output, middle)
 
     def _backwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
         scores, chunk = look.scores, chunk_size or _fitting(look.leaf, look.output)

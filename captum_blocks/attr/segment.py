@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
+from math import prod
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from captum_blocks import hooks
-from captum_blocks.attr._crops import channels_last
+from captum_blocks.attr._crops import channels_last, cropped
 from captum_blocks.attr._reasons import cut, moves
 from captum_blocks.attr._steps import Unsuited
 from captum_blocks.attr.derivative import agree, linearised
@@ -26,6 +27,7 @@ from captum_blocks.attr.head import check_runs_once
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.scores import choice, class_scores
 
+_In, _Out = TypeVar("_In"), TypeVar("_Out")
 # PyTorch has one level of forward derivatives and one choice of kernels in a process.
 _FORWARD_MODE = Lock()
 
@@ -250,7 +252,25 @@ def pulled_back(
             yield _pull(leaf, output, piece) if found is None else found
 
 
-def _through(map: Callable[[Tensor], Tensor] | None, rows: Tensor) -> Tensor | None:
+def share_reached(leaf: Tensor, output: Tensor, seed: Tensor) -> float:
+    """How much of the source's maps goes through with the gradient of one target, as a share.
+
+    Args:
+        leaf: the source.
+        output: what was computed from it.
+        seed: (1, *output), the target.
+
+    Returns:
+        1 where the gradient cannot be cut to a window.
+    """
+    derivative = linearised(leaf, output)
+    reached = _through(None if derivative is None else derivative.pulled, cropped(seed))
+    if reached is None or reached.corner is None:
+        return 1.0
+    return float(prod(reached.values.shape[-2:]) / prod(reached.size))
+
+
+def _through(map: Callable[[_In], _Out] | None, rows: _In) -> _Out | None:
     try:
         return map(rows) if map else None
     except (Unsuited, RuntimeError):

@@ -38,6 +38,19 @@ class Same(nn.Module):
         return self.conv(functional.pad(a, (1, 2, 1, 2)))
 
 
+class Decoder(nn.Module):
+    """Maps made finer, beside maps that come from elsewhere and from the same place."""
+
+    def __init__(self, times: tuple[int, int]) -> None:
+        super().__init__()
+        self.finer, self.mixed = nn.Upsample(scale_factor=times), nn.Conv2d(11, 4, 3, padding=1)
+
+    def forward(self, a: Tensor) -> Tensor:
+        fine = self.finer(a)
+        beside = torch.linspace(-1, 1, fine[:, :3].numel()).view_as(fine[:, :3])
+        return functional.relu(self.mixed(torch.cat([beside, fine, torch.tanh(fine)], 1)))
+
+
 def _behind(*layers: nn.Module) -> nn.Module:
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *layers).eval()
     for layer in net.modules():
@@ -59,6 +72,7 @@ NETWORKS: dict[str, Any] = {
     ),
     "branches": lambda: _behind(Joined(), nn.ReLU(), Joined()),
     "same": lambda: _behind(Same(), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)),
+    "decoder": lambda: _behind(Decoder((2, 2)), Decoder((2, 3)), nn.Conv2d(4, 3, 3, padding=1)),
     "pools": lambda: _behind(nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Conv2d(4, 4, 1), nn.Softplus()),
     "whole": lambda: _behind(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)),
 }  # fmt: skip
@@ -123,6 +137,14 @@ def test_windows_stay_small_and_come_back_whole() -> None:
 def test_nothing_is_cropped_where_it_would_not_pay() -> None:
     assert cropped(torch.ones(2, 1, 3, 4, 4)).corner is None
     assert cropped(torch.ones(2, 5, 3)).corner is None
+
+
+def test_windows_stay_small_through_a_decoder() -> None:
+    leaf, output, _ = _recorded(NETWORKS["decoder"]())
+    derivative, rows = Derivative(leaf, output), torch.zeros(1, *output.shape)
+    rows[..., 30, 40] = 1
+    assert not any(type(step).__name__ == "Recorded" for step in derivative._steps.values())
+    assert derivative.pulled(cropped(rows)).values.shape[-2:] == (3, 3)
 
 
 def test_mask_and_scale_become_one_factor() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import prod
 
+from captum_blocks.compose.evaluation.frames import thinned
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
@@ -77,7 +78,8 @@ def _picked(where: Selection, owner: Substrate, session: Session) -> int:
     if isinstance(where.options, Out):
         return len(session.of(where.options).classes(where.options))
     if where.atom == "spatial" and isinstance(owner.layer, Hidden):
-        return prod(session.of(owner).maps(owner.layer.layer).shape[2:])
+        grid = session.of(owner).maps(owner.layer.layer).shape[2:]
+        return prod(map(len, thinned(*grid)))
     return _size(owner, session) if where.atom == owner.atom == "class" else 1
 
 
@@ -95,7 +97,8 @@ def _shown(content: Content, session: Session) -> tuple[int, int, bool]:
     if content.at is not None:
         owner = getattr(content.content, "source", None)
         left = isinstance(owner, Substrate) and owner.atom == "neuron"
-        sources, on_map = _channels(owner, session) if left else 1, False  # type: ignore[arg-type]
+        sources = _channels(owner, session) if left else 1  # type: ignore[arg-type]
+        on_map = getattr(getattr(content.content, "target", None), "atom", "") == "spatial"
     counts = [getattr(content, name) for name in COUNTS]
     if content.ranks or content.within is not None:
         most = sum(count if isinstance(count, int) else 1 for count in counts if count is not None)

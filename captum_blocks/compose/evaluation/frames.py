@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.values import Value
 
 State = int | tuple[int, ...]
-# A page holds what every place does; of a finer grid, what the places of a coarser one do.
-MOST_PLACES = 1_600
+# A page holds what every place does, and a picture of it; of a finer grid, so many at most.
+MOST_PLACES, OF_FINER = 784, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +113,17 @@ def states_of(selection: Selection, value: Value, of_target: bool = False) -> tu
 
 
 def thinned(rows: int, columns: int) -> tuple[range, range]:
-    """Which rows and columns of a grid can be picked: all, or every second, third, ... of both.
+    """Which rows and columns of a grid are picked and drawn: all, or every second, third, ...
 
     >>> thinned(28, 28)
     (range(0, 28), range(0, 28))
     >>> [len(picked) for picked in thinned(64, 96)]
-    [32, 48]
+    [11, 16]
     """
+    most = MOST_PLACES if rows * columns <= MOST_PLACES else OF_FINER
     for step in count(1):
         down, across = (range(min(step, size) // 2, size, step) for size in (rows, columns))
-        if len(down) * len(across) <= MOST_PLACES:
+        if len(down) * len(across) <= most:
             break
     return down, across
 

@@ -75,10 +75,14 @@ def _covered(size: int, low: float, high: float) -> range:
 def at(value: Value, place: int | tuple[int, ...]) -> Value:
     """One place of the source: its axes go, what lies elsewhere becomes a remainder."""
     axes = tuple(axis for axis in POSITIONS if axis in value.source_axes) or value.source_axes[:1]
-    for axis, index in _picks("at", place, axes, value.source):
+    picks = _picks("at", place, axes, value.source)
+    for axis, index in picks:
         size = len(value.coords[axis])
         if not 0 <= index < size:
             raise InvalidArgument(f"at={place!r}: {axis} runs from 0 to {size - 1}")
+    if axes == POSITIONS and value.axes[-2:] == POSITIONS:
+        return value.at_place(*(index for _, index in picks))
+    for axis, index in picks:
         value = value.at(axis, index)
     return value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -94,7 +95,11 @@ class Value:
     @property
     def of_places(self) -> bool:
         """Whether one atom is named, and the places of a later layer are what is left."""
-        return not self.source_axes and self.target_axes == ("to_y", "to_x")
+        return not self.source_axes and self._to_places
+
+    @property
+    def _to_places(self) -> bool:
+        return self.target_axes == ("to_y", "to_x")
 
     @property
     def target_axes(self) -> tuple[str, ...]:
@@ -108,7 +113,7 @@ class Value:
         """Names of the axes that count source atoms."""
         return self.axes[1 + len(self.target_axes) :]
 
-    @property
+    @cached_property
     def total(self) -> Tensor:
         """Everything, shown or not: axes ``(image, *target)``."""
         own = self.data.flatten(self._leading).sum(-1) if self.source_axes else self.data
@@ -208,6 +213,24 @@ class Value:
             return picked
         places = {**self.places, axis: picked.coords[axis][0]}
         return picked._along(axis, Tensor.squeeze, axes=self._without(axis), places=places)
+
+    def at_place(self, y: int, x: int, rest: str = "elsewhere") -> Value:
+        """One position of the source, whose axes go; see ``select``.
+
+        Where places of a later layer are what is left, there are no maps of the source any more.
+        """
+        there = {axis: self.coords[axis][index] for axis, index in (("y", y), ("x", x))}
+        whole = {axis: (place,) for axis, place in there.items()}
+        maps = None if self.maps is None or self._to_places else only(self.maps, whole)
+        picked = replace(
+            self,
+            data=self.data[..., y, x],
+            axes=self.axes[:-2],
+            coords={**self.coords, **(whole if maps is not None else {})},
+            maps=maps,
+            places={**self.places, **there},
+        )
+        return self._leaving(picked, rest)
 
     def reduce(self, axis: str, how: str) -> Value:
         """One number along an axis, which goes; "image" stays, of length one.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from captum_blocks import scene
 from captum_blocks.compose.evaluation.facts import place_name
+from captum_blocks.compose.evaluation.frames import thinned
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.maps import Map, maps_on_one_ground
@@ -41,7 +42,7 @@ class Cells(Mark):
         scaled = isinstance(element, FeatureVis) and element.scale_by == "magnitude"
         tints = _tints(view)
         largest = max(max(_sizes(value).values()) for value in values) or 1.0
-        rows, columns = view.base.data.shape[-2:]
+        rows, columns = map(len, thinned(*view.base.data.shape[-2:]))
         frames = tuple(
             tuple(
                 scene.Cell(_mark(view, value, place, size), size / largest if scaled else 1.0)
@@ -135,12 +136,17 @@ def _mark(view: View, value: Value, place: tuple[int, int], size: float) -> scen
 
 
 def _left_out(view: View) -> str:
-    if view.coverage > 0.9995:
-        return ""
-    return f"pictures were drawn for the positions that hold {view.coverage:.0%} of the activity"
+    parts, drawn = [], len(_sizes(view.base))
+    if drawn < (places := only_image(view.base.data).numel()):
+        parts.append(f"showing {drawn:,} of {places:,} positions")
+    if view.coverage <= 0.9995:
+        share = f"{view.coverage:.0%}"
+        parts.append(f"pictures were drawn for the positions that hold {share} of the activity")
+    return "; ".join(parts)
 
 
 def _sizes(value: Value) -> Sizes:
-    """The number of each position of the one photograph, row by row."""
+    """The number of each position of the one photograph that is drawn, row by row."""
     grid: Tensor = only_image(value.data)
-    return {(y, x): float(grid[y, x]) for y in range(grid.shape[0]) for x in range(grid.shape[1])}
+    rows, columns = thinned(*grid.shape)
+    return {(y, x): float(grid[y, x]) for y in rows for x in columns}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Bytes that the activations of pictures drawn together take: about those of a batch of icons, which
 # the pictures of all positions of a layer, drawn together, are not to exceed by much.
+# Networks that halve a picture five times, and put it together again, take multiples of this.
+WHOLE = 32
 MEMORY_BUDGET = 2**28
 
 
@@ -124,17 +126,29 @@ class PictureRenderer:
             return (self.net.channels, *self.net.preprocess.shape)
         return self.input_shape
 
+    def _seen_at(self, size: int) -> tuple[int, ...] | None:
+        """(channel, height, width) at which the network gets to see pictures of a side.
+
+        That side, else the next whole one, else the size that it is known to take; None where
+        nothing is known of what it takes.
+        """
+        known = self._known_shape
+        if known is None:
+            return None
+        whole = -(-size // WHOLE) * WHOLE
+        shapes = ((known[0], side, side) for side in dict.fromkeys((size, whole)))
+        return next(filter(self.net.takes, shapes), known)
+
     def _preparation(self, size: int) -> Callable[[Tensor], Tensor] | None:
-        """Pictures in [0, 1] -> what the network takes; enlarged where it takes no other size."""
+        """Pictures in [0, 1] -> what the network takes; enlarged where it takes no such side."""
         normalise = self.net.preprocess.normalise if self.net.preprocess else None
-        shape = self._known_shape
-        if shape is None or self.net.takes((shape[0], size, size)):
+        shape = self._seen_at(size)
+        if shape is None or shape[1:] == (size, size):
             return normalise
-        height, width = shape[-2:]
 
         def enlarge(pixels: Tensor) -> Tensor:
             pixels = functional.interpolate(
-                pixels, (height, width), mode="bilinear", align_corners=False, antialias=True
+                pixels, shape[1:], mode="bilinear", align_corners=False, antialias=True
             )
             return pixels if normalise is None else normalise(pixels)
 
@@ -144,6 +158,7 @@ class PictureRenderer:
         """The layout of a layer, at the size at which the network gets to see pictures."""
         if layer == ANSWER:
             return None
-        own = (self.net.channels, size, size)
-        shape = own if self.net.takes(own) else self._known_shape
+        shape = self._seen_at(size)
+        if shape is None and self.net.takes(own := (self.net.channels, size, size)):
+            shape = own
         return None if shape is None else self.net.layout_at(layer, shape)

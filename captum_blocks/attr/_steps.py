@@ -254,7 +254,7 @@ def step_of(node: Node, wanted: Sequence[int], sizes: Sequence[torch.Size]) -> S
 
 
 def _times(size: torch.Size, repeated: torch.Size) -> tuple[int, int] | None:
-    """How often each number of a map stands in a larger one; None where not all do equally often."""
+    """How often each number of a map stands in a larger one; None where that differs."""
     if any(large % small for small, large in zip(size[2:], repeated[2:], strict=True)):
         return None
     return int(repeated[2] // size[2]), int(repeated[3] // size[3])

@@ -27,7 +27,8 @@ from captum_blocks.attr.head import check_runs_once
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.scores import choice, class_scores
 
-_In, _Out = TypeVar("_In"), TypeVar("_Out")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 # PyTorch has one level of forward derivatives and one choice of kernels in a process.
 _FORWARD_MODE = Lock()
 

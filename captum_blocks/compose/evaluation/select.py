@@ -81,7 +81,7 @@ def at(value: Value, place: int | tuple[int, ...]) -> Value:
         if not 0 <= index < size:
             raise InvalidArgument(f"at={place!r}: {axis} runs from 0 to {size - 1}")
     if axes == POSITIONS and value.axes[-2:] == POSITIONS:
-        return value.at_place(*(index for _, index in picks))
+        return value.at_place(picks[0][1], picks[1][1])
     for axis, index in picks:
         value = value.at(axis, index)
     return value

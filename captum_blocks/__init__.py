@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from captum_blocks import optim as optim
     from captum_blocks.attr import GroupAttribution as GroupAttribution
+    from captum_blocks.attr import LayerAblation as LayerAblation
     from captum_blocks.attr import LayerGroupAttribution as LayerGroupAttribution
     from captum_blocks.attr import LayerToLayerAttribution as LayerToLayerAttribution
     from captum_blocks.attr import path_dependence as path_dependence
@@ -64,6 +65,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "attr": (
         "GroupAttribution",
+        "LayerAblation",
         "LayerGroupAttribution",
         "LayerToLayerAttribution",
         "path_dependence",

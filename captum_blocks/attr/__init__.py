@@ -1,6 +1,7 @@
 """What Captum's attributions lack: any method on any layer, groups, and nothing lost on the way."""
 
 from captum_blocks.attr._building import WithOptions
+from captum_blocks.attr.ablation import LayerAblation, Swapped
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import ATOMS, AtomValues, sums, to_atoms
 from captum_blocks.attr.catalogue import MOST_FORWARD_PASSES, methods, resolve_method
@@ -8,23 +9,31 @@ from captum_blocks.attr.dependence import PathDependence, path_dependence
 from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.groups import LayerGroupAttribution
 from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
+from captum_blocks.attr.odds import SCORES, scored
 from captum_blocks.attr.paths import LayerPathGradients
 from captum_blocks.attr.pooling import blur, relaxation_note, relaxed_pooling
 from captum_blocks.attr.regrouping import regroup
+from captum_blocks.attr.removal import FILLS
 from captum_blocks.attr.results import GroupResult, LayerResult
+from captum_blocks.attr.subsets import SubsetTable
 
 __all__ = [
     "ATOMS",
+    "FILLS",
     "MOST_FORWARD_PASSES",
+    "SCORES",
     "AtomValues",
     "GroupAttribution",
     "GroupResult",
+    "LayerAblation",
     "LayerGroupAttribution",
     "LayerMethod",
     "LayerPathGradients",
     "LayerResult",
     "LayerToLayerAttribution",
     "PathDependence",
+    "SubsetTable",
+    "Swapped",
     "WithOptions",
     "blur",
     "methods",
@@ -33,6 +42,7 @@ __all__ = [
     "relaxation_note",
     "relaxed_pooling",
     "resolve_method",
+    "scored",
     "sums",
     "to_atoms",
 ]

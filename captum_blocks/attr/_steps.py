@@ -168,8 +168,10 @@ class Repeated(Step):
     def pull(self, rows: Rows) -> list[Rows]:
         if rows.corner is None:
             return [Rows(in_rows(self._sums(rows.values.flatten(0, 1)), rows.values), fresh=True)]
-        rows, times = rows.cleaned(), rows.corner.new_tensor(self.times)
-        corner = rows.corner.div(times, rounding_mode="floor")  # type: ignore[union-attr]
+        rows = rows.cleaned()
+        assert rows.corner is not None
+        times = rows.corner.new_tensor(self.times)
+        corner = rows.corner.div(times, rounding_mode="floor")
         before = rows.corner - corner * times
         counts = zip(rows.values.shape[-2:], self.times, strict=True)
         # The smallest that holds a window wherever it begins within a repeated number.

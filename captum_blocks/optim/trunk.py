@@ -19,7 +19,7 @@ from captum_blocks.hooks import alone, capture, count_calls, run_until, together
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
 from captum_blocks.optim._behaviour import settings_of, sketch
 from captum_blocks.optim.naming import OUTPUT, module_called
-from captum_blocks.optim.rewriting import (
+from captum_blocks.rewriting import (
     around,
     close,
     final_ceiling,

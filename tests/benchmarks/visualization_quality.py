@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captum_blocks.optim.rewriting import foldings, private_copy
+from captum_blocks.rewriting import foldings, private_copy
 from captum_blocks.zoo import load_network
 from tests.benchmarks.visualization_peers import OUTPUT, Maker, makers, normalise
 

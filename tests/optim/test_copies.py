@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import captum_blocks as cb
 from captum_blocks.optim import Channel, FeatureVisualizer
-from captum_blocks.optim.rewriting import passing_copy, private_copy
+from captum_blocks.rewriting import passing_copy, private_copy
 from tests.optim.conftest import Stem, seeded
 
 RECIPE = {"size": 16, "n_steps": 2}

@@ -1,0 +1,278 @@
+"""What really changes when an atom of a layer is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from captum.attr import LayerAttribution, PerturbationAttribution
+from captum.log import log_usage
+from torch import Tensor, nn
+
+from captum_blocks import hooks
+from captum_blocks.attr._ablating import Looked, as_tuple, called_with, strongest
+from captum_blocks.attr._visit import quiet
+from captum_blocks.attr.head import (
+    Head,
+    Probe,
+    check_input,
+    check_runs_once,
+    no_such_class,
+    probe,
+    whole_number,
+)
+from captum_blocks.attr.odds import Score, check_score
+from captum_blocks.attr.reducers import Reducer, fitted_components
+from captum_blocks.attr.removal import Fill, Held, check_fill
+from captum_blocks.attr.subsets import SubsetTable
+from captum_blocks.attr.tail import Tail
+from captum_blocks.behaviour import warn_of
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.layouts import Kind, Layout, picture_size, resolve
+from captum_blocks.wrappers import check_takes_a_picture, plain
+
+
+class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
+    """How much of a score goes when an atom is taken out of a layer.
+
+    A Captum layer attribution. The number of an atom is the score as it is minus the score without
+    that atom alone, everything else of the layer staying: positive supports the class. Single
+    removals do not add up: what several atoms do together is ``subsets``.
+
+    Only what lies behind the layer runs again, many removals at once; where it cannot run alone,
+    the whole network does.
+
+    Args:
+        forward_func: the network.
+        layer: the layer, by dotted name or as a submodule.
+        layout: where the layer keeps channels and positions; detected when None.
+
+    Raises:
+        LayerNotFound: there is no such layer.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Flatten(), nn.Linear(12, 4)).eval()
+    >>> LayerAblation(net, "0").attribute(torch.ones(2, 1, 3, 3), target=2).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        forward_func: nn.Module,
+        layer: str | nn.Module,
+        layout: Layout | Kind | None = None,
+    ) -> None:
+        forward_func = plain(forward_func)
+        self.layer_name, found = hooks.find_layer(forward_func, layer)
+        LayerAttribution.__init__(self, forward_func, found)
+        self.layout = layout
+
+    @log_usage()
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        atom: Any = "channel",
+        fill: Fill = "zero",
+        score: Score = "logit",
+        others: Tensor | None = None,
+        perturbations_per_eval: int | None = None,
+    ) -> Tensor:
+        """What each atom's removal takes from a class's score.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            target: a class index, or one for each image; None where there is one score only.
+            additional_forward_args: further arguments of the network, as in Captum.
+            atom: "channel" (over all positions), "spatial" (all channels at a position), "neuron"
+                (each number), "whole", "tokens", or a fitted reducer: each group's part of the
+                activation is taken away and the residual stays.
+            fill: what stands in the atom's place: "zero"; "mean", of the atom over the positions
+                of this image; "resample", that atom of other photographs, averaged over them; or
+                a tensor of the layer's shape, or with a number for each channel.
+            score: "logit", or "log-odds" of the class against all others.
+            others: (photograph, ...), for "resample".
+            perturbations_per_eval: removals that go through together; by default what a budget of
+                memory holds.
+
+        Returns:
+            Detached: (image, channel), (image, y, x), (image, *layer) for neurons, (image,) for
+            the whole layer, (image, token) or (image, group).
+
+        Raises:
+            InvalidArgument: a filling or reducer that does not fit, a class that does not exist.
+            UnknownName: there is no such atom, filling or score.
+            UnusableLayer: the layer never runs, or several times.
+            UnsupportedMethod: it would take more than five minutes.
+        """
+        check_fill(fill, others)
+        check_score(score)
+        found = []
+        with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
+            for image, seen in enumerate(each):
+                wanted = _target(target, image, len(inputs), seen.tail.seen.scores.shape[1])
+                found.append(seen.removed(atom, fill, wanted, score))
+        return torch.stack(found)
+
+    def subsets(
+        self,
+        inputs: Tensor,
+        reducer: Reducer,
+        additional_forward_args: Any = None,
+        fill: Fill = "zero",
+        others: Tensor | None = None,
+        perturbations_per_eval: int | None = None,
+    ) -> SubsetTable:
+        """Every subset of up to eight groups and the rest of the layer, and what is answered to it.
+
+        Of more groups the eight with the largest part of the activation are taken, which is warned
+        of; the others belong to the rest then, as class and register tokens do.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            reducer: fitted on the layer.
+            additional_forward_args: further arguments of the network, as in Captum.
+            fill: what stands in the place of absent groups; see ``attribute``.
+            others: (photograph, ...), for "resample".
+            perturbations_per_eval: subsets that go through together.
+
+        Raises:
+            InvalidArgument: the reducer or a filling does not fit.
+            UnusableLayer: the layer never runs, or several times.
+            UnsupportedMethod: it would take more than five minutes.
+        """
+        check_fill(fill, others)
+        fitted_components(reducer)
+        with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
+            looks = list(each)
+            made = [seen.groups(fill, reducer) for seen in looks]
+            taken = strongest([fillings[0] for fillings in made])
+            scores = [seen.subsets(own, taken) for seen, own in zip(looks, made, strict=True)]
+        return SubsetTable(torch.stack(scores), taken)
+
+    def swapped(self, inputs: Tensor, others: Tensor) -> Swapped:
+        """What the network answers with this layer taken from other photographs, and put into them.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            others: (photograph, ...).
+
+        Raises:
+            UnusableLayer: the layer never runs, or several times.
+        """
+        own, taken, put = [], [], []
+        with self._looking(inputs, None, others, None) as each:
+            for seen in each:
+                own.append(seen.tail.seen.scores[0])
+                taken.append(seen.with_others())
+                put.append(self._put_into(others, seen))
+            theirs = self._theirs(others).scores
+        return Swapped(torch.stack(own), torch.stack(taken), torch.stack(put), theirs)
+
+    def _put_into(self, others: Tensor, seen: Looked) -> Tensor:
+        """(photograph, class): each other's logits with the layer of an image put into it."""
+        head = Head(self.forward_func, self.layer, apart=seen.tail.seen.behaviour.apart)
+        own = seen.held.output
+        with torch.no_grad():
+            rows = [head(own.expand(len(x), *own.shape[1:]), x) for x in others.split(seen.step)]
+        return torch.cat(rows)
+
+    def has_convergence_delta(self) -> bool:
+        """Never: single removals add up to nothing in particular."""
+        return False
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Always: what is taken away is the atom's own value."""
+        return True
+
+    @contextmanager
+    def _looking(
+        self, inputs: Tensor, additional: Any, others: Tensor | None, at_once: int | None
+    ) -> Iterator[Iterator[Looked]]:
+        """The network ready for removals, looked at with one image after the other."""
+        if at_once is not None and (not isinstance(at_once, int) or at_once < 1):
+            raise InvalidArgument(f"perturbations_per_eval={at_once!r}; at least one goes through")
+        images = check_input(inputs)
+        check_takes_a_picture(self.forward_func, 1 + len(as_tuple(additional)))
+        notes: list[str] = []
+        with quiet(self.forward_func):
+            theirs = None if others is None else self._theirs(others).activation
+            yield (
+                self._looked(images, image, additional, theirs, at_once, notes)
+                for image in range(len(images))
+            )
+        warn_of(notes, stacklevel=5)
+
+    def _looked(
+        self,
+        images: Tensor,
+        image: int,
+        additional: Any,
+        theirs: Tensor | None,
+        at_once: int | None,
+        notes: list[str],
+    ) -> Looked:
+        forward = called_with(self.forward_func, additional, image, len(images))
+        one = images[image : image + 1]
+        seen = probe(forward, self.layer, self.layer_name, one)
+        check_runs_once(seen.calls, self.layer_name)
+        notes += [note for note in seen.behaviour.notes if note not in notes]
+        shape = seen.activation.shape
+        layout = resolve(self.layout, shape, picture_size(one), self.layer)
+        if theirs is not None and theirs.shape[1:] != shape[1:]:
+            raise InvalidArgument(
+                f"layer {self.layer_name!r} is {tuple(theirs.shape[1:])} for the other photographs "
+                f"and {tuple(shape[1:])} for this one; give photographs of one size"
+            )
+        tail = Tail(forward, self.layer, one, seen)
+        return Looked(
+            self.layer_name, tail, Held(seen.activation, layout), theirs, len(images), at_once
+        )
+
+    def _theirs(self, others: Tensor) -> Probe:
+        return probe(self.forward_func, self.layer, self.layer_name, check_input(others))
+
+
+@dataclass(frozen=True, eq=False)
+class Swapped:
+    """Answers with a layer's activation exchanged between photographs, whole.
+
+    Attributes:
+        own: (image, class), logits as they are.
+        taken: (image, photograph, class), an image's logits with the layer taken from each other.
+        put: (image, photograph, class), each other's logits with an image's layer put into it.
+        others: (photograph, class), those of the other photographs as they are.
+    """
+
+    own: Tensor
+    taken: Tensor
+    put: Tensor
+    others: Tensor
+
+
+def _target(target: Any, image: int, images: int, classes: int) -> int:
+    """The class of one image.
+
+    Raises:
+        InvalidArgument: it does not exist, there is not one for each image, or none was given
+            where there are several.
+        WrongType: it is no integer.
+    """
+    if target is None:
+        if classes > 1:
+            raise InvalidArgument(
+                f"target=None, and the network has {classes} classes: give one, e.g. target=0"
+            )
+        return 0
+    several = isinstance(target, (list, tuple)) or (isinstance(target, Tensor) and target.ndim)
+    wanted = list(target) if several else [target]
+    if len(wanted) not in (1, images):
+        raise InvalidArgument(f"{len(wanted)} targets for {images} images: give one, or one each")
+    found = whole_number(wanted[min(image, len(wanted) - 1)])
+    if not -classes <= found < classes:
+        raise no_such_class(found, classes)
+    return found % classes

@@ -1,0 +1,151 @@
+"""What lies behind a layer, run alone: one picture's scores for many activations of the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from captum_blocks.attr.head import Head, Probe
+from captum_blocks.errors import BlocksError, UnsupportedMethod
+from captum_blocks.rewriting import (
+    close,
+    foldings,
+    keep_channels_last,
+    keep_equivalent,
+    private_copy,
+)
+
+MEMORY_BUDGET = 48 * 2**20
+MOST_ROWS = 256
+MOST_SECONDS = 300.0
+# The tail is another order of the same sums: scores agree to rounding, relative to the largest.
+_EXACT = 1e-5
+_JOINS = (torch.cat, torch.concat, torch.concatenate)
+
+
+class _Repeating(TorchFunctionMode):
+    """Joins what was computed of one picture with rows behind the layer: it is repeated."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _JOINS and isinstance(args[0], (list, tuple)):
+            rows = max((len(part) for part in args[0] if part.ndim), default=1)
+            parts = [
+                part.expand(rows, *part.shape[1:]) if len(part) == 1 else part for part in args[0]
+            ]
+            args = (parts, *args[1:])
+        return func(*args, **(kwargs or {}))
+
+
+def _repeated(part: Tensor, rows: int) -> Tensor:
+    return part.expand(rows, *part.shape[1:]) if len(part) == 1 else part
+
+
+class Tail:
+    """Layer activations (row, ...) of one picture -> class scores (row, class).
+
+    The part of the network before the layer runs once for each chunk of rows; what it hands around
+    the layer (skip connections) is repeated. Behind the layer runs a private copy, its batch norms
+    folded and its kernels laid out for the processor. All of that is checked against the network
+    itself on the picture's own activation and on another one, and given up where they differ.
+
+    Args:
+        forward: the network.
+        layer: whose activation is put in.
+        x: (1, ...), the picture.
+        seen: what the network answered to it.
+
+    Attributes:
+        alone: whether only what lies behind the layer runs again, and not the whole network.
+    """
+
+    def __init__(
+        self, forward: Callable[..., Any], layer: nn.Module, x: Tensor, seen: Probe
+    ) -> None:
+        self.x, self.seen = x, seen
+        self._plain = Head(forward, layer, apart=seen.behaviour.apart)
+        self._pair = torch.cat([seen.activation, seen.activation * 0.5])
+        self._run: Callable[[Tensor], Tensor] = self._whole
+        with torch.no_grad():
+            self._expected = self._whole(self._pair)
+            if not seen.behaviour.apart:
+                fast = filter(None, (_copied(forward, layer), (forward, layer)))
+                ways = (self._behind(*each) for each in fast)
+                self._run = next(filter(self._agrees, ways), self._whole)
+
+    @property
+    def alone(self) -> bool:
+        """Whether only what lies behind the layer runs again."""
+        return self._run != self._whole
+
+    @property
+    def rows(self) -> int:
+        """How many activations go through at once."""
+        return max(1, min(MOST_ROWS, MEMORY_BUDGET // (2 * self.seen.activation.nbytes)))
+
+    def scores(self, chunks: Iterable[Tensor], rows: int = 0, what: str = "") -> Iterator[Tensor]:
+        """The scores of each chunk of activations (row, ...), without gradients.
+
+        Args:
+            chunks: of activations.
+            rows: how many there are in all, where that may take long.
+            what: is done, for the message.
+
+        Raises:
+            UnsupportedMethod: it would take more than five minutes, told from the first chunk.
+        """
+        start = perf_counter()
+        for number, chunk in enumerate(chunks):
+            with torch.no_grad():
+                found = self._run(chunk)
+            if not number and rows > len(chunk):
+                self._check_time((perf_counter() - start) / len(chunk) * rows, rows, what)
+            yield found
+
+    def _check_time(self, seconds: float, rows: int, what: str) -> None:
+        if seconds > MOST_SECONDS:
+            runs = "what lies behind the layer runs" if self.alone else "the whole network runs"
+            raise UnsupportedMethod(
+                f"{what}: {runs} {rows:,} times, which takes about {seconds / 60:.0f} minutes, "
+                "five at most; take a later layer, or fewer atoms: channels, places or groups "
+                "instead of neurons"
+            )
+
+    def _whole(self, rows: Tensor) -> Tensor:
+        scores: Tensor = self._plain(rows, self.x.expand(len(rows), *self.x.shape[1:]))
+        return scores
+
+    def _behind(self, forward: Any, layer: nn.Module) -> Callable[[Tensor], Tensor]:
+        head = Head(forward, layer).of_any_rows()
+
+        def run(rows: Tensor) -> Tensor:
+            with _Repeating():
+                scores: Tensor = head(rows, self.x)
+            return scores
+
+        return run
+
+    def _agrees(self, run: Callable[[Tensor], Tensor]) -> bool:
+        with suppress(RuntimeError, ValueError, IndexError, TypeError, BlocksError):
+            return close(run(self._pair), self._expected, _EXACT)
+        return False
+
+
+def _copied(forward: Any, layer: nn.Module) -> tuple[nn.Module, nn.Module] | None:
+    """A private copy of the network made fast, and the layer in it; None where it has none."""
+    if not isinstance(forward, nn.Module):
+        return None
+    name = next((name for name, part in forward.named_modules() if part is layer), None)
+    if not name:
+        return None
+    with suppress(RuntimeError, BlocksError):
+        copy = private_copy(forward)
+        keep_channels_last(copy)
+        keep_equivalent(foldings(copy, [copy.get_submodule(name)]), lambda: True)
+        return copy, copy.get_submodule(name)
+    return None

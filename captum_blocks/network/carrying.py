@@ -133,19 +133,18 @@ def carried(
 def unlike_pairs(shape: Shape) -> Iterator[tuple[Tensor, Tensor]]:
     """Pairs of pictures (1, channel, y, x) that have little in common, the same each time.
 
-    Noise and a smooth slope; stripes of noise woven with a slope, and waves; noise, and other
-    noise that is brighter and has less contrast.
+    Noise and a smooth slope; stripes woven of other noise and of the opposite slope, and waves
+    that are brighter and have less contrast.
 
-    >>> [(a.shape, b.shape) for a, b in unlike_pairs((1, 4, 6))] == [((1, 1, 4, 6),) * 2] * 3
+    >>> [(a.shape, b.shape) for a, b in unlike_pairs((1, 4, 6))] == [((1, 1, 4, 6),) * 2] * 2
     True
     """
     weave = Weave(shape)
     noise, other = weave.two()
     slope = _slope(shape)
-    striped = torch.where(weave.sides((shape[1], shape[2]))[0] < 0, noise, -slope)
     yield noise, slope
-    yield striped, (4 * slope).sin()
-    yield other, 0.5 * noise.flip(-1) + 1
+    striped = torch.where(weave.sides((shape[1], shape[2]))[0] < 0, other, -slope)
+    yield striped, 0.5 * (4 * slope).sin() + 1
 
 
 def _slope(shape: Shape) -> Tensor:

@@ -8,6 +8,7 @@ from math import isinf
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
@@ -126,10 +127,12 @@ LEGEND = {
 }
 
 
+# So many layers' outputs are held at a time, while they are tested.
+TOGETHER = 16
 CARRIES = {True: "all", False: "not all", None: "?"}
 CARRIES_MEANS = (
-    "carries all: with its output taken from another picture, the answer is exactly that "
-    "picture's, for the pictures tried; ?: undecided"
+    "carries all: with its output taken from another picture, the answer is that picture's, "
+    "exactly, for those tried; ?: undecided"
 )
 
 
@@ -144,19 +147,27 @@ class LayerTable(tuple[LayerInfo, ...]):
     left_out: tuple[str, ...] = ()
     decided: bool = False
 
-    def with_carrying(self) -> LayerTable:
+    def with_carrying(self, progress: bool = False) -> LayerTable:
         """The same table, which also prints which layers carry the whole answer.
 
-        Of all layers that is tested here, together: a pass for each layer and pair of pictures,
-        fewer for those that do not.
+        Of all layers that is tested here: a pass for each layer and pair of pictures, fewer for
+        those that do not.
+
+        Args:
+            progress: whether a bar is shown meanwhile.
 
         >>> from captum_blocks.network import Network, Preprocess
         >>> net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), Preprocess(size=8))
         >>> "carries" in repr(net.layers()), "carries" in repr(net.layers().with_carrying())
         (False, True)
         """
-        for asked in {info.carrying for info in self if info.carrying is not None}:
-            asked.all([Part(info.name) for info in self if info.carrying is asked])
+        told = [info for info in self if info.carrying is not None]
+        with tqdm(total=len(told), desc="layers", disable=not progress) as bar:
+            for start in range(0, len(told), TOGETHER):
+                some = told[start : start + TOGETHER]
+                for asked in dict.fromkeys(info.carrying for info in some):
+                    asked.all([Part(info.name) for info in some if info.carrying is asked])  # type: ignore[union-attr]
+                bar.update(len(some))
         made = LayerTable(self)
         made.left_out, made.decided = self.left_out, True
         return made

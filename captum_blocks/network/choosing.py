@@ -10,12 +10,14 @@ from captum_blocks.network.ways import Ways
 
 BLOCKS = ("Block", "Layer")
 Names = tuple[str, ...]
+Look = Callable[[Iterable[str]], Ways]
+Test = Callable[[Sequence[str]], Mapping[str, bool | None]]
 
 
 def recommended(
     table: Sequence[LayerInfo],
-    ways: Callable[[Iterable[str]], Ways] | None = None,
-    carries: Callable[[Sequence[str]], Mapping[str, bool | None]] | None = None,
+    ways: Look | None = None,
+    carries: Test | None = None,
 ) -> Names:
     """An early, a middle and a late layer; fewer where the network has no such three.
 
@@ -40,34 +42,42 @@ def recommended(
     slots = _slots(table)
     if ways is None or not slots:
         return _unlike(slot[0] for slot in slots)
-    # One that is beside the answer is seldom alone: all are asked at once.
-    told = ways([info.name for info in table])
+    told = ways([slot[0] for slot in slots])
     if any(slot[0] in told.beside for slot in slots):
+        # One that is beside the answer is seldom alone: all are asked at once.
+        told = ways([info.name for info in table])
         slots = _slots([info for info in table if info.name not in told.beside])
-    return _unlike(_carrying(slots, told.cuts, carries) if carries else (s[0] for s in slots))
+    if carries is None:
+        return _unlike(slot[0] for slot in slots)
+    return _unlike(_carrying(slots, told, ways, carries))
 
 
 def _unlike(names: Iterable[str]) -> Names:
     return tuple(dict.fromkeys(names))
 
 
-def _carrying(
-    slots: Sequence[Names],
-    cuts: frozenset[str] | None,
-    carries: Callable[[Sequence[str]], Mapping[str, bool | None]],
-) -> Names:
-    """Of each slot the first that carries the answer, its first where none does.
+def _carrying(slots: Sequence[Names], told: Ways, ways: Look, carries: Test) -> Names:
+    """Of each slot the first that carries the answer, its first where none does."""
+    found = _tested({slot: slot[:1] for slot in slots}, told, carries)
+    if missing := {slot: slot for slot in slots if slot not in found}:
+        told = ways([name for slot in missing for name in slot])
+        found |= _tested(missing, told, carries)
+    return tuple(found.get(slot, slot[0]) for slot in slots)
+
+
+def _tested(slots: Mapping[Names, Names], told: Ways, carries: Test) -> dict[Names, str]:
+    """The first of each slot's candidates that carries the answer.
 
     Only what may be a cut by the graph is tested: the best of all slots together, then the next
     best of those slots whose best does not.
     """
-    left = {slot: [n for n in slot if cuts is None or n in cuts] for slot in slots}
+    left = {slot: [n for n in names if told.may_cut(n)] for slot, names in slots.items()}
     found: dict[Names, str] = {}
     while tried := {slot: names.pop(0) for slot, names in left.items() if names}:
-        told = carries(list(tried.values()))
-        found.update({slot: name for slot, name in tried.items() if told[name]})
+        said = carries(list(tried.values()))
+        found.update({slot: name for slot, name in tried.items() if said[name]})
         left = {slot: names for slot, names in left.items() if slot not in found}
-    return tuple(found.get(slot, slot[0]) for slot in slots)
+    return found
 
 
 def _with_places(table: Sequence[LayerInfo]) -> list[LayerInfo]:

@@ -31,6 +31,14 @@ class Ways:
     beside: frozenset[str] = frozenset()
     cuts: frozenset[str] | None = None
 
+    def may_cut(self, name: str) -> bool:
+        """Whether a layer that was asked about is a cut, as far as the graph tells.
+
+        >>> Ways(cuts=frozenset({"layer4"})).may_cut("layer3"), Ways().may_cut("layer3")
+        (False, True)
+        """
+        return self.cuts is None or name in self.cuts
+
 
 def ways(
     network: nn.Module, layers: Mapping[str, nn.Module], noise: Tensor, names: Iterable[str]

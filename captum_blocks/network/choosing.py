@@ -59,9 +59,10 @@ def _unlike(names: Iterable[str]) -> Names:
 def _carrying(slots: Sequence[Names], told: Ways, ways: Look, carries: Test) -> Names:
     """Of each slot the first that carries the answer, its first where none does."""
     found = _tested({slot: slot[:1] for slot in slots}, told, carries)
-    if missing := {slot: slot for slot in slots if slot not in found}:
-        told = ways([name for slot in missing for name in slot])
-        found |= _tested(missing, told, carries)
+    others = {slot: slot[1:] for slot in slots if slot not in found and slot[1:]}
+    if others:
+        told = ways([name for names in others.values() for name in names])
+        found |= _tested(others, told, carries)
     return tuple(found.get(slot, slot[0]) for slot in slots)
 
 

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import captum_blocks as cb
+from captum_blocks.layouts import Layout
 from captum_blocks.network import LayerInfo, LayerTable
 from captum_blocks.network.carrying import Carrying, Part, carried, unlike_pairs
-from captum_blocks.network.ways import PICTURE, on_every_way
+from captum_blocks.network.choosing import recommended
+from captum_blocks.network.ways import PICTURE, Ways, on_every_way
 from tests.network.test_places import passes
 
 SIZE = 32
@@ -422,3 +424,60 @@ def test_ways_through_a_graph_are_counted() -> None:
     every = ways(e.grad_fn)
     expected = {name for name, node in nodes.items() if all(node in way for way in every)}
     assert on_every_way(e, nodes) == expected == {PICTURE, "a", "c", "d", "e"}
+
+
+def rows_of(kind: str, grids: list[int], signs: str, block: str = "Block") -> list[LayerInfo]:
+    """Layers named by their number."""
+    layouts = [
+        Layout("tokens", prefix=1, grid=(grid, grid)) if kind == "tokens" else Layout("NCHW")
+        for grid in grids
+    ]
+    shapes = [(17, 8) if kind == "tokens" else (8, grid, grid) for grid in grids]
+    told = zip(shapes, layouts, signs, strict=True)
+    return [
+        LayerInfo(str(k), shape, layout, ">= 0" if sign == "+" else "signed", block)
+        for k, (shape, layout, sign) in enumerate(told)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "carry", "cuts", "chosen", "asked"),
+    [
+        # Blocks at a third, two thirds and the last but one: each the last of its third.
+        (
+            rows_of("tokens", [4] * 9, "-" * 9),
+            "0248",
+            "012345678",
+            "247",
+            [["3", "6", "7"], ["2", "5"], ["4"]],
+        ),
+        # Behind the nonlinearity first, of the same grid; then what is signed.
+        (rows_of("maps", [8, 8, 4, 4, 4], "+++-+"), "03", "0123", "03", None),
+        # Nothing that carries all: as before.
+        (rows_of("maps", [8, 8, 4, 4, 4], "+++-+"), "", "0123", "14", None),
+        # No way through the graph is known: all may be.
+        (rows_of("maps", [8, 8, 4, 4], "++++"), "02", None, "02", [["1", "3"], ["0", "2"]]),
+        # The graph tells of most that they are none, which are not tested.
+        (rows_of("maps", [8, 8, 4, 4], "++++"), "02", "02", "02", [["0", "2"]]),
+    ],
+)
+def test_of_each_slot_the_best_that_carries_all(
+    table: list[LayerInfo],
+    carry: str,
+    cuts: str | None,
+    chosen: str,
+    asked: list[list[str]] | None,
+) -> None:
+    tested: list[list[str]] = []
+
+    def carries(names: Any) -> dict[str, bool | None]:
+        tested.append(list(names))
+        return {name: name in carry for name in names}
+
+    def look(names: Any) -> Ways:
+        return Ways(cuts=None if cuts is None else frozenset(cuts) & frozenset(names))
+
+    assert recommended(table, look, carries) == tuple(chosen)
+    assert recommended(table) == recommended(table, look)
+    if asked is not None:
+        assert tested == asked

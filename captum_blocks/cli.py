@@ -146,11 +146,21 @@ def explain(
 
 @main.command()
 @click.argument("network")
-def layers(network: str) -> None:
-    """List the layers of NETWORK that can be looked at."""
+@click.option(
+    "--carries/--no-carries",
+    default=True,
+    show_default=True,
+    help="Whether to test which layers carry the whole answer: a pass or two for each.",
+)
+@_QUIET
+def layers(network: str, carries: bool, quiet: bool) -> None:
+    """List the layers of NETWORK that can be looked at, and which carry the whole answer."""
     from captum_blocks.zoo import load_network
 
-    click.echo(legible(repr(load_network(network).layers())))
+    table = load_network(network).layers()
+    if carries:
+        table = table.with_carrying(progress=not quiet)
+    click.echo(legible(repr(table)))
 
 
 @main.command()

@@ -83,7 +83,7 @@ def real_explanation(
 ) -> cb.Explanation:
     """A page of a real network on a real photograph, with few and rough icons."""
     return cb.explain(
-        cb.overview("blocks.4.2.bn1", "bn2"),
+        cb.overview("blocks.5.0.bn1", "bn2"),
         demo,
         photo_file,
         quality=Quality(size=64, n_steps=6, budget=8, cell=16, cell_steps=2),

@@ -149,9 +149,23 @@ def test_a_folder_that_is_not_writable(run: Run, photo_file: Path) -> None:
 
 
 def test_layers_lists_the_demo_network(run: Run) -> None:
-    result = run("layers", "demo")
+    result = run("layers", "demo", "--no-carries")
     assert result.exit_code == 0
-    assert "blocks.4.2.bn1" in result.stdout
+    assert "*  blocks.5.0.bn1 " in result.stdout
+    assert "carries" not in result.stdout
+
+
+def test_layers_tells_which_carry_the_whole_answer(run: Run) -> None:
+    result = run("layers", "demo", "--quiet")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    header, *lines = result.stdout.splitlines()
+    start = header.index("carries")
+    rows = {line.lstrip("* ").split()[0]: line[start:] for line in lines if "NCHW" in line}
+    assert rows["blocks.4.2.bn1"].startswith("not all  ")
+    assert rows["blocks.5.0.bn1"].startswith("all  ")
+    assert rows["bn2"].startswith("all  ")
+    assert "carries all: with its output taken from another picture" in result.stdout
 
 
 def test_icons_resume_and_cache_tells(run: Run, tmp_path: Path) -> None:

@@ -90,5 +90,5 @@ def test_the_dictionary_of_the_readme_is_the_preset() -> None:
     assert drawn.startswith("dictionary, ")
     names = {"cb": cb}
     exec(compile(words, "README.md", "exec"), names)
-    made, preset = names["dictionary"], cb.semantic_dictionary("blocks.4.2.bn1")
+    made, preset = names["dictionary"], cb.semantic_dictionary("blocks.5.0.bn1")
     assert [part.content for part in made.parts] == [part.content for part in preset.parts]

@@ -23,8 +23,10 @@ def test_the_demo_network_knows_a_cat(demo: cb.Network) -> None:
 
 
 def test_the_demo_network_recommends_layers_that_add_up(demo: cb.Network) -> None:
-    signs = {info.name: info.sign for info in demo.layers()}
-    assert [signs[name] for name in demo.recommended()] == [">= 0", ">= 0"]
+    chosen = [info for info in demo.layers() if info.recommended]
+    assert [info.name for info in chosen] == ["blocks.5.0.bn1", "bn2"]
+    assert [info.sign for info in chosen] == [">= 0", ">= 0"]
+    assert [info.carries_all for info in chosen] == [True, True]
 
 
 @pytest.mark.parametrize(

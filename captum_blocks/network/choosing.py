@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
 
-import torch
-from torch import Tensor, nn
-
-from captum_blocks.errors import UnusableLayer
-from captum_blocks.hooks import replace, running, tapped
 from captum_blocks.network.layers import LayerInfo
 from captum_blocks.network.reach import Pair
-from captum_blocks.network.readout import as_scores
+from captum_blocks.network.ways import Ways
 
 BLOCKS = ("Block", "Layer")
 Names = tuple[str, ...]
-# No layer has this name.
-PICTURE = ""
+Look = Callable[[Iterable[str]], Ways]
+Test = Callable[[Sequence[str]], Mapping[str, bool | None]]
 
 
 def recommended(
-    table: Sequence[LayerInfo], beside: Callable[[Iterable[str]], set[str]] | None = None
+    table: Sequence[LayerInfo],
+    ways: Look | None = None,
+    carries: Test | None = None,
 ) -> Names:
     """An early, a middle and a late layer; fewer where the network has no such three.
 
@@ -32,18 +28,57 @@ def recommended(
     in the class token, which has no place in the photograph. Layers that run several times in one
     pass only where there are no others.
 
+    Where a layer of the same grid, or a block of the same third, carries the whole answer, it is
+    the last of those: behind the nonlinearity if it can be. One that does not, as a branch that a
+    skip connection leads around, only where there is none.
+
     Args:
         table: the layers of a network.
-        beside: those of some layers that the network's answer does not depend on.
+        ways: how the network's answer depends on some layers.
+        carries: tells of some layers whether they carry the whole answer.
     """
     table = _with_places(table)
     table = [info for info in table if info.calls == 1] or table
-    names = _early_middle_late(table)
-    if beside is None or not beside(names):
-        return names
-    # One that is beside the answer is seldom alone: all are asked at once.
-    apart = beside([info.name for info in table])
-    return _early_middle_late([info for info in table if info.name not in apart])
+    slots = _slots(table)
+    if ways is None or not slots:
+        return _unlike(slot[0] for slot in slots)
+    told = ways([slot[0] for slot in slots])
+    if any(slot[0] in told.beside for slot in slots):
+        # One that is beside the answer is seldom alone: all are asked at once.
+        told = ways([info.name for info in table])
+        slots = _slots([info for info in table if info.name not in told.beside])
+    if carries is None:
+        return _unlike(slot[0] for slot in slots)
+    return _unlike(_carrying(slots, told, ways, carries))
+
+
+def _unlike(names: Iterable[str]) -> Names:
+    return tuple(dict.fromkeys(names))
+
+
+def _carrying(slots: Sequence[Names], told: Ways, ways: Look, carries: Test) -> Names:
+    """Of each slot the first that carries the answer, its first where none does."""
+    found = _tested({slot: slot[:1] for slot in slots}, told, carries)
+    others = {slot: slot[1:] for slot in slots if slot not in found and slot[1:]}
+    if others:
+        told = ways([name for names in others.values() for name in names])
+        found |= _tested(others, told, carries)
+    return tuple(found.get(slot, slot[0]) for slot in slots)
+
+
+def _tested(slots: Mapping[Names, Names], told: Ways, carries: Test) -> dict[Names, str]:
+    """The first of each slot's candidates that carries the answer.
+
+    Only what may be a cut by the graph is tested: the best of all slots together, then the next
+    best of those slots whose best does not.
+    """
+    left = {slot: [n for n in names if told.may_cut(n)] for slot, names in slots.items()}
+    found: dict[Names, str] = {}
+    while tried := {slot: names.pop(0) for slot, names in left.items() if names}:
+        said = carries(list(tried.values()))
+        found.update({slot: name for slot, name in tried.items() if said[name]})
+        left = {slot: names for slot, names in left.items() if slot not in found}
+    return found
 
 
 def _with_places(table: Sequence[LayerInfo]) -> list[LayerInfo]:
@@ -57,9 +92,10 @@ def _with_places(table: Sequence[LayerInfo]) -> list[LayerInfo]:
     return [info for info in first if not known or info.grid in known]
 
 
-def _early_middle_late(table: Sequence[LayerInfo]) -> Names:
+def _slots(table: Sequence[LayerInfo]) -> list[Names]:
+    """Early to late, the layers that may stand there, the best first."""
     if not table:
-        return ()
+        return []
     later = table[len(table) // 2 :]
     candidates = table
     if any(info.sign == ">= 0" for info in later):
@@ -68,8 +104,13 @@ def _early_middle_late(table: Sequence[LayerInfo]) -> Names:
     if last.layout.kind == "tokens":
         return _blocks(candidates, last)
     chosen = [_last_finer(candidates, last.grid, times) for times in (4, 2)]
-    names = [info.name for info in (*chosen, last) if info is not None]
-    return tuple(dict.fromkeys(names))
+    best = dict.fromkeys(info.grid for info in (*chosen, last) if info is not None)
+    return [_of_grid(grid, candidates, table) for grid in best]
+
+
+def _of_grid(grid: Pair, *tables: Sequence[LayerInfo]) -> Names:
+    """The layers of a grid, the last one first, those of the first table before the others."""
+    return _unlike(info.name for table in tables for info in reversed(table) if info.grid == grid)
 
 
 def _is_second_choice(info: LayerInfo, table: Sequence[LayerInfo]) -> bool:
@@ -104,78 +145,16 @@ def _last_finer(table: Sequence[LayerInfo], grid: Pair, times: int) -> LayerInfo
     return finer[-1] if finer and finer[-1].grid != grid else None
 
 
-def _blocks(table: Sequence[LayerInfo], last: LayerInfo) -> Names:
+def _blocks(table: Sequence[LayerInfo], last: LayerInfo) -> list[Names]:
+    """Of each third the blocks, the last one first."""
     blocks = [info for info in table if info.kind.endswith(BLOCKS)]
     inside = tuple(f"{info.name}." for info in blocks)
     blocks = [info for info in blocks if not info.name.startswith(inside)]
     blocks = blocks if len(blocks) > 1 else list(table)
     latest = max(0, len(blocks) - (2 if last.layout.n_unplaced else 1))
     places = sorted({min(latest, len(blocks) // 3), min(latest, 2 * len(blocks) // 3), latest})
-    return tuple(blocks[place].name for place in places)
-
-
-def beside_the_answer(
-    network: nn.Module, layers: Mapping[str, nn.Module], noise: Tensor, names: Iterable[str]
-) -> set[str]:
-    """Layers whose output the scores do not depend on, by the gradient of a mixture of them.
-
-    Args:
-        network: returns (image, class); run once, in evaluation mode, and differentiated.
-        layers: the modules by name, elements by the name of their module.
-        noise: (image, ...), what it is run on.
-        names: of the layers asked about.
-
-    Returns:
-        Empty where nothing can be said: the network cannot be differentiated, or its answer is
-        no table of scores.
-
-    >>> class Two(nn.Module):
-    ...     def __init__(self):
-    ...         super().__init__()
-    ...         self.used, self.beside = nn.Linear(2, 2), nn.Linear(2, 2)
-    ...     def forward(self, x):
-    ...         return {"logits": self.used(x), "more": self.beside(x)}
-    >>> both = Two()
-    >>> beside_the_answer(both, dict(both.named_modules()), torch.ones(1, 2), ["used", "beside"])
-    {'beside'}
-    """
-    wanted = list(names)
-    modules = {name: layers[name.partition(":")[0]] for name in wanted}
-    with suppress(RuntimeError, NotImplementedError, UnusableLayer):
-        gradients = _gradients(network, modules, noise)
-        reached = {name for name, gradient in gradients.items() if bool(gradient.any())}
-        # Where nothing reaches the picture itself, gradients tell nothing.
-        return set(wanted) - reached if PICTURE in reached else set()
-    return set()
-
-
-class _HandedOn(nn.Module):
-    """Hands on a copy, whose gradient is what the rest of the network makes of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last: Tensor | None = None
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        copied = tensor.clone()
-        self.last = copied if copied.requires_grad else None
-        return copied
-
-
-def _gradients(
-    network: nn.Module, modules: Mapping[str, nn.Module], noise: Tensor
-) -> dict[str, Tensor]:
-    """The gradient at what each layer hands on, where there is one."""
-    given = noise.detach().clone().requires_grad_()
-    handed = {name: _HandedOn() for name in modules}
-    with ExitStack() as opened, torch.enable_grad(), running(network):
-        for name, module in modules.items():
-            base, _, wanted = name.partition(":")
-            looking = tapped(module, {wanted: handed[name]}, base) if wanted else None
-            opened.enter_context(looking or replace(module, handed[name]))
-        scores = as_scores(network(given), len(given), type(network).__name__)
-    weights = torch.randn(scores.shape, generator=torch.Generator().manual_seed(0)).to(scores)
-    outputs = {n: one.last for n, one in handed.items() if one.last is not None}
-    outputs[PICTURE] = given
-    found = torch.autograd.grad((scores * weights).sum(), list(outputs.values()), allow_unused=True)
-    return {name: g for name, g in zip(outputs, found, strict=True) if g is not None}
+    thirds = zip([-1, *places], places, strict=False)
+    return [
+        tuple(info.name for info in reversed(blocks[before + 1 : place + 1]))
+        for before, place in thirds
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,9 @@ from captum_blocks.behaviour import warn_of
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 from captum_blocks.hooks import find_layer, run_until, running
 from captum_blocks.layouts import Layout, resolve
-from captum_blocks.network.choosing import beside_the_answer, each_runs_again, recommended
+from captum_blocks.network.carrying import Carrying, Part, carried
+from captum_blocks.network.choosing import each_runs_again, recommended
+from captum_blocks.network.kept import Shape
 from captum_blocks.network.layers import (
     LayerInfo,
     LayerTable,
@@ -23,7 +26,8 @@ from captum_blocks.network.layers import (
 )
 from captum_blocks.network.places import Found, has_several_places, without_places
 from captum_blocks.network.ready import shape_of
-from captum_blocks.network.tested import Shape, places_of, two_pictures
+from captum_blocks.network.tested import places_of, two_pictures
+from captum_blocks.network.ways import ways
 from captum_blocks.preprocessing import FromTransforms, Preprocess
 from captum_blocks.wrappers import why_nothing
 
@@ -109,7 +113,9 @@ class Placed:
     def layers(self, x: Tensor | None = None) -> LayerTable:
         """What can be looked at, from a dry run on noise images; prints as a table.
 
-        Where positions are is tested by pictures woven of two, and kept.
+        Where positions are is tested by pictures woven of two, and kept. Which of them carry the
+        whole answer, ``info.carries_all``, is tested when a row is asked, and of those that come
+        into question to be recommended.
 
         Args:
             x: a ready tensor whose size to use; the preprocessing's size unless given.
@@ -125,8 +131,10 @@ class Placed:
         """Layers to look at when none are named, early to late; those marked in ``layers()``.
 
         An early, a middle and a late one, behind a nonlinearity where there is one; of
-        transformers, blocks before the last one. Where all layers with positions run several times
-        in one pass, some of those, and a warning says that numbers are of their last call.
+        transformers, blocks before the last one. Each carries the whole answer where a layer of
+        the same grid, or a block of the same third, does. Where all layers with positions run
+        several times in one pass, some of those, and a warning says that numbers are of their last
+        call.
 
         Raises:
             UnusableLayer: no layer has positions.
@@ -148,13 +156,29 @@ class Placed:
         shape = tuple(noise.shape[1:])
         # A network that takes one picture at a time has seen the first of the two.
         pair = seen if all(len(output) == len(noise) for output in seen.values()) else None
-        return with_places(table, lambda names: self.tested(names, shape, pair))
+        placed = with_places(table, lambda names: self.tested(names, shape, pair))
+        carrying = Carrying(lambda parts: self.carried(parts, shape))
+        return [replace(info, carrying=carrying) for info in placed]
+
+    def carried(self, parts: Sequence[Part], shape: Shape) -> dict[Part, bool | None]:
+        """Whether parts of layers carry the whole answer, tested when first asked for.
+
+        Args:
+            parts: layers, or layers but for some tokens.
+            shape: (channel, height, width) of the pictures.
+        """
+        return carried(self.module, parts, shape, self._like)
 
     def _chosen(self, table: list[LayerInfo], noise: Tensor) -> tuple[str, ...]:
-        """Layers to look at first, none of which is beside the answer."""
-        layers = dict(self.module.named_modules())
+        """Layers to look at first: none beside the answer, and such as carry it where there are."""
+        layers, shape = dict(self.module.named_modules()), tuple(noise.shape[1:])
+
+        def carries(names: Sequence[str]) -> dict[str, bool | None]:
+            told = self.carried([Part(name) for name in names], shape)
+            return {part.layer: one for part, one in told.items()}
+
         return recommended(
-            table, lambda names: beside_the_answer(self.module, layers, noise[:1], names)
+            table, lambda names: ways(self.module, layers, noise[:1], names), carries
         )
 
     def _noise(self, x: Tensor | None) -> Tensor:

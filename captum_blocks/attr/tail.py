@@ -18,7 +18,7 @@ from captum_blocks.rewriting import (
     foldings,
     keep_channels_last,
     keep_equivalent,
-    private_copy,
+    passing_copy,
 )
 
 MEMORY_BUDGET = 48 * 2**20
@@ -50,9 +50,9 @@ class Tail:
     """Layer activations (row, ...) of one picture -> class scores (row, class).
 
     The part of the network before the layer runs once for each chunk of rows; what it hands around
-    the layer (skip connections) is repeated. Behind the layer runs a private copy, its batch norms
-    folded and its kernels laid out for the processor. All of that is checked against the network
-    itself on the picture's own activation and on another one, and given up where they differ.
+    the layer (skip connections) is repeated. What runs is a copy with the same weights, batch norms
+    folded and kernels laid out for the processor. All of that is checked against the network itself
+    on the picture's own activation and on another one, and given up where they differ.
 
     Args:
         forward: the network.
@@ -86,7 +86,7 @@ class Tail:
     @property
     def rows(self) -> int:
         """How many activations go through at once."""
-        return max(1, min(MOST_ROWS, MEMORY_BUDGET // (2 * self.seen.activation.nbytes)))
+        return max(1, min(MOST_ROWS, MEMORY_BUDGET // self.seen.activation.nbytes))
 
     def scores(self, chunks: Iterable[Tensor], rows: int = 0, what: str = "") -> Iterator[Tensor]:
         """The scores of each chunk of activations (row, ...), without gradients.
@@ -137,14 +137,14 @@ class Tail:
 
 
 def _copied(forward: Any, layer: nn.Module) -> tuple[nn.Module, nn.Module] | None:
-    """A private copy of the network made fast, and the layer in it; None where it has none."""
+    """A copy of the network made fast, and the layer in it; None where it has none."""
     if not isinstance(forward, nn.Module):
         return None
     name = next((name for name, part in forward.named_modules() if part is layer), None)
     if not name:
         return None
     with suppress(RuntimeError, BlocksError):
-        copy = private_copy(forward)
+        copy = passing_copy(forward)
         keep_channels_last(copy)
         keep_equivalent(foldings(copy, [copy.get_submodule(name)]), lambda: True)
         return copy, copy.get_submodule(name)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from captum_blocks.errors import BlocksError as BlocksError
     from captum_blocks.explanation import Explanation as Explanation
     from captum_blocks.explanation import explain as explain
+    from captum_blocks.grammar import Ablation as Ablation
     from captum_blocks.grammar import Activation as Activation
     from captum_blocks.grammar import Attribution as Attribution
     from captum_blocks.grammar import FeatureVis as FeatureVis
@@ -74,6 +75,7 @@ _HOMES = {
     "errors": ("BlocksError",),
     "explanation": ("Explanation", "explain"),
     "grammar": (
+        "Ablation",
         "Activation",
         "Attribution",
         "FeatureVis",

@@ -84,23 +84,23 @@ class Looked:
             return [Held(one[None], layout) for one in self.others]
         return [None if fill == "mean" else Held(torch.zeros_like(self.held.output), layout)]
 
-    def removed(self, atom: Any, fill: Fill, target: int, score: Score) -> Tensor:
-        """(*atoms): the score minus the score without each atom, averaged over fillings."""
-        base = scored(next(self.tail.scores([self.held.output])), target, score)
+    def removed(self, atom: Any, fill: Fill, targets: Sequence[int], score: Score) -> Tensor:
+        """(class, *atoms): the score minus the score without each atom, averaged over fillings."""
+        base = _of_each(next(self.tail.scores([self.held.output])), targets, score)
         rows = [removal(atom, self.held, filling) for filling in self.fillings(fill)]
         total = self.images * sum(each.count for each in rows)
-        taken = [self._without(each, total, target, score) for each in rows]
-        return (base - torch.stack(taken).mean(0)).reshape(rows[0].shape)
+        taken = [self._without(each, total, targets, score) for each in rows]
+        return (base - torch.stack(taken).mean(0)).reshape(-1, *rows[0].shape)
 
-    def _without(self, atoms: Removal, total: int, target: int, score: Score) -> Tensor:
-        """The score without each atom."""
+    def _without(self, atoms: Removal, total: int, targets: Sequence[int], score: Score) -> Tensor:
+        """(class, atom): the scores without each atom."""
         spans = (
             (first, min(first + self.step, atoms.count))
             for first in range(0, atoms.count, self.step)
         )
         chunks = (atoms.rows(*span) for span in spans)
         answers = self.tail.scores(chunks, total, f"{total:,} removals at layer {self.name!r}")
-        return torch.cat([scored(each, target, score) for each in answers])
+        return torch.cat([_of_each(each, targets, score) for each in answers], 1)
 
     def groups(self, fill: Fill, reducer: Reducer) -> list[Groups]:
         """The groups, for each filling."""
@@ -121,6 +121,11 @@ class Looked:
         """(photograph, class): the image's logits with the layer taken from each other."""
         assert self.others is not None
         return torch.cat(list(self.tail.scores(self.others.split(self.step))))
+
+
+def _of_each(logits: Tensor, targets: Sequence[int], score: Score) -> Tensor:
+    """(class, row): the scores of some classes."""
+    return torch.stack([scored(logits, target, score) for target in targets])
 
 
 def _assembling(there: Tensor, instead: Tensor) -> Callable[[Tensor], Tensor]:

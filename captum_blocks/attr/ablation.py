@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from captum_blocks.attr.head import (
     Probe,
     check_input,
     check_runs_once,
+    check_targets,
     no_such_class,
     probe,
     whole_number,
@@ -114,6 +115,34 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
             for image, seen in enumerate(each):
                 wanted = _target(target, image, len(inputs), seen.tail.seen.scores.shape[1])
+                found.append(seen.removed(atom, fill, [wanted], score)[0])
+        return torch.stack(found)
+
+    def to_classes(
+        self,
+        inputs: Tensor,
+        targets: Sequence[int],
+        atom: Any = "channel",
+        fill: Fill = "zero",
+        score: Score = "logit",
+        others: Tensor | None = None,
+    ) -> Tensor:
+        """The same for several classes of every image, from one pass for each removal.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            targets: class indices.
+            atom, fill, score, others: see ``attribute``, which also says what is raised.
+
+        Returns:
+            (image, class, *atoms), detached.
+        """
+        check_fill(fill, others)
+        check_score(score)
+        with self._looking(inputs, None, others, None) as each:
+            found = []
+            for seen in each:
+                wanted = check_targets(targets, seen.tail.seen.scores.shape[1])
                 found.append(seen.removed(atom, fill, wanted, score))
         return torch.stack(found)
 

@@ -1,7 +1,7 @@
 """The grammar: frozen words for what is looked at, computed and shown. No torch."""
 
 from captum_blocks.grammar.atoms import ATOMS, Atom, add_atom
-from captum_blocks.grammar.content import Activation, Attribution, Method
+from captum_blocks.grammar.content import Ablation, Activation, Attribution, Method
 from captum_blocks.grammar.operations import (
     Aggregate,
     Content,
@@ -34,6 +34,7 @@ from captum_blocks.grammar.substrates import (
 
 __all__ = [
     "ATOMS",
+    "Ablation",
     "Activation",
     "Aggregate",
     "Atom",

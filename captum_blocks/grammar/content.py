@@ -148,6 +148,73 @@ class Attribution(Content):
             )
 
 
+FILLS = ("zero", "mean", "resample")
+SCORES = ("log-odds", "logit")
+
+
+@word
+@dataclass(frozen=True, init=False, repr=False)
+class Ablation(Content):
+    """What really changes when each atom is taken away: the score minus the score without it alone.
+
+    Positive supports the class. Single removals do not add up: atoms can stand in for one another,
+    or be needed together.
+
+    Args:
+        source: atoms of a hidden layer.
+        target: classes of the output.
+        fill: what stands in an atom's place: "zero"; "mean", of the atom over the positions;
+            "resample", that atom of other photographs; or a tensor given by name.
+        score: "log-odds" of the class against all others, or its "logit".
+        others: photographs for "resample", given by name; None takes the other photographs that
+            are explained together.
+
+    >>> Ablation(Hidden("layer3").channels, Out(top=2), fill="mean").score
+    'log-odds'
+    """
+
+    source: Substrate
+    target: Substrate
+    fill: str | Given = "zero"
+    score: str = "log-odds"
+    others: Given | None = None
+
+    def __init__(
+        self,
+        source: Substrate | Hidden,
+        target: Substrate | Out,
+        fill: str | Given = "zero",
+        score: str = "log-odds",
+        others: Given | None = None,
+    ) -> None:
+        object.__setattr__(self, "source", as_substrate(source))
+        object.__setattr__(self, "target", as_substrate(target))
+        for name, held in (("fill", fill), ("score", score), ("others", others)):
+            object.__setattr__(self, name, held)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, Substrate) or not isinstance(self.target, Substrate):
+            raise WrongType(f"{self.source!r} to {self.target!r} is no ablation of atoms")
+        if not isinstance(self.source.layer, Hidden):
+            raise InvalidArgument(f"{self.source!r}: atoms of hidden layers are taken away")
+        if not isinstance(self.target.layer, Out) or self.target.grouping is not None:
+            raise InvalidArgument(
+                f"{self.target!r}: what a removal changes are the scores of classes, as in "
+                "Out(207) or Out(top=2)"
+            )
+        if not isinstance(self.fill, Given) and self.fill not in FILLS:
+            raise InvalidArgument(
+                f"fill={self.fill!r} is none of {', '.join(FILLS)}, and no Given of a tensor"
+            )
+        if self.score not in SCORES:
+            raise InvalidArgument(f"score={self.score!r} is none of {', '.join(SCORES)}")
+        if self.others is not None and not isinstance(self.others, Given):
+            raise WrongType("others= names photographs: Given('name'), with given={'name': [...]}")
+        if self.others is not None and self.fill != "resample":
+            raise InvalidArgument("others= are the photographs of fill='resample', and of no other")
+
+
 def _frozen(option: Any) -> Any:
     """An option as a word: dicts and lists can be changed, so they become what cannot."""
     if isinstance(option, dict):

@@ -12,6 +12,7 @@ from captum_blocks.compose.evaluation.frames import thinned
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
+    Ablation,
     Activation,
     Attribution,
     Content,
@@ -87,7 +88,7 @@ def _shown(content: Content, session: Session) -> tuple[int, int, bool]:
     """Source atoms, target atoms, and whether they lie on a map."""
     if isinstance(content, Activation):
         return _size(content.source, session), 1, content.source.atom == "spatial"
-    if isinstance(content, Attribution):
+    if isinstance(content, (Ablation, Attribution)):
         source, target = content.source, content.target
         sizes = _size(source, session), _size(target, session)
         return (*sizes, source.atom == "spatial")

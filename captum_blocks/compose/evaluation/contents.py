@@ -127,7 +127,7 @@ def _activation(content: Activation, session: Session) -> Value:
     data, kept = pooled(source.atom, maps, _tokens(source, look))
     axes = ("image", *ATOMS[source.atom].axes)
     coords = spans(**dict(zip(axes, data.shape, strict=True)))
-    return _picked(Value(data, axes, coords, "activation", source, maps=kept))
+    return picked(Value(data, axes, coords, "activation", source, maps=kept))
 
 
 def _tokens(source: Substrate, look: Looking) -> Tensor | None:
@@ -168,7 +168,7 @@ def _attribution(content: Attribution, session: Session) -> Value:
     axes = ("image", "class", *found.axes)
     coords = spans(**dict(zip(axes, found.data.shape, strict=True)))
     mapped = found.data if source.atom == "spatial" else maps
-    return _picked(
+    return picked(
         Value(
             found.data,
             axes,
@@ -215,7 +215,7 @@ def _to_many_classes(content: Attribution, look: Looking) -> Value:
     data, rest = look.between(source, replace(target, only=classes), content.method)
     axes = ("image", "class", *ATOMS[source.atom].axes)
     coords = {**spans(**dict(zip(axes, data.shape, strict=True))), "class": classes}
-    return _picked(
+    return picked(
         Value(
             _plain(data),
             axes,
@@ -253,7 +253,7 @@ def _between_layers(content: Attribution, look: Looking) -> Value:
         maps=held if source.atom == "spatial" else None,
         remainder={name: _plain(part) for name, part in rest.items()},
     )
-    return _picked(value)
+    return picked(value)
 
 
 def _attribution_maps(
@@ -312,7 +312,7 @@ def _given_maps(tensor: Tensor, layer: str, out: Out, look: Looking) -> Tensor:
     return given[:, None]
 
 
-def _picked(value: Value) -> Value:
+def picked(value: Value) -> Value:
     """Only the source atoms the substrate picks by number."""
     only = value.source.only
     return value if only is None else value.keep(value.source_axes[0], only)

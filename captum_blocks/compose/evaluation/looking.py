@@ -237,16 +237,16 @@ class Looking:
         found = LayerToLayerAttribution(module, earlier, later, *layouts)
         return found.attribute(  # type: ignore[no-any-return]
             self.x,
-            self._atom(target),
-            self._atom(source),
+            self.atom(target),
+            self.atom(source),
             targets=target.only,
             method=None if plain else named,
             return_remainder=True,
             **noise,
         )
 
-    def _atom(self, substrate: Substrate) -> Any:
-        """An atom as ``LayerToLayerAttribution`` knows it."""
+    def atom(self, substrate: Substrate) -> Any:
+        """An atom as the engines know it: by name, or a fitted reducer."""
         if substrate.atom == "group":
             return self.reducer(substrate)
         return {"token": "tokens"}.get(substrate.atom, substrate.atom)

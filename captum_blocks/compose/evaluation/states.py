@@ -21,6 +21,7 @@ from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
     ATOMS,
+    Ablation,
     Activation,
     Attribution,
     Content,
@@ -213,7 +214,7 @@ def _is_numbered(atom: str) -> bool:
 
 def _deciding(base: Any, of_target: bool) -> set[Selection]:
     """The selections that decide which atoms of a content there are to pick from."""
-    if isinstance(base, Attribution):
+    if isinstance(base, (Ablation, Attribution)):
         return selections_in(base.target if of_target else base.source)
     return selections_in(base)
 

@@ -186,6 +186,8 @@ def _difference(content: Difference, session: Session) -> Value:
         },
         labels={**first.labels, **_named_difference(first, second, session)},
         notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
+        additive=first.additive and second.additive,
+        effect=_minus(first.effect, second.effect),
     )
 
 

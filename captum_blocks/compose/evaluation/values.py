@@ -46,8 +46,12 @@ class Value:
         counts: how many atoms a filtered axis had.
         places: of axes of which one place was picked: its coordinate, such as "y" and "x".
         notes: what was repaired, defaulted or approximated.
+        additive: whether the numbers of all atoms add up to something. What single removals take
+            from a score does not: nothing of it is left over, and ``total`` means nothing.
+        effect: of an attribution of a hidden layer to classes, axes ``(image, *target)``: the score
+            minus the score with the whole layer filled with zero, to be read beside ``total``.
 
-    ``data`` summed over the source axes plus all remainders is ``total``.
+    ``data`` summed over the source axes plus all remainders is ``total``, where it is additive.
 
     >>> from captum_blocks.grammar import Hidden
     >>> four = Value(torch.ones(1, 4), ("image", "channel"), spans(image=1, channel=4),
@@ -70,6 +74,8 @@ class Value:
     counts: Mapping[str, int] = field(default_factory=dict)
     places: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    additive: bool = True
+    effect: Tensor | None = None
 
     def __post_init__(self) -> None:
         # What is said of an axis goes when the axis goes.
@@ -163,6 +169,7 @@ class Value:
             "maps": None if self.maps is None else function(self.maps),
             "remainder": each(self.remainder),
             "remainder_maps": each(self.remainder_maps),
+            "effect": None if self.effect is None else function(self.effect),
         }
         return replace(self, **{**new, **fields})
 
@@ -253,6 +260,8 @@ class Value:
         if how != "sum" and not size:
             raise InvalidArgument(f"{self!r}: nothing is left to take the {how} of over {axis}")
         fields: dict[str, Any] = {"remainder_maps": {}}
+        if of_atoms or how == "max":
+            fields["effect"] = None
         if not stays:
             fields["axes"] = self._without(axis)
         elif size > 1:
@@ -288,7 +297,9 @@ class Value:
         return replace(self, data=data, maps=only(self.maps, coords), coords=coords)
 
     def _leaving(self, picked: Value, rest: str) -> Value:
-        """Some of its atoms, with the others in a remainder."""
+        """Some of its atoms, with the others in a remainder where they add up."""
+        if not self.additive:
+            return picked
         left = self.total - picked.total
         before = picked.remainder.get(rest, left.new_zeros(()))
         return replace(picked, remainder={**picked.remainder, rest: before + left})

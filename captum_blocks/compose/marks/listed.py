@@ -59,7 +59,7 @@ def is_a_place(value: Value) -> bool:
 
 def is_whole(value: Value) -> bool:
     """Whether the shown atoms and remainders add up to something worth a total."""
-    adds_up = value.target is not None and bool(value.source_axes)
+    adds_up = value.target is not None and bool(value.source_axes) and value.additive
     return adds_up and "elsewhere" not in value.remainder
 
 

@@ -1,0 +1,105 @@
+"""Ablations: what a score loses without each atom, as numbers of the grammar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_blocks.attr import LayerAblation
+from captum_blocks.compose.evaluation.contents import evaluate_content, picked
+from captum_blocks.compose.evaluation.looking import Looking, layer_name
+from captum_blocks.compose.evaluation.session import Session
+from captum_blocks.compose.evaluation.values import Value, spans
+from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar import ATOMS, Ablation, Given, Out
+
+
+@evaluate_content.register
+def _ablation(content: Ablation, session: Session) -> Value:
+    source, look = content.source, session.of(content.source)
+    if session.of(content.target) is not look:
+        raise InvalidArgument(f"{content!r} goes from one network to another")
+    if source.atom == "token" and not look.tokens(layer_name(source)).shape[-2]:
+        raise InvalidArgument(f"{source.layer!r} has no class or register tokens")
+    assert isinstance(content.target.layer, Out)
+    classes = look.classes(content.target.layer)
+    score, unit = scoring(look, content.score)
+    data = _removed(content, look, classes, score).float().cpu()
+    if source.atom == "neuron":
+        data = _of_positions(data, look, layer_name(source))
+    axes = ("image", "class", *ATOMS[source.atom].axes)
+    coords = {**spans(**dict(zip(axes, data.shape, strict=True))), "class": classes}
+    return picked(
+        Value(
+            data,
+            axes,
+            coords,
+            unit,
+            source,
+            content.target,
+            maps=data if source.atom in ("spatial", "neuron") else None,
+            additive=False,
+        )
+    )
+
+
+def scoring(look: Looking, score: str) -> tuple[str, str]:
+    """How the engine scores a network's classes, and the unit of that.
+
+    The logit of a label that stands for itself is its log-odds; plain values and probabilities are
+    taken as the network returns them.
+    """
+    if look.unit == "logit" and look.net.head_of(look.logits.shape[1]) == "classes":
+        return score, score
+    return "logit", score if look.unit == "logit" else look.unit
+
+
+def _removed(content: Ablation, look: Looking, classes: tuple[int, ...], score: Any) -> Tensor:
+    """(image, class, *atoms)."""
+    layer = layer_name(content.source)
+    ablation = LayerAblation(look.net.module, layer, look.layout(layer))
+    fill = look.object(content.fill) if isinstance(content.fill, Given) else content.fill
+    if isinstance(content.fill, Given) and not isinstance(fill, Tensor):
+        raise WrongType(
+            f"given {content.fill.name!r} fills a layer, so it is a tensor, not a "
+            f"{type(fill).__name__}"
+        )
+    asked = {"atom": look.atom(content.source), "fill": fill, "score": score}
+    if content.fill != "resample":
+        return ablation.to_classes(look.x, classes, **asked)
+    found = []
+    for image in range(len(look.x)):
+        one, others = look.x[image : image + 1], photographs_beside(content.others, look, image)
+        found.append(ablation.to_classes(one, classes, others=others, **asked))
+    return torch.cat(found)
+
+
+def photographs_beside(others: Given | None, look: Looking, image: int) -> Tensor:
+    """(photograph, ...): those given, or all that are explained together but one.
+
+    Raises:
+        InvalidArgument: there are none.
+        WrongType: what was given are no photographs.
+    """
+    if others is None:
+        beside = torch.cat([look.x[:image], look.x[image + 1 :]])
+        if not len(beside):
+            raise InvalidArgument(
+                "fill='resample' puts in what other photographs have there, and one is explained "
+                "alone: explain several together, or give others=Given('name')"
+            )
+        return beside
+    held = look.object(others)
+    if isinstance(held, Tensor):
+        return look.net.read(held)
+    if not isinstance(held, (list, tuple)) or not held:
+        raise WrongType(f"given {others.name!r} are photographs: a list of them, or a tensor")
+    return torch.cat([look.net.read(each) for each in held])
+
+
+def _of_positions(data: Tensor, look: Looking, layer: str) -> Tensor:
+    """Numbers shaped like the layer as (image, class, channel, y, x); tokens are left out."""
+    maps: Tensor = look.layout(layer).to_maps(data.flatten(0, 1))
+    return maps.unflatten(0, data.shape[:2]).contiguous()  # type: ignore[no-any-return]

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_blocks.attr.odds import Score, scored
 from captum_blocks.attr.reducers import Reducer
 from captum_blocks.attr.removal import Fill, Groups, Held, Removal, filling_tensor, removal
 from captum_blocks.attr.shapley import MOST_GROUPS, coalitions
@@ -84,23 +83,38 @@ class Looked:
             return [Held(one[None], layout) for one in self.others]
         return [None if fill == "mean" else Held(torch.zeros_like(self.held.output), layout)]
 
-    def removed(self, atom: Any, fill: Fill, targets: Sequence[int], score: Score) -> Tensor:
-        """(class, *atoms): the score minus the score without each atom, averaged over fillings."""
-        base = _of_each(next(self.tail.scores([self.held.output])), targets, score)
+    def without(self, atom: Any, fill: Fill) -> Tensor:
+        """(filling, *atoms, class): the logits without each atom."""
         rows = [removal(atom, self.held, filling) for filling in self.fillings(fill)]
         total = self.images * sum(each.count for each in rows)
-        taken = [self._without(each, total, targets, score) for each in rows]
-        return (base - torch.stack(taken).mean(0)).reshape(-1, *rows[0].shape)
+        found = torch.stack([self._without(each, total) for each in rows])
+        return found.reshape(len(rows), *(rows[0].shape or (1,)), -1)
 
-    def _without(self, atoms: Removal, total: int, targets: Sequence[int], score: Score) -> Tensor:
-        """(class, atom): the scores without each atom."""
+    def _without(self, atoms: Removal, total: int) -> Tensor:
+        """(atom, class): the logits without each atom."""
         spans = (
             (first, min(first + self.step, atoms.count))
             for first in range(0, atoms.count, self.step)
         )
         chunks = (atoms.rows(*span) for span in spans)
-        answers = self.tail.scores(chunks, total, f"{total:,} removals at layer {self.name!r}")
-        return torch.cat([_of_each(each, targets, score) for each in answers], 1)
+        what = f"{total:,} removals at layer {self.name!r}"
+        return torch.cat(list(self.tail.scores(chunks, total, what)))
+
+    def together(self, atom: Any, fill: Fill, sets: Sequence[Sequence[int]]) -> Tensor:
+        """(filling, set, class): the logits without all atoms of a set."""
+        found, total = [], self.images * len(sets)
+        for filling in self.fillings(fill):
+            atoms = removal(atom, self.held, filling)
+            pieces = (sets[first : first + self.step] for first in range(0, len(sets), self.step))
+            chunks = (torch.cat([atoms.together(each) for each in piece]) for piece in pieces)
+            what = f"{total:,} joint removals at layer {self.name!r}"
+            found.append(torch.cat(list(self.tail.scores(chunks, total, what))))
+        return torch.stack(found)
+
+    @property
+    def own(self) -> Tensor:
+        """(class,): the logits as they are, computed as those of removals are."""
+        return next(self.tail.scores([self.held.output]))[0]
 
     def groups(self, fill: Fill, reducer: Reducer) -> list[Groups]:
         """The groups, for each filling."""
@@ -121,11 +135,6 @@ class Looked:
         """(photograph, class): the image's logits with the layer taken from each other."""
         assert self.others is not None
         return torch.cat(list(self.tail.scores(self.others.split(self.step))))
-
-
-def _of_each(logits: Tensor, targets: Sequence[int], score: Score) -> Tensor:
-    """(class, row): the scores of some classes."""
-    return torch.stack([scored(logits, target, score) for target in targets])
 
 
 def _assembling(there: Tensor, instead: Tensor) -> Callable[[Tensor], Tensor]:

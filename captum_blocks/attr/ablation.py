@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,11 @@ from captum_blocks.attr.head import (
     Probe,
     check_input,
     check_runs_once,
-    check_targets,
     no_such_class,
     probe,
     whole_number,
 )
-from captum_blocks.attr.odds import Score, check_score
+from captum_blocks.attr.odds import Score, check_score, scored
 from captum_blocks.attr.reducers import Reducer, fitted_components
 from captum_blocks.attr.removal import Fill, Held, check_fill
 from captum_blocks.attr.subsets import SubsetTable
@@ -115,36 +114,58 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
             for image, seen in enumerate(each):
                 wanted = _target(target, image, len(inputs), seen.tail.seen.scores.shape[1])
-                found.append(seen.removed(atom, fill, [wanted], score)[0])
+                own, without = seen.own, seen.without(atom, fill)
+                taken = scored(own, wanted, score) - scored(without, wanted, score).mean(0)
+                found.append(taken[0] if atom == "whole" else taken)
         return torch.stack(found)
 
-    def to_classes(
+    def without(
         self,
         inputs: Tensor,
-        targets: Sequence[int],
         atom: Any = "channel",
         fill: Fill = "zero",
-        score: Score = "logit",
         others: Tensor | None = None,
-    ) -> Tensor:
-        """The same for several classes of every image, from one pass for each removal.
+    ) -> tuple[Tensor, Tensor]:
+        """All logits, as they are and without each atom: what ``attribute`` scores.
 
         Args:
             inputs: (image, ...), what the network takes.
-            targets: class indices.
-            atom, fill, score, others: see ``attribute``, which also says what is raised.
+            atom, fill, others: see ``attribute``, which also says what is raised.
 
         Returns:
-            (image, class, *atoms), detached.
+            (image, class) and (image, filling, *atoms, class), detached; several fillings where
+            other photographs were resampled.
         """
+        return self._answers(inputs, fill, others, lambda seen: seen.without(atom, fill))
+
+    def together(
+        self,
+        inputs: Tensor,
+        sets: Sequence[Sequence[int]],
+        atom: Any = "channel",
+        fill: Fill = "zero",
+        others: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """All logits, as they are and without all atoms of a set, for several sets.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            sets: of atoms, counted through their axes.
+            atom, fill, others: see ``attribute``, which also says what is raised.
+
+        Returns:
+            (image, class) and (image, filling, set, class), detached.
+        """
+        return self._answers(inputs, fill, others, lambda seen: seen.together(atom, fill, sets))
+
+    def _answers(
+        self, inputs: Tensor, fill: Fill, others: Tensor | None, asked: Callable[[Looked], Tensor]
+    ) -> tuple[Tensor, Tensor]:
         check_fill(fill, others)
-        check_score(score)
         with self._looking(inputs, None, others, None) as each:
-            found = []
-            for seen in each:
-                wanted = check_targets(targets, seen.tail.seen.scores.shape[1])
-                found.append(seen.removed(atom, fill, wanted, score))
-        return torch.stack(found)
+            found = [(seen.own, asked(seen)) for seen in each]
+        own, without = zip(*found, strict=True)
+        return torch.stack(own), torch.stack(without)
 
     def subsets(
         self,

@@ -88,6 +88,12 @@ class Removal(ABC):
     def rows(self, first: int, end: int) -> Tensor:
         """The activations (row, ...) without the atoms of some places, in the layer's layout."""
 
+    def together(self, atoms: Sequence[int]) -> Tensor:
+        """The activation (1, ...) without all of some atoms, counted through their axes."""
+        own = self.held.output
+        changes = (self.rows(atom, atom + 1) - own for atom in atoms)
+        return own + sum(changes, torch.zeros_like(own))
+
 
 class _Channels(Removal):
     def counted(self) -> tuple[int, ...]:

@@ -93,7 +93,15 @@ def compose(
     evaluation = evaluate_elements(elements, question, limits, renderer.progress.stage)
     facts, fields, selections = evaluation.facts, dict[str, Field](), Selections()
     views = [
-        View(each.element, each.frames, facts, each.colours, fields=fields)
+        View(
+            each.element,
+            each.frames,
+            facts,
+            each.colours,
+            fields=fields,
+            beside=each.beside,
+            missing=each.missing,
+        )
         for each in evaluation.elements
     ]
     plan = plan_pictures([_wanted(view) for view in views], renderer.quality.budget)

@@ -77,6 +77,7 @@ class _Linked(_Composable):
 
     sets: Selection | tuple[Selection, ...] | None
     highlights: Selection | None
+    beside: Content | None
 
     @property
     def changes(self) -> tuple[Selection, ...]:
@@ -86,6 +87,10 @@ class _Linked(_Composable):
         return self.sets if isinstance(self.sets, tuple) else (self.sets,)
 
     def _check_links(self) -> None:
+        if self.beside is not None and not isinstance(self.beside, Content):
+            raise WrongType(
+                f"beside= takes a content such as Attribution(...), not {self.beside!r}"
+            )
         several = self.sets if isinstance(self.sets, (list, tuple)) else self.changes
         for link in (*several, *(() if self.highlights is None else (self.highlights,))):
             if not isinstance(link, Selection):
@@ -113,6 +118,8 @@ class InfoVis(_Linked):
             pointer and one that waits for a click; the first says where they start.
         highlights: the selection whose state is marked in it.
         title, caption: short name, and one sentence on how to read it.
+        beside: other numbers of the same atoms, a tick on each bar: what a method says beside what
+            a removal does. The mark "bars" draws them.
 
     >>> from captum_blocks.grammar import Attribution, Out
     >>> InfoVis(Attribution(Hidden("layer3").spatial, Out(207)), mark="overlay").mark
@@ -125,6 +132,7 @@ class InfoVis(_Linked):
     highlights: Selection | None = None
     title: str = ""
     caption: str = ""
+    beside: Content | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.content, Content):
@@ -157,6 +165,7 @@ class FeatureVis(_Linked):
             by side with their bars below. Unless told, tiles where the icons change with a
             selection.
         title, caption: short name, and one sentence on how to read it.
+        beside: as in ``InfoVis``.
 
     >>> FeatureVis(Hidden("layer3").channels[:4]).content
     Activation(Hidden('layer3').channels[[0, 1, 2, 3]])
@@ -172,6 +181,7 @@ class FeatureVis(_Linked):
     arrangement: Literal["rows", "tiles"] | None = None
     title: str = ""
     caption: str = ""
+    beside: Content | None = None
 
     def __post_init__(self) -> None:
         if self.arrangement not in (None, "rows", "tiles"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
+    Ablation,
     Activation,
     Attribution,
     Content,
@@ -33,16 +35,18 @@ def channel_attribution(
     classes: Out = TOP_TWO,
     method: How = DEFAULT_METHOD,
 ) -> Interface:
-    """The single channels that mattered most to each class, and the channels they are made of.
+    """The single channels whose removal changes the answers most, and what they are made of.
 
+    Each channel's bar is what the method says of it, its tick what the log-odds lose without it.
     Point at a channel to see where it fired and what it did to the five most probable classes;
     click it to see which channels of the layer before made it what it is, and which of the layer
     behind it went into.
 
     Args:
         layers: from early to late.
-        strongest: how many of the last layer are shown, by the magnitude of their largest effect;
-            of the layers before half as many.
+        strongest: how many of the last layer are shown: those whose removal (zero in their place)
+            changes the log-odds of an answer most; of the layers before half as many, by the
+            method's own numbers.
         classes: whose logits they affect.
         method: a Captum attribution method, for what channels did to the answers; from layer to
             layer it is gradient × activation.
@@ -54,10 +58,16 @@ def channel_attribution(
     last = chain[-1]
     pointed, chosen = hover("channel"), click("channel")
     both = (chosen, pointed)
-    effect = Attribution(last.channels, classes, method=method).filter(strongest=strongest)
-    title = f"Effect of single channels at {last.layer}"
-    row = FeatureVis(effect, sets=both, highlights=chosen, title=title)
-    shown = row | _answers(last, pointed, method)
+    removal = Ablation(last.channels, classes)
+    effect = Attribution(last.channels, classes, method=method)
+    row = FeatureVis(
+        effect.filter(strongest=strongest, by=removal),
+        sets=both,
+        highlights=chosen,
+        title=f"Single channels at {last.layer} whose removal changes the answers most",
+        beside=removal,
+    )
+    shown = row | _answers(last, pointed, method, Ablation(last.channels, TOP_FIVE))
     for earlier, later in reversed(list(pairwise(chain))):
         made_of = Attribution(earlier.channels, later.channels).filter(to=chosen)
         parts = FeatureVis(
@@ -75,16 +85,21 @@ def channel_attribution(
     drilled = "; click it for what it is made of, and one of those for what it went into"
     return shown.titled(
         "Which single channels mattered most?",
-        "Each row is one channel and what it added to or took from each answer, summed over the "
-        "picture. Point at a row to see where it fired and what it did to other answers"
+        "Each row is one channel, summed over the picture: the bar is what the method says it "
+        "added to or took from each answer, the tick what the answer's log-odds lose when it is "
+        "set to zero. Point at a row to see where it fired and what it did to other answers"
         f"{drilled if len(chain) > 1 else ', and click it to keep it'}.",
     )
 
 
-def _answers(layer: Hidden, pointed: Selection, method: How) -> InfoVis:
+def _answers(
+    layer: Hidden, pointed: Selection, method: How, removal: Ablation | None = None
+) -> InfoVis:
     """What the channel pointed at did to the most probable classes."""
     effect = Attribution(layer.channels, TOP_FIVE, method=method).filter(at=pointed)
-    return InfoVis(effect, title=f"What the channel of {layer.layer} did to the likeliest answers")
+    beside = None if removal is None else removal.filter(at=pointed)
+    title = f"What the channel of {layer.layer} did to the likeliest answers"
+    return InfoVis(effect, title=title, beside=beside)
 
 
 def spatial_attribution(
@@ -219,9 +234,10 @@ def compare_classes(
     top: int = 3,
     groups: int | Selection = 6,
 ) -> Interface:
-    """What tells two answers apart: the atoms that speak most for one and against the other.
+    """What tells two answers apart: the atoms whose removal moves them apart most.
 
-    Three rows of the same atoms: the difference, the first answer, the second.
+    Three rows of the same atoms: the difference, the first answer, the second; bars are what the
+    method says, ticks what the log-odds lose without the atom.
 
     Args:
         layer: whose atoms.
@@ -241,32 +257,37 @@ def compare_classes(
     if (a is None) != (b is None):
         raise InvalidArgument("compare_classes takes two classes, or none to let the reader choose")
     source = layer.channels if atom == "channels" else layer.groups(groups)
-    first, second = _two_answers(source, a, b, method)
-    net = first.difference(second)
+    first, second = _two_answers(lambda out: Attribution(source, out, method=method), a, b)
+    without, without_second = _two_answers(lambda out: Ablation(source, out), a, b)
+    net, apart = first.difference(second), without.difference(without_second)
     rows = [
-        FeatureVis(content.filter(top=top, bottom=top, by=net), arrangement="tiles", title=title)
-        for content, title in (
-            (net, "First minus second"),
-            (first, "The same for the first answer"),
-            (second, "The same for the second answer"),
+        FeatureVis(
+            content.filter(top=top, bottom=top, by=apart),
+            arrangement="tiles",
+            title=title,
+            beside=beside,
+        )
+        for content, beside, title in (
+            (net, apart, "First minus second"),
+            (first, without, "The same for the first answer"),
+            (second, without_second, "The same for the second answer"),
         )
     ]
     return (rows[0] & rows[1] & rows[2]).titled(
         "What tells the two answers apart?",
-        "Blue speaks for the first answer and orange for the second; below, what the same atoms "
-        "did to each of the two.",
+        "Those whose removal moves the two apart most. Blue speaks for the first answer and orange "
+        "for the second, a tick is what the log-odds lose without the atom; below, the same atoms "
+        "for each of the two.",
     )
 
 
 def _two_answers(
-    source: Substrate, a: int | str | None, b: int | str | None, method: How
+    content: Callable[[Out], Content], a: int | str | None, b: int | str | None
 ) -> tuple[Content, Content]:
-    """The attribution of two classes: fixed ones, or two that the reader chooses."""
+    """A content of two classes: fixed ones, or two that the reader chooses."""
     if a is not None and b is not None:
-        return Attribution(source, Out(a), method=method), Attribution(
-            source, Out(b), method=method
-        )
-    every = Attribution(source, TOP_FIVE, method=method)
+        return content(Out(a)), content(Out(b))
+    every = content(TOP_FIVE)
     lists = (choose(TOP_FIVE, name, start) for start, name in enumerate(("first", "second")))
     return tuple(every.filter(to=each) for each in lists)  # type: ignore[return-value]
 
@@ -296,13 +317,16 @@ def levels(
         Attribution(atoms, out, method=method)
         for atoms in (layer.whole, groups_of(layer, groups), layer.channels, layer.neurons)
     )
+    removal = Ablation(layer.channels, out)
+    channels = by_channel.filter(strongest=top, by=removal)
     return (
         InfoVis(whole, title="The whole layer")
         & FeatureVis(by_group, title="Its groups")
-        & FeatureVis(by_channel.filter(strongest=top), title="Its channels")
+        & FeatureVis(channels, title="Its channels of largest removal", beside=removal)
         & FeatureVis(by_neuron.filter(strongest=top), title="Its neurons: a channel at a place")
     ).titled(
         "The same decision, seen closer and closer",
-        "All of them add up to the same number: what the finer level leaves out is a row of its "
-        "own.",
+        "The bars of each level add up to the same number: what the finer level leaves out is a "
+        "row of its own. The channels are those whose removal changes the answer most; a tick is "
+        "what its log-odds lose without the channel.",
     )

@@ -22,6 +22,7 @@ class Mark:
         hue: index of its categorical colour.
         role: "remainder" for what the atoms leave out, "total" for the sum.
         detail: one line told on pointing, values included.
+        ticks: a second number a column, a tick on the bar; () where there is none.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Mark:
     hue: int | None = None
     role: Role = "atom"
     detail: str = ""
+    ticks: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Bars(Panel):
         arrangement: "rows" (a line a mark: icon, map, name, one bar a column) or "tiles" (icons
             side by side, name and bar below each).
         maps: draw each mark's field on a small photograph beside its icon.
+        ticked: what the ticks are, in words.
     """
 
     columns: tuple[str, ...] = ("",)
@@ -78,6 +81,7 @@ class Bars(Panel):
     signed: bool = False
     arrangement: Literal["rows", "tiles"] = "rows"
     maps: bool = False
+    ticked: str = ""
 
     @property
     def is_signed(self) -> bool:

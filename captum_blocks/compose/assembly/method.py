@@ -9,6 +9,7 @@ from typing import Any
 from captum_blocks import __version__
 from captum_blocks.grammar import (
     ATOMS,
+    Ablation,
     Activation,
     Attribution,
     Difference,
@@ -60,6 +61,8 @@ def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         return [("layer", part.layer, ", ")]
     if isinstance(part, Attribution):
         return [("attribution", _attribution_formula(part, given), "; ")]
+    if isinstance(part, Ablation):
+        return [("removal", _removal_words(part), "; ")]
     if isinstance(part, Activation):
         return [("activation", ATOMS[part.source.atom].activation, ", ")]
     if isinstance(part, Difference):
@@ -73,6 +76,36 @@ def _attribution_formula(part: Attribution, given: Mapping[str, Any]) -> str:
     whose = "" if isinstance(part.method, Given) else "Captum's "
     summed = ATOMS[part.source.atom].summed
     return f"{whose}{method_name(part.method, given)} to {_target(part.target)}, {summed}"
+
+
+def _removal_words(part: Ablation) -> str:
+    atom, score = ATOMS[part.source.atom].name, part.score
+    against = " of the class against all others" if score == "log-odds" else ""
+    return (
+        f"the score minus the score without that {atom} alone, {_filled(part)}; score: "
+        f"{score}{against}; single removals do not add up"
+    )
+
+
+def _filled(part: Ablation) -> str:
+    """What stands in the place of an atom that was taken away."""
+    if isinstance(part.fill, Given):
+        return f"the tensor given as {part.fill.name!r} in its place"
+    return {
+        "zero": "zero in its place",
+        "mean": "its mean over the positions in its place",
+        "resample": "that of other photographs in its place, averaged over them",
+    }[part.fill]
+
+
+def content_name(content: Any, given: Mapping[str, Any]) -> str:
+    """Where a content's numbers come from, in short."""
+    if isinstance(content, Attribution):
+        return method_name(content.method, given)
+    if isinstance(content, Ablation):
+        return f"removal, {_filled(content)}"
+    inner = getattr(content, "content", None)
+    return type(content).__name__.lower() if inner is None else content_name(inner, given)
 
 
 def _target(target: Substrate) -> str:
@@ -96,7 +129,9 @@ def method_name(method: Method | Given, given: Mapping[str, Any]) -> str:
 
 def _filter_words(part: Filter) -> str:
     chosen = {"top": part.top, "bottom": part.bottom, "strongest": part.strongest}
-    return ", ".join(f"{name} {amount}" for name, amount in chosen.items() if amount)
+    words = ", ".join(f"{name} {amount}" for name, amount in chosen.items() if amount)
+    judge = part.by
+    return f"{words} by removal, {_filled(judge)}" if isinstance(judge, Ablation) else words
 
 
 def layers_and_methods(interface: Interface, given: Mapping[str, Any]) -> Pairs:

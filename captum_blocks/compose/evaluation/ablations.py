@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from captum_blocks.attr import LayerAblation
+from captum_blocks.attr import LayerAblation, scored
 from captum_blocks.compose.evaluation.contents import evaluate_content, picked
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.session import Session
@@ -25,18 +25,18 @@ def _ablation(content: Ablation, session: Session) -> Value:
         raise InvalidArgument(f"{source.layer!r} has no class or register tokens")
     assert isinstance(content.target.layer, Out)
     classes = look.classes(content.target.layer)
-    score, unit = scoring(look, content.score)
-    data = _removed(content, look, classes, score).float().cpu()
+    data = losses(content, look, *_without(content, look), classes)
     if source.atom == "neuron":
         data = _of_positions(data, look, layer_name(source))
     axes = ("image", "class", *ATOMS[source.atom].axes)
+    data = data.reshape(*data.shape[:2], *data.shape[2 : len(axes)])
     coords = {**spans(**dict(zip(axes, data.shape, strict=True))), "class": classes}
     return picked(
         Value(
             data,
             axes,
             coords,
-            unit,
+            scoring(look, content.score)[1],
             source,
             content.target,
             maps=data if source.atom in ("spatial", "neuron") else None,
@@ -51,29 +51,62 @@ def scoring(look: Looking, score: str) -> tuple[str, str]:
     The logit of a label that stands for itself is its log-odds; plain values and probabilities are
     taken as the network returns them.
     """
-    if look.unit == "logit" and look.net.head_of(look.logits.shape[1]) == "classes":
+    if look.net.head_of(look.logits.shape[1]) == "classes":
         return score, score
     return "logit", score if look.unit == "logit" else look.unit
 
 
-def _removed(content: Ablation, look: Looking, classes: tuple[int, ...], score: Any) -> Tensor:
-    """(image, class, *atoms)."""
+def losses(
+    content: Ablation, look: Looking, own: Tensor, without: Tensor, classes: Sequence[int]
+) -> Tensor:
+    """(image, class, *atoms): each score minus the score without, averaged over fillings."""
+    score = scoring(look, content.score)[0]
+    taken = [
+        scored(own, each, score).reshape(-1, *(1,) * (without.ndim - 3))
+        - scored(without, each, score).mean(1)
+        for each in classes
+    ]
+    return torch.stack(taken, 1).float().cpu()
+
+
+def _without(content: Ablation, look: Looking) -> tuple[Tensor, Tensor]:
+    """(image, class) and (image, filling, *atoms, class): logits as they are, and without each."""
+    key = ("without", content.source, content.fill, content.others)
+    atom = look.atom(content.source)
+    return look.once(  # type: ignore[no-any-return]
+        key, lambda: _asked(content, look, lambda engine, x, **how: engine.without(x, atom, **how))
+    )
+
+
+def together(
+    content: Ablation, look: Looking, sets: Sequence[Sequence[int]], classes: Sequence[int]
+) -> Tensor:
+    """(image, class, set): what all atoms of a set take from the scores together."""
+    atom = look.atom(content.source)
+    answers = _asked(content, look, lambda engine, x, **how: engine.together(x, sets, atom, **how))
+    return losses(content, look, *answers, classes)
+
+
+def _asked(
+    content: Ablation, look: Looking, ask: Callable[..., tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """What the engine answers of all photographs, with the fillings that the content names."""
     layer = layer_name(content.source)
-    ablation = LayerAblation(look.net.module, layer, look.layout(layer))
+    engine = LayerAblation(look.net.module, layer, look.layout(layer))
     fill = look.object(content.fill) if isinstance(content.fill, Given) else content.fill
     if isinstance(content.fill, Given) and not isinstance(fill, Tensor):
         raise WrongType(
             f"given {content.fill.name!r} fills a layer, so it is a tensor, not a "
             f"{type(fill).__name__}"
         )
-    asked = {"atom": look.atom(content.source), "fill": fill, "score": score}
     if content.fill != "resample":
-        return ablation.to_classes(look.x, classes, **asked)
+        return ask(engine, look.x, fill=fill)
     found = []
     for image in range(len(look.x)):
-        one, others = look.x[image : image + 1], photographs_beside(content.others, look, image)
-        found.append(ablation.to_classes(one, classes, others=others, **asked))
-    return torch.cat(found)
+        others = photographs_beside(content.others, look, image)
+        found.append(ask(engine, look.x[image : image + 1], fill=fill, others=others))
+    own, without = zip(*found, strict=True)
+    return torch.cat(own), torch.cat(without)
 
 
 def photographs_beside(others: Given | None, look: Looking, image: int) -> Tensor:

@@ -19,7 +19,17 @@ from captum_blocks.compose.evaluation.question import Question
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.states import frames
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.grammar import Content, Element, FeatureVis, Hidden, Selection, Substrate
+from captum_blocks.errors import UnsupportedMethod, UnusableLayer
+from captum_blocks.grammar import (
+    Ablation,
+    Content,
+    Element,
+    FeatureVis,
+    Hidden,
+    Selection,
+    Substrate,
+    parts_of,
+)
 from captum_blocks.network import Network, Prediction
 
 # How many groups pictures drawn together have in common.
@@ -49,16 +59,21 @@ class Evaluated:
         element: the element.
         frames: of its content.
         colours: of its ``colour_by``.
+        beside: of its ``beside``.
+        missing: why there are none of that, where nothing can be taken out of the layer.
     """
 
     element: Element
     frames: Frames
     colours: Frames | None = None
+    beside: Frames | None = None
+    missing: str = ""
 
     @property
     def all(self) -> tuple[Frames, ...]:
         """Everything that was evaluated for it."""
-        return (self.frames,) if self.colours is None else (self.frames, self.colours)
+        others = (self.colours, self.beside)
+        return (self.frames, *(each for each in others if each is not None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +134,20 @@ class _Elements:
         """An element with its numbers."""
         painted = element.colour_by if isinstance(element, FeatureVis) else None
         colours = None if painted is None else self.frames(painted)
-        return Evaluated(element, self.frames(element.content), colours)
+        beside, missing = self._beside(element)
+        return Evaluated(element, self.frames(element.content), colours, beside, missing)
+
+    def _beside(self, element: Element) -> tuple[Frames | None, str]:
+        """The numbers beside an element's, and why there are none where a layer has none."""
+        if element.beside is None:
+            return None, ""
+        try:
+            return self.frames(element.beside), ""
+        except (UnusableLayer, UnsupportedMethod) as error:
+            if not any(isinstance(part, Ablation) for part in parts_of(element.beside)):
+                raise
+            self._under_way.discard(element.beside)
+            return None, str(error)
 
     def frames(self, content: Content) -> Frames:
         """A content in every state."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from captum_blocks.attr import regroup
 from captum_blocks.compose.evaluation.contents import evaluate_content, value_of
+from captum_blocks.compose.evaluation.jointly import said_jointly
 from captum_blocks.compose.evaluation.select import (
     at,
     in_a_row,
@@ -19,8 +20,9 @@ from captum_blocks.compose.evaluation.select import (
 )
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import (
+    Ablation,
     Activation,
     Aggregate,
     Attribution,
@@ -30,6 +32,7 @@ from captum_blocks.grammar import (
     Normalise,
     Project,
     Substrate,
+    parts_of,
 )
 from captum_blocks.network import Network
 
@@ -47,9 +50,27 @@ def _filter(content: Filter, session: Session) -> Value:
         value = within(value, content.within)
     if content.ranks:
         value = in_a_row(value)
-        judge = value if content.by is None else in_a_row(value_of(content.by, session))
-        value = value.keep(*_ranked(content, value, judge))
+        judge, said = _judge(content, value, session)
+        value = replace(value.keep(*_ranked(content, value, judge)), said=said)
+        removed = content.content if content.by is None else content.by
+        if isinstance(removed, Ablation) and not said:
+            value = replace(value, said=said_jointly(removed, value, session))
     return value
+
+
+def _judge(content: Filter, value: Value, session: Session) -> tuple[Value, tuple[str, ...]]:
+    """The numbers that a filter ranks by, and what is to be said of them.
+
+    Where nothing can be taken out of a layer, its own numbers rank, which is said.
+    """
+    if content.by is None:
+        return value, ()
+    try:
+        return in_a_row(value_of(content.by, session)), ()
+    except (UnusableLayer, UnsupportedMethod) as error:
+        if not any(isinstance(part, Ablation) for part in parts_of(content.by)):
+            raise
+        return value, (f"ranked by these numbers themselves, not by removal: {error}",)
 
 
 def _image_place(wanted: Any, value: Value, session: Session) -> int:

@@ -50,6 +50,7 @@ class Value:
             from a score does not: nothing of it is left over, and ``total`` means nothing.
         effect: of an attribution of a hidden layer to classes, axes ``(image, *target)``: the score
             minus the score with the whole layer filled with zero, to be read beside ``total``.
+        said: sentences that a panel of these numbers says with them.
 
     ``data`` summed over the source axes plus all remainders is ``total``, where it is additive.
 
@@ -76,6 +77,7 @@ class Value:
     notes: tuple[str, ...] = ()
     additive: bool = True
     effect: Tensor | None = None
+    said: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # What is said of an axis goes when the axis goes.
@@ -197,7 +199,11 @@ class Value:
         }
         index = torch.tensor(indices, dtype=torch.long)
         picked = self._along(
-            axis, lambda held, at: held.index_select(at, index), coords=coords, labels=labels
+            axis,
+            lambda held, at: held.index_select(at, index),
+            coords=coords,
+            labels=labels,
+            said=(),
         )
         return self._leaving(picked, rest) if axis in self.source_axes else picked
 
@@ -236,6 +242,7 @@ class Value:
             coords={**self.coords, **(whole if maps is not None else {})},
             maps=maps,
             places={**self.places, **there},
+            said=(),
         )
         return self._leaving(picked, rest)
 
@@ -259,7 +266,7 @@ class Value:
         size, of_atoms = self.data.shape[place], axis in self.source_axes
         if how != "sum" and not size:
             raise InvalidArgument(f"{self!r}: nothing is left to take the {how} of over {axis}")
-        fields: dict[str, Any] = {"remainder_maps": {}}
+        fields: dict[str, Any] = {"remainder_maps": {}, "said": ()}
         if of_atoms or how == "max":
             fields["effect"] = None
         if not stays:

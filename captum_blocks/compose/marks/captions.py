@@ -26,6 +26,7 @@ def left_out(frames: Frames, coverage: float, icons: bool) -> str:
         for each in frames.followed
         if len(each.states) < each.n_atoms
     ]
+    parts += [said for said in values[0].said if all(said in each.said for each in values)]
     if icons and round(coverage, 2) < 1:
         parts.append(
             f"icons were drawn for those that carry {coverage:.0%} of what this shows; "

@@ -67,7 +67,7 @@ def domain(values: tuple[Value, ...]) -> tuple[float, float]:
     """One scale for all states: remainders are drawn, totals of activations are not."""
     drawn = [value for value in values if value.target is not None and is_whole(value)]
     rest = [held for value in drawn for held in (*value.remainder.values(), value.total)]
-    return bounds([_columns(value) for value in values] + rest)
+    return bounds([columns(value) for value in values] + rest)
 
 
 def headings(values: tuple[Value, ...], facts: Facts) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def _column_axis(value: Value) -> str | None:
     return value.target_axes[0] if value.source_axes and value.target_axes else None
 
 
-def _columns(value: Value) -> Tensor:
+def columns(value: Value) -> Tensor:
     """(mark, column) numbers of the one photograph."""
     mark_axis(value)
     data = only_image(value.data)
@@ -142,7 +142,7 @@ def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
     names = _column_names(value, facts)
     image = image_of(value) if view.on_photograph else None
     made = []
-    for atom, numbers in zip(atoms_of(value), _columns(value).tolist(), strict=True):
+    for atom, numbers in zip(atoms_of(value), columns(value).tolist(), strict=True):
         row = row_of(value, atom, facts)
         made.append(
             Mark(

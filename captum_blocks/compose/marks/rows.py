@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from captum_blocks import scene
 from captum_blocks.compose.evaluation.facts import place_name
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.compose.marks import captions, listed
+from captum_blocks.compose.marks import captions, listed, ticks
 from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.view import View, image_of
 from captum_blocks.compose.pictures.requests import ANSWER, Subject
@@ -24,14 +24,19 @@ class Bars(Mark):
 
     def panel(self, view: View) -> scene.Panel:
         """Rows with bars on one scale; icons beside them where it shows icons."""
-        values = view.frames.values
+        values, beside = view.frames.values, ticks.beside(view)
         rows = self._in_rows(view)
+        marked = [
+            ticks.ticked(listed.marks(value, view, self.icons), value, other, view.facts)
+            for value, other in zip(values, beside, strict=True)
+        ]
         return scene.Bars(
             **view.words(),
             left_out=captions.left_out(view.frames, view.coverage, self.icons),
             columns=listed.headings(values, view.facts),
-            frames=tuple(listed.marks(value, view, self.icons) for value in values),
-            domain=listed.domain(values),
+            frames=tuple(marked),
+            domain=ticks.domain(listed.domain(values), marked),
+            ticked=ticks.told(view),
             signed=view.base.target is not None,
             arrangement="rows" if rows else "tiles",
             maps=self.icons and rows and view.base.maps is not None,

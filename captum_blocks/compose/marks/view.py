@@ -49,6 +49,8 @@ class View:
         frames: its content's values, one a state.
         facts: what is known of network, photographs and layers.
         colours: the values of its ``colour_by``, in the same states.
+        beside: the values of its ``beside``.
+        missing: why there are none of those.
         links: the selections it follows, sets and marks.
         pictured: keys of the atoms whose pictures will be there.
         coverage: share of the pictures this element wanted that will be there.
@@ -68,6 +70,8 @@ class View:
     pictured: frozenset[str] = frozenset()
     coverage: float = 1.0
     fields: dict[str, Field] = field(default_factory=dict)
+    beside: Frames | None = None
+    missing: str = ""
 
     @property
     def base(self) -> Value:

@@ -1,0 +1,79 @@
+"""What the atoms that a list shows do together, beside random ones that are as active."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from captum_blocks.compose.evaluation.ablations import scoring, together
+from captum_blocks.compose.evaluation.looking import layer_name
+from captum_blocks.compose.evaluation.session import Session
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.grammar import Ablation
+from captum_blocks.grammar.atoms import plural
+
+RANDOM = 100
+# A listed channel is compared with one of so many whose activation is nearest in size.
+ALIKE = 20
+SEED = 0
+
+
+def said_jointly(content: Ablation, value: Value, session: Session) -> tuple[str, ...]:
+    """Sentences on what the channels of a list take from each class's score together.
+
+    Beside them stand random sets of as many channels that are as active: where many of those change
+    the score as much, no channel of the list stands out.
+
+    Args:
+        content: the removals that the list was chosen from.
+        value: those of one photograph that it shows.
+    """
+    look = session.of(content.source)
+    chosen = value.coords.get("channel", ())
+    if content.source.atom != "channel" or len(value.data) != 1 or not 1 < len(chosen) <= ALIKE:
+        return ()
+    image, maps = value.coords["image"][0], look.maps(layer_name(content.source))
+    size = maps[image].abs().mean((1, 2))
+    if len(size) < len(chosen) + ALIKE:
+        return ()
+    sets = [list(chosen), *random_alike(size, chosen)]
+    taken = together(content, look, sets, value.coords["class"])[image]
+    unit = scoring(look, content.score)[1]
+    return tuple(
+        _sentence(row, len(chosen), f"{unit} of “{look.net.label(index)}”")
+        for index, row in zip(value.coords["class"], taken, strict=True)
+    )
+
+
+def random_alike(size: Tensor, chosen: Sequence[int]) -> list[list[int]]:
+    """Sets of other channels, each drawn from those nearest in size to one of the chosen.
+
+    Args:
+        size: (channel,).
+        chosen: channels that are in none of the sets.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    others = [channel for channel in size.argsort().tolist() if channel not in set(chosen)]
+    sizes = size[others]
+    nearest = [(sizes - size[one]).abs().argsort(stable=True)[:ALIKE].tolist() for one in chosen]
+    found = []
+    for _ in range(RANDOM):
+        drawn: list[int] = []
+        for near in nearest:
+            free = [others[place] for place in near if others[place] not in drawn]
+            drawn.append(free[int(torch.randint(len(free), (), generator=generator))])
+        found.append(drawn)
+    return found
+
+
+def _sentence(taken: Tensor, count: int, score: str) -> str:
+    """On one class, of what the list takes (first) and what random sets do."""
+    own, more = float(taken[0]), int((taken[1:].abs() >= taken[0].abs()).sum())
+    name = plural("channel")
+    told = (
+        f"taken away together, these {count} change the {score} by {-own:+.2f}; of {RANDOM} random "
+        f"sets of {count} {name} as active, {more} change it as much"
+    )
+    return told if more < 5 else f"{told}: no few single {name} stand out here"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from captum_blocks.compose.assembly.method import content_name
@@ -21,18 +22,24 @@ def beside(view: View) -> Sequence[Value | None]:
     """The value that stands beside each frame's; None where none is asked for.
 
     Raises:
-        InvalidArgument: it follows other selections.
+        InvalidArgument: it follows a selection that the bars do not follow.
     """
     frames, others = view.frames, view.beside
     if others is None:
         return [None] * len(frames.values)
-    ours, theirs = ([each.selection for each in one.followed] for one in (frames, others))
-    if theirs and theirs != ours:
+    ours = [(each.selection, len(each.states)) for each in frames.followed]
+    theirs = [(each.selection, len(each.states)) for each in others.followed]
+    if apart := [word for word, size in theirs if (word, size) not in ours]:
         raise InvalidArgument(
-            f"{view.element!r}: the numbers beside follow {theirs}, and the bars "
-            f"{ours or 'nothing'}; let both follow the same"
+            f"{view.element!r}: the numbers beside follow {apart[0]!r}, and the bars follow "
+            f"{[word for word, _ in ours] or 'nothing'} in these states; let both follow the same"
         )
-    return others.values if theirs else others.values * len(frames.values)
+    axes, sizes = [ours.index(each) for each in theirs], [size for _, size in theirs]
+    found = []
+    for frame in range(len(frames.values)):
+        places = [frames.places(frame)[axis] for axis in axes]
+        found.append(others.values[int(np.ravel_multi_index(places, sizes)) if axes else 0])
+    return found
 
 
 def ticked(

@@ -1,0 +1,220 @@
+"""Removals as contents: the engine's numbers, filters that rank by them, and what is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import captum_blocks as cb
+from captum_blocks.attr import LayerAblation
+from captum_blocks.compose.evaluation.jointly import random_alike
+from captum_blocks.errors import BlocksError, InvalidArgument, WrongType
+
+LATE = cb.Hidden("late")
+TWO = cb.Out("cat", "pig")
+
+
+@pytest.fixture
+def photos(small: cb.Network) -> Tensor:
+    return torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("score", ["logit", "log-odds"])
+@pytest.mark.parametrize("fill", ["zero", "mean", "resample"])
+@pytest.mark.parametrize("atom", ["channels", "spatial", "neurons", "whole"])
+def test_numbers_are_the_engines(
+    small: cb.Network, photos: Tensor, atom: str, fill: str, score: Any
+) -> None:
+    content = cb.Ablation(getattr(LATE, atom), TWO, fill=fill, score=score)
+    value = cb.evaluate(content, small, photos)
+    engine = LayerAblation(small.module, "late")
+    names = {"channels": "channel", "neurons": "neuron"}
+    for image in range(3):
+        others = torch.cat([photos[:image], photos[image + 1 :]]) if fill == "resample" else None
+        for place, target in enumerate((0, 2)):
+            expected = engine.attribute(
+                photos[image : image + 1],
+                target,
+                atom=names.get(atom, atom),
+                fill=fill,  # type: ignore[arg-type]
+                score=score,
+                others=others,
+            )
+            torch.testing.assert_close(value.data[image, place], expected[0], rtol=1e-4, atol=1e-5)
+    assert value.unit == score
+    assert value.coords["class"] == (0, 2)
+
+
+def test_groups_and_the_rest_stays(small: cb.Network, small_x: Tensor) -> None:
+    groups = LATE.groups(3)
+    value = cb.evaluate(cb.Ablation(groups, TWO), small, small_x)
+    held = small.module.late(small.module.early(small_x)).detach()
+    reducer = cb.ChannelReducer(3).fit(held)
+    parts = (
+        reducer.transform(held)[0, :, None] * torch.as_tensor(reducer.components_)[..., None, None]
+    )
+
+    def odds(scores: Tensor, index: int) -> float:
+        others = [other for other in range(3) if other != index]
+        return float(scores[0, index] - scores[0, others].logsumexp(0))
+
+    with torch.no_grad():
+        own = small.module(small_x)
+        for group, part in enumerate(parts):
+            after = small.module.head((held - part).mean((2, 3)))
+            for place, index in enumerate((0, 2)):
+                expected = odds(own, index) - odds(after, index)
+                assert value.data[0, place, group] == pytest.approx(expected, abs=1e-4)
+
+
+def test_nothing_is_left_over_of_what_does_not_add_up(small: cb.Network, small_x: Tensor) -> None:
+    few = cb.evaluate(cb.Ablation(LATE.channels, TWO).filter(strongest=3), small, small_x)
+    assert not few.remainder
+    assert not few.additive
+    assert few.counts["channel"] == 10
+
+
+def test_a_filter_ranks_by_removal(small: cb.Network, small_x: Tensor) -> None:
+    removal = cb.Ablation(LATE.channels, TWO)
+    ranked = cb.Attribution(LATE.channels, TWO).filter(strongest=4, by=removal)
+    value = cb.evaluate(ranked, small, small_x)
+    sizes = cb.evaluate(removal, small, small_x).data[0].abs().amax(0)
+    assert value.coords["channel"] == tuple(sizes.argsort(descending=True)[:4].tolist())
+    assert "not shown" in value.remainder
+
+
+def test_it_survives_json() -> None:
+    words = cb.Ablation(
+        LATE.groups(3), cb.Out(207), fill="resample", score="logit", others=cb.Given("photos")
+    )
+    shown = cb.Interface(
+        (cb.FeatureVis(words, beside=cb.Attribution(LATE.groups(3), cb.Out(207))),)
+    )
+    assert cb.Interface.from_json(shown.to_json()) == shown
+
+
+class Wide(nn.Module):
+    """Forty channels, of which two decide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late, self.head = nn.Conv2d(3, 40, 3), nn.Linear(40, 3)
+        with torch.no_grad():
+            self.head.weight *= 0.02
+            self.head.weight[0, [3, 7]] = 4.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.late(x)).mean((2, 3)))
+
+
+def test_what_a_list_does_together_stands_beside_random_ones() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x = cb.Network(Wide().eval(), labels=["cat", "dog", "pig"]), torch.rand(1, 3, 8, 8)
+    removal = cb.Ablation(cb.Hidden("late").channels, cb.Out("cat"))
+    value = cb.evaluate(removal.filter(strongest=2), net, x)
+    assert set(value.coords["channel"]) == {3, 7}
+    (said,) = value.said
+    module = net.module
+
+    def without(channels: list[int]) -> float:
+        with torch.no_grad():
+            held = module.late(x)
+            held[:, channels] = 0
+            scores = module.head(torch.relu(held).mean((2, 3)))[0]
+        return float(scores[0] - scores[1:].logsumexp(0))
+
+    change = without([3, 7]) - without([])
+    assert f"change the log-odds of “cat” by {change:+.2f}" in said
+    assert "of 100 random sets of 2 channels as active, 0 change it as much" in said
+    narrowed = cb.evaluate(removal.filter(strongest=2).filter(top=1), net, x)
+    assert narrowed.said == ()
+
+
+def test_random_sets_are_as_active_and_hold_none_of_the_list() -> None:
+    size = torch.arange(60.0)
+    sets = random_alike(size, (10, 50))
+    assert len(sets) == 100
+    assert all(len(set(each)) == 2 and not {10, 50} & set(each) for each in sets)
+    assert all(abs(each[0] - 10) <= 21 and abs(each[1] - 50) <= 21 for each in sets)
+    assert sets == random_alike(size, (10, 50))
+
+
+def test_ticks_stand_on_the_bars_of_the_same_atoms(
+    small: cb.Network, photo_file: Any, explain: Any
+) -> None:
+    removal = cb.Ablation(LATE.channels, TWO)
+    effect = cb.Attribution(LATE.channels, TWO)
+    shown = cb.Interface((cb.InfoVis(effect.filter(strongest=4, by=removal), beside=removal),))
+    ex = explain(shown)
+    (bars,) = ex.scene.panels()
+    own, gone = ex.values[effect.filter(strongest=4, by=removal)], ex.values[removal]
+    for place, mark in enumerate(mark for mark in bars.frames[0] if mark.role == "atom"):
+        channel = own.coords["channel"][place]
+        assert mark.ticks == pytest.approx(gone.data[0, :, channel].tolist())
+        assert mark.values == pytest.approx(own.data[0, :, place].tolist())
+    assert all(not mark.ticks for mark in bars.frames[0] if mark.role != "atom")
+    words = "bar: LayerGradientXActivation, logit; tick: removal, zero in its place, log-odds"
+    assert bars.ticked == words
+    low, high = bars.domain
+    assert all(low <= tick <= high for mark in bars.frames[0] for tick in mark.ticks)
+
+
+def test_where_nothing_can_be_taken_out_the_method_ranks_and_it_is_said() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.late, self.head = nn.Conv2d(3, 3, 3, 1, 1), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.late(self.late(x)).mean((2, 3)))
+
+    net = cb.Network(Twice().eval(), cb.Preprocess(8))
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    content = cb.Attribution(LATE.channels, cb.Out(0))
+    removal = cb.Ablation(LATE.channels, cb.Out(0))
+    shown = cb.InfoVis(content.filter(strongest=2, by=removal), beside=removal)
+    ex = cb.explain(cb.Interface((shown,)), net, picture, progress=False)
+    (bars,) = ex.scene.panels()
+    assert (
+        "ranked by these numbers themselves, not by removal: layer 'late' runs 2" in bars.left_out
+    )
+    assert "no tick: layer 'late' runs 2 times" in bars.ticked
+    assert all(not mark.ticks for mark in bars.frames[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: cb.Ablation(cb.Input().spatial, TWO), InvalidArgument, "of hidden layers"),
+        (lambda: cb.Ablation(LATE.channels, cb.Hidden("x").channels), InvalidArgument, "scores of"),
+        (lambda: cb.Ablation(LATE.channels, TWO, fill="zeros"), InvalidArgument, "none of zero"),
+        (lambda: cb.Ablation(LATE.channels, TWO, score="odds"), InvalidArgument, "none of log-odds"),
+        (lambda: cb.Ablation(LATE.channels, TWO, others=cb.Given("p")), InvalidArgument, "no other"),
+        (lambda: cb.FeatureVis(LATE.channels, beside=3), WrongType, "beside= takes a content"),
+    ],
+)  # fmt: skip
+def test_wrong_words_are_told(make: Any, kind: type[BlocksError], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        make()
+
+
+def test_what_is_given_is_checked(small: cb.Network, small_x: Tensor) -> None:
+    given = cb.Ablation(LATE.channels, TWO, fill=cb.Given("fill"))
+    with pytest.raises(WrongType, match="fills a layer, so it is a tensor, not a str"):
+        cb.evaluate(given, small, small_x, {"fill": "zero"})
+    with pytest.raises(InvalidArgument, match="does not fit a layer"):
+        cb.evaluate(given, small, small_x, {"fill": torch.zeros(4)})
+    alone = cb.Ablation(LATE.channels, TWO, fill="resample")
+    with pytest.raises(InvalidArgument, match="explain several together"):
+        cb.evaluate(alone, small, small_x)
+    beside = cb.Ablation(LATE.channels, TWO, fill="resample", others=cb.Given("photos"))
+    value = cb.evaluate(beside, small, small_x, {"photos": torch.zeros(2, 3, 16, 16)})
+    expected = LayerAblation(small.module, "late").attribute(
+        small_x, 0, fill="resample", score="log-odds", others=torch.zeros(2, 3, 16, 16)
+    )
+    torch.testing.assert_close(value.data[:, 0], expected, rtol=1e-4, atol=1e-5)

@@ -109,18 +109,15 @@ def pack_panel(panel: Panel, marks: Any) -> dict[str, Any]:
 @pack_panel.register
 def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
     ticked = {"ticked": panel.ticked} if panel.is_ticked else {}
-    return (
-        common("bars", panel)
-        | ticked
-        | {
-            "columns": list(panel.columns),
-            "domain": [float(edge) for edge in panel.domain],
-            "signed": panel.is_signed,
-            "arrangement": panel.arrangement,
-            "maps": panel.maps,
-            "frames": [[marks.place(mark) for mark in frame] for frame in panel.frames],
-        }
-    )
+    packed = {
+        "columns": list(panel.columns),
+        "domain": [float(edge) for edge in panel.domain],
+        "signed": panel.is_signed,
+        "arrangement": panel.arrangement,
+        "maps": panel.maps,
+        "frames": [[marks.place(mark) for mark in frame] for frame in panel.frames],
+    }
+    return common("bars", panel) | packed | ticked
 
 
 @pack_panel.register

@@ -279,7 +279,7 @@ def _tile_line(marks: Sequence[Mark], panel: Bars, scene: Scene, scale: _Scale) 
     labels = [wrap(mark.label, TILE, SMALL, most=2) for mark in marks]
     named = line_height(SMALL) * max(len(lines) for lines in labels)
     side = TILE if any(mark.sprite for mark in marks) else 0.0
-    pitch, after = 0.15, 0.07 if scale.ticked else 0.04
+    pitch, after = (0.18, 0.07) if scale.ticked else (0.15, 0.04)
 
     def draw(paper: Paper, x: float, y: float) -> None:
         for mark, lines in zip(marks, labels, strict=True):

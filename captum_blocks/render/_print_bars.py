@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from captum_blocks.render import inks, palette
-from captum_blocks.render._blocks import Block, below
+from captum_blocks.render._blocks import Block, below, beside, gap, paragraph
 from captum_blocks.render._print_scale import icon_scale
-from captum_blocks.render.paper import QUIET, Paper, breadth, line_height, wrap
+from captum_blocks.render.paper import INK, QUIET, Paper, breadth, line_height, wrap
 from captum_blocks.render.wording import number
 from captum_blocks.scene import Bars, Field, Mark, Scene
 
@@ -17,6 +17,8 @@ SMALL = 7.5
 ICON, TILE = 0.56, 0.98
 SPACE, VALUE_WIDTH = 0.1, 0.42
 BAR = 0.1
+# How far zero lines and ticks stand out of a bar, and the bar that shows what a tick is.
+OUT, SAMPLE = 0.03, 0.3
 # Bounds nearer to zero than this, in inches, would be printed over it.
 CLOSE = 0.34
 SHORTEST_TRACK = 0.45
@@ -27,10 +29,15 @@ class _Scale:
     low: float
     high: float
     signed: bool
+    ticked: bool
 
     def at(self, value: float) -> float:
         clipped = min(self.high, max(self.low, value))
         return (clipped - self.low) / ((self.high - self.low) or 1.0)
+
+    def end(self, value: float | None) -> float:
+        """Where on a track its number stands: at the bar's end, beside ticks in a column."""
+        return 1.0 if self.ticked else self.at(max(value or 0.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ def print_rows(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -
     """A line a mark: icon, map, name, one bar a column, under a printed scale."""
     plan = _plan(panel, frame, scene, width)
     rows = (_row(mark, plan) for mark in frame)
-    return below([_axis(plan), *rows, icon_scale(frame, scene, ICON)])
+    legend = _legend(panel, plan.scale, width)
+    return below([legend, _axis(plan), *rows, icon_scale(frame, scene, ICON)])
 
 
 def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> Block:
@@ -71,17 +79,43 @@ def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) 
     lines = [atoms[i : i + count] for i in range(0, len(atoms), count)]
     lines += [rest] if rest else []
 
-    def note(paper: Paper, x: float, y: float) -> None:
-        paper.text(x, y, _range(panel, scale), SMALL, color=QUIET)
-
     blocks = [_tile_line(line, panel, scene, scale) for line in lines]
-    notes = below([icon_scale(frame, scene, TILE), Block(line_height(SMALL), note)])
+    notes = below([icon_scale(frame, scene, TILE), _note(panel, scale, width)])
     return below([*blocks, notes], SPACE)
+
+
+def _note(panel: Bars, scale: _Scale, width: float) -> Block:
+    """The range in words and, on the same line where there is room, what a tick is."""
+    words = _range(panel, scale)
+
+    def draw(paper: Paper, x: float, y: float) -> None:
+        paper.text(x, y, words, SMALL, color=QUIET)
+
+    said, room = Block(line_height(SMALL), draw), breadth(words, SMALL) + 2 * SPACE
+    if room + SAMPLE + SPACE + breadth(panel.ticked, SMALL) > width:
+        return below([said, _legend(panel, scale, width)])
+    return beside([said, _legend(panel, scale, width - room)], (room, width - room))
+
+
+def _legend(panel: Bars, scale: _Scale, width: float) -> Block:
+    """What a tick is, in words, behind a sample of bar and tick."""
+    if not panel.ticked:
+        return gap(0)
+    words = paragraph(panel.ticked, width - SAMPLE - SPACE, SMALL, color=QUIET)
+    colour = palette.SUPPORTS if scale.signed else palette.NEUTRAL
+
+    def draw(paper: Paper, x: float, y: float) -> None:
+        middle = y + 0.06
+        paper.box(x, middle - BAR / 2, SAMPLE, BAR, facecolor=colour)
+        _tick(paper, x + 0.66 * SAMPLE, middle)
+        words.draw(paper, x + SAMPLE + SPACE, y)
+
+    return Block(words.height + OUT, draw)
 
 
 def _scale(panel: Bars) -> _Scale:
     low, high = panel.domain
-    return _Scale(min(low, 0.0), max(high, 0.0), panel.is_signed)
+    return _Scale(min(low, 0.0), max(high, 0.0), panel.is_signed, panel.is_ticked)
 
 
 def _plan(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> _Rows:
@@ -160,9 +194,10 @@ def _row(mark: Mark, plan: _Rows) -> Block:
 
 def _bars(paper: Paper, mark: Mark, plan: _Rows, x: float, middle: float) -> None:
     style = {"weight": "bold"} if mark.role == "total" else {"color": QUIET}
-    for left, value in zip(plan.lefts(), mark.values, strict=True):
-        _bar(paper, mark, value, plan.scale, (x + left, middle, plan.track))
-        end = x + left + plan.track * plan.scale.at(max(value or 0.0, 0.0)) + 0.05
+    after = 0.08 if plan.scale.ticked else 0.05
+    for i, (left, value) in enumerate(zip(plan.lefts(), mark.values, strict=True)):
+        _bar(paper, mark, i, plan.scale, (x + left, middle, plan.track))
+        end = x + left + plan.track * plan.scale.end(value) + after
         text = number(value, plan.scale.signed)
         paper.text(end, middle, text, SMALL, va="center_baseline", **style)
 
@@ -210,16 +245,26 @@ def _name(paper: Paper, mark: Mark, lines: Sequence[str], x: float, middle: floa
 def _bar(
     paper: Paper,
     mark: Mark,
-    value: float | None,
+    column: int,
     scale: _Scale,
     place: tuple[float, float, float],
 ) -> None:
     left, middle, track = place
+    value, tick = mark.values[column], mark.ticks[column] if mark.ticks else None
     zero = left + track * scale.at(0)
     if value is not None:
         length = track * scale.at(value) - track * scale.at(0)
         paper.box(zero, middle - BAR / 2, length, BAR, **_fill(mark, value, scale))
-    paper.rule(zero, middle - BAR / 2 - 0.03, 0, BAR + 0.06, color=QUIET)
+    paper.rule(zero, middle - BAR / 2 - OUT, 0, BAR + 2 * OUT, color=QUIET)
+    if tick is not None:
+        _tick(paper, left + track * scale.at(tick), middle)
+
+
+def _tick(paper: Paper, x: float, middle: float) -> None:
+    """The second number: a line across the track, with a rim that parts it from the bar."""
+    for colour, width in (("white", 2.6), (INK, 1.2)):
+        style = {"color": colour, "linewidth": width, "solid_capstyle": "butt"}
+        paper.rule(x, middle - BAR / 2 - OUT, 0, BAR + 2 * OUT, **style)
 
 
 def _fill(mark: Mark, value: float, scale: _Scale) -> dict[str, Any]:
@@ -234,7 +279,7 @@ def _tile_line(marks: Sequence[Mark], panel: Bars, scene: Scene, scale: _Scale) 
     labels = [wrap(mark.label, TILE, SMALL, most=2) for mark in marks]
     named = line_height(SMALL) * max(len(lines) for lines in labels)
     side = TILE if any(mark.sprite for mark in marks) else 0.0
-    pitch = 0.15
+    pitch, after = (0.18, 0.07) if scale.ticked else (0.15, 0.04)
 
     def draw(paper: Paper, x: float, y: float) -> None:
         for mark, lines in zip(marks, labels, strict=True):
@@ -243,9 +288,9 @@ def _tile_line(marks: Sequence[Mark], panel: Bars, scene: Scene, scale: _Scale) 
                 paper.text(x, y + side + 0.04 + i * line_height(SMALL), line, SMALL)
             for i, value in enumerate(mark.values):
                 middle = y + side + 0.04 + named + pitch * (i + 0.5)
-                _bar(paper, mark, value, scale, (x, middle, TILE - VALUE_WIDTH))
+                _bar(paper, mark, i, scale, (x, middle, TILE - VALUE_WIDTH))
                 text = number(value, scale.signed)
-                end = x + (TILE - VALUE_WIDTH) * scale.at(max(value or 0.0, 0.0)) + 0.04
+                end = x + (TILE - VALUE_WIDTH) * scale.end(value) + after
                 paper.text(end, middle, text, SMALL, color=QUIET, va="center_baseline")
             x += TILE + SPACE
 

@@ -51,7 +51,10 @@ class _Marks:
         identity = (mark.key, mark.label, mark.sprite, mark.field, mark.hue, mark.role)
         atom = self.atoms.place(identity, list(identity))
         values = [_rounded(value) for value in mark.values]
-        return self.marks.place((atom, mark.values, mark.detail), [atom, values, mark.detail])
+        item: list[Any] = [atom, values, mark.detail]
+        if mark.ticks:
+            item.append([_rounded(tick) for tick in mark.ticks])
+        return self.marks.place((atom, mark.values, mark.detail, mark.ticks), item)
 
 
 def payload(scene: Scene) -> dict[str, Any]:
@@ -105,7 +108,8 @@ def pack_panel(panel: Panel, marks: Any) -> dict[str, Any]:
 
 @pack_panel.register
 def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
-    return common("bars", panel) | {
+    ticked = {"ticked": panel.ticked} if panel.is_ticked else {}
+    packed = {
         "columns": list(panel.columns),
         "domain": [float(edge) for edge in panel.domain],
         "signed": panel.is_signed,
@@ -113,6 +117,7 @@ def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
         "maps": panel.maps,
         "frames": [[marks.place(mark) for mark in frame] for frame in panel.frames],
     }
+    return common("bars", panel) | packed | ticked
 
 
 @pack_panel.register

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
+
+from captum_blocks.errors import InvalidArgument
 
 Role = Literal["atom", "remainder", "total"]
 
@@ -21,8 +24,12 @@ class Mark:
         field: name in ``Scene.fields``: shown on the photograph when the mark is pointed at.
         hue: index of its categorical colour.
         role: "remainder" for what the atoms leave out, "total" for the sum.
-        detail: one line told on pointing, values included.
-        ticks: a second number a column, a tick on the bar; () where there is none.
+        detail: one line told on pointing, values and ticks included.
+        ticks: a second number a column, drawn by ``Bars`` as a tick across the bar's track, on the
+            same scale; finite, None where there is none, () for none at all.
+
+    Raises:
+        InvalidArgument: another number of ticks than of values, or one that is not finite.
     """
 
     key: str
@@ -34,6 +41,18 @@ class Mark:
     role: Role = "atom"
     detail: str = ""
     ticks: tuple[float | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.ticks) not in (0, len(self.values)):
+            raise InvalidArgument(
+                f"mark {self.key!r} has {len(self.values)} values and {len(self.ticks)} ticks; "
+                "give one a value, None where there is none, or () for none at all"
+            )
+        for tick in self.ticks:
+            if tick is not None and not isfinite(tick):
+                raise InvalidArgument(
+                    f"mark {self.key!r} has a tick of {tick}; give None where there is none"
+                )
 
 
 @dataclass(frozen=True)
@@ -67,12 +86,12 @@ class Bars(Panel):
     Attributes:
         columns: name of each column of values, at least one.
         frames: a tuple of marks a frame.
-        domain: (low, high) of the common scale.
+        domain: (low, high) of the common scale, ticks included.
         signed: values are for or against something, even where all of them are positive.
         arrangement: "rows" (a line a mark: icon, map, name, one bar a column) or "tiles" (icons
             side by side, name and bar below each).
         maps: draw each mark's field on a small photograph beside its icon.
-        ticked: what the ticks are, in words.
+        ticked: what the marks' ticks are, in words: "tick: gradient x activation, logit".
     """
 
     columns: tuple[str, ...] = ("",)
@@ -87,6 +106,11 @@ class Bars(Panel):
     def is_signed(self) -> bool:
         """Whether values are drawn as for and against."""
         return self.signed or self.domain[0] < 0
+
+    @property
+    def is_ticked(self) -> bool:
+        """Whether its bars have a second number, in one frame at least."""
+        return bool(self.ticked) or any(mark.ticks for frame in self.frames for mark in frame)
 
 
 @dataclass(frozen=True)

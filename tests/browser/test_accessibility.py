@@ -9,9 +9,10 @@ from captum_blocks.render.html import page
 from tests.render.sample import sample_scene
 from tests.render.sample_grids import grids_scene
 from tests.render.sample_kinds import kinds_scene
+from tests.render.sample_ticks import ticks_scene
 
 SERIOUS = ("serious", "critical")
-SCENES = {"sample": sample_scene, "grids": grids_scene, "kinds": kinds_scene}
+SCENES = {"sample": sample_scene, "grids": grids_scene, "kinds": kinds_scene, "ticks": ticks_scene}
 
 
 def serious(tab) -> list[str]:

@@ -36,16 +36,19 @@ class Bars {
     this.hasMaps = panel.maps && page.photo !== null && drawn.some(([, , , field]) => field !== null);
     this.long = longest > MOST_IN_ONE;
     this.share = this.long ? IN_A_LIST : longest;
+    this.ticked = panel.ticked ?? null;
     this.place = make("div", "lists");
     body.classList.add(panel.arrangement, ...this.traits());
     body.style.setProperty("--columns", panel.columns.length);
     body.style.setProperty("--share", this.share);
-    body.append(...(panel.arrangement === "rows" ? [this.axis(), this.place] : [this.place, this.note()]));
+    const rows = panel.arrangement === "rows";
+    body.append(...(rows ? [...this.legend(), this.axis(), this.place] : [this.place, this.note()]));
     if (this.long) this.watch = new IntersectionObserver((seen) => this.notice(seen), { rootMargin: NEAR });
   }
 
   traits() {
-    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, long: this.long };
+    const ticked = this.ticked !== null;
+    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, long: this.long, ticked };
     return Object.keys(has).filter((trait) => has[trait]);
   }
 
@@ -92,11 +95,12 @@ class Bars {
   // has drawn already, only the bars.
   fill(node, number) {
     if (node.number === number) return;
-    const [atom, values] = this.page.data.marks[number];
+    const [atom, values, , ticks = []] = this.page.data.marks[number];
     const [, label, sprite, field, hue, role] = this.page.data.atoms[atom];
     identify(node, number, this.page);
     if (node.drawn === atom) {
-      values.forEach((value, i) => node.lastChild.children[i].lastChild.replaceWith(this.track(value)));
+      const { children } = node.lastChild;
+      values.forEach((value, i) => children[i].lastChild.replaceWith(this.track(value, ticks[i])));
       return;
     }
     node.drawn = atom;
@@ -106,7 +110,7 @@ class Bars {
     if (!iconless) lead.append(sprite === null ? make("span", "no-icon") : iconNode(this.page, sprite, label));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
     lead.append(nameNode(this.page, label, hue));
-    node.replaceChildren(lead, this.bars(values, role));
+    node.replaceChildren(lead, this.bars(values, ticks, role));
   }
 
   // Marks of this key are lit and the others step back; a panel without one stays as it is.
@@ -144,23 +148,34 @@ class Bars {
     return canvas;
   }
 
-  bars(values, role) {
+  bars(values, ticks, role) {
     const bars = make("div", `bars ${role === "remainder" ? "patterned" : ""}`);
     values.forEach((value, i) => {
       const cell = make("div", "bar");
-      cell.append(make("span", "column", this.panel.columns[i]), this.track(value));
+      cell.append(make("span", "column", this.panel.columns[i]), this.track(value, ticks[i]));
       bars.append(cell);
     });
     return bars;
   }
 
-  track(value) {
+  track(value, tick = null) {
     const track = make("div", "track");
     const text = make("span", "value", formatNumber(value, this.scale.signed));
-    text.style.left = `${this.scale.at(Math.max(value ?? 0, 0))}%`;
+    // Beside ticks, numbers stand in a column: at the end of a bar one would lie below a tick, or
+    // beside it as if it were the tick's.
+    text.style.left = `${this.ticked === null ? this.scale.at(Math.max(value ?? 0, 0)) : 100}%`;
     if (value !== null) track.append(this.fillOf(value));
     track.append(this.zero(), text);
+    if (tick !== null) track.append(this.second(tick));
     return track;
+  }
+
+  // The second number: a line across the track, told aloud behind the value.
+  second(tick) {
+    const line = make("span", "second");
+    line.style.left = `${this.scale.at(tick)}%`;
+    line.append(make("span", "unseen", `tick ${formatNumber(tick, this.scale.signed)}`));
+    return line;
   }
 
   fillOf(value) {
@@ -215,7 +230,19 @@ class Bars {
   }
 
   note() {
-    return make("p", "scale-note", this.range());
+    if (!this.ticked) return make("p", "scale-note", this.range());
+    const note = make("div", "scale-note with-legend");
+    note.append(make("p", "", this.range()), ...this.legend());
+    return note;
+  }
+
+  // What a tick is, in words, behind a sample of bar and tick; nothing where there are no words.
+  legend() {
+    if (!this.ticked) return [];
+    const [legend, sample] = [make("p", "tick-legend"), make("span", "track sample")];
+    sample.append(make("span", `fill ${this.scale.signed ? "supports" : "plain"}`), make("span", "second"));
+    legend.append(sample, make("span", "words", this.ticked));
+    return [legend];
   }
 
   range() {

@@ -180,8 +180,16 @@ def _attribution(content: Attribution, session: Session) -> Value:
             remainder=found.remainder,
             remainder_maps={} if residual is None else {"residual": residual},
             notes=notes,
+            ends=look.ends(source, look.classes(out)),
+            sides=_sides(found.data, len(found.axes)),
         )
     )
+
+
+def _sides(data: Tensor, axes: int) -> dict[str, Tensor]:
+    """The sums of all positive and of all negative numbers, (image, class)."""
+    atoms = data.flatten(2) if axes else data[..., None]
+    return {"for": atoms.clamp(min=0).sum(-1), "against": atoms.clamp(max=0).sum(-1)}
 
 
 def _one_network(content: Attribution, session: Session) -> Looking:
@@ -225,6 +233,8 @@ def _to_many_classes(content: Attribution, look: Looking) -> Value:
             target,
             maps=_plain(data) if source.atom == "spatial" else None,
             remainder={name: _plain(held) for name, held in rest.items()},
+            ends=look.ends(source, classes),
+            sides=_sides(_plain(data), len(ATOMS[source.atom].axes)),
         )
     )
 

@@ -71,9 +71,9 @@ def random_alike(size: Tensor, chosen: Sequence[int]) -> list[list[int]]:
 def _sentence(taken: Tensor, count: int, score: str) -> str:
     """On one class, of what the list takes (first) and what random sets do."""
     own, more = float(taken[0]), int((taken[1:].abs() >= taken[0].abs()).sum())
-    name = plural("channel")
+    name, change = plural("channel"), f"{-own:+.2f}".replace("-", "−")
     told = (
-        f"taken away together, these {count} change the {score} by {-own:+.2f}; of {RANDOM} random "
+        f"taken away together, these {count} change the {score} by {change}; of {RANDOM} random "
         f"sets of {count} {name} as active, {more} change it as much"
     )
     return told if more < 5 else f"{told}: no few single {name} stand out here"

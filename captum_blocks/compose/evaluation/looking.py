@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from captum_blocks.attr import (
     GroupResult,
+    LayerAblation,
     LayerMethod,
     LayerResult,
     LayerToLayerAttribution,
@@ -17,7 +18,7 @@ from captum_blocks.attr import (
 )
 from captum_blocks.attr.reducers import group_scores
 from captum_blocks.behaviour import observed, of_last_call
-from captum_blocks.errors import InvalidArgument, UnusableLayer
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate
 from captum_blocks.grammar.content import DEFAULT_METHOD, Options
 from captum_blocks.hooks import capture, count_calls, find_layer, running, together
@@ -222,6 +223,28 @@ class Looking:
         return self.once(  # type: ignore[no-any-return]
             key, lambda: method.attribute_groups(self.x, self.classes(out), reducer)
         )
+
+    def ends(self, source: Substrate, classes: Sequence[int]) -> dict[str, Tensor]:
+        """(image, class): scores as they are, and with a hidden layer whole at zero.
+
+        Nothing for the picture itself, and where nothing can be put in the layer's place.
+        """
+        if not isinstance(source.layer, Hidden):
+            return {}
+        layer, wanted = source.layer.layer, list(classes)
+        filled = self.once(("filled", layer), lambda: self._filled(layer))
+        if filled is None:
+            return {}
+        return {"score": self.logits[:, wanted], "filled": filled[:, wanted]}
+
+    def _filled(self, layer: str) -> Tensor | None:
+        """(image, class): all scores with a layer whole at zero."""
+        engine = LayerAblation(self.net.module, layer, self.layout(layer))
+        try:
+            _, without = engine.without(self.x, atom="whole")
+        except (UnusableLayer, UnsupportedMethod):
+            return None
+        return without.flatten(1, -2).squeeze(1).float().cpu()
 
     def between(
         self, source: Substrate, target: Substrate, how: How

@@ -208,12 +208,20 @@ def _difference(content: Difference, session: Session) -> Value:
         labels={**first.labels, **_named_difference(first, second, session)},
         notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
         additive=first.additive and second.additive,
-        effect=_minus(first.effect, second.effect),
+        ends=_ends_apart(first, second),
+        sides={},
     )
 
 
 def _minus(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     return None if first is None or second is None else first - second
+
+
+def _ends_apart(first: Value, second: Value) -> dict[str, Tensor]:
+    """Scores minus scores, where both values know theirs."""
+    if not first.ends or not second.ends:
+        return {}
+    return {name: held - second.ends[name] for name, held in first.ends.items()}
 
 
 def _check_comparable(first: Value, second: Value) -> None:

@@ -48,8 +48,10 @@ class Value:
         notes: what was repaired, defaulted or approximated.
         additive: whether the numbers of all atoms add up to something. What single removals take
             from a score does not: nothing of it is left over, and ``total`` means nothing.
-        effect: of an attribution of a hidden layer to classes, axes ``(image, *target)``: the score
-            minus the score with the whole layer filled with zero, to be read beside ``total``.
+        ends: of an attribution of a hidden layer to classes, axes ``(image, *target)``: "score", as
+            it is, and "filled", with the whole layer at zero; empty where that is not known.
+        sides: "for" and "against", the sums of all positive and of all negative numbers before any
+            filter, axes ``(image, *target)``.
         said: sentences that a panel of these numbers says with them.
 
     ``data`` summed over the source axes plus all remainders is ``total``, where it is additive.
@@ -76,7 +78,8 @@ class Value:
     places: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     additive: bool = True
-    effect: Tensor | None = None
+    ends: Mapping[str, Tensor] = field(default_factory=dict)
+    sides: Mapping[str, Tensor] = field(default_factory=dict)
     said: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -128,6 +131,11 @@ class Value:
         return own + sum(self.remainder.values(), own.new_zeros(()))
 
     @property
+    def effect(self) -> Tensor | None:
+        """The score minus the score with the whole layer at zero, to be read beside ``total``."""
+        return self.ends["score"] - self.ends["filled"] if self.ends else None
+
+    @property
     def _leading(self) -> int:
         return 1 + len(self.target_axes)
 
@@ -171,7 +179,8 @@ class Value:
             "maps": None if self.maps is None else function(self.maps),
             "remainder": each(self.remainder),
             "remainder_maps": each(self.remainder_maps),
-            "effect": None if self.effect is None else function(self.effect),
+            "ends": each(self.ends),
+            "sides": each(self.sides),
         }
         return replace(self, **{**new, **fields})
 
@@ -268,7 +277,7 @@ class Value:
             raise InvalidArgument(f"{self!r}: nothing is left to take the {how} of over {axis}")
         fields: dict[str, Any] = {"remainder_maps": {}, "said": ()}
         if of_atoms or how == "max":
-            fields["effect"] = None
+            fields |= {"ends": {}, "sides": {}}
         if not stays:
             fields["axes"] = self._without(axis)
         elif size > 1:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.values import Value
 
 
-def left_out(frames: Frames, coverage: float, icons: bool) -> str:
+def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None = None) -> str:
     """What a panel does not show; numbers only where they hold in every state of it."""
     values = frames.values
     said = [_left_out(value, numbers=len(values) == 1) for value in values]
+    said = [[*each, *_ends(value, facts)] for each, value in zip(said, values, strict=True)]
     parts = [part for part in said[0] if all(part in other for other in said)]
     parts += [
         f"showing {len(each.states):,} of {each.n_atoms:,} places to point at"
@@ -51,6 +52,36 @@ def _left_out(value: Value, numbers: bool) -> list[str]:
         held = f" hold {', '.join(_numbers(tokens))}" if numbers else " are a row of their own"
         parts.append(f"class and register tokens, which have no position,{held}")
     return parts
+
+
+def _ends(value: Value, facts: Facts | None) -> list[str]:
+    """Beside a total of atoms: what cancels in it, and what the whole layer really carries."""
+    added = value.additive and value.target_axes == ("class",) and len(value.data) == 1
+    if facts is None or not added or "elsewhere" in value.remainder or not value.source_axes:
+        return []
+    assert value.target is not None
+    parts = []
+    for place, index in enumerate(value.coords["class"]):
+        label = f"“{facts.label(value.target, index)}”"
+        if value.sides:
+            parts.append(_cancelling(value, place, label))
+        if value.ends:
+            score, filled = (float(value.ends[name][0, place]) for name in ("score", "filled"))
+            parts.append(
+                f"with the whole layer at zero the {value.unit} of {label} is {number(filled)} "
+                f"instead of {number(score)}"
+            )
+    return parts
+
+
+def _cancelling(value: Value, place: int, label: str) -> str:
+    up, down = (float(value.sides[name][0, place]) for name in ("for", "against"))
+    told = f"to {label} all {plural(value.source.atom)} together {number(up)} and {number(down)}"
+    size, axis = up - down, value.source_axes[0]
+    if axis not in value.counts or not size:
+        return told
+    share = float(value.data[0, place].abs().sum()) / size
+    return f"{told}: those shown hold {share:.0%} of that"
 
 
 def _numbers(held: Tensor) -> list[str]:

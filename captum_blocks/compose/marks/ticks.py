@@ -77,7 +77,7 @@ def _alike(value: Value, other: Value, axis: str | None) -> Value:
         places = torch.tensor([there.index(index) for index in wanted])
         data = other.data.index_select(other.axis(name), places)
         coords = {**other.coords, name: wanted}
-        other = replace(other, data=data, coords=coords, maps=None, remainder={}, effect=None)
+        other = replace(other, data=data, coords=coords, maps=None, remainder={}, ends={}, sides={})
     return other
 
 

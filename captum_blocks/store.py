@@ -21,7 +21,7 @@ from pathlib import Path
 
 import platformdirs
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 
 DEFAULT_MAX_BYTES = 512 * 2**20
 ENVIRONMENT_VARIABLE = "CAPTUM_BLOCKS_CACHE_DIR"
@@ -90,6 +90,7 @@ class Store:
         max_bytes: how much all of a user's entries together may take.
 
     Raises:
+        WrongType: ``folder`` is no path.
         InvalidArgument: the size limit is not positive.
 
     >>> from tempfile import TemporaryDirectory
@@ -105,6 +106,8 @@ class Store:
             raise InvalidArgument(
                 f"max_bytes is {max_bytes}; a store needs room: give a positive number"
             )
+        if not (folder is None or isinstance(folder, (str, os.PathLike))):
+            raise WrongType(f"a cache folder is a pathlib.Path, not {type(folder).__name__}")
         self.folder = default_folder() if folder is None else Path(folder)
         self.max_bytes = max_bytes
         self._is_told = False

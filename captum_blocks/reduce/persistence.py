@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_blocks._paths import as_path
 from captum_blocks.errors import BlocksError, InvalidArgument
 from captum_blocks.layouts import Layout
 from captum_blocks.reduce.algorithms import Factors
@@ -50,11 +51,12 @@ def write(reducer: ChannelReducer, path: str | os.PathLike[str]) -> None:
     """Write to a temporary file, then rename it into place.
 
     Raises:
+        WrongType: ``path`` is no path.
         InvalidArgument: the reducer wraps a foreign estimator, a parameter is no plain value, or
             the file cannot be written.
         NoFolder: the folder of ``path`` does not exist.
     """
-    target = Path(path)
+    target = as_path(path, said="cannot write a reducer")
     if not target.parent.is_dir():
         raise NoFolder(
             f"{os.fspath(path)!r} cannot be written: there is no folder "
@@ -99,10 +101,11 @@ def read(kind: type[ChannelReducer], path: str | os.PathLike[str]) -> ChannelRed
     """Read what ``write`` wrote.
 
     Raises:
+        WrongType: ``path`` is no path.
         InvalidArgument: the file is damaged, no reducer, or of a newer version.
         NoFile: it is not there.
     """
-    file = Path(path)
+    file = as_path(path, NoFile)
     if not file.exists():
         raise NoFile(f"{os.fspath(path)!r} cannot be read: there is no such file")
     try:

@@ -106,9 +106,11 @@ class Store:
             raise InvalidArgument(
                 f"max_bytes is {max_bytes}; a store needs room: give a positive number"
             )
-        if not (folder is None or isinstance(folder, (str, os.PathLike))):
-            raise WrongType(f"a cache folder is a pathlib.Path, not {type(folder).__name__}")
-        self.folder = default_folder() if folder is None else Path(folder)
+        try:
+            self.folder = default_folder() if folder is None else Path(folder)
+        except TypeError as error:
+            kind = type(folder).__name__
+            raise WrongType(f"a cache folder is a pathlib.Path, not {kind}") from error
         self.max_bytes = max_bytes
         self._is_told = False
 

@@ -94,8 +94,6 @@ SPECS: list[Any] = [
 @st.composite
 def specs(draw: st.DrawFn) -> str:
     """A spec with one or two of its parts exchanged, or left out."""
-    if draw(st.integers(0, 99)) == 0:  # many names, one of them twice
-        return f'{{"captum_blocks": 1, "spec": {{{", ".join([*TWICE, TWICE[-1]])}}}}}'
     data = json.loads(json.dumps(draw(st.sampled_from(SPECS))))
     for _ in range(draw(st.integers(1, 2))):
         holder, key = draw(st.sampled_from(_places(data)))
@@ -108,7 +106,11 @@ def specs(draw: st.DrawFn) -> str:
     return json.dumps(data)
 
 
-TWICE = [f'"{number}": 0' for number in range(10**5)]
+NAMES_OF_MANY = [f'"{number}": 0' for number in range(10**5)]
+# Many names, one of them twice: anywhere.
+large_specs = st.integers(0, 10**5 - 1).map(
+    lambda twin: f'{{"spec": {{{", ".join([*NAMES_OF_MANY, NAMES_OF_MANY[twin]])}}}}}'
+)
 
 
 def _places(data: Any) -> list[tuple[Any, Any]]:
@@ -370,6 +372,7 @@ def check_command(given: tuple[str, list[str]], folder: Path) -> None:
 # By kind: how many in the tests, the inputs, and what has to become of one.
 KINDS: dict[str, tuple[int, st.SearchStrategy[Any], Check]] = {
     "specs": (600, specs(), check_spec),
+    "large specs": (8, large_specs, check_spec),
     "cache entries": (350, entries, check_entry),
     "pictures": (400, pictures(), check_picture),
     "weights": (300, weights, check_weights),

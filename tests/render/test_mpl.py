@@ -160,7 +160,7 @@ def test_a_figure_is_the_same_whatever_the_users_defaults(defaults, tmp_path):
     assert (tmp_path / "other.png").read_bytes() == (tmp_path / "usual.png").read_bytes()
 
 
-@pytest.mark.parametrize("defaults", [{"svg.id": 'a"<b'}, {"svg.image_inline": False}])
+@pytest.mark.parametrize("defaults", [{"svg.id": "a\x00b"}, {"svg.image_inline": False}])
 def test_an_svg_is_one_valid_file_whatever_the_users_defaults(defaults, tmp_path):
     with rc_context({name: held for name, held in defaults.items() if name in rcParams}):
         save(sample_scene(), tmp_path / "page.svg")

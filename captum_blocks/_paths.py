@@ -17,7 +17,7 @@ _NOT_THERE = (FileNotFoundError, NotADirectoryError, PermissionError)
 def as_path(
     given: str | PathLike[str],
     refused: type[BlocksError] = InvalidArgument,
-    said: str = "no such file",
+    said: str = "no such file:",
 ) -> Path:
     """A path that there could be, whether there is a file or not.
 
@@ -47,7 +47,7 @@ def as_path(
         pass
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise refused(f"{said}: {_short(text)} ({why})") from error
+        raise refused(f"{said} {_short(text)} ({why})") from error
     return Path(text)
 
 

@@ -56,7 +56,7 @@ def open_picture(source: Source) -> Image.Image:
         return _from_image(source)
     if isinstance(source, (str, PathLike)):
         _refuse_addresses(str(source))
-        return _from_file(as_path(source, UnreadableImage, "no such picture"))
+        return _from_file(as_path(source, UnreadableImage, "no such picture:"))
     raise WrongType(
         f"a picture is a path, a PIL image or a uint8 array, not {type(source).__name__}"
     )

@@ -259,7 +259,7 @@ def writable(path: str | PathLike[str], sources: Sequence[Path] = ()) -> Path:
         WrongType: ``path`` is no path.
         InvalidArgument: an unknown ending, a missing or read-only folder, one of the sources.
     """
-    target = as_path(path, said="cannot write a page")
+    target = as_path(path, said="cannot write")
     if target.suffix.lower() not in (*PAGES, *FIGURES, *NUMBERS):
         endings = ", ".join((*PAGES, *FIGURES, *NUMBERS))
         raise InvalidArgument(f"cannot write {target.name!r}: its ending is none of {endings}")

@@ -53,7 +53,7 @@ def read_labels(given: Labels) -> tuple[str, ...] | None:
     if given is None:
         return None
     if isinstance(given, (str, PathLike)):
-        return _from_file(as_path(given, said="labels: no such file"))
+        return _from_file(as_path(given, said="labels: no such file:"))
     if isinstance(given, Mapping):
         return _from_mapping(given)
     if hasattr(given, "index") and hasattr(given, "items"):  # a pandas.Series

@@ -92,7 +92,7 @@ def write(reducer: ChannelReducer, path: str | os.PathLike[str]) -> None:
             the file cannot be written.
         NoFolder: the folder of ``path`` does not exist.
     """
-    target = as_path(path, said="cannot write a reducer")
+    target = as_path(path, said="cannot write")
     if not target.parent.is_dir():
         raise NoFolder(
             f"{os.fspath(path)!r} cannot be written: there is no folder "

@@ -53,7 +53,7 @@ def read_weights(path: str | PathLike[str]) -> State:
             safely.
         InvalidArgument: it holds more than weights, or none.
     """
-    file = as_path(path, WeightsUnavailable, "no such file of weights")
+    file = as_path(path, WeightsUnavailable, "no such file of weights:")
     try:
         file = file.expanduser()
         there = file.is_file()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from captum_blocks._paths import as_path
 from captum_blocks.errors import BlocksError, InvalidArgument, UnreadableImage, WrongType
 
 # A scheme of two letters or more: one letter is a drive.
@@ -44,6 +45,7 @@ def open_picture(source: Source) -> Image.Image:
     white; EXIF applied.
 
     Raises:
+        WrongType: it is none of these.
         UnreadableImage: the file is missing, empty, no image of a format in ``FORMATS``, damaged
             or unreasonably large; a PIL image whose file turns out to be so; an address.
         InvalidArgument: an array that is not (height, width[, channels]) uint8.
@@ -54,7 +56,7 @@ def open_picture(source: Source) -> Image.Image:
         return _from_image(source)
     if isinstance(source, (str, PathLike)):
         _refuse_addresses(str(source))
-        return _from_file(Path(source))
+        return _from_file(as_path(source, UnreadableImage, "no such picture:"))
     raise WrongType(
         f"a picture is a path, a PIL image or a uint8 array, not {type(source).__name__}"
     )
@@ -83,6 +85,8 @@ def _from_image(image: Image.Image) -> Image.Image:
             f"{name} is of the format {image.format}, which is not read here: "
             "call its load() first if you trust it, or convert the file to PNG"
         )
+    if not all(image.size):
+        raise InvalidArgument(f"{name} is {image.width} x {image.height}, so it has no pixel")
     with _in_words(name):
         return to_rgb(image)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 
+from captum_blocks._paths import absolute, as_path
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
 from captum_blocks.compose.evaluation.photographs import read_pictures
 from captum_blocks.compose.evaluation.question import asked
 from captum_blocks.compose.pictures.renderer import PictureRenderer
-from captum_blocks.errors import InvalidArgument, MissingDependency
+from captum_blocks.errors import BlocksError, InvalidArgument, MissingDependency
 from captum_blocks.grammar import Content, Element, Interface, as_interface
 from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
@@ -69,6 +72,7 @@ class Explanation:
                 ``.npz`` (the numbers). The file appears whole or not at all.
 
         Raises:
+            WrongType: ``path`` is no path.
             InvalidArgument: another ending, a folder that cannot be written to, the file of a
                 picture that is explained, or a page with so many states that browsers would be slow
                 with it.
@@ -205,6 +209,7 @@ def explain(
             "itself, or take the numbers of several with evaluate"
         )
     net = network if isinstance(network, Network) else Network(network)
+    sources = files_in(image)  # before they are read, which closes files
     x, pictures = read_pictures(net, image)
     shape = tuple(x.shape[1:])
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress), shape)
@@ -214,21 +219,33 @@ def explain(
         composition.values,
         composition.predictions,
         tuple(net.labels or ()),
-        files_in(image),
+        sources,
     )
 
 
 def files_in(image: Any) -> tuple[Path, ...]:
-    """The files among the pictures given.
+    """The files that pictures are read from, wherever the current folder is later.
+
+    Those given by their paths, and those that a PIL image was opened from.
 
     >>> [file.name for file in files_in({"a": "photo.jpg", "b": np.zeros((2, 2), np.uint8)})]
     ['photo.jpg']
     """
-    if isinstance(image, (str, PathLike)):
-        return (Path(image),)
     held = list(image.values()) if isinstance(image, Mapping) else image
-    several = isinstance(held, Sequence) and not isinstance(held, bytes)
-    return tuple(file for one in held for file in files_in(one)) if several else ()
+    several = isinstance(held, Sequence) and not isinstance(held, (str, bytes))
+    paths = [_file_of(one) for one in (held if several else [held])]
+    return tuple(absolute(path) for path in paths if path is not None)
+
+
+def _file_of(picture: Any) -> Path | None:
+    """The file that one picture comes from, where it is known."""
+    name: Any = picture
+    if isinstance(picture, Image.Image):
+        opened = getattr(picture, "fp", None)
+        name = getattr(picture, "filename", None) or getattr(opened, "name", None)
+    with suppress(BlocksError):  # nothing to write over
+        return as_path(name)
+    return None
 
 
 def writable(path: str | PathLike[str], sources: Sequence[Path] = ()) -> Path:
@@ -239,9 +256,10 @@ def writable(path: str | PathLike[str], sources: Sequence[Path] = ()) -> Path:
         sources: files that are not to be written over.
 
     Raises:
+        WrongType: ``path`` is no path.
         InvalidArgument: an unknown ending, a missing or read-only folder, one of the sources.
     """
-    target = Path(path)
+    target = as_path(path, said="cannot write")
     if target.suffix.lower() not in (*PAGES, *FIGURES, *NUMBERS):
         endings = ", ".join((*PAGES, *FIGURES, *NUMBERS))
         raise InvalidArgument(f"cannot write {target.name!r}: its ending is none of {endings}")
@@ -256,8 +274,6 @@ def writable(path: str | PathLike[str], sources: Sequence[Path] = ()) -> Path:
 
 
 def _check_place(target: Path, sources: Sequence[Path]) -> None:
-    if "\0" in str(target):
-        raise InvalidArgument(f"cannot write {target}: no file can be called so")
     if not target.parent.is_dir():
         raise InvalidArgument(f"cannot write {target}: there is no folder {target.parent}")
     if target.is_dir():

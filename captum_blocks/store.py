@@ -1,7 +1,7 @@
 """Files that several processes may share: atomic, evicted by least recent use.
 
-An entry is a small set of files of one stem (a picture and the JSON that describes it). Keys are
-any text that determines the content; the store only hashes them.
+An entry is a small set of files whose names begin alike (a picture and the JSON that describes it).
+Keys are any text that determines the content; the store only hashes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import platformdirs
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 
 DEFAULT_MAX_BYTES = 512 * 2**20
 ENVIRONMENT_VARIABLE = "CAPTUM_BLOCKS_CACHE_DIR"
@@ -29,10 +29,14 @@ _UNFINISHED = ".captum-blocks-unfinished-"
 # A file is written in milliseconds: one older than this was left behind.
 _UNFINISHED_SECONDS = 60.0
 _WRITES = 3
+# What a folder that cannot be used ends in: of a name that no folder can have it is a ValueError.
+_UNUSABLE = (OSError, ValueError)
 LARGEST_FILE = 2**28
 # Neither followed to another place nor waited for, where the system can say so.
 _AS_IT_IS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
-_ENTRY = re.compile(r"(?P<start>(?:[\w.-]+-)?[0-9a-f]{24})(?P<mark>[0-9a-f]{8})\.[A-Za-z0-9]+")
+_ENTRY = re.compile(
+    r"(?P<start>(?:[\w.-]+-)?[0-9a-f]{24})(?P<mark>[0-9a-f]{8})(?P<suffix>\.[A-Za-z0-9]+)"
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Store:
     A file appears whole or not at all, so two processes can share a folder; the later of two equal
     writes wins. Reading an entry makes it the most recently used; writing one evicts the least
     recently used. Files that the store did not name are never touched, however they are called: the
-    name of an entry ends in a mark that is computed from the rest of it.
+    name of each file holds a mark that is computed from the rest of it, its ending included.
 
     A store is a convenience: ``keep`` writes where that is possible, and warns once where it is not
     (a full disk, a folder of somebody else).
@@ -86,6 +90,7 @@ class Store:
         max_bytes: how much all of a user's entries together may take.
 
     Raises:
+        WrongType: ``folder`` is no path.
         InvalidArgument: the size limit is not positive.
 
     >>> from tempfile import TemporaryDirectory
@@ -101,13 +106,18 @@ class Store:
             raise InvalidArgument(
                 f"max_bytes is {max_bytes}; a store needs room: give a positive number"
             )
-        self.folder = default_folder() if folder is None else Path(folder)
+        try:
+            self.folder = default_folder() if folder is None else Path(folder)
+        except TypeError as error:
+            kind = type(folder).__name__
+            raise WrongType(f"a cache folder is a pathlib.Path, not {kind}") from error
         self.max_bytes = max_bytes
         self._is_told = False
 
     def path(self, key: str, suffix: str, label: str = "") -> Path:
         """Where a file of an entry is, or would be."""
-        return self.folder / f"{_stem(key, label)}{suffix}"
+        start = _start(key, label)
+        return self.folder / f"{start}{_mark(start, suffix)}{suffix}"
 
     def read(
         self, key: str, suffix: str, label: str = "", most: int = LARGEST_FILE
@@ -123,7 +133,7 @@ class Store:
         path = self.path(key, suffix, label)
         try:
             content = _plain_content(path, most)
-        except OSError:
+        except _UNUSABLE:
             return None
         if not content:
             return None
@@ -156,12 +166,13 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 return
-        except OSError as error:
+        except _UNUSABLE as error:
             raise self._not_writable(error) from error
 
-    def _not_writable(self, error: OSError) -> InvalidArgument:
+    def _not_writable(self, error: Exception) -> InvalidArgument:
+        why = getattr(error, "strerror", None) or error
         return InvalidArgument(
-            f"cannot write to the cache folder {self.folder} ({error.strerror or error}); "
+            f"cannot write to the cache folder {self.folder} ({why}); "
             f"set {ENVIRONMENT_VARIABLE} to a folder that is yours"
         )
 
@@ -180,14 +191,14 @@ class Store:
         try:
             for suffix, content in files.items():
                 self._write_file(self.path(key, suffix, label), content)
-        except OSError as error:
+        except _UNUSABLE as error:
             raise self._not_writable(error) from error
-        self._evict(keep=_stem(key, label))
+        self._evict(keep=_start(key, label))
 
     def discard(self, key: str, label: str = "") -> None:
         """Forget an entry, for example because its content turned out to be damaged."""
-        stem = _stem(key, label)
-        _remove([path for path in self._files() if path.stem == stem])
+        start = _start(key, label)
+        _remove([path for found, path in self._files() if found == start])
 
     def info(self) -> StoreInfo:
         """How much the store holds."""
@@ -227,41 +238,44 @@ class Store:
             raise
 
     def _evict(self, keep: str) -> None:
-        mine = {stem: entry for stem, entry in self._entries().items() if entry.is_mine}
+        mine = {start: entry for start, entry in self._entries().items() if entry.is_mine}
         excess = sum(entry.size for entry in mine.values()) - self.max_bytes
-        for stem, entry in sorted(mine.items(), key=lambda item: item[1].used):
+        for start, entry in sorted(mine.items(), key=lambda item: item[1].used):
             if excess <= 0:
                 break
-            if stem != keep and _remove(entry.paths):
+            if start != keep and _remove(entry.paths):
                 excess -= entry.size
         _remove(self._unfinished())
 
     def _entries(self) -> dict[str, _Entry]:
-        """The entries by the stem of their files."""
+        """The entries by what the names of their files begin with."""
         grouped: dict[str, list[tuple[os.stat_result, Path]]] = defaultdict(list)
-        for path in self._files():
+        for start, path in self._files():
             with suppress(OSError):  # another process may evict while we look
                 status = path.lstat()
-                grouped[path.stem].append((status, path))
+                grouped[start].append((status, path))
         return {
-            stem: _Entry(
+            start: _Entry(
                 max(status.st_mtime for status, _ in files),
                 sum(status.st_size for status, _ in files),
                 [path for _, path in files],
                 all(_is_own(status) for status, _ in files),
             )
-            for stem, files in grouped.items()
+            for start, files in grouped.items()
         }
 
-    def _files(self) -> Iterator[Path]:
-        with suppress(OSError):  # no folder, or one that may not be looked into
-            yield from (path for path in self.folder.iterdir() if _is_marked(path.name))
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        """The files that a store has named, each with what it begins with."""
+        with suppress(*_UNUSABLE):  # no folder, or one that may not be looked into
+            for path in self.folder.iterdir():
+                if start := _started(path.name):
+                    yield start, path
 
     def _unfinished(self) -> list[Path]:
         """Temporary files that a process which died has left behind."""
         limit = time.time() - _UNFINISHED_SECONDS
         found = []
-        with suppress(OSError):
+        with suppress(*_UNUSABLE):
             for path in self.folder.glob(f"{_UNFINISHED}*"):
                 with suppress(OSError):
                     if path.lstat().st_mtime <= limit:
@@ -269,21 +283,22 @@ class Store:
         return found
 
 
-def _stem(key: str, label: str) -> str:
+def _start(key: str, label: str) -> str:
     digest = sha256(key.encode()).hexdigest()[:24]
     readable = re.sub(r"[^\w.-]+", "-", label, flags=re.ASCII).strip("-.")[:80]
-    start = f"{readable}-{digest}" if readable else digest
-    return start + _mark(start)
+    return f"{readable}-{digest}" if readable else digest
 
 
-def _mark(start: str) -> str:
-    """What tells an entry from a file of somebody else that also ends in a hash."""
-    return sha256(f"an entry of captum_blocks: {start}".encode()).hexdigest()[:8]
+def _mark(start: str, suffix: str) -> str:
+    """What tells a file of an entry from one of somebody else that is called much the same."""
+    return sha256(f"an entry of captum_blocks: {start}{suffix}".encode()).hexdigest()[:8]
 
 
-def _is_marked(name: str) -> bool:
+def _started(name: str) -> str:
+    """What the name of an entry's file begins with; empty for any other file."""
     found = _ENTRY.fullmatch(name)
-    return found is not None and _mark(found["start"]) == found["mark"]
+    own = found is not None and _mark(found["start"], found["suffix"]) == found["mark"]
+    return found["start"] if found is not None and own else ""
 
 
 def _remove(paths: list[Path]) -> bool:

@@ -19,6 +19,7 @@ from torch.jit import ScriptModule
 from torch.jit._trace import TopLevelTracedModule
 from torch.nn.parameter import is_lazy
 
+from captum_blocks._interrupts import uninterrupted
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer, WrongType
 
 INSIDE_COMPILED = "_orig_mod"
@@ -128,7 +129,7 @@ class Shared:
 _EAGER = Shared(lambda: torch.compiler.set_stance("force_eager"))
 
 
-@contextmanager
+@uninterrupted
 def eagerly() -> Iterator[None]:
     """Whatever is compiled runs as it was written while the context is open, so that hooks fire.
 

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 import captum_blocks as cb
-from captum_blocks.errors import InvalidArgument, MissingDependency, UnknownName
+from captum_blocks.errors import InvalidArgument, MissingDependency, UnknownName, WrongType
 from captum_blocks.explanation import writable
 
 
@@ -163,6 +164,51 @@ def test_a_full_disk_is_said(
 
 def test_names_that_cannot_be(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.html")
-    for name in ("x" * 5000 + ".html", "a\0b.html", "pipe.html"):
+    for name in ("x" * 5000 + ".html", "a\0b.html", "\ud800.html", "pipe.html"):
         with pytest.raises(InvalidArgument, match="cannot write "):
             writable(tmp_path / name)
+
+
+def test_the_file_of_an_opened_picture_is_not_written_over(
+    small: cb.Network, noise_picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, elsewhere = tmp_path / "photo.png", tmp_path / "elsewhere"
+    Image.fromarray(noise_picture).save(path)
+    elsewhere.mkdir()
+    answer = cb.InfoVis(cb.Activation(cb.Out()))
+    monkeypatch.chdir(tmp_path)
+    with open("photo.png", "rb") as file:
+        given = (Image.open("photo.png"), Image.open(path), Image.open(file), "photo.png")
+        explained = [cb.explain(answer, small, one, progress=False) for one in given]
+    made = [cb.explain(answer, small, Image.fromarray(noise_picture), progress=False)]
+    monkeypatch.chdir(elsewhere)
+    for each in explained:
+        with pytest.raises(InvalidArgument, match="that is the picture which is explained"):
+            each.save("../photo.png")
+    assert np.array_equal(np.asarray(Image.open(path)), noise_picture)
+    assert made[0].save("photo.png").exists()
+
+
+@pytest.mark.parametrize("odd", [None, 5, b"page.html", ["page.html"]], ids=repr)
+def test_what_is_no_path_is_no_place_for_a_page(odd: object) -> None:
+    with pytest.raises(WrongType, match=r"^a path is text or a pathlib\.Path, not "):
+        writable(odd)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (torch.zeros(1, 3, 8, 8).to_sparse(), "a sparse_coo tensor is no picture"),
+        (torch.zeros(1, 3, 8, 8, device="meta"), "a meta tensor is no picture"),
+        (
+            torch.zeros(1).expand(1, 3, 2**20, 2**20),
+            r"shape \(1, 3, 1048576, 1048576\) takes 12,288 GiB, and holds 4 bytes of numbers",
+        ),
+        (Image.new("L", (0, 0)), "the picture given is 0 x 0, so it has no pixel"),
+        (Image.new("RGB", (0, 4)), "the picture given is 0 x 4, so it has no pixel"),
+    ],
+    ids=["sparse", "meta", "expanded", "empty", "narrow"],
+)
+def test_pictures_without_numbers_are_refused(small: cb.Network, picture: Any, said: str) -> None:
+    with pytest.raises(InvalidArgument, match=said):
+        cb.explain(cb.InfoVis(cb.Activation(cb.Out())), small, picture, progress=False)

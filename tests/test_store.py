@@ -88,6 +88,23 @@ def test_files_that_are_called_like_entries_stay(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(foreign)
 
 
+def test_files_beside_an_entry_that_it_did_not_write_stay(tmp_path):
+    """A note, a copy in another format, another label of the same kind of name."""
+    store = Store(tmp_path, max_bytes=150)
+    names = [store.path(key, ".png", "layer4-3") for key in "abc"]
+    foreign = [path.with_suffix(suffix) for path in names for suffix in (".txt", ".jpg", ".json")]
+    for path in foreign:
+        path.write_bytes(b"mine")
+    for key in "abc":
+        store.write(key, {".png": PNG, ".json": b"{}"}, label="layer4-3")
+    assert store.info().entries == 1
+    store.discard("c", label="layer4-3")
+    store.write("c", {".png": PNG, ".json": b"{}"}, label="layer4-3")
+    assert store.clear() == 1
+    assert sorted(tmp_path.iterdir()) == sorted(foreign)
+    assert {path.read_bytes() for path in foreign} == {b"mine"}
+
+
 def test_discard_forgets_one_entry(shelf):
     for key in ("a", "b"):
         shelf.write(key, {".png": PNG, ".json": b"{}"}, label="x")
@@ -272,6 +289,21 @@ def test_a_folder_that_cannot_be_is_said(tmp_path):
         store.write("a", {".png": PNG})
     assert store.read("a", ".png") is None
     assert store.info().entries == 0
+
+
+@pytest.mark.parametrize("name", ["icons\0", "icons\ud800"])
+def test_a_folder_that_no_file_system_knows_is_said_once(tmp_path, name):
+    store = Store(tmp_path / name)
+    with pytest.warns(UserWarning, match="^cannot write to the cache folder .*nothing is kept$"):
+        store.keep("a", {".png": PNG})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        store.keep("a", {".png": PNG})
+    assert store.read("a", ".png") is None
+    assert (store.info().entries, store.clear()) == (0, 0)
+    store.discard("a")
+    with pytest.raises(InvalidArgument, match="set CAPTUM_BLOCKS_CACHE_DIR to a folder"):
+        store.check_writable()
 
 
 def test_no_home_folder(monkeypatch):

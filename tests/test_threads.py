@@ -371,3 +371,23 @@ def test_different_networks_in_different_threads(x: Tensor) -> None:
     for (found,), wanted in zip(at_once(list(map(work, each))), expected, strict=True):
         for name, number in found.items():
             torch.testing.assert_close(number, wanted[name])
+
+
+def test_activations_that_wait_for_their_reader_are_in_nobodys_way(
+    model: nn.Module, x: Tensor
+) -> None:
+    """Between two batches nothing is held, also where the thread that began has ended."""
+    net, begun = cb.Network(model), list[Iterator[Tensor]]()
+
+    def begin() -> None:
+        begun.append(net.activations("1", [x, x, x], batch_size=1))
+        next(begun[-1])
+
+    begin()
+    at_once([begin])
+    done, other = list[Tensor](), cb.Network(model)
+    thread = threading.Thread(target=lambda: done.append(other.logits(x)), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert len(done) == 1
+    assert [len(list(each)) for each in begun] == [2, 2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,7 @@ from captum.attr import Attribution
 from torch import nn
 
 from captum_blocks import hooks
+from captum_blocks._interrupts import uninterrupted
 
 _FUNCTIONS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _HOOKS = (
@@ -26,7 +26,7 @@ _ATTRIBUTES = ("rule", "activations", "activation", "input", "output", "input_re
 _ABSENT = object()
 
 
-@contextmanager
+@uninterrupted
 def unchanged(model: nn.Module) -> Iterator[None]:
     """The hooks that attributions add to submodules are gone when the context closes.
 
@@ -43,7 +43,7 @@ def unchanged(model: nn.Module) -> Iterator[None]:
                         getattr(module, name, {}).pop(number, None)
 
 
-@contextmanager
+@uninterrupted
 def untouched(model: nn.Module) -> Iterator[None]:
     """What one call of Captum writes on modules is undone: LRP deletes the caller's rules.
 

@@ -83,7 +83,7 @@ def quiet(*networks: Callable[..., Any]) -> Iterator[list[str]]:
     def met_training() -> None:
         if _WAS_TRAINING not in notes:
             notes.append(_WAS_TRAINING)
-            warnings.warn(_WAS_TRAINING, stacklevel=10)
+            warnings.warn(_WAS_TRAINING, stacklevel=11)
 
     found = {network: hooks.module_of(network) for network in networks}
     with hooks.alone(*found.values()), ExitStack() as undo:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from captum_blocks._interrupts import uninterrupted
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 
 _EPSILON = 1e-2
@@ -20,7 +21,7 @@ _NOTES = {
 }
 
 
-@contextmanager
+@uninterrupted
 def relaxed_pooling(module: nn.Module, blurred: bool = False) -> Iterator[nn.Module]:
     """Max-pooling with an unchanged forward pass and a smooth backward pass.
 

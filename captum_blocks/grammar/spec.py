@@ -8,6 +8,7 @@ never imports and never unpickles.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import MISSING, fields
 from math import isfinite
 from typing import Any, TypeVar
@@ -203,8 +204,7 @@ def from_json(text: str) -> Any:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise InvalidArgument(f"this JSON names {_short(twice)} twice in one place")
     return found
 

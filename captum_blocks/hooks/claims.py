@@ -11,14 +11,16 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
 from torch import Tensor, nn
 
+from captum_blocks._interrupts import check, uninterrupted
 from captum_blocks.errors import InvalidArgument
 
+# Seconds after which a thread that waits looks whether Ctrl-C was pressed.
+_MOMENT = 0.1
 _MOVED = (
     "{name} {what} while it was being looked at, so these numbers are of no one state of it; where "
     "another thread trains it, give a copy: copy.deepcopy(model)"
@@ -120,7 +122,8 @@ class _Register:
                 while holders := self._in_the_way(claim):
                     self._awaited[claim.thread] = holders
                     self._changed.notify_all()  # whom it waits for need not wait for it
-                    self._changed.wait()
+                    self._changed.wait(_MOMENT)
+                    check()
             finally:
                 self._awaited.pop(claim.thread, None)
             self._claims.append(claim)
@@ -158,7 +161,7 @@ class _Register:
 _REGISTER = _Register()
 
 
-@contextmanager
+@uninterrupted
 def alone(*modules: nn.Module | None) -> Iterator[Claim]:
     """No other thread looks at these modules, or at what shares a part with them, meanwhile.
 
@@ -198,10 +201,10 @@ def alone(*modules: nn.Module | None) -> Iterator[Claim]:
             _REGISTER.drop(claim)  # what was left when Ctrl-C came in here
             raise
     if moved:
-        warnings.warn(moved, stacklevel=5)
+        warnings.warn(moved, stacklevel=7)
 
 
-@contextmanager
+@uninterrupted
 def own_weights_change() -> Iterator[None]:
     """What happens to weights meanwhile is this thread's own doing, and undone by it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial, wraps
 from typing import Any
 
@@ -12,12 +12,13 @@ from torch import nn
 from torch.nn.modules import module as modules
 from torch.utils.hooks import RemovableHandle
 
+from captum_blocks._interrupts import uninterrupted
 from captum_blocks.hooks.claims import alone, in_this_thread
 from captum_blocks.hooks.structures import copied
 from captum_blocks.wrappers import eagerly
 
 
-@contextmanager
+@uninterrupted
 def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     """Every submodule in ``eval()`` while the context is open, each as it was afterwards.
 
@@ -57,7 +58,7 @@ def _train(parts: Iterable[nn.Module]) -> None:
         part.training = True
 
 
-@contextmanager
+@uninterrupted
 def running(
     network: Callable[..., Any], met_training: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
@@ -147,7 +148,7 @@ def module_of(network: Callable[..., Any]) -> nn.Module | None:
     return network
 
 
-@contextmanager
+@uninterrupted
 def _evaluated_when_called(
     known: nn.Module | None, met_training: Callable[[], object]
 ) -> Iterator[None]:

@@ -6,12 +6,13 @@ Every hook is for the passes of the thread that registers it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules import module as modules
 
+from captum_blocks._interrupts import uninterrupted
 from captum_blocks.errors import UnusableLayer
 from captum_blocks.hooks.claims import in_this_thread
 from captum_blocks.hooks.structures import (
@@ -23,7 +24,7 @@ from captum_blocks.hooks.structures import (
 )
 
 
-@contextmanager
+@uninterrupted
 def tapped(layer: nn.Module, taps: Mapping[str, nn.Module], name: str) -> Iterator[None]:
     """Lead elements of what a layer returns through modules of their own while the context is open.
 
@@ -55,7 +56,7 @@ def tapped(layer: nn.Module, taps: Mapping[str, nn.Module], name: str) -> Iterat
         handle.remove()
 
 
-@contextmanager
+@uninterrupted
 def capture(layers: Mapping[str, nn.Module], lenient: bool = False) -> Iterator[dict[str, Tensor]]:
     """Record what each layer returns while the context is open.
 
@@ -101,7 +102,7 @@ def capture(layers: Mapping[str, nn.Module], lenient: bool = False) -> Iterator[
         yield seen
 
 
-@contextmanager
+@uninterrupted
 def replace(layer: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Exchange what a layer returns for ``function(what it returned)`` while the context is open.
 
@@ -122,7 +123,7 @@ def replace(layer: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[
         handle.remove()
 
 
-@contextmanager
+@uninterrupted
 def count_calls(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, int]]:
     """Count how often each layer returns while the context is open.
 
@@ -147,7 +148,7 @@ def count_calls(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, int]]:
         yield counts
 
 
-@contextmanager
+@uninterrupted
 def called() -> Iterator[list[nn.Module]]:
     """The modules that are called in this thread while the context is open, whoever calls them.
 

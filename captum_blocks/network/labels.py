@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from captum_blocks._paths import as_path
 from captum_blocks.errors import InvalidArgument, WrongType, did_you_mean
 
 Labels: TypeAlias = (
@@ -52,7 +53,7 @@ def read_labels(given: Labels) -> tuple[str, ...] | None:
     if given is None:
         return None
     if isinstance(given, (str, PathLike)):
-        return _from_file(Path(given))
+        return _from_file(as_path(given, said="labels: no such file:"))
     if isinstance(given, Mapping):
         return _from_mapping(given)
     if hasattr(given, "index") and hasattr(given, "items"):  # a pandas.Series

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument, WrongType
@@ -13,6 +14,8 @@ from captum_blocks.preprocessing import Preprocess
 
 # The deviation of a module that takes pixels from 0 to 255.
 BYTE = 1 / 64
+# Bytes that the same few numbers over and over may come to: 170 pictures of 1,024 pixels a side.
+MOST_REPEATED = 2**31
 
 
 def is_of_bands(source: Any, channels: int) -> bool:
@@ -64,7 +67,8 @@ def checked(tensor: Tensor, preprocess: object) -> Tensor:
     """A tensor that a network can take as it is.
 
     Raises:
-        InvalidArgument: it is not of floats, or not (image, channel, y, x).
+        InvalidArgument: it is not of floats, not (image, channel, y, x), has no plain numbers, or
+            more than were ever computed.
     """
     if not tensor.is_floating_point():
         raise InvalidArgument(
@@ -72,9 +76,26 @@ def checked(tensor: Tensor, preprocess: object) -> Tensor:
             "module takes it, or the picture itself as a path, PIL image or uint8 array"
         )
     _check_axes(tensor)
+    _check_numbers(tensor)
     if isinstance(preprocess, Preprocess) and min(preprocess.std) > BYTE:
         _warn_of_pixels(tensor)
     return tensor
+
+
+def _check_numbers(tensor: Tensor) -> None:
+    """Refuse what holds no plain numbers, or says that it has numbers which are nowhere."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
+        kind = "meta" if tensor.is_meta else str(tensor.layout).removeprefix("torch.")
+        raise InvalidArgument(
+            f"a {kind} tensor is no picture that a network can take; give plain numbers, e.g. "
+            "x.to_dense()"
+        )
+    needed, there = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+    if needed > MOST_REPEATED and needed > there:
+        raise InvalidArgument(
+            f"a tensor of shape {tuple(tensor.shape)} takes {needed / 2**30:,.0f} GiB, and holds "
+            f"{there} bytes of numbers: was a side of it expanded by mistake?"
+        )
 
 
 def _check_axes(tensor: Tensor) -> None:

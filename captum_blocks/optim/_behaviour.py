@@ -1,34 +1,44 @@
 """What a network does beyond its weights and structure, so that a picture is known by it.
 
 Two networks of equal weights differ where their ``forward()`` was edited, a plain attribute was set
-or a hook was added. Code, attributes and hooks are read, and what no reading tells (a global, what
-a closure points to) shows in what the layers answer on a fixed picture.
+or written to, or a hook was added. Code, attributes and hooks are read, tensors and arrays among
+them by their numbers, and what no reading tells (a global) shows in what the layers answer on a
+fixed picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
 from hashlib import sha256
 from inspect import unwrap
 from types import CodeType, MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from captum_blocks.wrappers import stored
 
 _BARE = frozenset(vars(nn.Module()))
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 # Attributes of attributes are read so far down: a list may hold itself.
 _DEEPEST = 4
+# Numbers of one tensor or array; of a larger one, every second, third, ... is read.
+_MOST_NUMBERS = 2**24
 _PROJECTIONS, _BLOCK = 8, 2**14
 
 
 def settings_of(module: nn.Module) -> str:
-    """How a module is set, apart from its tensors and children; equal in every process.
+    """How a module is set, apart from weights, buffers and children; equal in every process.
 
     >>> one, other = nn.ReLU(), nn.ReLU()
-    >>> other.slope = 0.1
+    >>> one.mask, other.mask = torch.ones(2), torch.ones(2)
+    >>> settings_of(one) == settings_of(other)
+    True
+    >>> _ = other.mask.zero_()
     >>> settings_of(one) == settings_of(other)
     False
     """
@@ -64,10 +74,17 @@ def _numbers(output: Tensor) -> str:
 
 
 def _told(value: Any, depth: int = 0) -> str:
-    """Plain values as they are, functions by their code, anything else by its type."""
+    """Plain values as they are, tensors by their numbers, functions by their code.
+
+    Anything else is told by its type.
+    """
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
         return repr(value)
-    if depth >= _DEEPEST or isinstance(value, (Tensor, nn.Module)):
+    if isinstance(value, Tensor):
+        return " ".join([type(value).__qualname__, *map(_content, stored(value))])
+    if isinstance(value, np.ndarray):
+        return f"{type(value).__qualname__} {_array_content(value)}"
+    if depth >= _DEEPEST or isinstance(value, nn.Module):
         return type(value).__qualname__
     deeper = depth + 1
     if isinstance(value, Mapping):
@@ -77,6 +94,39 @@ def _told(value: Any, depth: int = 0) -> str:
     if isinstance(value, (set, frozenset)):
         return str(sorted(_told(held, deeper) for held in value))
     return _code(value, deeper) if callable(value) else type(value).__qualname__
+
+
+def _content(tensor: Tensor) -> str:
+    """A digest of a tensor's numbers; of one that shows none (meta, sparse) what it is like."""
+    told = f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}"
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return told
+    with suppress(RuntimeError, NotImplementedError):  # a tensor of somebody's own making
+        flat = _flat(tensor.detach()).cpu().contiguous()
+        told += f" {_hash(flat.view(torch.uint8).numpy())}"
+    return told
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """The numbers there are, in a row, no more than a digest takes."""
+    there = tensor.untyped_storage().nbytes() // tensor.element_size() - tensor.storage_offset()
+    if there < tensor.numel():  # the same few over and over
+        tensor = tensor.as_strided((there,), (1,))
+    tensor = tensor.resolve_conj().resolve_neg()
+    flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).flatten()
+    return flat[:: -(-len(flat) // _MOST_NUMBERS) or 1]
+
+
+def _array_content(array: np.ndarray) -> str:
+    told = f"{array.dtype} {array.shape}"
+    if array.dtype.hasobject:
+        return told
+    flat = array.ravel()[:: -(-array.size // _MOST_NUMBERS) or 1]
+    return f"{told} {_hash(np.frombuffer(flat.tobytes(), np.uint8))}"
+
+
+def _hash(content: np.ndarray) -> str:
+    return sha256(content.tobytes()).hexdigest()[:16]
 
 
 def _code(function: Callable[..., Any], depth: int) -> str:

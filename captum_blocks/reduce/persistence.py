@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_blocks._paths import as_path
 from captum_blocks.errors import BlocksError, InvalidArgument
 from captum_blocks.layouts import Layout
 from captum_blocks.reduce.algorithms import Factors
@@ -38,6 +40,41 @@ DTYPES = {
 }
 
 
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and -MOST <= value <= MOST  # type: ignore[operator]
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _is_shares(value: object) -> bool:
+    return isinstance(value, dict) and all(type(one) in (int, float) for one in value.values())
+
+
+# What each plain value beside the arrays has to be; what a dict holds is looked at on its own.
+MOST = np.finfo(np.float64).max
+PLAIN: dict[str, Callable[[object], bool]] = {
+    "n_iter": _is_count,
+    "power": lambda value: _is_number(value) and value >= 0,  # type: ignore[operator]
+    "online_rows": lambda value: value is None or _is_count(value),
+    "per_group": _is_texts,
+    "goal_share": _is_shares,
+    "parameters": lambda value: isinstance(value, dict),
+    "form": lambda value: isinstance(value, dict),
+}
+FORM: dict[str, Callable[[object], bool]] = {
+    "layout": lambda value: value is None or isinstance(value, dict),
+    "shape": lambda value: isinstance(value, list) and all(map(_is_count, value)),
+    "is_tensor": lambda value: isinstance(value, bool),
+    "dtype": lambda value: isinstance(value, str) and value in DTYPES,
+}
+
+
 class NoFolder(InvalidArgument, FileNotFoundError):
     """A file that is to be written into a folder that does not exist."""
 
@@ -50,11 +87,12 @@ def write(reducer: ChannelReducer, path: str | os.PathLike[str]) -> None:
     """Write to a temporary file, then rename it into place.
 
     Raises:
+        WrongType: ``path`` is no path.
         InvalidArgument: the reducer wraps a foreign estimator, a parameter is no plain value, or
             the file cannot be written.
         NoFolder: the folder of ``path`` does not exist.
     """
-    target = Path(path)
+    target = as_path(path, said="cannot write")
     if not target.parent.is_dir():
         raise NoFolder(
             f"{os.fspath(path)!r} cannot be written: there is no folder "
@@ -99,10 +137,11 @@ def read(kind: type[ChannelReducer], path: str | os.PathLike[str]) -> ChannelRed
     """Read what ``write`` wrote.
 
     Raises:
+        WrongType: ``path`` is no path.
         InvalidArgument: the file is damaged, no reducer, or of a newer version.
         NoFile: it is not there.
     """
-    file = Path(path)
+    file = as_path(path, NoFile)
     if not file.exists():
         raise NoFile(f"{os.fspath(path)!r} cannot be read: there is no such file")
     try:
@@ -164,7 +203,7 @@ def _restored(
         raise InvalidArgument(
             f"{os.fspath(path)!r} was saved by a newer version of captum_blocks; update to read it"
         )
-    if why := _odd(arrays, about):
+    if why := _odd_value(about) or _odd(arrays, about):
         raise _unreadable(path, why)
     tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
     state = {name[6:]: value for name, value in tensors.items() if name.startswith("state ")}
@@ -189,6 +228,19 @@ def _restored(
     return reducer
 
 
+def _odd_value(about: dict[str, Any]) -> str:
+    """Which of the plain values is none that could have been saved; empty where all are."""
+    if not (type(about["version"]) is int and about["version"] >= 1):
+        return "it has no version"
+    for name, fits in PLAIN.items():
+        if not fits(about.get(name)):
+            return f"its {name} is {str(about.get(name))[:40]!r}"
+    for name, fits in FORM.items():
+        if not fits(about["form"].get(name)):
+            return f"its form's {name} is {str(about['form'].get(name))[:40]!r}"
+    return ""
+
+
 def _odd(arrays: dict[str, np.ndarray[Any, Any]], about: dict[str, Any]) -> str:
     """In what the parts of a file do not fit together; empty where they do."""
     groups, channels = arrays["components"].shape
@@ -211,12 +263,12 @@ def _odd(arrays: dict[str, np.ndarray[Any, Any]], about: dict[str, Any]) -> str:
             return f"{name} holds what is no number"
     rows = about.get("online_rows")
     sums = {"online gram", "online cross"} & arrays.keys()
-    if len(sums) != (0 if rows is None else 2) or not (rows is None or type(rows) is int):
+    if len(sums) != (0 if rows is None else 2):
         return "its sums are not whole"
     named = [f"state {name}" for name in about["per_group"]]
     if any(arrays[name].shape[:1] != (groups,) for name in named):
         return "its state is of other groups"
-    return "" if type(about["version"]) is int and about["version"] >= 1 else "it has no version"
+    return ""
 
 
 def _check_encodes(reducer: ChannelReducer, factors: Factors) -> None:
@@ -282,7 +334,7 @@ def _form(values: dict[str, Any]) -> Form:
     layout = _with_layout(values, "layout")["layout"]
     dtype = DTYPES[values["dtype"]]
     shape = tuple(values["shape"])
-    if len(shape) not in (1, 3) or not all(type(side) is int and side >= 0 for side in shape):
+    if len(shape) not in (1, 3):
         raise ValueError(f"fitted on {shape}")
     return Form(layout, shape, bool(values["is_tensor"]), dtype, torch.device("cpu"))
 

@@ -6,7 +6,7 @@ from functools import singledispatch
 from os import PathLike
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
 from captum_blocks.errors import WrongType
@@ -38,13 +38,17 @@ from captum_blocks.scene import (
 )
 
 # What a user's defaults may not change: TeX would take labels for its commands, a layout engine or
-# a cut of the edges would move what was measured.
-OWN: Any = {
+# a cut of the edges would move what was measured; an id of any letters makes no valid SVG, and
+# pictures in files of their own would be lost. (Not every matplotlib has every setting.)
+_OWN: Any = {
     "text.usetex": False,
     "figure.autolayout": False,
     "figure.constrained_layout.use": False,
     "savefig.bbox": "standard",
+    "svg.id": None,
+    "svg.image_inline": True,
 }
+OWN: Any = {name: setting for name, setting in _OWN.items() if name in rcParams}
 WIDTH, MARGIN = 7.0, 0.15
 TITLE, HEADING, SECTION, BODY = 14, 11, 9.5, 8.5
 OPENING_PHOTO = 1.9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
+from captum_blocks._paths import as_path
 from captum_blocks.errors import InvalidArgument, WeightsUnavailable
 from captum_blocks.zoo.demo import require
 
@@ -38,7 +40,7 @@ def is_file(name: str) -> bool:
     return name.lower().endswith(ENDINGS) or "/" in name or "\\" in name
 
 
-def read_weights(path: str | Path) -> State:
+def read_weights(path: str | PathLike[str]) -> State:
     """The tensors of a checkpoint by name, whatever training script wrote it.
 
     Takes what ``torch.save`` and safetensors write; a state dict among other things is found, and
@@ -46,14 +48,16 @@ def read_weights(path: str | Path) -> State:
     2.10, whose reader of pickled files has known holes, only safetensors are read.
 
     Raises:
+        WrongType: ``path`` is no path.
         WeightsUnavailable: there is no such file, it is no checkpoint, or this torch cannot read it
             safely.
         InvalidArgument: it holds more than weights, or none.
     """
+    file = as_path(path, WeightsUnavailable, "no such file of weights:")
     try:
-        file = Path(path).expanduser()
+        file = file.expanduser()
         there = file.is_file()
-    except (RuntimeError, OSError, ValueError) as error:  # no such home, no possible name
+    except (RuntimeError, OSError) as error:  # no such home
         raise WeightsUnavailable(f"no such file of weights: {path} ({error})") from error
     if not there:
         raise WeightsUnavailable(f"no such file of weights: {file}")

@@ -129,7 +129,7 @@ def test_what_a_list_does_together_stands_beside_random_ones() -> None:
         return float(scores[0] - scores[1:].logsumexp(0))
 
     change = without([3, 7]) - without([])
-    assert f"change the log-odds of “cat” by {change:+.2f}".replace("-", "−") in said
+    assert "change the log-odds of “cat” by " + f"{change:+.2f}".replace("-", "−") in said
     assert "of 100 random sets of 2 channels as active, 0 change it as much" in said
     narrowed = cb.evaluate(removal.filter(strongest=2).filter(top=1), net, x)
     assert narrowed.said == ()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -293,6 +294,14 @@ ACTIVATION = '{"word": "Activation", "source": ' + CHANNELS + "}"
 def slides(options: object, start: object = 0) -> str:
     word = {"word": "Selection", "gesture": "slider", "atom": "number"}
     return spec(json.dumps({**word, "options": options, "start": start}))
+
+
+def test_a_name_that_is_twice_among_many_is_found_in_one_look() -> None:
+    names = [f'"{number}": 0' for number in range(200_000)]
+    start = time.process_time()
+    with pytest.raises(InvalidArgument, match="names '199999' twice in one place"):
+        from_json(spec("{" + ", ".join([*names, names[-1]]) + "}"))
+    assert time.process_time() - start < 10  # comparing each with each takes minutes
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Damaged and foreign input of six kinds, and what has to become of it: a result or our own error.
+"""Damaged and foreign input of several kinds, and what has to become of it: a result or our error.
 
 All of it is harmless: files cut short, words of the wrong type, numbers out of range, declared
 sizes that are too large. What is found is a traceback, a hang or memory of our own.
@@ -104,6 +104,13 @@ def specs(draw: st.DrawFn) -> str:
             holder[key] = draw(st.one_of(VALUES, st.sampled_from(alike)) if alike else VALUES)
             data = json.loads(json.dumps(data))
     return json.dumps(data)
+
+
+NAMES_OF_MANY = [f'"{number}": 0' for number in range(10**5)]
+# Many names, one of them twice: anywhere.
+large_specs = st.integers(0, 10**5 - 1).map(
+    lambda twin: f'{{"spec": {{{", ".join([*NAMES_OF_MANY, NAMES_OF_MANY[twin]])}}}}}'
+)
 
 
 def _places(data: Any) -> list[tuple[Any, Any]]:
@@ -258,19 +265,22 @@ def check_weights(given: tuple[Any, float], folder: Path) -> None:
         assert sum(tensor.numel() for tensor in state.values()) < 10**6
 
 
-def _reducer() -> dict[str, np.ndarray]:
+def _reducer(learns: bool) -> dict[str, np.ndarray]:
     acts = torch.rand(1, 8, 5, 5, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "groups.npz"
-        ChannelReducer(3, "pca").fit(acts).save(path)
+        made = (
+            ChannelReducer(3).fit_loader([acts]) if learns else ChannelReducer(3, "pca").fit(acts)
+        )
+        made.save(path)
         with np.load(path) as file:
             return {name: file[name] for name in file.files}
 
 
-REDUCER = _reducer()
+REDUCER, LEARNING = _reducer(False), _reducer(True)
 ABOUT = json.loads(str(REDUCER["about"][()]))
 SHAPES = st.lists(st.integers(0, 9), max_size=3).map(tuple)
-reducers = st.one_of(
+changes = st.one_of(
     st.tuples(
         st.just("array"),
         st.sampled_from(sorted(REDUCER)),
@@ -284,13 +294,15 @@ reducers = st.one_of(
     st.tuples(st.just("form"), st.sampled_from(sorted(ABOUT["form"])), VALUES),
     st.tuples(st.just("bytes"), damages()),
 )
+reducers = st.tuples(st.sampled_from(["REDUCER", "LEARNING"]), changes)
 
 
-def check_reducer(change: tuple[Any, ...], folder: Path) -> None:
+def check_reducer(given: tuple[str, tuple[Any, ...]], folder: Path) -> None:
     """A file is a reducer that works, or none in words."""
     path = folder / "groups.npz"
-    arrays, about = dict(REDUCER), json.loads(json.dumps(ABOUT))
-    kind, *rest = change
+    which, (kind, *rest) = given
+    arrays = dict(REDUCER if which == "REDUCER" else LEARNING)
+    about = json.loads(str(arrays["about"][()]))
     if kind == "array":
         arrays[rest[0]] = np.ones(rest[1], rest[2])
     elif kind != "bytes":
@@ -302,8 +314,18 @@ def check_reducer(change: tuple[Any, ...], folder: Path) -> None:
     if kind == "bytes":
         path.write_bytes(rest[0](path.read_bytes()))
     with suppress(BlocksError):
-        found = ChannelReducer.load(path)
-        found.transform(torch.rand(1, found.n_features_in_, 2, 2))
+        use(ChannelReducer.load(path), folder / "again.npz")
+
+
+def use(reducer: ChannelReducer, path: Path) -> None:
+    """All that one does with a reducer that was loaded."""
+    acts = torch.rand(1, reducer.n_features_in_, 2, 2)
+    reducer.inverse_transform(reducer.transform(acts))
+    assert repr(reducer)
+    reducer.save(path)
+    assert ChannelReducer.load(path).n_iter_ == reducer.n_iter_
+    if hasattr(reducer, "partial_fit"):
+        reducer.partial_fit(acts)
 
 
 ARGUMENTS = st.sampled_from(
@@ -350,6 +372,7 @@ def check_command(given: tuple[str, list[str]], folder: Path) -> None:
 # By kind: how many in the tests, the inputs, and what has to become of one.
 KINDS: dict[str, tuple[int, st.SearchStrategy[Any], Check]] = {
     "specs": (600, specs(), check_spec),
+    "large specs": (8, large_specs, check_spec),
     "cache entries": (350, entries, check_entry),
     "pictures": (400, pictures(), check_picture),
     "weights": (300, weights, check_weights),

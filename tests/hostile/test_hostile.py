@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.hostile.inputs import KINDS
+from tests.hostile import inputs
+from tests.hostile.arguments import arguments, check_argument
+
+KINDS = {**inputs.KINDS, "arguments": (150, arguments, check_argument)}
 
 
 def test_there_are_enough() -> None:
@@ -16,7 +19,7 @@ def test_there_are_enough() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_comes_ends_in_a_result_or_in_words(kind: str, tmp_path: Path) -> None:
-    count, inputs, check = KINDS[kind]
+    count, strategy, check = KINDS[kind]
     tried = []
 
     @settings(
@@ -26,7 +29,7 @@ def test_whatever_comes_ends_in_a_result_or_in_words(kind: str, tmp_path: Path) 
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(inputs)
+    @given(strategy)
     def each(one: object) -> None:
         tried.append(1)
         check(one, tmp_path)

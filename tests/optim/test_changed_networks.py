@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from types import MethodType
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from captum_blocks.compose.pictures.plan import Plan
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import channel_subject
 from captum_blocks.optim import Channel, FeatureVisualizer
+from captum_blocks.optim._behaviour import settings_of
 from captum_blocks.optim._state import BLOCK, state_of
 from captum_blocks.optim.recipe import Recipe
 from tests.optim.conftest import Stem, seeded
@@ -238,6 +240,73 @@ def test_asking_leaves_the_network_and_the_generator_as_they_were():
     assert trunk.is_of(net)
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+class Masked(Stem):
+    """Multiplies a layer by a plain tensor, which is neither a weight nor a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = torch.ones(1, self.second.out_channels, 1, 1)
+        self.tables = {"low": [torch.zeros(2)], "high": (np.zeros(2),)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.act(self.norm(self.conv(x)))) * self.mask
+
+
+def half_a_mask(net: Masked) -> None:
+    net.mask[0, 0] = -1
+
+
+def number_in_a_list(net: Masked) -> None:
+    net.tables["low"][0][1] = 3.0
+
+
+def number_of_an_array(net: Masked) -> None:
+    net.tables["high"][0][0] = 3.0
+
+
+@pytest.mark.parametrize("change", [half_a_mask, number_in_a_list, number_of_an_array])
+def test_a_plain_tensor_written_to_in_place_is_noticed(change):
+    net = seeded(Masked)
+    kept = FeatureVisualizer(net, "output")
+    kept.visualize(Channel(0), **RECIPE)
+    key = kept.key(Channel(0), **RECIPE)
+    assert kept.key(Channel(0), **RECIPE) == key
+    change(net)
+    after, fresh = kept.visualize(Channel(0), **RECIPE), FeatureVisualizer(net, "output")
+    assert kept.key(Channel(0), **RECIPE) == fresh.key(Channel(0), **RECIPE) != key
+    assert torch.equal(after.images, fresh.visualize(Channel(0), **RECIPE).images)
+
+
+def test_a_tensor_that_a_hook_took_along_is_noticed(stem):
+    gain = torch.ones(1)
+    stem.act.register_forward_hook(lambda module, inputs, output: output * gain)
+    before = state_of(stem)
+    assert state_of(stem) == before
+    gain[0] = 2
+    assert state_of(stem) != before
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.zeros(2, 2).to_sparse(),
+        torch.empty(10**9, device="meta"),
+        torch.tensor(2 + 1j).conj(),
+        torch.zeros(0),
+        torch.ones(3).bool(),
+        torch.ones(2, dtype=torch.bfloat16),
+        torch.zeros(1).expand(2**40),
+        np.array([None, object()], dtype=object),
+        np.zeros(0),
+        np.array("words"),
+    ],
+    ids=lambda odd: f"{type(odd).__name__} {odd.dtype} {tuple(odd.shape)}",
+)
+def test_tensors_and_arrays_of_every_kind_are_told(odd, stem):
+    stem.odd = odd
+    assert settings_of(stem) == settings_of(stem)
 
 
 def test_keys_hold_no_place_in_memory(stem):

@@ -181,6 +181,29 @@ def test_parts_that_do_not_fit_together_are_refused(tmp_path, change, why):
         ChannelReducer.load(odd)
 
 
+FITTING = [("per_group", []), ("goal_share", {"a": 1}), ("power", 2.5), ("power", 10**30)]
+
+
+@pytest.mark.parametrize("odd", ["x", None, float("nan"), -1, 2.5, True, 10**30, [], [1], {"a": 1}])
+@pytest.mark.parametrize(
+    "name", ["n_iter", "power", "online_rows", "per_group", "goal_share", "form", "parameters"]
+)
+def test_plain_values_are_looked_at_before_they_are_used(tmp_path, name, odd):
+    """What loads is as good as what was saved: it is saved again, and learns on."""
+    reducer = ChannelReducer(3).fit_loader([activations()])
+    reducer.save(tmp_path / "groups.npz")
+    path = changed(tmp_path / "groups.npz", about={name: odd})
+    if (name, odd) not in FITTING:
+        with pytest.raises(
+            InvalidArgument, match="is not a saved ChannelReducer, or it is damaged"
+        ):
+            ChannelReducer.load(path)
+        return
+    found = ChannelReducer.load(path)
+    found.save(tmp_path / "again.npz")
+    found.partial_fit(activations())
+
+
 def test_what_encoding_needs_is_there(tmp_path):
     for algorithm in ("pca", "ica", "kmeans", "dictionary"):
         ChannelReducer(3, algorithm).fit(activations()).save(tmp_path / "groups.npz")

@@ -5,7 +5,7 @@ from io import BytesIO, StringIO
 from xml.etree import ElementTree
 
 import pytest
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import findfont, get_font
 
@@ -158,6 +158,14 @@ def test_a_figure_is_the_same_whatever_the_users_defaults(defaults, tmp_path):
         save(scene, tmp_path / "other.png")
         assert not any(text.get_usetex() for text in figure(scene).axes[0].texts)
     assert (tmp_path / "other.png").read_bytes() == (tmp_path / "usual.png").read_bytes()
+
+
+@pytest.mark.parametrize("defaults", [{"svg.id": "a\x00b"}, {"svg.image_inline": False}])
+def test_an_svg_is_one_valid_file_whatever_the_users_defaults(defaults, tmp_path):
+    with rc_context({name: held for name, held in defaults.items() if name in rcParams}):
+        save(sample_scene(), tmp_path / "page.svg")
+    ElementTree.parse(tmp_path / "page.svg")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.svg"]
 
 
 def test_any_text_makes_a_valid_file(tmp_path):

@@ -15,8 +15,11 @@ from captum_blocks.attr.reducers import Reducer
 from captum_blocks.attr.removal import Fill, Groups, Held, Removal, filling_tensor, removal
 from captum_blocks.attr.shapley import MOST_GROUPS, coalitions
 from captum_blocks.attr.tail import Tail
+from captum_blocks.errors import InvalidArgument, WrongType
 
 Network = Callable[..., Any]
+# In units in the last place of the largest logit.
+_ROUNDING = 8
 
 
 def called_with(network: nn.Module, additional: Any, image: int, images: int) -> Network:
@@ -84,23 +87,53 @@ class Looked:
             return [Held(one[None], layout) for one in self.others]
         return [None if fill == "mean" else Held(torch.zeros_like(self.held.output), layout)]
 
-    def removed(self, atom: Any, fill: Fill, target: int, score: Score) -> Tensor:
-        """(*atoms): the score minus the score without each atom, averaged over fillings."""
-        base = scored(next(self.tail.scores([self.held.output])), target, score)
-        rows = [removal(atom, self.held, filling) for filling in self.fillings(fill)]
-        total = self.images * sum(each.count for each in rows)
-        taken = [self._without(each, total, target, score) for each in rows]
-        return (base - torch.stack(taken).mean(0)).reshape(rows[0].shape)
+    @property
+    def rounding(self) -> float:
+        """Below this, two scores are the same: sums over rows are ordered by how many there are."""
+        scores = self.tail.seen.scores
+        return float(scores.abs().max()) * _ROUNDING * torch.finfo(scores.dtype).eps
 
-    def _without(self, atoms: Removal, total: int, target: int, score: Score) -> Tensor:
-        """The score without each atom."""
+    def removed(self, atom: Any, fill: Fill, targets: Sequence[int], score: Score) -> Tensor:
+        """(class, *atoms): the score minus that without each atom, averaged over fillings."""
+        base = _scores(next(self.tail.scores([self.held.output])), targets, score)
+        rows = self._removals(atom, fill)
+        total = self.images * sum(each.count for each in rows)
+        taken = [self._without(each, total, targets, score) for each in rows]
+        return (base - torch.stack(taken).mean(0)).reshape(len(targets), *rows[0].shape)
+
+    def cumulative(self, atom: Any, fill: Fill, order: Tensor, counts: Tensor) -> Tensor:
+        """(order, filling, 2, count, class): logits with atoms taken away one after the other.
+
+        Args:
+            atom: see ``LayerAblation.attribute``.
+            fill: see there.
+            order: (order, place) of atoms; those that are left out always stay.
+            counts: (count,): how many of the first are taken away, or put back of all.
+        """
+        rows = self._removals(atom, fill)
+        absent = _one_after_the_other(order, counts, rows[0].count).to(self.held.output.device)
+        masks, found = absent.flatten(0, 2), []
+        total = self.images * len(rows) * len(masks)
+        for each in rows:
+            chunks = (each.without(part) for part in masks.split(self.step))
+            said = f"{total:,} steps of taking away and putting back at layer {self.name!r}"
+            answers = torch.cat(list(self.tail.scores(chunks, total, said)))
+            found.append(answers.unflatten(0, absent.shape[:3]))
+        return torch.stack(found, 1)
+
+    def _removals(self, atom: Any, fill: Fill) -> list[Removal]:
+        """The atoms, for each filling."""
+        return [removal(atom, self.held, filling) for filling in self.fillings(fill)]
+
+    def _without(self, atoms: Removal, total: int, targets: Sequence[int], score: Score) -> Tensor:
+        """(class, atom): the scores without each atom."""
         spans = (
             (first, min(first + self.step, atoms.count))
             for first in range(0, atoms.count, self.step)
         )
         chunks = (atoms.rows(*span) for span in spans)
         answers = self.tail.scores(chunks, total, f"{total:,} removals at layer {self.name!r}")
-        return torch.cat([scored(each, target, score) for each in answers])
+        return torch.cat([_scores(each, targets, score) for each in answers], 1)
 
     def groups(self, fill: Fill, reducer: Reducer) -> list[Groups]:
         """The groups, for each filling."""
@@ -121,6 +154,49 @@ class Looked:
         """(photograph, class): the image's logits with the layer taken from each other."""
         assert self.others is not None
         return torch.cat(list(self.tail.scores(self.others.split(self.step))))
+
+
+def _scores(logits: Tensor, targets: Sequence[int], score: Score) -> Tensor:
+    """(row, class) -> (target, row)."""
+    return torch.stack([scored(logits, target, score) for target in targets])
+
+
+def check_order(order: Any, images: int, points: int) -> None:
+    """Whether these can be orders of atoms.
+
+    Raises:
+        WrongType: they are no tensor of whole numbers.
+        InvalidArgument: they have another shape, or name an atom twice; too few points.
+    """
+    if not isinstance(order, Tensor) or order.is_floating_point() or order.dtype == torch.bool:
+        raise WrongType("order= is a tensor of atoms' numbers, such as attribution.argsort()")
+    if order.ndim != 3 or len(order) != images or not order.numel():
+        raise InvalidArgument(
+            f"order= of shape {tuple(order.shape)} for {images} images; give (image, order, place)"
+        )
+    held = order.sort(-1).values
+    if bool((held[..., 1:] == held[..., :-1]).any()):
+        raise InvalidArgument("an order names an atom twice")
+    if not isinstance(points, int) or points < 2:
+        raise InvalidArgument(f"points={points!r}; there are at least two, none and all of them")
+
+
+def _one_after_the_other(order: Tensor, counts: Tensor, atoms: int) -> Tensor:
+    """(order, 2, count, atom): which are absent where they are taken away, and where put back.
+
+    >>> _one_after_the_other(torch.tensor([[2, 0]]), torch.tensor([0, 1]), 3).int().tolist()
+    [[[[0, 0, 0], [0, 0, 1]], [[1, 0, 1], [1, 0, 0]]]]
+    """
+    if int(order.min()) < 0 or int(order.max()) >= atoms:
+        raise InvalidArgument(
+            f"an order goes from atom {int(order.min())} to {int(order.max())}, and the layer has "
+            f"atoms 0 to {atoms - 1}"
+        )
+    rank = order.new_full((len(order), atoms), -1)
+    rank.scatter_(1, order, torch.arange(order.shape[1]).expand(order.shape))
+    before = rank[:, None] < counts[:, None]
+    taking_part = rank[:, None] >= 0
+    return torch.stack([before & taking_part, ~before & taking_part], 1)
 
 
 def _assembling(there: Tensor, instead: Tensor) -> Callable[[Tensor], Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,14 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
-from captum_blocks.attr._ablating import Looked, as_tuple, called_with, strongest
+from captum_blocks.attr._ablating import Looked, as_tuple, called_with, check_order, strongest
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
     Head,
     Probe,
     check_input,
     check_runs_once,
+    check_targets,
     no_such_class,
     probe,
     whole_number,
@@ -114,8 +115,79 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
             for image, seen in enumerate(each):
                 wanted = _target(target, image, len(inputs), seen.tail.seen.scores.shape[1])
-                found.append(seen.removed(atom, fill, wanted, score))
+                found.append(seen.removed(atom, fill, [wanted], score)[0])
         return torch.stack(found)
+
+    def removals(
+        self,
+        inputs: Tensor,
+        targets: Sequence[int],
+        additional_forward_args: Any = None,
+        atom: Any = "channel",
+        fill: Fill = "zero",
+        score: Score = "logit",
+        others: Tensor | None = None,
+        perturbations_per_eval: int | None = None,
+    ) -> Tensor:
+        """What each atom's removal takes from several classes' scores, for the passes of one.
+
+        What is within rounding of the scores is zero, so that atoms that do nothing are equals.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            targets: class indices, the same for each image.
+            additional_forward_args: and all others: see ``attribute``, whose errors these are.
+
+        Returns:
+            (image, class, *atoms), detached.
+        """
+        check_fill(fill, others)
+        check_score(score)
+        found = []
+        with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
+            for seen in each:
+                wanted = check_targets(targets, seen.tail.seen.scores.shape[1])
+                taken = seen.removed(atom, fill, wanted, score)
+                found.append(torch.where(taken.abs() > seen.rounding, taken, 0.0))
+        return torch.stack(found)
+
+    def cumulative(
+        self,
+        inputs: Tensor,
+        order: Tensor,
+        additional_forward_args: Any = None,
+        atom: Any = "channel",
+        fill: Fill = "zero",
+        others: Tensor | None = None,
+        points: int = 32,
+        perturbations_per_eval: int | None = None,
+    ) -> Cumulative:
+        """What the network answers while atoms are taken away, and put back, in an order.
+
+        Deletion and insertion of Petsiuk et al., "RISE: Randomized Input Sampling for Explanation
+        of Black-box Models" (BMVC 2018), at a hidden layer.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            order: (image, order, place): for each image one or several orders, each of some or all
+                atoms, first to go first, counted along the atoms' axes. Others always stay.
+            additional_forward_args: and atom, fill, others: see ``attribute``.
+            points: at most so many shares of the atoms are looked at, none and all of them first
+                and last.
+
+        Raises:
+            InvalidArgument: an order is none of these atoms, or holds one twice.
+            UnsupportedMethod: it would take more than five minutes.
+        """
+        check_fill(fill, others)
+        check_order(order, len(inputs), points)
+        counts = torch.linspace(0, order.shape[2], min(points, order.shape[2] + 1)).round().long()
+        found = []
+        with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
+            for own, seen in zip(order.cpu(), each, strict=True):
+                found.append(seen.cumulative(atom, fill, own, counts))
+        scores = torch.stack(found)
+        return Cumulative(counts / order.shape[2], scores[:, :, :, 0], scores[:, :, :, 1])
 
     def subsets(
         self,
@@ -257,6 +329,28 @@ class Swapped:
     taken: Tensor
     put: Tensor
     others: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Cumulative:
+    """Answers while atoms of a layer are taken away one by one, and while they are put back.
+
+    Attributes:
+        share: (point,): of the atoms that are taken away, or back; from 0 to 1.
+        deleted: (image, order, filling, point, class), logits; several fillings where photographs
+            were resampled.
+        inserted: the same, put back into the layer without any of them.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Flatten(), nn.Linear(12, 4)).eval()
+    >>> order = torch.tensor([[[2, 0, 1]]])
+    >>> found = LayerAblation(net, "0").cumulative(torch.ones(1, 1, 3, 3), order)
+    >>> found.deleted.shape, torch.allclose(found.deleted[..., 0, :], found.inserted[..., -1, :])
+    (torch.Size([1, 1, 1, 4, 4]), True)
+    """
+
+    share: Tensor
+    deleted: Tensor
+    inserted: Tensor
 
 
 def _target(target: Any, image: int, images: int, classes: int) -> int:

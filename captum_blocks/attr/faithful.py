@@ -49,7 +49,8 @@ def top_overlap(one: Tensor, other: Tensor, k: int) -> Tensor:
     """Which share of the k strongest of one is among the k strongest of the other.
 
     Args:
-        one: (..., atom); the strongest are the largest without sign, of equals the first.
+        one: (..., atom); the strongest are the largest without sign, of equals the first. What is
+            zero is never strong.
         other: the same.
         k: how many.
 
@@ -58,15 +59,16 @@ def top_overlap(one: Tensor, other: Tensor, k: int) -> Tensor:
 
     >>> top_overlap(torch.tensor([3.0, -4.0, 0.0, 1.0]), torch.tensor([0.0, 1.0, 2.0, 0.0]), 2)
     tensor(0.5000)
+    >>> top_overlap(torch.tensor([0.0, 0.0, 5.0]), torch.tensor([0.0, 0.0, 1.0]), 2)
+    tensor(0.5000)
     """
-    first, second = (strongest(each, k) for each in (one, other))
-    both = (first[..., :, None] == second[..., None, :]).any(-1)
-    return both.to(one.dtype).mean(-1)
+    both = _is_strong(one, k) & _is_strong(other, k)
+    return both.to(one.dtype).sum(-1) / k
 
 
-def strongest(numbers: Tensor, k: int) -> Tensor:
-    """The places of the k largest numbers without sign along the last axis; of equals the first."""
-    return numbers.abs().argsort(dim=-1, descending=True, stable=True)[..., :k]
+def _is_strong(numbers: Tensor, k: int) -> Tensor:
+    first = numbers.abs().argsort(dim=-1, descending=True, stable=True)[..., :k]
+    return torch.zeros_like(numbers, dtype=torch.bool).scatter(-1, first, True) & (numbers != 0)
 
 
 def compared(atoms: int) -> int:

@@ -3,7 +3,8 @@
 # These register themselves.
 from captum_blocks.compose.evaluation import transforms  # noqa: F401
 from captum_blocks.compose.evaluation.contents import evaluate, evaluate_content
-from captum_blocks.compose.evaluation.faithful import Faithfulness, Randomised, faithfulness
+from captum_blocks.compose.evaluation.faithful import faithfulness
+from captum_blocks.compose.evaluation.judgement import Faithfulness, Randomised
 from captum_blocks.compose.evaluation.pooling import pools
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import Mark, View, mark

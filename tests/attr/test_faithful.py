@@ -56,6 +56,7 @@ class TestMeasures:
         other = torch.tensor([0.0, 5.0, 0.1, -6.0, 0.2, 4.0])
         assert top_overlap(one, other, 3) == pytest.approx(1 / 3)
         assert top_overlap(one, one * -2, 3) == 1
+        assert top_overlap(torch.zeros(6), torch.zeros(6), 3) == 0
         assert [compared(n) for n in (2, 7, 40, 672)] == [1, 3, 20, 20]
 
     def test_area_is_the_mean_height(self) -> None:

@@ -128,10 +128,10 @@ def randomised(module: nn.Module, x: Tensor, weights: Weights, seed: int = 0) ->
     copy = private_copy(module)
     if not any(True for _ in copy.parameters()):
         raise InvalidArgument(f"{module._get_name()} has no weights to shuffle")
-    parts = [classifier(copy, x)] if weights == "head" else list(copy.modules())
+    part = classifier(copy, x) if weights == "head" else copy
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in (each for part in parts for each in part.parameters(recurse=False)):
+        for weight in part.parameters():
             order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
             weight.copy_(weight.flatten()[order].reshape(weight.shape))
     return copy
@@ -146,9 +146,13 @@ def classifier(module: nn.Module, x: Tensor) -> nn.Module:
     """
     with torch.no_grad(), hooks.running(module), taking_a_picture(module), hooks.called() as met:
         module(x[:1])
-    weighted = [part for part in met if any(True for _ in part.parameters(recurse=False))]
-    linear = [part for part in weighted if _is_linear(part)]
-    return (linear or weighted or [module])[-1]
+    # Parts of compiled programs are not seen when they run: there the last one registered is taken.
+    for parts in (met, list(module.modules())):
+        linear = [part for part in parts if _is_linear(part)]
+        weighted = [part for part in parts if any(True for _ in part.parameters(recurse=False))]
+        if linear or weighted:
+            return (linear or weighted)[-1]
+    return module
 
 
 def _is_linear(part: nn.Module) -> bool:

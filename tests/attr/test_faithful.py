@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 import captum_blocks as cb
 from captum_blocks.attr import LayerAblation, LayerMethod
@@ -230,11 +231,13 @@ def test_removals_of_several_classes_are_those_of_each() -> None:
 
 
 def test_atoms_that_do_nothing_are_equals() -> None:
-    body = nn.Sequential(nn.Conv2d(3, 40, 3), nn.ReLU())
-    module = nn.Sequential(body, nn.Flatten(), nn.Linear(1440, 300)).eval()
+    torch.manual_seed(0)
+    body = nn.Conv2d(3, 40, 3)
+    module = nn.Sequential(body, nn.ReLU(), nn.Flatten(), nn.Linear(1440, 1000)).eval()
     with torch.no_grad():
-        body[0].bias[::2] = -100.0  # these never fire
-    found = LayerAblation(module, "0").removals(X, [0], score="log-odds", perturbations_per_eval=7)
+        body.bias[::2] = -100.0  # these never fire
+    x = torch.randn(2, 3, 8, 8)
+    found = LayerAblation(module, "1").removals(x, [0], score="log-odds", perturbations_per_eval=7)
     assert not found[..., ::2].any()
     assert bool(found[..., 1::2].all())
 
@@ -283,6 +286,22 @@ class TestRandomised:
 
         module = Turned().eval()
         assert classifier(module, X) is module.last
+
+    @pytest.mark.parametrize("dressed", [weight_norm, torch.nn.utils.weight_norm, torch.jit.script])
+    def test_heads_whose_weights_are_held_elsewhere(self, dressed: Any) -> None:
+        head = dressed(nn.Linear(6, 5, bias=False))
+        module = nn.Sequential(nn.Conv2d(3, 6, 8), nn.Flatten(), head).eval()
+        other = randomised(module, X, "head")
+        assert torch.equal(other[0].weight, module[0].weight)
+        assert not torch.allclose(other(X), module(X))
+
+    def test_the_head_of_a_compiled_program(self) -> None:
+        module = nn.Sequential(nn.Conv2d(3, 6, 8), nn.Flatten(), nn.Linear(6, 5)).eval()
+        scripted = torch.jit.script(module)
+        other = randomised(scripted, X, "head").state_dict()
+        own = module.state_dict()
+        changed = {name for name, weight in own.items() if not torch.equal(weight, other[name])}
+        assert changed == {"2.weight", "2.bias"}
 
     def test_bad_input_is_told(self) -> None:
         with pytest.raises(UnknownName, match="no weights 'heads' to shuffle; did you mean 'head'"):

@@ -18,7 +18,7 @@ from captum_blocks.attr.tail import Tail
 from captum_blocks.errors import InvalidArgument, WrongType
 
 Network = Callable[..., Any]
-# In units in the last place of the largest logit.
+# In units in the last place of the largest logit or score.
 _ROUNDING = 8
 
 
@@ -87,11 +87,12 @@ class Looked:
             return [Held(one[None], layout) for one in self.others]
         return [None if fill == "mean" else Held(torch.zeros_like(self.held.output), layout)]
 
-    @property
-    def rounding(self) -> float:
+    def rounding(self, targets: Sequence[int], score: Score) -> float:
         """Below this, two scores are the same: sums over rows are ordered by how many there are."""
-        scores = self.tail.seen.scores
-        return float(scores.abs().max()) * _ROUNDING * torch.finfo(scores.dtype).eps
+        logits = self.tail.seen.scores
+        own = _scores(logits, targets, score)
+        largest = max(float(numbers.abs().max()) for numbers in (logits, own))
+        return largest * _ROUNDING * torch.finfo(logits.dtype).eps
 
     def removed(self, atom: Any, fill: Fill, targets: Sequence[int], score: Score) -> Tensor:
         """(class, *atoms): the score minus that without each atom, averaged over fillings."""

@@ -148,7 +148,8 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
             for seen in each:
                 wanted = check_targets(targets, seen.tail.seen.scores.shape[1])
                 taken = seen.removed(atom, fill, wanted, score)
-                found.append(torch.where(taken.abs() > seen.rounding, taken, 0.0))
+                told_apart = taken.abs() > seen.rounding(wanted, score)
+                found.append(torch.where(told_apart, taken, 0.0))
         return torch.stack(found)
 
     def cumulative(

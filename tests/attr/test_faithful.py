@@ -117,7 +117,9 @@ def absent_of(output: Tensor, atom: str, gone: Tensor) -> Tensor:
     """Which numbers of a layer's output belong to the atoms that are gone, by hand."""
     mask = torch.zeros_like(output, dtype=torch.bool)
     for number in gone.tolist():
-        if atom == "neuron":
+        if atom == "whole":
+            mask[:] = True
+        elif atom == "neuron":
             mask.view(len(output), -1)[:, number] = True
         elif atom == "tokens":
             mask[:, number] = True
@@ -136,6 +138,7 @@ CASES = [
     (Branch, "inner", "channel", 6),
     (Branch, "inner", "spatial", 16),
     (Branch, "inner", "neuron", 96),
+    (Branch, "inner", "whole", 1),
     (Branch, "norm", "channel", 6),
     (Tokens, "block", "channel", 8),
     (Tokens, "block", "spatial", 4),

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from captum_blocks.attr import LayerGroupAttribution as LayerGroupAttribution
     from captum_blocks.attr import LayerToLayerAttribution as LayerToLayerAttribution
     from captum_blocks.attr import path_dependence as path_dependence
+    from captum_blocks.compose import Faithfulness as Faithfulness
     from captum_blocks.compose import Mark as Mark
     from captum_blocks.compose import Quality as Quality
     from captum_blocks.compose import Value as Value
     from captum_blocks.compose import evaluate as evaluate
+    from captum_blocks.compose import faithfulness as faithfulness
     from captum_blocks.compose import mark as mark
     from captum_blocks.errors import BlocksError as BlocksError
     from captum_blocks.explanation import Explanation as Explanation
@@ -71,7 +73,7 @@ _HOMES = {
         "LayerToLayerAttribution",
         "path_dependence",
     ),
-    "compose": ("Mark", "Quality", "Value", "evaluate", "mark"),
+    "compose": ("Faithfulness", "Mark", "Quality", "Value", "evaluate", "faithfulness", "mark"),
     "errors": ("BlocksError",),
     "explanation": ("Explanation", "explain"),
     "grammar": (

@@ -1,7 +1,7 @@
 """What Captum's attributions lack: any method on any layer, groups, and nothing lost on the way."""
 
 from captum_blocks.attr._building import WithOptions
-from captum_blocks.attr.ablation import LayerAblation, Swapped
+from captum_blocks.attr.ablation import LayerAblation
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import ATOMS, AtomValues, sums, to_atoms
 from captum_blocks.attr.catalogue import MOST_FORWARD_PASSES, methods, resolve_method
@@ -14,6 +14,7 @@ from captum_blocks.attr.paths import LayerPathGradients
 from captum_blocks.attr.pooling import blur, relaxation_note, relaxed_pooling
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.removal import FILLS
+from captum_blocks.attr.removed import Cumulative, Swapped
 from captum_blocks.attr.results import GroupResult, LayerResult
 from captum_blocks.attr.subsets import SubsetTable
 
@@ -23,6 +24,7 @@ __all__ = [
     "MOST_FORWARD_PASSES",
     "SCORES",
     "AtomValues",
+    "Cumulative",
     "GroupAttribution",
     "GroupResult",
     "LayerAblation",

@@ -10,12 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.attr.odds import Score, scored
 from captum_blocks.attr.reducers import Reducer
 from captum_blocks.attr.removal import Fill, Groups, Held, Removal, filling_tensor, removal
 from captum_blocks.attr.shapley import MOST_GROUPS, coalitions
 from captum_blocks.attr.tail import Tail
+from captum_blocks.errors import InvalidArgument, WrongType
 
 Network = Callable[..., Any]
+# In units in the last place of the largest logit or score.
+_ROUNDING = 8
 
 
 def called_with(network: nn.Module, additional: Any, image: int, images: int) -> Network:
@@ -83,9 +87,20 @@ class Looked:
             return [Held(one[None], layout) for one in self.others]
         return [None if fill == "mean" else Held(torch.zeros_like(self.held.output), layout)]
 
+    @property
+    def own(self) -> Tensor:
+        """(class,): the logits as they are, computed as those of removals are."""
+        return next(self.tail.scores([self.held.output]))[0]
+
+    def rounding(self, target: int, score: Score) -> float:
+        """Below this, two scores are the same: sums over rows are ordered by how many there are."""
+        logits = self.tail.seen.scores
+        largest = max(float(logits.abs().max()), float(scored(logits, target, score).abs()))
+        return largest * _ROUNDING * torch.finfo(logits.dtype).eps
+
     def without(self, atom: Any, fill: Fill) -> Tensor:
         """(filling, *atoms, class): the logits without each atom."""
-        rows = [removal(atom, self.held, filling) for filling in self.fillings(fill)]
+        rows = self._removals(atom, fill)
         total = self.images * sum(each.count for each in rows)
         found = torch.stack([self._without(each, total) for each in rows])
         return found.reshape(len(rows), *(rows[0].shape or (1,)), -1)
@@ -102,19 +117,37 @@ class Looked:
 
     def together(self, atom: Any, fill: Fill, sets: Sequence[Sequence[int]]) -> Tensor:
         """(filling, set, class): the logits without all atoms of a set."""
-        found, total = [], self.images * len(sets)
-        for filling in self.fillings(fill):
-            atoms = removal(atom, self.held, filling)
-            pieces = (sets[first : first + self.step] for first in range(0, len(sets), self.step))
-            chunks = (torch.cat([atoms.together(each) for each in piece]) for piece in pieces)
-            what = f"{total:,} joint removals at layer {self.name!r}"
-            found.append(torch.cat(list(self.tail.scores(chunks, total, what))))
-        return torch.stack(found)
+        rows = self._removals(atom, fill)
+        masks = torch.zeros(len(sets), rows[0].count, dtype=torch.bool)
+        for mask, atoms in zip(masks, sets, strict=True):
+            mask[list(atoms)] = True
+        return torch.stack([self._masked(each, masks, len(rows)) for each in rows])
 
-    @property
-    def own(self) -> Tensor:
-        """(class,): the logits as they are, computed as those of removals are."""
-        return next(self.tail.scores([self.held.output]))[0]
+    def cumulative(self, atom: Any, fill: Fill, order: Tensor, counts: Tensor) -> Tensor:
+        """(order, filling, 2, count, class): logits with atoms taken away one after the other.
+
+        Args:
+            atom: see ``LayerAblation.attribute``.
+            fill: see there.
+            order: (order, place) of atoms; those that are left out always stay.
+            counts: (count,): how many of the first are taken away, or put back of all.
+        """
+        rows = self._removals(atom, fill)
+        absent = _one_after_the_other(order, counts, rows[0].count)
+        found = [self._masked(each, absent.flatten(0, 2), len(rows)) for each in rows]
+        return torch.stack([each.unflatten(0, absent.shape[:3]) for each in found], 1)
+
+    def _masked(self, atoms: Removal, masks: Tensor, fillings: int) -> Tensor:
+        """(row, class): the logits without the atoms of each mask (row, atom)."""
+        total = self.images * fillings * len(masks)
+        parts = masks.to(self.held.output.device).split(self.step)
+        chunks = (atoms.without(part) for part in parts)
+        what = f"{total:,} joint removals at layer {self.name!r}"
+        return torch.cat(list(self.tail.scores(chunks, total, what)))
+
+    def _removals(self, atom: Any, fill: Fill) -> list[Removal]:
+        """The atoms, for each filling."""
+        return [removal(atom, self.held, filling) for filling in self.fillings(fill)]
 
     def groups(self, fill: Fill, reducer: Reducer) -> list[Groups]:
         """The groups, for each filling."""
@@ -135,6 +168,44 @@ class Looked:
         """(photograph, class): the image's logits with the layer taken from each other."""
         assert self.others is not None
         return torch.cat(list(self.tail.scores(self.others.split(self.step))))
+
+
+def check_order(order: Any, images: int, points: int) -> None:
+    """Whether these can be orders of atoms.
+
+    Raises:
+        WrongType: they are no tensor of whole numbers.
+        InvalidArgument: they have another shape, or name an atom twice; too few points.
+    """
+    if not isinstance(order, Tensor) or order.is_floating_point() or order.dtype == torch.bool:
+        raise WrongType("order= is a tensor of atoms' numbers, such as attribution.argsort()")
+    if order.ndim != 3 or len(order) != images or not order.numel():
+        raise InvalidArgument(
+            f"order= of shape {tuple(order.shape)} for {images} images; give (image, order, place)"
+        )
+    held = order.sort(-1).values
+    if bool((held[..., 1:] == held[..., :-1]).any()):
+        raise InvalidArgument("an order names an atom twice")
+    if not isinstance(points, int) or points < 2:
+        raise InvalidArgument(f"points={points!r}; there are at least two, none and all of them")
+
+
+def _one_after_the_other(order: Tensor, counts: Tensor, atoms: int) -> Tensor:
+    """(order, 2, count, atom): which are absent where they are taken away, and where put back.
+
+    >>> _one_after_the_other(torch.tensor([[2, 0]]), torch.tensor([0, 1]), 3).int().tolist()
+    [[[[0, 0, 0], [0, 0, 1]], [[1, 0, 1], [1, 0, 0]]]]
+    """
+    if int(order.min()) < 0 or int(order.max()) >= atoms:
+        raise InvalidArgument(
+            f"an order goes from atom {int(order.min())} to {int(order.max())}, and the layer has "
+            f"atoms 0 to {atoms - 1}"
+        )
+    rank = order.new_full((len(order), atoms), -1)
+    rank.scatter_(1, order, torch.arange(order.shape[1]).expand(order.shape))
+    before = rank[:, None] < counts[:, None]
+    taking_part = rank[:, None] >= 0
+    return torch.stack([before & taking_part, ~before & taking_part], 1)
 
 
 def _assembling(there: Tensor, instead: Tensor) -> Callable[[Tensor], Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,13 +12,14 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
-from captum_blocks.attr._ablating import Looked, as_tuple, called_with, strongest
+from captum_blocks.attr._ablating import Looked, as_tuple, called_with, check_order, strongest
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
     Head,
     Probe,
     check_input,
     check_runs_once,
+    check_targets,
     no_such_class,
     probe,
     whole_number,
@@ -27,6 +27,7 @@ from captum_blocks.attr.head import (
 from captum_blocks.attr.odds import Score, check_score, scored
 from captum_blocks.attr.reducers import Reducer, fitted_components
 from captum_blocks.attr.removal import Fill, Held, check_fill
+from captum_blocks.attr.removed import Cumulative, Swapped
 from captum_blocks.attr.subsets import SubsetTable
 from captum_blocks.attr.tail import Tail
 from captum_blocks.behaviour import warn_of
@@ -114,9 +115,8 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
             for image, seen in enumerate(each):
                 wanted = _target(target, image, len(inputs), seen.tail.seen.scores.shape[1])
-                own, without = seen.own, seen.without(atom, fill)
-                taken = scored(own, wanted, score) - scored(without, wanted, score).mean(0)
-                found.append(taken[0] if atom == "whole" else taken)
+                answers = seen.own, seen.without(atom, fill)
+                found.append(_taken(answers, wanted, score, atom))
         return torch.stack(found)
 
     def without(
@@ -166,6 +166,80 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
             found = [(seen.own, asked(seen)) for seen in each]
         own, without = zip(*found, strict=True)
         return torch.stack(own), torch.stack(without)
+
+    def removals(
+        self,
+        inputs: Tensor,
+        targets: Sequence[int],
+        additional_forward_args: Any = None,
+        atom: Any = "channel",
+        fill: Fill = "zero",
+        score: Score = "logit",
+        others: Tensor | None = None,
+        perturbations_per_eval: int | None = None,
+    ) -> Tensor:
+        """What each atom's removal takes from several classes' scores, for the passes of one.
+
+        What is within rounding of the scores is zero, so that atoms that do nothing are equals.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            targets: class indices, the same for each image.
+            additional_forward_args: and all others: see ``attribute``, whose errors these are.
+
+        Returns:
+            (image, class, *atoms), detached.
+        """
+        check_fill(fill, others)
+        check_score(score)
+        found = []
+        with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
+            for seen in each:
+                wanted = check_targets(targets, seen.tail.seen.scores.shape[1])
+                answers = seen.own, seen.without(atom, fill)
+                taken = [_taken(answers, each, score, atom) for each in wanted]
+                least = [seen.rounding(each, score) for each in wanted]
+                pairs = zip(taken, least, strict=True)
+                found.append(torch.stack([torch.where(t.abs() > m, t, 0.0) for t, m in pairs]))
+        return torch.stack(found)
+
+    def cumulative(
+        self,
+        inputs: Tensor,
+        order: Tensor,
+        additional_forward_args: Any = None,
+        atom: Any = "channel",
+        fill: Fill = "zero",
+        others: Tensor | None = None,
+        points: int = 32,
+        perturbations_per_eval: int | None = None,
+    ) -> Cumulative:
+        """What the network answers while atoms are taken away, and put back, in an order.
+
+        Deletion and insertion of Petsiuk et al., "RISE: Randomized Input Sampling for Explanation
+        of Black-box Models" (BMVC 2018), at a hidden layer.
+
+        Args:
+            inputs: (image, ...), what the network takes.
+            order: (image, order, place): for each image one or several orders, each of some or all
+                atoms, first to go first, counted along the atoms' axes. Others always stay.
+            additional_forward_args: and atom, fill, others: see ``attribute``.
+            points: at most so many shares of the atoms are looked at, none and all of them first
+                and last.
+
+        Raises:
+            InvalidArgument: an order is none of these atoms, or holds one twice.
+            UnsupportedMethod: it would take more than five minutes.
+        """
+        check_fill(fill, others)
+        check_order(order, len(inputs), points)
+        counts = torch.linspace(0, order.shape[2], min(points, order.shape[2] + 1)).round().long()
+        found = []
+        with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
+            for own, seen in zip(order.cpu(), each, strict=True):
+                found.append(seen.cumulative(atom, fill, own, counts))
+        scores = torch.stack(found)
+        return Cumulative(counts / order.shape[2], scores[:, :, :, 0], scores[:, :, :, 1])
 
     def subsets(
         self,
@@ -287,26 +361,11 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         return probe(self.forward_func, self.layer, self.layer_name, check_input(others))
 
 
-@dataclass(frozen=True, eq=False)
-class Swapped:
-    """Answers with a layer's activation exchanged between photographs, whole.
-
-    Attributes:
-        own: (image, class), logits as they are.
-        taken: (image, photograph, class), an image's logits with the layer taken from each other.
-        put: (image, photograph, class), each other's logits with an image's layer put into it.
-        others: (photograph, class), those of the other photographs as they are.
-
-    >>> net = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Flatten(), nn.Linear(12, 4)).eval()
-    >>> swapped = LayerAblation(net, "0").swapped(torch.ones(1, 1, 3, 3), torch.zeros(8, 1, 3, 3))
-    >>> bool((swapped.taken[0] - swapped.others).abs().max() < 1e-5)  # the layer carries all
-    True
-    """
-
-    own: Tensor
-    taken: Tensor
-    put: Tensor
-    others: Tensor
+def _taken(answers: tuple[Tensor, Tensor], target: int, score: Score, atom: Any) -> Tensor:
+    """(*atoms): a score as it is minus those without each atom, averaged over fillings."""
+    own, without = answers
+    taken = scored(own, target, score) - scored(without, target, score).mean(0)
+    return taken[0] if isinstance(atom, str) and atom == "whole" else taken
 
 
 def _target(target: Any, image: int, images: int, classes: int) -> int:

@@ -75,6 +75,10 @@ class Removal(ABC):
     def _means(self) -> Tensor:
         return self.maps.mean((2, 3), keepdim=True).expand_as(self.maps)
 
+    def _filled(self) -> Tensor:
+        """The layer with the filling everywhere, (1, *layer)."""
+        return self.held.of(self.fill) if self.filling is None else self.filling.output
+
     def _copies(self, count: int) -> Tensor:
         """(count, channel, y, x), to be changed."""
         kind = torch.channels_last if self.maps.shape[2:].numel() > 1 else torch.contiguous_format
@@ -88,11 +92,13 @@ class Removal(ABC):
     def rows(self, first: int, end: int) -> Tensor:
         """The activations (row, ...) without the atoms of some places, in the layer's layout."""
 
-    def together(self, atoms: Sequence[int]) -> Tensor:
-        """The activation (1, ...) without all of some atoms, counted through their axes."""
-        own = self.held.output
-        changes = (self.rows(atom, atom + 1) - own for atom in atoms)
-        return own + sum(changes, torch.zeros_like(own))
+    @abstractmethod
+    def without(self, absent: Tensor) -> Tensor:
+        """The activations (row, ...) without several atoms at once, in the layer's layout.
+
+        Args:
+            absent: (row, atom) of booleans; atoms are counted along the axes of ``shape``.
+        """
 
 
 class _Channels(Removal):
@@ -103,6 +109,9 @@ class _Channels(Removal):
         maps = self._copies(end - first)
         maps[range(end - first), range(first, end)] = self.fill[0, first:end]
         return self.held.of(maps)
+
+    def without(self, absent: Tensor) -> Tensor:
+        return self.held.of(torch.where(absent[:, :, None, None], self.fill, self.maps))
 
 
 class _Places(Removal):
@@ -115,6 +124,10 @@ class _Places(Removal):
         maps[range(end - first), :, y, x] = self.fill[0, :, y, x].T
         return self.held.of(maps)
 
+    def without(self, absent: Tensor) -> Tensor:
+        there = absent.reshape(-1, 1, *self.shape)
+        return self.held.of(torch.where(there, self.fill, self.maps))
+
 
 class _Neurons(Removal):
     """Every number of the layer, those of tokens included."""
@@ -125,9 +138,12 @@ class _Neurons(Removal):
     def rows(self, first: int, end: int) -> Tensor:
         output = self.held.output.expand(end - first, *self.shape).clone()
         flat = output.reshape(end - first, -1)
-        fill = self.held.of(self.fill) if self.filling is None else self.filling.output
-        flat[range(end - first), range(first, end)] = fill.reshape(-1)[first:end]
+        flat[range(end - first), range(first, end)] = self._filled().reshape(-1)[first:end]
         return flat.reshape(end - first, *self.shape)
+
+    def without(self, absent: Tensor) -> Tensor:
+        there = absent.reshape(-1, *self.shape)
+        return torch.where(there, self._filled(), self.held.output)
 
 
 class _Whole(Removal):
@@ -137,7 +153,11 @@ class _Whole(Removal):
         return ()
 
     def rows(self, first: int, end: int) -> Tensor:
-        return self.held.of(self.fill) if self.filling is None else self.filling.output
+        return self._filled()
+
+    def without(self, absent: Tensor) -> Tensor:
+        there = absent.reshape(-1, *[1] * (self.held.output.ndim - 1))
+        return torch.where(there, self._filled(), self.held.output)
 
 
 class _Tokens(Removal):
@@ -159,6 +179,15 @@ class _Tokens(Removal):
         places = [self.held.layout.token_places[token] for token in range(first, end)]
         output = self.held.output.repeat(end - first, 1, 1)
         output[range(end - first), places] = self.filling.output[0, places]
+        return output
+
+    def without(self, absent: Tensor) -> Tensor:
+        assert self.filling is not None
+        output = self.held.output.repeat(len(absent), 1, 1)
+        places = list(self.held.layout.token_places[: self.count])
+        output[:, places] = torch.where(
+            absent[..., None], self.filling.output[:, places], output[:, places]
+        )
         return output
 
 
@@ -190,6 +219,11 @@ class Groups(Removal):
         change = (self.instead - self.scores)[0, groups, None]
         return self.held.of(self.maps + change * self.components[groups, :, None, None])
 
+    def without(self, absent: Tensor) -> Tensor:
+        """The activations without the parts of several groups at once."""
+        changes = absent.to(self.maps)[:, :, None, None] * (self.instead - self.scores)
+        return self.held.of(self.maps + torch.einsum("rgyx,gc->rcyx", changes, self.components))
+
     def strength(self) -> Tensor:
         """(group,): the size of each group's part of the activation."""
         found: Tensor = self.scores[0].flatten(1).norm(dim=1) * self.components.norm(dim=1)
@@ -201,7 +235,7 @@ class Groups(Removal):
         Returns:
             Two of (group + 1, *layer); each sums to an activation: this one, and the filling.
         """
-        whole = self.held.of(self.fill) if self.filling is None else self.filling.output
+        whole = self._filled()
         there = self._apart(self.scores, groups, self.held.output)
         return there, self._apart(self.instead, groups, whole)
 

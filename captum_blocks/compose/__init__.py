@@ -3,6 +3,8 @@
 # These register themselves.
 from captum_blocks.compose.evaluation import ablations, transforms  # noqa: F401
 from captum_blocks.compose.evaluation.contents import evaluate, evaluate_content
+from captum_blocks.compose.evaluation.faithful import faithfulness
+from captum_blocks.compose.evaluation.judgement import Faithfulness, Randomised
 from captum_blocks.compose.evaluation.pooling import pools
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import Mark, View, mark
@@ -17,11 +19,13 @@ from captum_blocks.compose.recipes import picture_source
 __all__ = [
     "QUALITIES",
     "Composition",
+    "Faithfulness",
     "Icon",
     "Mark",
     "PictureSource",
     "Progress",
     "Quality",
+    "Randomised",
     "Request",
     "Subject",
     "Value",
@@ -29,6 +33,7 @@ __all__ = [
     "compose",
     "evaluate",
     "evaluate_content",
+    "faithfulness",
     "mark",
     "picture_source",
     "pools",

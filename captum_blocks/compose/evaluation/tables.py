@@ -18,7 +18,7 @@ def to_frame(value: Value) -> Any:
     Raises:
         MissingDependency: pandas is not installed.
     """
-    pandas = _needed("pandas", "to_frame")
+    pandas = needed("pandas", "to_frame")
     rows = _rows(value, value.axes, value.data.flatten().tolist())
     for name, held in value.remainder.items():
         rows += _rows(value, _leading(value), held.flatten().tolist(), remainder=name)
@@ -45,7 +45,7 @@ def to_xarray(value: Value) -> Any:
     Raises:
         MissingDependency: xarray is not installed.
     """
-    xarray = _needed("xarray", "to_xarray")
+    xarray = needed("xarray", "to_xarray")
     labels = {f"{axis}_label": (axis, list(names)) for axis, names in value.labels.items()}
     coords = {axis: list(value.coords[axis]) for axis in value.axes}
     unit, leading = {"units": value.unit}, _leading(value)
@@ -66,7 +66,16 @@ def _leading(value: Value) -> tuple[str, ...]:
     return value.axes[: 1 + len(value.target_axes)]
 
 
-def _needed(package: str, method: str) -> Any:
+def needed(package: str, method: str) -> Any:
+    """A package that need not be there.
+
+    Args:
+        package: its name.
+        method: what needs it.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
     try:
         return import_module(package)
     except ImportError as error:

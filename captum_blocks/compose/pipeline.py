@@ -156,7 +156,8 @@ def _chapters(
         atoms = {value.source.atom for value in values}
         notes = [note for value in values for note in value.notes]
         told = method.method_notes(inner, atoms, notes, evaluation.facts.given)
-        chapters.append(chapter(inner, list(panels[start:end]), told))
+        said = method.around(inner, evaluation.facts.around)
+        chapters.append(chapter(inner, list(panels[start:end]), told, said))
         start = end
     return chapters
 

@@ -1,6 +1,7 @@
 """Networks: a module with what it needs to be spoken about."""
 
 from captum_blocks.network.answers import Prediction
+from captum_blocks.network.carrying import Part
 from captum_blocks.network.labels import printable
 from captum_blocks.network.layers import LayerInfo, LayerTable
 from captum_blocks.network.model import Network
@@ -11,6 +12,7 @@ __all__ = [
     "LayerInfo",
     "LayerTable",
     "Network",
+    "Part",
     "Prediction",
     "Preprocess",
     "printable",

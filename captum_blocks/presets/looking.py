@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from captum_blocks.grammar import (
+    Ablation,
     Activation,
     Attribution,
     FeatureVis,
@@ -73,11 +74,13 @@ def neuron_groups(
         Attribution(groups, classes, method=method),
         sets=hover("group"),
         title="Effect of each group",
+        beside=Ablation(groups, classes),
     )
     return (where | effect).titled(
         "Which parts of the picture made it say so?",
         "Channels that fire together are one group. Each row is a group: what it looks for, where "
-        "it found that, and how much it added to (blue) or took from (orange) each answer.",
+        "it found that, and how much it added to (blue) or took from (orange) each answer; the "
+        "tick is what the answer's log-odds lose when the group alone is taken away.",
     )
 
 

@@ -214,3 +214,46 @@ def test_what_is_given_is_checked(small: cb.Network, small_x: Tensor) -> None:
         small_x, 0, fill="resample", score="log-odds", others=torch.zeros(2, 3, 16, 16)
     )
     torch.testing.assert_close(value.data[:, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_goes_around_a_layer_is_said_before_its_numbers(noise_picture: Any) -> None:
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.side = nn.Conv2d(3, 6, 3, 2, 1), nn.Conv2d(6, 6, 3, 1, 1)
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            stem = torch.relu(self.stem(x))
+            return self.head((stem + self.side(stem)).mean((2, 3)))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = cb.Network(Branch().eval(), cb.Preprocess(16))
+    pages = {}
+    for layer in ("side", "stem"):
+        shown = cb.InfoVis(cb.Attribution(cb.Hidden(layer).channels, cb.Out(0)))
+        ex = cb.explain(cb.Interface((shown,)), net, noise_picture, progress=False)
+        pages[layer] = ex.scene.chapters[0].reading
+    assert pages["side"].startswith("Part of the answer goes around side: with its output taken")
+    assert pages["stem"] == ""
+
+
+def test_beside_a_total_stands_what_cancels_and_what_the_layer_carries(
+    small: cb.Network, noise_picture: Any
+) -> None:
+    content = cb.Attribution(LATE.channels, TWO).filter(strongest=3)
+    ex = cb.explain(cb.Interface((cb.InfoVis(content),)), small, noise_picture, progress=False)
+    (bars,) = ex.scene.panels()
+    x = small.read(noise_picture)
+    every = cb.evaluate(cb.Attribution(LATE.channels, TWO), small, x).data[0, 0]
+    up, down = float(every.clamp(min=0).sum()), float(every.clamp(max=0).sum())
+    kept = float(every[list(ex.values[content].coords["channel"])].abs().sum())
+    with torch.no_grad():
+        own, empty = small.module(x)[0, 0], small.module.head.bias[0]
+    value = ex.values[content]
+    torch.testing.assert_close(value.effect[0, 0], own - empty, rtol=1e-4, atol=1e-4)
+    assert value.sides["for"][0, 0] == pytest.approx(up, abs=1e-5)
+    assert value.sides["against"][0, 0] == pytest.approx(down, abs=1e-5)
+    assert f"those shown hold {kept / (up - down):.0%} of that" in bars.left_out
+    assert "with the whole layer at zero the logit of “cat” is" in bars.left_out

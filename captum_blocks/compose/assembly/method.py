@@ -55,6 +55,19 @@ def method_notes(
     return tuple(pairs.items())
 
 
+def around(interface: Interface, layers: Collection[str]) -> str:
+    """Before any number of a layer that part of the answer goes around: that it does."""
+    shown = {part.layer for part in parts_of(interface) if isinstance(part, Hidden)}
+    named = sorted(shown & set(layers))
+    if not named:
+        return ""
+    its = "its output" if len(named) == 1 else "the output of either"
+    return (
+        f"Part of the answer goes around {' and '.join(named)}: with {its} taken from another "
+        "picture, the answer does not become that picture's."
+    )
+
+
 def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What a word says of the method: (term, text, what stands between two texts)."""
     if isinstance(part, Hidden):

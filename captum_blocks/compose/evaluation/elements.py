@@ -30,7 +30,7 @@ from captum_blocks.grammar import (
     Substrate,
     parts_of,
 )
-from captum_blocks.network import Network, Prediction
+from captum_blocks.network import Network, Part, Prediction
 
 # How many groups pictures drawn together have in common.
 SHARED_GROUPS = 6
@@ -197,7 +197,24 @@ def facts_of(session: Session, elements: Iterable[Evaluated], extent: Extent) ->
         groups=_groups(session, values),
         shared=_shared(session, elements),
         given=session.question.given,
+        around=_around(session, values),
     )
+
+
+def _around(session: Session, values: Iterable[Value]) -> tuple[str, ...]:
+    """Layers whose effect on classes is shown, and that do not carry the whole answer."""
+    asked = {
+        value.source.layer
+        for value in values
+        if value.target_axes == ("class",) and isinstance(value.source.layer, Hidden)
+    }
+    found = []
+    for place in sorted(asked, key=lambda each: each.layer):
+        look = session.of(place)
+        part = Part(place.layer)
+        if look.x.ndim == 4 and look.net.carried([part], tuple(look.x.shape[1:]))[part] is False:
+            found.append(place.layer)
+    return tuple(dict.fromkeys(found))
 
 
 def _best(net: Network, logits: Tensor) -> Best:

@@ -63,6 +63,7 @@ class Facts:
         shared: by layer and photograph, how much of a few common groups is at each place,
             (group, y, x): where an element asks for pictures drawn together.
         given: the objects that ``Given`` words name.
+        around: layers that part of the answer goes around, as tests with exchanged pictures show.
     """
 
     network: str
@@ -81,6 +82,7 @@ class Facts:
     groups: Mapping[Substrate, Groups] = field(default_factory=dict)
     shared: Mapping[tuple[str, int], Tensor] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
+    around: tuple[str, ...] = ()
 
     @property
     def several(self) -> bool:

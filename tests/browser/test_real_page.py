@@ -55,7 +55,7 @@ def test_pointing_at_a_channel_tells_what_it_did_to_five_answers(
 ) -> None:
     tab = open_page(real_page)
     panels = list(real_explanation.scene.panels())
-    source = next(p for p in panels if p.title.startswith("Effect of single channels"))
+    source = next(p for p in panels if p.title.startswith("Single channels at"))
     answers = next(p for p in panels if p.title.startswith("What the channel of"))
     keys = real_explanation.scene.selection(answers.follows[0]).keys
     told = tab.locator(f'.panel[aria-label="{answers.title}"] .mark')

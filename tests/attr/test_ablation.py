@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -24,24 +23,7 @@ from captum_blocks.errors import (
     UnsupportedMethod,
     UnusableLayer,
 )
-
-Change = Callable[[Tensor], Tensor]
-
-
-def answered(module: nn.Module, layer: nn.Module, x: Tensor, change: Change) -> Tensor:
-    """The network's answer with a layer's output changed, by a hook."""
-    handle = layer.register_forward_hook(lambda _, __, output: change(output.clone()))
-    try:
-        with torch.no_grad():
-            return module(x)
-    finally:
-        handle.remove()
-
-
-def kept(module: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
-    held: list[Tensor] = []
-    answered(module, layer, x, lambda output: held.append(output) or output)
-    return held[0]
+from tests.reference.removals import answered, kept
 
 
 class Residual(nn.Module):

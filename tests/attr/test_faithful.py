@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -22,6 +23,7 @@ from captum_blocks.attr.faithful import (
     top_overlap,
 )
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
+from tests.reference.removals import answered, kept
 
 
 def loops(numbers: list[float]) -> list[float]:
@@ -37,7 +39,6 @@ class TestMeasures:
         assert ranks(numbers).tolist() == [loops(row) for row in numbers.tolist()]
 
     def test_correlation_is_that_of_scipy(self) -> None:
-        stats = pytest.importorskip("scipy.stats")
         one, other = torch.randint(-3, 4, (4, 40)).float(), torch.randn(4, 40)
         expected = [stats.spearmanr(a, b).statistic for a, b in zip(one, other, strict=True)]
         assert rank_correlation(one, other).tolist() == pytest.approx(expected, abs=1e-6)
@@ -96,21 +97,6 @@ class Tokens(nn.Module):
 
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 OTHERS = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(6))
-
-
-def answered(module: nn.Module, layer: nn.Module, x: Tensor, change: Any) -> Tensor:
-    handle = layer.register_forward_hook(lambda _, __, output: change(output.clone()))
-    try:
-        with torch.no_grad():
-            return module(x)
-    finally:
-        handle.remove()
-
-
-def kept(module: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
-    held: list[Tensor] = []
-    answered(module, layer, x, lambda output: held.append(output) or output)
-    return held[0]
 
 
 def absent_of(output: Tensor, atom: str, gone: Tensor) -> Tensor:

@@ -255,7 +255,6 @@ def test_a_sentence_says_its_numbers(small: cb.Network, small_x: Tensor) -> None
 
 
 def test_as_a_table(small: cb.Network, small_x: Tensor) -> None:
-    pytest.importorskip("pandas")
     both = torch.cat([small_x, small_x.flip(3)])
     found = cb.faithfulness(LATE, small, both)
     frame = found.to_frame()

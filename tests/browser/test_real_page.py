@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 WORDS = '.panel[aria-label="What fires here"] .mark'
 
@@ -68,3 +69,12 @@ def test_pointing_at_a_channel_tells_what_it_did_to_five_answers(
         shown = told.locator(".value").all_inner_texts()
         values = [float(text.replace("−", "-").split()[0]) for text in shown]
         assert np.allclose(values, [answer.values[0] for answer in expected], atol=0.006)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_a_panel_says_beside_its_numbers_is_not_cut(open_page, real_page, width: int) -> None:
+    tab = open_page(real_page, viewport={"width": width, "height": 720})
+    said = tab.locator(".left-out")
+    assert any("taken away together" in text for text in said.all_inner_texts())
+    cut = "all => all.filter(p => p.scrollHeight > p.clientHeight + 1).map(p => p.innerText)"
+    assert said.evaluate_all(cut) == []

@@ -99,9 +99,9 @@ def demo(output: str, quality: str, quiet: bool) -> None:
 )
 @click.option(
     "--method",
-    default="LayerGradientXActivation",
-    show_default=True,
-    help="Any attribution class of captum.attr.",
+    default=None,
+    help="Any attribution class of captum.attr; unless given, LayerGradientXActivation, and exact "
+    "Shapley values of neuron groups.",
 )
 @click.option(
     "--groups", type=int, default=None, help="How many neuron groups; a slider unless given."
@@ -115,7 +115,7 @@ def explain(
     network: str,
     layers: str,
     classes: str,
-    method: str,
+    method: str | None,
     groups: int | None,
     short: bool,
     quality: str,
@@ -128,7 +128,8 @@ def explain(
     from captum_blocks.attr import resolve_method
     from captum_blocks.zoo import load_network
 
-    resolve_method(method)
+    if method is not None:
+        resolve_method(method)
     options = {"layers": _parts(layers, ","), "classes": _parts(classes, ";")}
     _explain_to(
         target,
@@ -244,7 +245,7 @@ def _explain_to(
     *,
     layers: Sequence[str] = (),
     classes: Sequence[str] = (),
-    method: str = "LayerGradientXActivation",
+    method: str | None = None,
     groups: int | None = None,
     short: bool = False,
     quality: str = "standard",

@@ -17,6 +17,7 @@ from captum_blocks.attr._reasons import moves
 from captum_blocks.attr._visit import Visit, visiting
 from captum_blocks.attr.head import Head, check_runs_once, check_targets, fast_head
 from captum_blocks.attr.reducers import Pieces, Reducer, fitted_components, take_apart
+from captum_blocks.attr.regrouping import shares
 from captum_blocks.attr.results import GroupResult
 from captum_blocks.errors import UnsupportedMethod
 from captum_blocks.layouts import Kind, Layout
@@ -278,22 +279,14 @@ def _played(pieces: Pieces, one: slice) -> Callable[[Tensor], Tensor]:
 def _spread(players: Tensor, pieces: Pieces, notes: tuple[str, ...]) -> GroupResult:
     """Numbers per player, (image, class, player), over the positions where the player is."""
     n_groups = len(pieces.components)
-    groups = players[:, :, :n_groups, None, None] * _shares(pieces.scores)[:, None]
-    there = _shares(pieces.residual.abs().sum(1, keepdim=True))
+    groups = players[:, :, :n_groups, None, None] * shares(pieces.scores)[:, None]
+    there = shares(pieces.residual.abs().sum(1, keepdim=True))
     residual = players[:, :, n_groups, None, None] * there
     tokens = players.new_zeros(*players.shape[:2], pieces.tokens.shape[1])
     if tokens.shape[-1]:
         strength = pieces.tokens.abs().sum(-1)
         tokens = players[:, :, -1, None] * (strength / strength.sum(-1, keepdim=True))[:, None]
     return GroupResult(groups, residual, tokens, None, notes)
-
-
-def _shares(strength: Tensor) -> Tensor:
-    """(image, group, y, x) that sum to one over the positions, evenly where there is nothing."""
-    strength = strength.abs()
-    total = strength.sum((-2, -1), keepdim=True)
-    even = torch.full_like(strength, 1 / (strength.shape[-2] * strength.shape[-1]))
-    return torch.where(total > 0, strength / total.clamp(min=1e-30), even)
 
 
 def _check_kind(method: Attribution, name: str) -> None:

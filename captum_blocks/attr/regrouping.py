@@ -55,6 +55,18 @@ def regroup(
     return groups, attribution_maps.sum(2) - groups.sum(2)
 
 
+def shares(strength: Tensor) -> Tensor:
+    """(image, group, y, x) that sum to one over the positions, evenly where there is nothing.
+
+    >>> shares(torch.tensor([[[[1.0, -3.0]], [[0.0, 0.0]]]])).flatten().tolist()
+    [0.25, 0.75, 0.5, 0.5]
+    """
+    strength = strength.abs()
+    total = strength.sum((-2, -1), keepdim=True)
+    even = torch.full_like(strength, 1 / (strength.shape[-2] * strength.shape[-1]))
+    return torch.where(total > 0, strength / total.clamp(min=1e-30), even)
+
+
 def _alike(
     activation: Tensor, attribution: Tensor, weights: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:

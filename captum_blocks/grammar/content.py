@@ -49,6 +49,8 @@ class Method:
 
     Args:
         name: of a class in ``captum.attr``.
+        otherwise: another one by name, for layers and networks that the first cannot be used on;
+            the numbers say which of the two they are of.
         options: keyword arguments of the class's ``attribute``; tensors and functions as ``Given``;
             and ``noise``, a dict of arguments for a ``NoiseTunnel`` around it.
 
@@ -58,20 +60,34 @@ class Method:
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+    otherwise: str | None = None
 
-    def __init__(self, name: str, **options: Option) -> None:
+    def __init__(self, name: str, *, otherwise: str | None = None, **options: Option) -> None:
         object.__setattr__(self, "name", name)
         frozen = {key: _frozen(value) for key, value in options.items()}
         object.__setattr__(self, "options", tuple(sorted(frozen.items())))
+        object.__setattr__(self, "otherwise", otherwise)
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise WrongType(f"a method is named, not {self.name!r}")
+        for name in (self.name, "" if self.otherwise is None else self.otherwise):
+            if not isinstance(name, str):
+                raise WrongType(f"a method is named, not {name!r}")
         _check_pairs(self.options)
+
+    @property
+    def choices(self) -> tuple[Method, ...]:
+        """The method, and what stands in for it.
+
+        >>> Method("ShapleyValues", otherwise="LayerGradCam").choices
+        (Method('ShapleyValues'), Method('LayerGradCam'))
+        """
+        alone = Method(self.name, **dict(self.options))
+        return (alone,) if self.otherwise is None else (alone, Method(self.otherwise))
 
     def __repr__(self) -> str:
         parts = [repr(self.name), *(f"{key}={value!r}" for key, value in self.options)]
+        parts += [] if self.otherwise is None else [f"otherwise={self.otherwise!r}"]
         return f"Method({', '.join(parts)})"
 
 
@@ -146,6 +162,18 @@ class Attribution(Content):
                 f"{self.source!r} and {self.target!r} are of one layer; attribution goes from an "
                 "earlier layer to a later one, or to Out(...)"
             )
+
+    @property
+    def by_subsets(self) -> bool:
+        """Whether it is the exact Shapley values of groups, from the table of their subsets.
+
+        >>> groups = Hidden("layer3").groups(6)
+        >>> Attribution(groups, Out(207), method="ShapleyValues").by_subsets
+        True
+        """
+        to_classes = isinstance(self.target.layer, Out) and self.target.grouping is None
+        of_groups = self.source.atom == "group"
+        return of_groups and to_classes and self.method == Method("ShapleyValues")
 
 
 FILLS = ("zero", "mean", "resample")
@@ -224,9 +252,9 @@ def _frozen(option: Any) -> Any:
 
 def _as_method(method: str | type | Method | Given, options: dict[str, Option]) -> Method | Given:
     if isinstance(method, str):
-        return Method(method, **options)
+        return Method(method, **options)  # type: ignore[arg-type]
     if isinstance(method, type):
-        return Method(method.__name__, **options)
+        return Method(method.__name__, **options)  # type: ignore[arg-type]
     if not isinstance(method, (Method, Given)):
         raise WrongType(
             f"a spec holds names: give the method as a class or by name, or as Given('name') "

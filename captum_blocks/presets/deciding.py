@@ -23,8 +23,17 @@ from captum_blocks.grammar import (
     click,
     hover,
 )
-from captum_blocks.grammar.content import DEFAULT_METHOD
-from captum_blocks.presets.words import TOP_FIVE, TOP_TWO, How, Layer, groups_of, hidden, some
+from captum_blocks.presets.words import (
+    TOP_FIVE,
+    TOP_TWO,
+    How,
+    Layer,
+    groups_of,
+    hidden,
+    of_groups,
+    of_others,
+    some,
+)
 
 FACTORS = 2
 
@@ -33,7 +42,7 @@ def channel_attribution(
     *layers: Layer,
     strongest: int = 6,
     classes: Out = TOP_TWO,
-    method: How = DEFAULT_METHOD,
+    method: How | None = None,
 ) -> Interface:
     """The single channels whose removal changes the answers most, and what they are made of.
 
@@ -58,7 +67,7 @@ def channel_attribution(
     last = chain[-1]
     pointed, chosen = hover("channel"), click("channel")
     both = (chosen, pointed)
-    removal = Ablation(last.channels, classes)
+    removal, method = Ablation(last.channels, classes), of_others(method)
     effect = Attribution(last.channels, classes, method=method)
     row = FeatureVis(
         effect.filter(strongest=strongest, by=removal),
@@ -106,7 +115,7 @@ def spatial_attribution(
     *layers: Layer,
     classes: Out = TOP_TWO,
     grid: bool = True,
-    method: How = DEFAULT_METHOD,
+    method: How | None = None,
 ) -> Interface:
     """Which places mattered: point at the photograph to see what each place did to each class.
 
@@ -128,7 +137,7 @@ def spatial_attribution(
     # Where the reader named no classes, a place is told by more than two of them.
     named = TOP_FIVE if classes == TOP_TWO else classes
     here, answer = hover("spatial"), choose(named, "answer", start=0)
-    effect = Attribution(chain[-1].spatial, named, method=method)
+    effect = Attribution(chain[-1].spatial, named, method=of_others(method))
     photo = InfoVis(
         effect.filter(to=answer),
         "overlay",
@@ -176,7 +185,7 @@ def group_attribution(
     groups: int | Selection | tuple[int, ...] | None = None,
     classes: Out = TOP_TWO,
     align: bool | None = None,
-    method: How = DEFAULT_METHOD,
+    method: How | None = None,
 ) -> Interface:
     """How groups of one layer made the groups of the next, and those the answer.
 
@@ -186,8 +195,9 @@ def group_attribution(
         classes: the answers at the right end.
         align: make the groups of each layer such that they compose into those of the next; None
             leaves it to the reader.
-        method: a Captum attribution method, for what the last layer did to the answers; from layer
-            to layer it is gradient × activation.
+        method: a Captum attribution method, for what the last layer did to the answers: exact
+            Shapley values of up to eight groups unless given. From layer to layer it is
+            gradient × activation.
 
     >>> group_attribution("layer3", "layer4", groups=(6, 4)).title
     'How did it put the answer together?'
@@ -205,7 +215,8 @@ def group_attribution(
         for (earlier, later), (below, above) in zip(pairwise(found), pairwise(chain), strict=True)
     ]
     title = f"{chain[-1].layer} to the answers"
-    flows.append(InfoVis(Attribution(found[-1], classes, method=method), "sankey", title=title))
+    answers = Attribution(found[-1], classes, method=of_groups(method))
+    flows.append(InfoVis(answers, "sankey", title=title))
     shown = Interface((flows[0],))
     for flow in flows[1:]:
         shown = shown | flow
@@ -230,7 +241,7 @@ def compare_classes(
     a: int | str | None = None,
     b: int | str | None = None,
     atom: str = "channels",
-    method: How = DEFAULT_METHOD,
+    method: How | None = None,
     top: int = 3,
     groups: int | Selection = 6,
 ) -> Interface:
@@ -244,7 +255,8 @@ def compare_classes(
         a, b: two classes, by index or name. Without them the reader chooses two of the five most
             probable ones.
         atom: "channels" or "groups".
-        method: a Captum attribution method.
+        method: a Captum attribution method: gradient × activation unless given, and exact Shapley
+            values of up to eight groups.
         top: how many atoms on either side.
         groups: how many groups, where groups are compared.
 
@@ -256,7 +268,9 @@ def compare_classes(
         raise InvalidArgument(f"atom={atom!r}: two classes are compared by channels or groups")
     if (a is None) != (b is None):
         raise InvalidArgument("compare_classes takes two classes, or none to let the reader choose")
-    source = layer.channels if atom == "channels" else layer.groups(groups)
+    of_channels = atom == "channels"
+    source = layer.channels if of_channels else layer.groups(groups)
+    method = of_others(method) if of_channels else of_groups(method)
     first, second = _two_answers(lambda out: Attribution(source, out, method=method), a, b)
     without, without_second = _two_answers(lambda out: Ablation(source, out), a, b)
     net, apart = first.difference(second), without.difference(without_second)
@@ -297,7 +311,7 @@ def levels(
     class_: int | str | None = None,
     groups: int | Selection | None = None,
     top: int = 6,
-    method: How = DEFAULT_METHOD,
+    method: How | None = None,
 ) -> Interface:
     """One decision at group, channel and layer level, each with its remainder.
 
@@ -306,16 +320,18 @@ def levels(
         class_: index or name; the most probable one unless given.
         groups: how many groups; a slider unless given.
         top: how many channels.
-        method: a Captum attribution method.
+        method: a Captum attribution method: gradient × activation unless given, and exact Shapley
+            values of up to eight groups.
 
     >>> len(levels("layer4", 207).parts)
     4
     """
     layer = hidden(layer)
     out = Out(top=1) if class_ is None else Out(class_)
-    whole, by_group, by_channel, by_neuron = (
-        Attribution(atoms, out, method=method)
-        for atoms in (layer.whole, groups_of(layer, groups), layer.channels, layer.neurons)
+    by_group = Attribution(groups_of(layer, groups), out, method=of_groups(method))
+    whole, by_channel, by_neuron = (
+        Attribution(atoms, out, method=of_others(method))
+        for atoms in (layer.whole, layer.channels, layer.neurons)
     )
     removal = Ablation(layer.channels, out)
     channels = by_channel.filter(strongest=top, by=removal)

@@ -13,8 +13,7 @@ from captum_blocks.grammar import (
     Selection,
     hover,
 )
-from captum_blocks.grammar.content import DEFAULT_METHOD
-from captum_blocks.presets.words import TOP_TWO, How, Layer, groups_of, hidden, some
+from captum_blocks.presets.words import TOP_TWO, How, Layer, groups_of, hidden, of_groups, some
 
 
 def predictions(top: int = 5) -> Interface:
@@ -55,7 +54,7 @@ def neuron_groups(
     layer: Layer,
     n: int | Selection | None = None,
     classes: Out = TOP_TWO,
-    method: How = DEFAULT_METHOD,
+    method: How | None = None,
 ) -> Interface:
     """A layer's channels in a few groups: where each fires, what it looks for, what it did.
 
@@ -63,7 +62,8 @@ def neuron_groups(
         layer: whose channels are grouped.
         n: how many groups; a slider that the reader moves unless given.
         classes: whose logits the groups affect.
-        method: a Captum attribution method.
+        method: a Captum attribution method; exact Shapley values of up to eight groups unless
+            given, and gradient × activation where those cannot be.
 
     >>> neuron_groups("layer4", n=4).arrangement
     'beside'
@@ -71,16 +71,16 @@ def neuron_groups(
     groups = groups_of(hidden(layer), n)
     where = InfoVis(Activation(groups), "overlay", sets=hover("group"), title="Groups")
     effect = FeatureVis(
-        Attribution(groups, classes, method=method),
+        Attribution(groups, classes, method=of_groups(method)),
         sets=hover("group"),
         title="Effect of each group",
-        beside=Ablation(groups, classes),
+        beside=Ablation(groups, classes, score="logit"),
     )
     return (where | effect).titled(
         "Which parts of the picture made it say so?",
         "Channels that fire together are one group. Each row is a group: what it looks for, where "
         "it found that, and how much it added to (blue) or took from (orange) each answer; the "
-        "tick is what the answer's log-odds lose when the group alone is taken away.",
+        "tick is what the answer loses when the group alone is taken away.",
     )
 
 

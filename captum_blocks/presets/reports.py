@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from captum_blocks.grammar import Interface, Out, Selection
-from captum_blocks.grammar.content import DEFAULT_METHOD
 from captum_blocks.presets.deciding import (
     channel_attribution,
     compare_classes,
@@ -24,7 +23,7 @@ def report(
     *layers: Layer,
     groups: int | Selection | None = None,
     classes: Out = TOP_TWO,
-    method: How = DEFAULT_METHOD,
+    method: How | None = None,
 ) -> Interface:
     """One decision as chapters, from the answer to the single channel: every preset once.
 
@@ -33,7 +32,8 @@ def report(
             the dictionary is of the one before.
         groups: how many groups; a slider for each layer unless given.
         classes: the answers that are explained.
-        method: a Captum attribution method.
+        method: a Captum attribution method: gradient × activation unless given, and exact Shapley
+            values of up to eight groups.
 
     >>> [part.title for part in report("layer3", "layer4").parts][0]
     'What did it answer?'
@@ -56,7 +56,7 @@ def overview(
     *layers: Layer,
     groups: int | Selection | None = None,
     classes: Out = TOP_TWO,
-    method: How = DEFAULT_METHOD,
+    method: How | None = None,
 ) -> Interface:
     """The short report: answer, groups, dictionary, channels.
 
@@ -65,7 +65,8 @@ def overview(
             channels are shown at the one before.
         groups: how many groups; a slider for each layer unless given.
         classes: the answers that are explained.
-        method: a Captum attribution method.
+        method: a Captum attribution method: gradient × activation unless given, and exact Shapley
+            values of up to eight groups.
 
     >>> len(overview("layer3", "layer4").parts)
     4

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Given, Hidden, Method, Out, Selection, Substrate, slider
+from captum_blocks.grammar.content import DEFAULT_METHOD
 
 TOP_TWO, TOP_FIVE = Out(top=2), Out(top=5)
 Layer = str | Hidden
 How = str | type | Method | Given
+# Of groups: exact, from all their subsets; where that cannot be, as of everything else.
+OF_GROUPS = Method("ShapleyValues", otherwise=DEFAULT_METHOD)
 
 
 def some(layers: tuple[Layer, ...], name: str) -> tuple[Hidden, ...]:
@@ -29,6 +32,16 @@ def groups_of(layer: Hidden, n: int | Selection | None) -> Substrate:
     if n is None:
         n = slider(2, 8, value=6, step=2, name=f"groups at {layer.layer}")
     return layer.groups(n)
+
+
+def of_groups(method: How | None) -> How:
+    """The method for groups: the one named, or exact Shapley values."""
+    return OF_GROUPS if method is None else method
+
+
+def of_others(method: How | None) -> How:
+    """The method for other atoms: the one named, or gradient × activation."""
+    return DEFAULT_METHOD if method is None else method
 
 
 def hidden(layer: Layer) -> Hidden:

@@ -385,7 +385,7 @@ def test_a_method_reaches_every_chapter(explain) -> None:
         for content, value in ex.values.items()
         if value.source.layer == LATE and value.target_axes == ("class",)
         if value.remainder.keys() <= {"residual", "not shown"} and value.unit == "logit"
-        if value.target.atom == "class"
+        if value.target.atom == "class" and value.additive
     }
     assert len(totals) == 1
 

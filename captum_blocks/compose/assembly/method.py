@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -86,9 +87,16 @@ def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _attribution_formula(part: Attribution, given: Mapping[str, Any]) -> str:
-    whose = "" if isinstance(part.method, Given) else "Captum's "
-    summed = ATOMS[part.source.atom].summed
-    return f"{whose}{method_name(part.method, given)} to {_target(part.target)}, {summed}"
+    target, summed = _target(part.target), ATOMS[part.source.atom].summed
+    if isinstance(part.method, Given):
+        return f"{method_name(part.method, given)} to {target}, {summed}"
+    if part.method.otherwise is not None:
+        each = (replace(part, method=method) for method in part.method.choices)
+        first, second = (_attribution_formula(one, given) for one in each)
+        return f"{first}; where that cannot be, {second}"
+    if part.by_subsets:
+        return f"exact Shapley values to {target}, from every subset of the groups"
+    return f"Captum's {method_name(part.method, given)} to {target}, {summed}"
 
 
 def _removal_words(part: Ablation) -> str:
@@ -136,6 +144,8 @@ def method_name(method: Method | Given, given: Mapping[str, Any]) -> str:
         held = given[method.name]
         kind = held.__name__ if isinstance(held, type) else type(held).__name__
         return f"{kind} given as {method.name!r}"
+    if method.otherwise is not None:
+        return " or ".join(method_name(each, given) for each in method.choices)
     options = ", ".join(f"{key}={value!r}" for key, value in method.options)
     return method.name + (f"({options})" if options else "")
 

@@ -15,9 +15,10 @@ from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.pooling import pooled
 from captum_blocks.compose.evaluation.question import asked, check_given
 from captum_blocks.compose.evaluation.session import Session
+from captum_blocks.compose.evaluation.subsets import played
 from captum_blocks.compose.evaluation.validation import validate
-from captum_blocks.compose.evaluation.values import Value, spans
-from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
+from captum_blocks.compose.evaluation.values import Value, sides, spans
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer, WrongType
 from captum_blocks.grammar import (
     ATOMS,
     Activation,
@@ -155,11 +156,15 @@ def _scores(source: Substrate, out: Out, look: Looking) -> Value:
 def _attribution(content: Attribution, session: Session) -> Value:
     source, out = content.source, content.target.layer
     look = _one_network(content, session)
+    if isinstance(content.method, Method) and content.method.otherwise is not None:
+        return _by_either(content, content.method, session)
     if not isinstance(out, Out):
         return _between_layers(content, look)
     if content.target.grouping is not None:
         to_classes = value_of(replace(content, target=as_substrate(out)), session)
         return to_factors(to_classes, content.target, look)
+    if content.by_subsets:
+        return picked(played(content, look))
     if _is_many_at_once(content, look):
         return _to_many_classes(content, look)
     maps, residual, tokens, notes = _attribution_maps(content, out, look)
@@ -181,15 +186,21 @@ def _attribution(content: Attribution, session: Session) -> Value:
             remainder_maps={} if residual is None else {"residual": residual},
             notes=notes,
             ends=look.ends(source, look.classes(out)),
-            sides=_sides(found.data, len(found.axes)),
+            sides=sides(found.data),
         )
     )
 
 
-def _sides(data: Tensor, axes: int) -> dict[str, Tensor]:
-    """The sums of all positive and of all negative numbers, (image, class)."""
-    atoms = data.flatten(2) if axes else data[..., None]
-    return {"for": atoms.clamp(min=0).sum(-1), "against": atoms.clamp(max=0).sum(-1)}
+def _by_either(content: Attribution, method: Method, session: Session) -> Value:
+    """By one method, or by another where the first cannot be used, which is said."""
+    first, second = method.choices
+    try:
+        value = value_of(replace(content, method=first), session)
+        return replace(value, by=value.by or first.name)
+    except (UnusableLayer, UnsupportedMethod) as error:
+        instead = value_of(replace(content, method=second), session)
+        said = f"by {second.name}, not by {first.name}: {error}"
+        return replace(instead, said=(said,), by=second.name)
 
 
 def _one_network(content: Attribution, session: Session) -> Looking:
@@ -234,7 +245,7 @@ def _to_many_classes(content: Attribution, look: Looking) -> Value:
             maps=_plain(data) if source.atom == "spatial" else None,
             remainder={name: _plain(held) for name, held in rest.items()},
             ends=look.ends(source, classes),
-            sides=_sides(_plain(data), len(ATOMS[source.atom].axes)),
+            sides=sides(_plain(data)),
         )
     )
 

@@ -231,7 +231,8 @@ def _groups(session: Session, values: Iterable[Value]) -> dict[Substrate, Groups
         look = session.of(substrate)
         directions = look.directions(substrate)
         lengths = directions.norm(dim=1)[:, None, None]
-        found[substrate] = Groups(directions, look.scores(substrate) * lengths)
+        fires = look.scores(substrate) * lengths
+        found[substrate] = Groups(directions, fires, look.unexplained(substrate))
     return found
 
 

@@ -20,10 +20,12 @@ class Groups:
     Attributes:
         directions: (group, channel).
         fires: (image, group, y, x), in units of the activation.
+        unexplained: (image,), the share of the activation's norm that is in no group.
     """
 
     directions: Tensor
     fires: Tensor
+    unexplained: Tensor
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,10 @@ class Facts:
     def direction(self, source: Substrate, index: int) -> Tensor:
         """A group's direction in channel space, (channel,)."""
         return self.groups[replace(source, only=None)].directions[index]
+
+    def unexplained(self, source: Substrate) -> list[float]:
+        """Of each photograph, the share of the activation's norm that is in no group."""
+        return self.groups[replace(source, only=None)].unexplained.tolist()  # type: ignore[no-any-return]
 
     def fires(self, source: Substrate) -> Tensor | None:
         """Where a layer's atoms fire, (image, atom, y, x); None for atoms without a place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from captum_blocks.hooks import capture, count_calls, find_layer, running, toget
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.network.answers import UNITS
-from captum_blocks.reduce import ChannelReducer
+from captum_blocks.reduce import ALGORITHMS, ChannelReducer
 from captum_blocks.wrappers import taking_a_picture
 
 How = Method | Given
@@ -144,7 +145,15 @@ class Looking:
             return self.object(grouping.n)
         return self.once(("reducer", layer, grouping), lambda: self._fit(layer, grouping))
 
-    def _fit(self, layer: str, grouping: Grouping) -> ChannelReducer:
+    def refitted(self, substrate: Substrate, start: int) -> ChannelReducer:
+        """A layer's groups made again from another start, which is random where there is one."""
+        layer, grouping = _hidden(substrate), substrate.grouping
+        assert grouping is not None
+        algorithm = grouping.algorithm or default_algorithm(self._outputs[layer])
+        random = {"init": "random"} if "init" in ALGORITHMS[algorithm].reads else {}
+        return self._fit(layer, replace(grouping, seed=grouping.seed + start + 1), **random)
+
+    def _fit(self, layer: str, grouping: Grouping, **how: Any) -> ChannelReducer:
         assert isinstance(grouping.n, int)
         outputs = self._outputs[layer]
         return ChannelReducer(
@@ -153,6 +162,7 @@ class Looking:
             layout=self.layout(layer),
             of=grouping.of,
             random_state=grouping.seed,
+            **how,
         ).fit(outputs, **self._goals(layer, grouping))
 
     def _goals(self, layer: str, grouping: Grouping) -> dict[str, Tensor]:
@@ -208,6 +218,17 @@ class Looking:
     def directions(self, substrate: Substrate) -> Tensor:
         """The groups' directions in channel space, (group, channel)."""
         return torch.as_tensor(self.reducer(substrate).components_).float().cpu()
+
+    def left_over(self, substrate: Substrate) -> Tensor:
+        """What of the layer's activation is in none of its groups, (image, channel, y, x)."""
+        parts = torch.einsum("ikyx,kc->icyx", self.scores(substrate), self.directions(substrate))
+        return self.maps(_hidden(substrate)) - parts
+
+    def unexplained(self, substrate: Substrate) -> Tensor:
+        """The share of the activation's norm that is in none of its groups, (image,)."""
+        left, whole = self.left_over(substrate), self.maps(_hidden(substrate))
+        share: Tensor = left.flatten(1).norm(dim=1) / whole.flatten(1).norm(dim=1)
+        return share
 
     def attributed(self, layer: str, out: Out, how: How) -> LayerResult:
         """The attribution of classes to a layer, by the method named."""

@@ -53,6 +53,9 @@ class Value:
         sides: "for" and "against", the sums of all positive and of all negative numbers before any
             filter, axes ``(image, *target)``.
         said: sentences that a panel of these numbers says with them.
+        by: the method's name in short, where the content's words leave it open.
+        also: by name, other numbers of the same atoms, axes as ``data``: answers to other questions
+            that are told beside the first.
 
     ``data`` summed over the source axes plus all remainders is ``total``, where it is additive.
 
@@ -81,6 +84,8 @@ class Value:
     ends: Mapping[str, Tensor] = field(default_factory=dict)
     sides: Mapping[str, Tensor] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    by: str = ""
+    also: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # What is said of an axis goes when the axis goes.
@@ -181,6 +186,7 @@ class Value:
             "remainder_maps": each(self.remainder_maps),
             "ends": each(self.ends),
             "sides": each(self.sides),
+            "also": each(self.also),
         }
         return replace(self, **{**new, **fields})
 
@@ -252,6 +258,7 @@ class Value:
             maps=maps,
             places={**self.places, **there},
             said=(),
+            also={},
         )
         return self._leaving(picked, rest)
 
@@ -275,7 +282,7 @@ class Value:
         size, of_atoms = self.data.shape[place], axis in self.source_axes
         if how != "sum" and not size:
             raise InvalidArgument(f"{self!r}: nothing is left to take the {how} of over {axis}")
-        fields: dict[str, Any] = {"remainder_maps": {}, "said": ()}
+        fields: dict[str, Any] = {"remainder_maps": {}, "said": (), "also": {}}
         if of_atoms or how == "max":
             fields |= {"ends": {}, "sides": {}}
         if not stays:
@@ -304,13 +311,15 @@ class Value:
         maps = self.maps
         if maps is not None and axis not in POSITIONS:
             maps = change(maps, place)
-        return replace(self, **{"data": change(self.data, place), "maps": maps, **fields})
+        also = {name: change(held, place) for name, held in self.also.items()}
+        new = {"data": change(self.data, place), "maps": maps, "also": also}
+        return replace(self, **{**new, **fields})
 
     def _lying_in(self, coords: Mapping[str, tuple[int, ...]]) -> Value:
         """What lies in the rows and columns of the maps that count."""
         assert self.maps is not None
         data = pooled(self.maps, coords, self.axes, mean=self.target is None)
-        return replace(self, data=data, maps=only(self.maps, coords), coords=coords)
+        return replace(self, data=data, maps=only(self.maps, coords), coords=coords, also={})
 
     def _leaving(self, picked: Value, rest: str) -> Value:
         """Some of its atoms, with the others in a remainder where they add up."""
@@ -334,3 +343,16 @@ def spans(**sizes: int) -> dict[str, tuple[int, ...]]:
     {'y': (0, 1)}
     """
     return {axis: tuple(range(size)) for axis, size in sizes.items()}
+
+
+def sides(data: Tensor) -> dict[str, Tensor]:
+    """The sums of all positive and of all negative numbers, each (image, class).
+
+    Args:
+        data: (image, class, *atom).
+
+    >>> {name: held.tolist() for name, held in sides(torch.tensor([[[1.0, -2.0, 3.0]]])).items()}
+    {'for': [[4.0]], 'against': [[-2.0]]}
+    """
+    atoms = data.flatten(2) if data.ndim > 2 else data[..., None]
+    return {"for": atoms.clamp(min=0).sum(-1), "against": atoms.clamp(max=0).sum(-1)}

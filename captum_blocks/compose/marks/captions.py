@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None = None) -> str:
     """What a panel does not show; numbers only where they hold in every state of it."""
     values = frames.values
-    said = [_left_out(value, numbers=len(values) == 1) for value in values]
+    said = [_left_out(value, len(values) == 1, facts) for value in values]
     said = [[*each, *_ends(value, facts)] for each, value in zip(said, values, strict=True)]
     parts = [part for part in said[0] if all(part in other for other in said)]
     parts += [
@@ -36,7 +36,7 @@ def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None =
     return "; ".join(parts)
 
 
-def _left_out(value: Value, numbers: bool) -> list[str]:
+def _left_out(value: Value, numbers: bool, facts: Facts | None) -> list[str]:
     parts = []
     for axis, size in value.counts.items():
         if axis not in value.coords:  # aggregated: nothing of it is shown one by one
@@ -47,11 +47,20 @@ def _left_out(value: Value, numbers: bool) -> list[str]:
     if residual is not None and value.target is not None and numbers:
         held, whole = (", ".join(_numbers(part)) for part in (residual, value.total))
         parts.append(f"left over by the groups: {held} of {whole}")
+        parts += _unexplained(value, facts)
     tokens = value.remainder.get("tokens")
     if tokens is not None:
         held = f" hold {', '.join(_numbers(tokens))}" if numbers else " are a row of their own"
         parts.append(f"class and register tokens, which have no position,{held}")
     return parts
+
+
+def _unexplained(value: Value, facts: Facts | None) -> list[str]:
+    """How much of the activation is in no group."""
+    if facts is None or value.source.grouping is None or len(value.data) != 1:
+        return []
+    share = facts.unexplained(value.source)[value.coords["image"][0]]
+    return [f"{share:.0%} of the activation’s norm is in no group"]
 
 
 def _ends(value: Value, facts: Facts | None) -> list[str]:
@@ -69,9 +78,16 @@ def _ends(value: Value, facts: Facts | None) -> list[str]:
             score, filled = (float(value.ends[name][0, place]) for name in ("score", "filled"))
             parts.append(
                 f"with the whole layer at zero the {value.unit} of {label} is {number(filled)} "
-                f"instead of {number(score)}"
+                f"{_constant(value, facts)} instead of {number(score)}"
             )
     return parts
+
+
+def _constant(value: Value, facts: Facts) -> str:
+    """What a score is made of without the layer."""
+    layer = value.source.layer
+    around = isinstance(layer, Hidden) and layer.layer in facts.around
+    return "(biases, and what goes around it)" if around else "(biases of what follows)"
 
 
 def _cancelling(value: Value, place: int, label: str) -> str:
@@ -141,8 +157,17 @@ def detail(
     if not value.source_axes and value.target is not None:
         return f"{number(numbers[0])} {value.unit} to {quoted(label)}"
     if value.target is not None:
-        return effects(label, numbers, names, value.unit)
+        return effects(label, numbers, names, value.unit) + _also(value, index)
     return f"{label}: {value.unit} {numbers[0]:.3g}"
+
+
+def _also(value: Value, index: int) -> str:
+    """Other numbers of one atom: "; taken away alone +2.80, +1.10"."""
+    if not value.also or len(value.data) != 1:
+        return ""
+    place = value.coords[value.source_axes[0]].index(index)
+    told = (f"{name} {', '.join(_numbers(held[..., place]))}" for name, held in value.also.items())
+    return "; " + "; ".join(told)
 
 
 def mark_label(facts: Facts, value: Value, atom: int, label: str) -> str:

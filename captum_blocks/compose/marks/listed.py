@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from captum_blocks.compose.evaluation.facts import Facts, place_name
+from captum_blocks.compose.evaluation.subsets import ALONE
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import captions
 from captum_blocks.compose.marks.view import View, bounds, image_of, only_image
 from captum_blocks.compose.pictures.requests import Subject
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import FeatureVis, Hidden, Substrate
+from captum_blocks.grammar import Ablation, FeatureVis, Hidden, Substrate
 from captum_blocks.scene import Field, Mark
 
 
@@ -139,6 +140,7 @@ def icon_key(key: str, view: View) -> str:
 def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
     """A mark for each atom, then what they leave out, and the sum of everything."""
     facts, source = view.facts, marked(value)
+    value = _told_once(value, view)
     names = _column_names(value, facts)
     image = image_of(value) if view.on_photograph else None
     made = []
@@ -156,6 +158,13 @@ def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
             )
         )
     return (*made, *_rest(value, view, names)) if is_whole(value) else tuple(made)
+
+
+def _told_once(value: Value, view: View) -> Value:
+    """Without what the tick says already."""
+    if view.beside is None or not isinstance(view.element.beside, Ablation):
+        return value
+    return replace(value, also={n: held for n, held in value.also.items() if n != ALONE})
 
 
 def _rest(value: Value, view: View, names: tuple[str, ...]) -> list[Mark]:

@@ -92,8 +92,11 @@ def told(view: View) -> str:
     if view.element.beside is None:
         return ""
     names = [
-        content_name(content, view.facts.given)
-        for content in (view.element.content, view.element.beside)
+        value.by or content_name(content, view.facts.given)
+        for content, value in (
+            (view.element.content, view.base),
+            (view.element.beside, view.base if view.beside is None else view.beside.values[0]),
+        )
     ]
     bars = f"bar: {names[0]}, {view.base.unit}"
     if view.beside is None:

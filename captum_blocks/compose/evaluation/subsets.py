@@ -1,0 +1,131 @@
+"""Numbers of a layer's groups from the table of all their subsets: exact, and each game named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from captum_blocks.attr import LayerAblation, SubsetTable
+from captum_blocks.attr.regrouping import shares
+from captum_blocks.attr.shapley import MOST_GROUPS, check_groups
+from captum_blocks.compose.evaluation.looking import Looking, layer_name
+from captum_blocks.compose.evaluation.values import Value, sides, spans
+from captum_blocks.grammar import Attribution, Out, Substrate
+
+# Groups of another fit are the same group where their directions' cosine is at least this.
+ALIKE = 0.8
+STARTS = 2
+GAME = (
+    "exact Shapley values: groups and the rest of the layer join in every order, zero stands in "
+    "the place of who is absent; they sum to the score minus that with the layer at zero"
+)
+NAME = "exact Shapley values, the rest of the layer a player"
+ALWAYS, ALONE = "with the rest always there", "taken away alone"
+LOWEST, HIGHEST = "in other fits from", "to"
+
+
+def table_of(source: Substrate, look: Looking) -> SubsetTable:
+    """What the network answers to every subset of a layer's groups, the rest a player too.
+
+    Raises:
+        UnsupportedMethod: it would take more than five minutes.
+        UnusableLayer: nothing can be put in the layer's place.
+    """
+    key = ("subsets", source.layer, source.grouping)
+    return look.once(key, lambda: _table(source, look.reducer(source), look))  # type: ignore[no-any-return]
+
+
+def _table(source: Substrate, reducer: Any, look: Looking) -> SubsetTable:
+    layer = layer_name(source)
+    engine = LayerAblation(look.net.module, layer, look.layout(layer))
+    return engine.subsets(look.x, reducer)
+
+
+def played(content: Attribution, look: Looking) -> Value:
+    """The Shapley values of groups, the rest of the layer being one more player.
+
+    Beside them stand the values of the other game, in which the rest is always there, what each
+    group's removal alone takes, and the range over other numbers of groups and other starts of the
+    factorization.
+
+    Raises:
+        UnsupportedMethod: more than eight groups, or it would take more than five minutes.
+        UnusableLayer: nothing can be put in the layer's place.
+    """
+    source, target = content.source, content.target
+    assert isinstance(target.layer, Out)
+    check_groups(len(look.directions(source)))
+    table, classes = table_of(source, look), look.classes(target.layer)
+    values = _of_classes(table, classes)
+    data, rest = values[:, :, :-1].contiguous(), values[:, :, -1]
+    there = shares(look.left_over(source).norm(dim=1, keepdim=True))
+    return Value(
+        data,
+        ("image", "class", "group"),
+        {**spans(image=len(data), group=data.shape[2]), "class": classes},
+        look.unit,
+        source,
+        target,
+        maps=data[..., None, None] * shares(look.scores(source))[:, None],
+        remainder={"residual": rest},
+        remainder_maps={"residual": rest[..., None, None] * there},
+        notes=(GAME, *look.group_notes(source)),
+        ends=look.ends(source, classes),
+        sides=sides(data),
+        by=NAME,
+        also={**_other_questions(table, classes), **_range(source, classes, data, look)},
+    )
+
+
+def _of_classes(table: SubsetTable, classes: tuple[int, ...], residual: bool = True) -> Tensor:
+    """(image, class, player): Shapley values."""
+    each = [table.shapley(index, residual=residual) for index in classes]
+    return torch.stack(each, 1).float().cpu()
+
+
+def _other_questions(table: SubsetTable, classes: tuple[int, ...]) -> dict[str, Tensor]:
+    removed = torch.stack([table.removals(index)[:, :-1] for index in classes], 1)
+    return {ALWAYS: _of_classes(table, classes, residual=False), ALONE: removed.float().cpu()}
+
+
+def _range(
+    source: Substrate, classes: tuple[int, ...], own: Tensor, look: Looking
+) -> dict[str, Tensor]:
+    """The smallest and largest value of like groups in other fits; nothing without such fits."""
+    found = [own]
+    for reducer, table in _other_fits(source, look):
+        theirs = torch.as_tensor(reducer.components_).float().cpu()
+        alike = cosine_similarity(look.directions(source)[:, None], theirs[None], dim=-1)
+        best, which = alike.max(1)
+        values = _of_classes(table, classes)[:, :, which]
+        found.append(torch.where(best >= ALIKE, values, own))
+    if len(found) == 1:
+        return {}
+    every = torch.stack(found)
+    return {LOWEST: every.amin(0), HIGHEST: every.amax(0)}
+
+
+def _other_fits(source: Substrate, look: Looking) -> list[tuple[Any, SubsetTable]]:
+    """The same layer's groups made otherwise: one fewer, one more, and from random starts."""
+    grouping = source.grouping
+    if grouping is None or not isinstance(grouping.n, int) or grouping.align_with is not None:
+        return []
+    most = min(MOST_GROUPS, look.most_groups(layer_name(source)))
+    counts = [n for n in (grouping.n - 1, grouping.n + 1) if 2 <= n <= most]
+    found = []
+    for other in (replace(source, grouping=replace(grouping, n=n), only=None) for n in counts):
+        found.append((look.reducer(other), table_of(other, look)))
+    for start in range(STARTS):
+        key = ("other start", source.layer, grouping, start)
+        found.append(look.once(key, partial(_from_start, source, start, look)))
+    return found
+
+
+def _from_start(source: Substrate, start: int, look: Looking) -> tuple[Any, SubsetTable]:
+    reducer = look.refitted(source, start)
+    return reducer, _table(source, reducer, look)

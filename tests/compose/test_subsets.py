@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.compose.evaluation.subsets import ALONE, ALWAYS, HIGHEST, LOWEST
+from captum_blocks.compose.evaluation.subsets import ALWAYS, HIGHEST, LOWEST
+from captum_blocks.compose.evaluation.values import ALONE
 from captum_blocks.errors import UnsupportedMethod, UnusableLayer
 from tests.reference.removals import answered, kept
 

@@ -15,9 +15,9 @@ from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.pooling import pooled
 from captum_blocks.compose.evaluation.question import asked, check_given
 from captum_blocks.compose.evaluation.session import Session
-from captum_blocks.compose.evaluation.subsets import played
+from captum_blocks.compose.evaluation.subsets import GAME, GAME_NAME, played
 from captum_blocks.compose.evaluation.validation import validate
-from captum_blocks.compose.evaluation.values import Value, sides, spans
+from captum_blocks.compose.evaluation.values import ALONE, Value, sides, spans
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer, WrongType
 from captum_blocks.grammar import (
     ATOMS,
@@ -164,7 +164,7 @@ def _attribution(content: Attribution, session: Session) -> Value:
         to_classes = value_of(replace(content, target=as_substrate(out)), session)
         return to_factors(to_classes, content.target, look)
     if content.by_subsets:
-        return picked(played(content, look))
+        return _by_subsets(content, look)
     if _is_many_at_once(content, look):
         return _to_many_classes(content, look)
     maps, residual, tokens, notes = _attribution_maps(content, out, look)
@@ -187,6 +187,33 @@ def _attribution(content: Attribution, session: Session) -> Value:
             notes=notes,
             ends=look.ends(source, look.classes(out)),
             sides=sides(found.data),
+        )
+    )
+
+
+def _by_subsets(content: Attribution, look: Looking) -> Value:
+    """Exact Shapley values of groups."""
+    source, target = content.source, content.target
+    assert isinstance(target.layer, Out)
+    classes = look.classes(target.layer)
+    found = played(source, classes, look)
+    images, _, groups = found.groups.shape
+    return picked(
+        Value(
+            found.groups,
+            ("image", "class", "group"),
+            {**spans(image=images, group=groups), "class": classes},
+            look.unit,
+            source,
+            target,
+            maps=found.group_maps,
+            remainder={"residual": found.rest},
+            remainder_maps={"residual": found.rest_maps},
+            notes=(GAME, *look.group_notes(source)),
+            ends=look.ends(source, classes),
+            sides=sides(found.groups),
+            by=GAME_NAME,
+            also={ALONE: found.alone, **found.also},
         )
     )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,9 +14,10 @@ from torch.nn.functional import cosine_similarity
 from captum_blocks.attr import LayerAblation, SubsetTable
 from captum_blocks.attr.regrouping import shares
 from captum_blocks.attr.shapley import MOST_GROUPS, check_groups
-from captum_blocks.compose.evaluation.looking import Looking, layer_name
-from captum_blocks.compose.evaluation.values import Value, sides, spans
-from captum_blocks.grammar import Attribution, Out, Substrate
+from captum_blocks.grammar import Hidden, Substrate
+
+if TYPE_CHECKING:
+    from captum_blocks.compose.evaluation.looking import Looking
 
 # Groups of another fit are the same group where their directions' cosine is at least this.
 ALIKE = 0.8
@@ -24,8 +26,8 @@ GAME = (
     "exact Shapley values: groups and the rest of the layer join in every order, zero stands in "
     "the place of who is absent; they sum to the score minus that with the layer at zero"
 )
-NAME = "exact Shapley values, the rest of the layer a player"
-ALWAYS, ALONE = "with the rest always there", "taken away alone"
+GAME_NAME = "exact Shapley values, the rest of the layer a player"
+ALWAYS = "with the rest always there"
 LOWEST, HIGHEST = "in other fits from", "to"
 
 
@@ -41,44 +43,53 @@ def table_of(source: Substrate, look: Looking) -> SubsetTable:
 
 
 def _table(source: Substrate, reducer: Any, look: Looking) -> SubsetTable:
-    layer = layer_name(source)
+    layer = _layer(source)
     engine = LayerAblation(look.net.module, layer, look.layout(layer))
     return engine.subsets(look.x, reducer)
 
 
-def played(content: Attribution, look: Looking) -> Value:
-    """The Shapley values of groups, the rest of the layer being one more player.
+@dataclass(frozen=True, eq=False)
+class Played:
+    """Exact Shapley values, the rest of the layer being one more player.
 
-    Beside them stand the values of the other game, in which the rest is always there, what each
-    group's removal alone takes, and the range over other numbers of groups and other starts of the
-    factorization.
+    Attributes:
+        groups: (image, class, group).
+        rest: (image, class).
+        group_maps: (image, class, group, y, x), spread in proportion to each group's activation.
+        rest_maps: (image, class, y, x), spread in proportion to what is in no group.
+        alone: (image, class, group), what each group's removal alone takes.
+        also: by name, each (image, class, group): the values of the other game, in which the rest
+            is always there, and the range over like groups of other fits.
+    """
+
+    groups: Tensor
+    rest: Tensor
+    group_maps: Tensor
+    rest_maps: Tensor
+    alone: Tensor
+    also: Mapping[str, Tensor]
+
+
+def played(source: Substrate, classes: tuple[int, ...], look: Looking) -> Played:
+    """The Shapley values of a layer's groups.
 
     Raises:
         UnsupportedMethod: more than eight groups, or it would take more than five minutes.
         UnusableLayer: nothing can be put in the layer's place.
     """
-    source, target = content.source, content.target
-    assert isinstance(target.layer, Out)
     check_groups(len(look.directions(source)))
-    table, classes = table_of(source, look), look.classes(target.layer)
-    values = _of_classes(table, classes)
-    data, rest = values[:, :, :-1].contiguous(), values[:, :, -1]
+    table = table_of(source, look)
+    values, always = (_of_classes(table, classes, residual) for residual in (True, False))
+    removed = torch.stack([table.removals(index)[:, :-1] for index in classes], 1)
+    groups, rest = values[:, :, :-1].contiguous(), values[:, :, -1]
     there = shares(look.left_over(source).norm(dim=1, keepdim=True))
-    return Value(
-        data,
-        ("image", "class", "group"),
-        {**spans(image=len(data), group=data.shape[2]), "class": classes},
-        look.unit,
-        source,
-        target,
-        maps=data[..., None, None] * shares(look.scores(source))[:, None],
-        remainder={"residual": rest},
-        remainder_maps={"residual": rest[..., None, None] * there},
-        notes=(GAME, *look.group_notes(source)),
-        ends=look.ends(source, classes),
-        sides=sides(data),
-        by=NAME,
-        also={**_other_questions(table, classes), **_range(source, classes, data, look)},
+    return Played(
+        groups,
+        rest,
+        groups[..., None, None] * shares(look.scores(source))[:, None],
+        rest[..., None, None] * there,
+        removed.float().cpu(),
+        {ALWAYS: always, **_range(source, classes, groups, look)},
     )
 
 
@@ -86,11 +97,6 @@ def _of_classes(table: SubsetTable, classes: tuple[int, ...], residual: bool = T
     """(image, class, player): Shapley values."""
     each = [table.shapley(index, residual=residual) for index in classes]
     return torch.stack(each, 1).float().cpu()
-
-
-def _other_questions(table: SubsetTable, classes: tuple[int, ...]) -> dict[str, Tensor]:
-    removed = torch.stack([table.removals(index)[:, :-1] for index in classes], 1)
-    return {ALWAYS: _of_classes(table, classes, residual=False), ALONE: removed.float().cpu()}
 
 
 def _range(
@@ -115,7 +121,7 @@ def _other_fits(source: Substrate, look: Looking) -> list[tuple[Any, SubsetTable
     grouping = source.grouping
     if grouping is None or not isinstance(grouping.n, int) or grouping.align_with is not None:
         return []
-    most = min(MOST_GROUPS, look.most_groups(layer_name(source)))
+    most = min(MOST_GROUPS, look.most_groups(_layer(source)))
     counts = [n for n in (grouping.n - 1, grouping.n + 1) if 2 <= n <= most]
     found = []
     for other in (replace(source, grouping=replace(grouping, n=n), only=None) for n in counts):
@@ -129,3 +135,8 @@ def _other_fits(source: Substrate, look: Looking) -> list[tuple[Any, SubsetTable
 def _from_start(source: Substrate, start: int, look: Looking) -> tuple[Any, SubsetTable]:
     reducer = look.refitted(source, start)
     return reducer, _table(source, reducer, look)
+
+
+def _layer(source: Substrate) -> str:
+    assert isinstance(source.layer, Hidden)
+    return source.layer.layer

@@ -20,6 +20,8 @@ REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "sum": torch.sum,
     "max": torch.amax,
 }
+# What ``Value.also`` calls the effect of an atom's removal alone.
+ALONE = "taken away alone"
 
 
 @dataclass(frozen=True, eq=False)

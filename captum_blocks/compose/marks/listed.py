@@ -8,8 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from captum_blocks.compose.evaluation.facts import Facts, place_name
-from captum_blocks.compose.evaluation.subsets import ALONE
-from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.compose.evaluation.values import ALONE, Value
 from captum_blocks.compose.marks import captions
 from captum_blocks.compose.marks.view import View, bounds, image_of, only_image
 from captum_blocks.compose.pictures.requests import Subject

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from captum_blocks.grammar import click as click
     from captum_blocks.grammar import hover as hover
     from captum_blocks.grammar import slider as slider
+    from captum_blocks.grammar import toggle as toggle
     from captum_blocks.layouts import Layout as Layout
     from captum_blocks.network import Network as Network
     from captum_blocks.optim import FeatureVisualizer as FeatureVisualizer
@@ -92,6 +93,7 @@ _HOMES = {
         "click",
         "hover",
         "slider",
+        "toggle",
     ),
     "layouts": ("Layout",),
     "network": ("Network",),

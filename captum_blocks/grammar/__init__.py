@@ -9,6 +9,7 @@ from captum_blocks.grammar.operations import (
     Filter,
     Normalise,
     Project,
+    Without,
     parts_of,
 )
 from captum_blocks.grammar.presentation import (
@@ -20,7 +21,7 @@ from captum_blocks.grammar.presentation import (
     name_mark,
     name_recipe,
 )
-from captum_blocks.grammar.selections import Selection, choose, click, hover, slider
+from captum_blocks.grammar.selections import Selection, choose, click, hover, slider, toggle
 from captum_blocks.grammar.spec import from_json, to_json
 from captum_blocks.grammar.substrates import (
     Given,
@@ -56,6 +57,7 @@ __all__ = [
     "Project",
     "Selection",
     "Substrate",
+    "Without",
     "add_atom",
     "as_interface",
     "as_substrate",
@@ -68,4 +70,5 @@ __all__ = [
     "parts_of",
     "slider",
     "to_json",
+    "toggle",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -86,6 +86,19 @@ class Content:
             by: "max" or "sum".
         """
         return Normalise(self, by)
+
+    def without(self, off: Selection | Sequence[int], of: Substrate) -> Without:
+        """What the network answers with some groups of a layer taken away, computed exactly.
+
+        Zero stands in the groups' place, and what is in none of them stays; what lies behind the
+        layer runs again.
+
+        Args:
+            off: the groups that are taken away, or ``toggle("group")``: those that the reader
+                switches off.
+            of: groups of a hidden layer. Of more than eight the strongest eight can be taken away.
+        """
+        return Without(self, tuple(off) if isinstance(off, (list, range)) else off, of)  # type: ignore[arg-type]
 
     def difference(self, other: Content) -> Difference:
         """This minus another content of the same axes and unit.
@@ -245,6 +258,42 @@ class Difference(Content):
 
     def __repr__(self) -> str:
         return f"{self.content!r}.difference({self.other!r})"
+
+
+@word
+@dataclass(frozen=True, repr=False)
+class Without(Content):
+    """Answers with groups taken away; see ``Content.without``.
+
+    >>> from captum_blocks.grammar import Activation, Hidden, Out
+    >>> Activation(Out(top=5)).without([0, 2], of=Hidden("layer4").groups(6)).off
+    (0, 2)
+    """
+
+    content: Content
+    off: tuple[int, ...] | Selection
+    of: Substrate
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.content, Content):
+            raise WrongType(f"without needs a content, not {self.content!r}")
+        source = getattr(self.content, "source", None)
+        if not isinstance(source, Substrate) or (source.atom, source.grouping) != ("class", None):
+            raise InvalidArgument(
+                f"{self.content!r}.without(): the answers of the network change without groups, as "
+                "in Activation(Out(top=5)).without(...)"
+            )
+        if not isinstance(self.of, Substrate) or self.of.atom != "group":
+            raise WrongType(f"of= takes groups, e.g. layer.groups(6), not {self.of!r}")
+        if isinstance(self.off, Selection):
+            if self.off.gesture != "toggle":
+                raise WrongType(f"groups are switched off by toggle('group'), not {self.off!r}")
+        elif not isinstance(self.off, tuple) or any(type(each) is not int for each in self.off):
+            raise WrongType(f"off= takes numbers of groups or toggle('group'), not {self.off!r}")
+
+    def __repr__(self) -> str:
+        off = list(self.off) if isinstance(self.off, tuple) else self.off
+        return f"{self.content!r}.without({off!r}, of={self.of!r})"
 
 
 def parts_of(spec: Any) -> Iterator[Any]:

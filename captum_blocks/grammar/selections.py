@@ -12,7 +12,7 @@ from captum_blocks.grammar.spec import word
 if TYPE_CHECKING:
     from captum_blocks.grammar.substrates import Out, Substrate
 
-Gesture = Literal["hover", "click", "choose", "slider"]
+Gesture = Literal["hover", "click", "choose", "slider", "toggle"]
 MOST_NUMBERS = 64
 
 
@@ -46,11 +46,15 @@ class Selection:
     def __post_init__(self) -> None:
         if self.gesture not in get_args(Gesture):
             raise InvalidArgument(
-                f"gesture {self.gesture!r} is none of hover, click, choose, slider"
+                f"gesture {self.gesture!r} is none of {', '.join(get_args(Gesture))}"
             )
         if self.gesture in ("hover", "click") and self.atom not in selectable():
             raise InvalidArgument(
                 f"a selection is one of {', '.join(selectable())}, not {self.atom!r}"
+            )
+        if self.gesture == "toggle" and self.atom != "group":
+            raise InvalidArgument(
+                f"groups are switched off, in every combination; {self.atom!r} atoms are too many"
             )
         if self.start is not None and self.start < 0:
             raise InvalidArgument(f"start={self.start}: places are counted from 0")
@@ -129,6 +133,22 @@ def click(atom: str, name: str | None = None) -> Selection:
     click('channel', name='mixed4d')
     """
     return Selection("click", atom, name)
+
+
+def toggle(atom: str = "group", name: str | None = None) -> Selection:
+    """The atoms that the reader has switched off, none at first; each has a switch.
+
+    It stands in ``content.without(toggle("group"), of=groups)``, and in ``sets=`` of an element
+    that lists the groups, whose rows get the switches.
+
+    Args:
+        atom: "group".
+        name: tells two selections apart.
+
+    >>> toggle("group")
+    toggle('group')
+    """
+    return Selection("toggle", atom, name)
 
 
 def choose(

@@ -12,6 +12,7 @@ from captum_blocks.grammar import (
     Out,
     Selection,
     hover,
+    toggle,
 )
 from captum_blocks.presets.words import TOP_TWO, How, Layer, groups_of, hidden, of_groups, some
 
@@ -69,18 +70,21 @@ def neuron_groups(
     'beside'
     """
     groups = groups_of(hidden(layer), n)
+    off = toggle("group")
     where = InfoVis(Activation(groups), "overlay", sets=hover("group"), title="Groups")
+    answers = InfoVis(Activation(Out(top=5)).without(off, of=groups), title="The answer")
     effect = FeatureVis(
         Attribution(groups, classes, method=of_groups(method)),
-        sets=hover("group"),
+        sets=(hover("group"), off),
         title="Effect of each group",
         beside=Ablation(groups, classes, score="logit"),
     )
-    return (where | effect).titled(
+    return (where | answers & effect).titled(
         "Which parts of the picture made it say so?",
         "Channels that fire together are one group. Each row is a group: what it looks for, where "
         "it found that, and how much it added to (blue) or took from (orange) each answer; the "
-        "tick is what the answer loses when the group alone is taken away.",
+        "tick is what the answer loses when the group alone is taken away. Switch groups off to "
+        "see what the network answers without them.",
     )
 
 

@@ -26,6 +26,7 @@ SCRIPTS = (
     "photographs.js",
     "stage.js",
     "marks.js",
+    "switches.js",
     "bars.js",
     "cells.js",
     "sankey.js",
@@ -42,6 +43,7 @@ SCRIPTS = (
 STYLES = (
     "blocks.css",
     "controls.css",
+    "switches.css",
     "cells.css",
     "sankey.css",
     "matrix.css",

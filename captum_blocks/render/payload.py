@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import singledispatch
 from typing import Any
+
+import numpy as np
 
 from captum_blocks.errors import WrongType
 from captum_blocks.render import flows, palette
@@ -21,6 +24,7 @@ from captum_blocks.scene import (
     Sankey,
     Scene,
     Selection,
+    Switched,
 )
 
 VERSION = 1
@@ -117,7 +121,22 @@ def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
         "maps": panel.maps,
         "frames": [[marks.place(mark) for mark in frame] for frame in panel.frames],
     }
-    return common("bars", panel) | packed | ticked
+    switched = (
+        {"switched": [_pack_table(each) for each in panel.switched]} if panel.switched else {}
+    )
+    return common("bars", panel) | packed | ticked | switched
+
+
+def _pack_table(table: Switched) -> dict[str, Any]:
+    """Scores as bytes: 32-bit numbers, row after row, each with its rest behind it."""
+    rows = np.column_stack([table.scores, table.rest]).astype("<f4")
+    return {
+        "selection": table.selection,
+        "keys": list(table.keys),
+        "names": list(table.names),
+        "head": table.head,
+        "scores": b64encode(rows.tobytes()).decode("ascii"),
+    }
 
 
 @pack_panel.register

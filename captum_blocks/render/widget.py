@@ -10,7 +10,7 @@ import traitlets
 from captum_blocks.errors import MissingDependency
 from captum_blocks.render.html import article, script_json, script_text, stylesheet
 from captum_blocks.render.payload import payload
-from captum_blocks.scene import Scene
+from captum_blocks.scene import Scene, Selection
 
 try:
     import anywidget
@@ -58,6 +58,11 @@ class BlocksWidget(anywidget.AnyWidget):
             _article=article(scene),
             _style=stylesheet(),
             _data=script_json(payload(scene)),
-            selection={s.name: s.keys[s.default] for s in scene.selections},
+            selection={s.name: _first(s) for s in scene.selections},
             **traits,
         )
+
+
+def _first(selection: Selection) -> Any:
+    """The state that is shown at first: a key, or of switches those that are off."""
+    return [] if selection.gesture == "toggle" else selection.keys[selection.default]

@@ -36,6 +36,7 @@ from captum_blocks.scene.panels import (
 )
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Gesture, Selection
+from captum_blocks.scene.switched import Switched
 
 __all__ = [
     "LARGEST_PAGE",
@@ -65,6 +66,7 @@ __all__ = [
     "Section",
     "Selection",
     "Sprite",
+    "Switched",
     "first_frame",
     "marks_in",
     "marks_of",

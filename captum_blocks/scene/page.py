@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.scene.panels import Cells, Framed, Panel, named_in
+from captum_blocks.scene.panels import Bars, Cells, Framed, Panel, named_in
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Selection
 
@@ -140,6 +140,7 @@ class Scene:
             raise InvalidArgument(
                 f"panel {panel.title!r} follows {states} states and has {len(panel.frames)} frames"
             )
+        self._check_switches(panel)
         if isinstance(panel, Cells) and len(panel.tints) not in (0, states):
             raise InvalidArgument(
                 f"panel {panel.title!r} has {states} frames and tints for {len(panel.tints)}"
@@ -147,6 +148,21 @@ class Scene:
         for name in named_in(panel):
             if name not in self.fields and name not in self.sprites:
                 raise InvalidArgument(f"panel {panel.title!r} names {name!r}, which is in no pool")
+
+    def _check_switches(self, panel: Framed) -> None:
+        """Whether every frame's answers have a table, of atoms that have switches."""
+        tables = panel.switched if isinstance(panel, Bars) else ()
+        if len(tables) not in (0, len(getattr(panel, "frames", ()))):
+            raise InvalidArgument(
+                f"panel {panel.title!r} has {len(panel.frames)} frames and {len(tables)} tables"
+            )
+        for frame, table in zip(panel.frames, tables, strict=False):
+            known = self.selection(table.selection).keys
+            if len(frame) != table.scores.shape[1] or not set(table.keys) <= set(known):  # type: ignore[arg-type]
+                raise InvalidArgument(
+                    f"panel {panel.title!r} has a table of other answers, or of switches that "
+                    f"selection {table.selection!r} does not have"
+                )
 
 
 def first_frame(panel: Panel, selections: Mapping[str, Selection]) -> int:

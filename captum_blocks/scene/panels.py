@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Literal
 
 from captum_blocks.errors import InvalidArgument
+from captum_blocks.scene.switched import Switched
 
 Role = Literal["atom", "remainder", "total"]
 
@@ -92,6 +93,8 @@ class Bars(Panel):
             side by side, name and bar below each).
         maps: draw each mark's field on a small photograph beside its icon.
         ticked: what the marks' ticks are, in words: "tick: gradient x activation, logit".
+        switched: for each frame, the values for every set of atoms that is left; () where no
+            switches change them.
     """
 
     columns: tuple[str, ...] = ("",)
@@ -101,6 +104,7 @@ class Bars(Panel):
     arrangement: Literal["rows", "tiles"] = "rows"
     maps: bool = False
     ticked: str = ""
+    switched: tuple[Switched, ...] = ()
 
     @property
     def is_signed(self) -> bool:

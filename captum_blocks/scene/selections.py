@@ -7,7 +7,7 @@ from typing import Literal
 
 from captum_blocks.errors import InvalidArgument
 
-Gesture = Literal["hover", "click", "choose", "slider"]
+Gesture = Literal["hover", "click", "choose", "slider", "toggle"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Selection:
 
     Attributes:
         name: unique in the scene.
-        gesture, atom: how it is changed, and what is selected: "spatial", "channel", "group", ...
+        gesture, atom: how it is changed, and what is selected: "spatial", "channel", "group", ...;
+            of a "toggle" any of the states can be off, at first none is.
         keys: the states: atom keys; for "spatial" the cells of ``grid`` in rows, ``"y,x"``.
         default: index of the state that is shown first, and in print.
         grid: (rows, columns) of a spatial selection. Spatial selections of all layers move

@@ -12,11 +12,15 @@ from torch import Tensor, nn
 import captum_blocks as cb
 from captum_blocks.compose.evaluation.subsets import ALWAYS, HIGHEST, LOWEST
 from captum_blocks.compose.evaluation.values import ALONE
-from captum_blocks.errors import UnsupportedMethod, UnusableLayer
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer, WrongType
 from tests.reference.removals import answered, kept
 
 EARLY = cb.Hidden("early")
 TWO = cb.Out("cat", "pig")
+
+
+def titled(scene: Any, title: str) -> Any:
+    return next(panel for panel in scene.panels() if panel.title == title)
 
 
 def of_groups(groups: Any, method: Any = "ShapleyValues") -> cb.Attribution:
@@ -111,7 +115,7 @@ def test_the_range_is_of_like_groups_in_other_fits(small: cb.Network, small_x: T
 def test_a_page_names_the_game_and_the_other_numbers(small: cb.Network, noise_picture: Any) -> None:
     page = cb.explain(cb.neuron_groups("early", 3), small, noise_picture, quality="draft").scene
     (chapter,) = page.chapters
-    panel = chapter.body.parts[1]  # type: ignore[union-attr]
+    panel = titled(page, "Effect of each group")
     assert panel.ticked == (
         "bar: exact Shapley values, the rest of the layer a player, logit; "
         "tick: removal, zero in its place, logit"
@@ -157,8 +161,7 @@ def test_a_layer_that_runs_twice_goes_another_way_and_it_is_said(noise_picture: 
     with pytest.raises(UnusableLayer):
         cb.evaluate(cb.Attribution(groups, cb.Out(0), method="ShapleyValues"), net, noise_picture)
     ex = cb.explain(cb.neuron_groups("shared", 2), net, noise_picture, quality="draft")
-    (chapter,) = ex.scene.chapters
-    panel = chapter.body.parts[1]  # type: ignore[union-attr]
+    panel = titled(ex.scene, "Effect of each group")
     assert "by LayerGradientXActivation, not by ShapleyValues: " in panel.left_out
     assert panel.ticked.startswith("bar: LayerGradientXActivation, logit; no tick: ")
 
@@ -168,3 +171,153 @@ def test_either_method_survives_json() -> None:
     shown = cb.InfoVis(of_groups(EARLY.groups(2), method)) & cb.InfoVis(cb.Activation(EARLY))
     assert cb.Interface.from_json(shown.to_json()) == shown
     assert eval(repr(method), {"Method": cb.Method}) == method
+
+
+OFF = cb.toggle("group")
+
+
+def left_by_hand(net: cb.Network, x: Tensor, n: int, off: tuple[int, ...]) -> Tensor:
+    """The logits with some groups' parts taken out of the layer, by a hook."""
+    gone = sum((part for i, part in enumerate(parts_by_hand(net, x, n)) if i in off))
+    return answered(net.module, net.module.early, x, lambda output: output - gone)[0]
+
+
+@pytest.mark.parametrize("off", [(), (1,), (0, 2), (0, 1, 2)])
+def test_answers_without_groups_are_the_networks_own(
+    small: cb.Network, small_x: Tensor, off: tuple[int, ...]
+) -> None:
+    content = cb.Activation(cb.Out("pig", "cat")).without(off, of=EARLY.groups(3))
+    value = cb.evaluate(content, small, small_x)
+    expected = left_by_hand(small, small_x, 3, off)
+    torch.testing.assert_close(value.data[0], expected[[2, 0]], rtol=1e-4, atol=1e-5)
+    shares = expected.softmax(0)[[2, 0]]
+    torch.testing.assert_close(value.also["probability"][0], shares, rtol=1e-4, atol=1e-5)
+
+
+def test_classes_that_are_left_out_join_the_rest(small: cb.Network, small_x: Tensor) -> None:
+    both = cb.Activation(cb.Out("pig", "cat")).without([0], of=EARLY.groups(3))
+    value = cb.evaluate(both, small, small_x).select("class", [1])
+    assert value.switches is not None
+    for off in ((), (0,), (1, 2)):
+        row = value.switches.row(off)
+        expected = left_by_hand(small, small_x, 3, off).softmax(0)[0]
+        found = value.switches.probabilities(row)
+        assert found is not None
+        assert found.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert cb.evaluate(both.aggregate("class", "max"), small, small_x).switches is None
+
+
+@pytest.mark.parametrize("head", ["labels", "values"])
+def test_labels_stand_for_themselves_and_values_have_no_probability(
+    small_module: nn.Module, small_x: Tensor, head: str
+) -> None:
+    net = cb.Network(small_module, head=head)
+    content = cb.Activation(cb.Out(0)).without([1], of=EARLY.groups(3))
+    value = cb.evaluate(content, net, small_x)
+    if head == "values":
+        assert not value.also
+    else:
+        torch.testing.assert_close(value.also["probability"], value.data.sigmoid())
+
+
+def test_of_many_groups_the_strongest_eight_have_switches() -> None:
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3136, 3)).eval()
+    net, many, x = cb.Network(wide), cb.Hidden("1").groups(10), torch.rand(1, 3, 16, 16)
+    with pytest.warns(UserWarning, match="strongest are taken"):
+        value = cb.evaluate(cb.Activation(cb.Out(0)).without([], of=many), net, x)
+    assert value.switches is not None
+    assert len(value.switches.groups) == 8
+    assert value.said == ("the 8 strongest groups can be switched off",)
+    (first, *_) = set(range(10)) - set(value.switches.groups)
+    with (
+        pytest.warns(UserWarning, match="strongest are taken"),
+        pytest.raises(InvalidArgument, match=f"group {first} of .* cannot be switched off"),
+    ):
+        cb.evaluate(cb.Activation(cb.Out(0)).without([first], of=many), net, x)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: answers_of(EARLY.channels), InvalidArgument, "the answers of the network change"),
+        (lambda: ANSWERS.without([0], of=EARLY.channels), WrongType, "of= takes groups"),
+        (lambda: ANSWERS.without([0.5], of=EARLY.groups(2)), WrongType, "numbers of groups"),
+        (lambda: ANSWERS.without(cb.hover("group"), of=EARLY.groups(2)), WrongType, "toggle"),
+        (lambda: cb.toggle("channel"), InvalidArgument, "groups are switched off"),
+    ],
+)
+def test_wrong_words_are_told(make: Any, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        make()
+
+
+ANSWERS = cb.Activation(cb.Out(top=2))
+
+
+def answers_of(substrate: Any) -> Any:
+    return cb.Activation(substrate).without([0], of=EARLY.groups(2))
+
+
+def test_a_group_that_does_not_exist_is_told(small: cb.Network, small_x: Tensor) -> None:
+    content = ANSWERS.without([3], of=EARLY.groups(3))
+    with pytest.raises(InvalidArgument, match=r"off=\[3\]: group 3 .* groups 0, 1, 2 can"):
+        cb.evaluate(content, small, small_x)
+    with pytest.raises(InvalidArgument, match="whose state the reader of a page changes"):
+        cb.evaluate(ANSWERS.without(OFF, of=EARLY.groups(3)), small, small_x)
+
+
+def switched_page(of: Any) -> cb.Interface:
+    groups = cb.FeatureVis(of_groups(of), sets=(cb.hover("group"), OFF))
+    return cb.InfoVis(ANSWERS.without(OFF, of=of), title="Answers") & groups
+
+
+def test_a_page_has_a_table_and_no_product_of_states(small: cb.Network, noise_picture: Any) -> None:
+    groups = EARLY.groups(cb.slider(2, 3, value=3))
+    interface = switched_page(groups)
+    assert cb.Interface.from_json(interface.to_json()) == interface
+    assert "toggle('group')" in repr(interface)
+    scene = cb.explain(interface, small, noise_picture, quality="draft").scene
+    panel, rows = scene.chapters[0].body.parts  # type: ignore[union-attr]
+    assert len(panel.frames) == 2  # the slider's
+    assert [table.scores.shape for table in panel.switched] == [(4, 2), (8, 2)]
+    (toggle,) = [each for each in scene.selections if each.gesture == "toggle"]
+    assert toggle.name in rows.sets
+    assert len(toggle.keys) == 5
+    assert panel.unit == "probability"
+    assert sum(mark.values[0] for mark in panel.frames[1]) <= 1
+
+
+def test_several_photographs_have_a_table_each(small: cb.Network) -> None:
+    pictures = [
+        torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(i)) for i in (1, 2)
+    ]
+    groups = EARLY.groups(2)
+    scene = cb.explain(switched_page(groups), small, torch.cat(pictures), quality="draft").scene
+    panel = scene.chapters[0].body.parts[0]  # type: ignore[union-attr]
+    for picture, table, frame in zip(pictures, panel.switched, panel.frames, strict=True):
+        own = small.module(picture)[0].detach()
+        shown = [["cat", "dog", "pig"].index(mark.label) for mark in frame]
+        torch.testing.assert_close(torch.as_tensor(table.scores[3]), own[shown])
+
+
+def test_where_nothing_can_be_switched_off_it_is_said(noise_picture: Any) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shared, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.shared(self.shared(x).relu()).relu().mean((2, 3)))
+
+    net, groups = cb.Network(Twice().eval(), cb.Preprocess(size=16)), cb.Hidden("shared").groups(2)
+    with pytest.raises(UnusableLayer):
+        cb.evaluate(ANSWERS.without([0], of=groups), net, noise_picture)
+    either = cb.Method("ShapleyValues", otherwise="LayerGradientXActivation")
+    page = cb.InfoVis(ANSWERS.without(OFF, of=groups)) & cb.FeatureVis(
+        cb.Attribution(groups, cb.Out(0), method=either), sets=OFF
+    )
+    scene = cb.explain(page, net, noise_picture, quality="draft").scene
+    panel = scene.chapters[0].body.parts[0]  # type: ignore[union-attr]
+    assert not panel.switched
+    assert panel.left_out.startswith("no group can be switched off: layer 'shared' runs")

@@ -139,7 +139,7 @@ def _followed(content: Content, session: Session, reach: Reach) -> Iterator[Foll
     """The selections in a content, each once, with their states."""
     seen: set[Selection] = set()
     for selection, owner, purpose in _occurrences(content):
-        if selection in seen:
+        if selection in seen or selection.gesture == "toggle":
             continue
         seen.add(selection)
         if selection.atom == "number":
@@ -229,6 +229,8 @@ def bind(content: Any, states: dict[Selection, State], session: Session) -> Any:
                 at=_place(part.at, part, False, states, session),
                 to=_place(part.to, part, True, states, session),
             )
+        if isinstance(part, Selection) and part.gesture == "toggle":
+            return ()  # its states are rows of a table, which the value holds
         if isinstance(part, Selection) and part.atom in ("number", "image"):
             return states.get(part, part)
         if isinstance(part, Selection) and part.atom == "alignment" and part in states:

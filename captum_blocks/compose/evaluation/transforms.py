@@ -210,6 +210,8 @@ def _difference(content: Difference, session: Session) -> Value:
         additive=first.additive and second.additive,
         ends=_ends_apart(first, second),
         sides={},
+        also={},
+        switches=None,
     )
 
 

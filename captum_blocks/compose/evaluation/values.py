@@ -12,6 +12,7 @@ from torch import Tensor
 
 from captum_blocks.compose.evaluation import tables
 from captum_blocks.compose.evaluation.positions import POSITIONS, only, pooled, size_of
+from captum_blocks.compose.evaluation.switched import Switches
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Out, Substrate
 
@@ -20,8 +21,8 @@ REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "sum": torch.sum,
     "max": torch.amax,
 }
-# What ``Value.also`` calls the effect of an atom's removal alone.
-ALONE = "taken away alone"
+# What ``Value.also`` calls the effect of an atom's removal alone, and a class's probability.
+ALONE, PROBABILITY = "taken away alone", "probability"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,7 @@ class Value:
         by: the method's name in short, where the content's words leave it open.
         also: by name, other numbers of the same atoms, axes as ``data``: answers to other questions
             that are told beside the first.
+        switches: of answers from which groups can be taken away, those to every set of groups.
 
     ``data`` summed over the source axes plus all remainders is ``total``, where it is additive.
 
@@ -88,6 +90,7 @@ class Value:
     said: tuple[str, ...] = ()
     by: str = ""
     also: Mapping[str, Tensor] = field(default_factory=dict)
+    switches: Switches | None = None
 
     def __post_init__(self) -> None:
         # What is said of an axis goes when the axis goes.
@@ -189,6 +192,7 @@ class Value:
             "ends": each(self.ends),
             "sides": each(self.sides),
             "also": each(self.also),
+            "switches": None,
         }
         return replace(self, **{**new, **fields})
 
@@ -215,9 +219,11 @@ class Value:
             for name, held in self.labels.items()
         }
         index = torch.tensor(indices, dtype=torch.long)
+        switches = None if self.switches is None else self.switches.select(axis, indices)
         picked = self._along(
             axis,
             lambda held, at: held.index_select(at, index),
+            switches=switches,
             coords=coords,
             labels=labels,
             said=(),
@@ -314,7 +320,7 @@ class Value:
         if maps is not None and axis not in POSITIONS:
             maps = change(maps, place)
         also = {name: change(held, place) for name, held in self.also.items()}
-        new = {"data": change(self.data, place), "maps": maps, "also": also}
+        new = {"data": change(self.data, place), "maps": maps, "also": also, "switches": None}
         return replace(self, **{**new, **fields})
 
     def _lying_in(self, coords: Mapping[str, tuple[int, ...]]) -> Value:

@@ -93,5 +93,5 @@ def mark_of(element: Element, value: Value) -> Mark:
 
 def _mark_name(element: Element, value: Value) -> str:
     if isinstance(element, InfoVis):
-        return element.mark
+        return "answers" if element.mark == "bars" and value.switches is not None else element.mark
     return "cells" if value.source_axes == ("y", "x") and value.target is None else "icons"

@@ -16,7 +16,15 @@ from captum_blocks.compose.evaluation.frames import (
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks.view import Links
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Element, Out, Selection, Substrate, as_substrate
+from captum_blocks.grammar import (
+    Element,
+    Out,
+    Selection,
+    Substrate,
+    Without,
+    as_substrate,
+    parts_of,
+)
 from captum_blocks.scene import Selection as SceneSelection
 
 # What a list or slider decides, as printed beside it.
@@ -47,7 +55,8 @@ def links(element: Element, frames: Frames, facts: Facts, selections: Selections
         return found.pointed(word, frames.values)
 
     sets = tuple(map(pointed, element.changes))
-    return Links(follows, sets, None if element.highlights is None else pointed(element.highlights))
+    marked = None if element.highlights is None else pointed(element.highlights)
+    return Links(follows, sets, marked, found.switched(element, frames.values))
 
 
 class _Linking:
@@ -75,6 +84,8 @@ class _Linking:
         Where no panel follows it, it opens on the atom with the largest number.
         """
         values = list(values)
+        if word.gesture == "toggle":
+            return self._switches(word, values)
         if word.atom in ("image", "number", "alignment"):
             raise InvalidArgument(f"{word!r} is changed by its own control, not by a panel")
         if word.atom == "spatial":
@@ -94,6 +105,31 @@ class _Linking:
         axes = selected_axes(word, _of_target(word, values[0]))
         opened = known.index(list(keys)[_strongest(values[0], axes)])
         return self.selections.point(SceneSelection(name, word.gesture, word.atom, known, opened))
+
+    def switched(self, element: Element, values: Iterable[Value]) -> str:
+        """The name of the selection whose atoms are missing in an element's answers, or nothing."""
+        parts = (part.off for part in parts_of(element.content) if isinstance(part, Without))
+        words = [off for off in parts if isinstance(off, Selection)]
+        tables = [value.switches for value in values if value.switches is not None]
+        if not words or not tables:
+            return ""
+        keys = (self.facts.key(each.of, group) for each in tables for group in each.groups)
+        return self._toggle(words[0], place_name(tables[0].of), tuple(keys))
+
+    def _switches(self, word: Selection, values: Iterable[Value]) -> str:
+        """The name of a selection of atoms that are switched off in the rows of a panel."""
+        owners = [(_owner(word, value), value) for value in values]
+        keys = [
+            self.facts.key(owner, int(index))  # type: ignore[arg-type]
+            for owner, value in owners
+            for index in states_of(word, value, _of_target(word, value))
+        ]
+        return self._toggle(word, place_name(owners[0][0]), tuple(keys))
+
+    def _toggle(self, word: Selection, place: str, keys: tuple[str, ...]) -> str:
+        name = self.selections.name(word, place)
+        known = tuple(dict.fromkeys((*self.selections.keys(name), *keys)))
+        return self.selections.point(SceneSelection(name, word.gesture, word.atom, known))
 
     def _states(self, followed: Followed) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Keys and labels of a selection's states."""

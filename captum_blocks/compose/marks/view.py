@@ -33,11 +33,12 @@ class Words(TypedDict):
 
 @dataclass(frozen=True)
 class Links:
-    """Names of the selections that a panel follows, sets and marks."""
+    """Names of the selections that a panel follows, sets, marks, and takes switches from."""
 
     follows: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     highlights: str | None = None
+    switched: str = ""
 
 
 @dataclass(frozen=True, eq=False)

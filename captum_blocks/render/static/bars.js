@@ -37,18 +37,21 @@ class Bars {
     this.long = longest > MOST_IN_ONE;
     this.share = this.long ? IN_A_LIST : longest;
     this.ticked = panel.ticked ?? null;
+    this.toggle = page.toggleSetBy(panel);
     this.place = make("div", "lists");
     body.classList.add(panel.arrangement, ...this.traits());
     body.style.setProperty("--columns", panel.columns.length);
     body.style.setProperty("--share", this.share);
     const rows = panel.arrangement === "rows";
     body.append(...(rows ? [...this.legend(), this.axis(), this.place] : [this.place, this.note()]));
+    this.answers = panel.switched ? new Answers(this) : null;
     if (this.long) this.watch = new IntersectionObserver((seen) => this.notice(seen), { rootMargin: NEAR });
   }
 
   traits() {
     const ticked = this.ticked !== null;
-    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, long: this.long, ticked };
+    const switches = this.toggle !== null;
+    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-switches": switches, long: this.long, ticked };
     return Object.keys(has).filter((trait) => has[trait]);
   }
 
@@ -58,10 +61,20 @@ class Bars {
 
   show(frame) {
     this.numbers = this.panel.frames[frame];
+    this.answers?.turn(frame);
     const count = Math.ceil(this.numbers.length / this.share);
     while (this.lists.length > count) this.lists.pop().remove();
     while (this.lists.length < count) this.addList();
     for (const list of this.lists) if (list.near) this.fillList(list);
+  }
+
+  // What is switched off moves switches and answers.
+  follow() {
+    this.answers?.apply();
+    for (const node of this.body.querySelectorAll(".switch")) {
+      showSwitch(this.page, node);
+      node.closest(".mark")?.classList.toggle("off", node.getAttribute("aria-checked") === "false");
+    }
   }
 
   addList() {
@@ -105,12 +118,19 @@ class Bars {
     }
     node.drawn = atom;
     const lead = make("div", "lead");
+    if (this.toggle) lead.append(this.switchOf(node.dataset.key, label));
     // Of tiles, what is no atom is a line of its own below them: no icon is missing there.
     const iconless = !this.hasIcons || (this.panel.arrangement === "tiles" && role !== "atom");
     if (!iconless) lead.append(sprite === null ? make("span", "no-icon") : iconNode(this.page, sprite, label));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
     lead.append(nameNode(this.page, label, hue));
     node.replaceChildren(lead, this.bars(values, ticks, role));
+  }
+
+  switchOf(key, label) {
+    const { name } = this.toggle;
+    const there = this.page.switchable.get(name)?.has(key);
+    return there ? switchNode(this.page, name, key, label) : make("span", "no-switch");
   }
 
   // Marks of this key are lit and the others step back; a panel without one stays as it is.
@@ -160,7 +180,8 @@ class Bars {
 
   track(value, tick = null) {
     const track = make("div", "track");
-    const text = make("span", "value", formatNumber(value, this.scale.signed));
+    const shown = this.answers ? this.answers.text(value) : formatNumber(value, this.scale.signed);
+    const text = make("span", "value", shown);
     // Beside ticks, numbers stand in a column: at the end of a bar one would lie below a tick, or
     // beside it as if it were the tick's.
     text.style.left = `${this.ticked === null ? this.scale.at(Math.max(value ?? 0, 0)) : 100}%`;

@@ -13,6 +13,12 @@ class Page extends Pools {
     this.atom = { over: null, pinned: null };
     this.chosen = { over: new Map(), pinned: new Map() };
     this.asked = new Set();
+    // Of each selection of switches the atoms that are off, and those that have a switch.
+    this.off = new Map();
+    this.switchable = new Map();
+    for (const { selection, keys } of data.panels.flatMap(({ switched }) => switched ?? [])) {
+      this.switchable.set(selection, new Set([...(this.switchable.get(selection) ?? []), ...keys]));
+    }
     // The panel that has words for what is pointed at, where that is no mark.
     this.teller = null;
     this.view = this.firstView();
@@ -81,6 +87,16 @@ class Page extends Pools {
     const frame = panel.frames[this.frameOf(panel)];
     const numbers = (frame.sides?.flat() ?? frame).filter(Number.isInteger);
     return numbers.flatMap((number) => this.atomAt(number).slice(0, 2));
+  }
+
+  isOff(name, key) {
+    return this.off.get(name)?.has(key) ?? false;
+  }
+
+  // The selection of switches that a panel's rows have; none where nothing answers to them.
+  toggleSetBy(panel) {
+    const name = panel.sets.find((each) => this.switchable.has(each));
+    return name === undefined ? null : this.selections.get(name);
   }
 
   cellOf(selection, place) {
@@ -218,6 +234,13 @@ class Page extends Pools {
     return selections.every((each) => this.chosen.pinned.get(each.name) === this.stateOf(mark, each));
   }
 
+  turnSwitch(name, key) {
+    const off = new Set(this.off.get(name));
+    if (!off.delete(key)) off.add(key);
+    this.off.set(name, off);
+    this.update();
+  }
+
   choose(name, index) {
     this.chosen.pinned.set(name, index);
     this.update();
@@ -234,6 +257,7 @@ class Page extends Pools {
     this.atom = { over: null, pinned: null };
     this.chosen.over.clear();
     this.chosen.pinned.clear();
+    this.off.clear();
     this.update();
   }
 
@@ -247,7 +271,8 @@ class Page extends Pools {
   setBy(mark) {
     const panel = this.data.panels[Number(mark.closest("[data-panel]").dataset.panel)];
     const selections = panel.sets.map((name) => this.selections.get(name));
-    return selections.filter((selection) => selection.keys && this.stateOf(mark, selection) >= 0);
+    const states = selections.filter(({ keys, gesture }) => keys && gesture !== "toggle");
+    return states.filter((selection) => this.stateOf(mark, selection) >= 0);
   }
 
   stateOf(mark, selection) {
@@ -331,6 +356,10 @@ class Page extends Pools {
     if (this.atom.pinned !== null) pins.mark = this.keyOf(this.atom.pinned);
     if (this.viewPinned && this.view !== this.firstView()) pins.view = this.view;
     for (const [name, index] of this.chosen.pinned) pins[`is.${name}`] = this.selections.get(name).keys[index];
+    for (const [name, off] of this.off) {
+      const { keys } = this.selections.get(name);
+      if (off.size) pins[`off.${name}`] = [...off].map((key) => keys.indexOf(key)).join();
+    }
     return pins;
   }
 
@@ -341,6 +370,7 @@ class Page extends Pools {
   }
 
   keyOfState(selection) {
+    if (selection.gesture === "toggle") return [...(this.off.get(selection.name) ?? [])];
     const index = this.state(selection);
     if (!selection.grid) return selection.keys[index];
     return `${Math.floor(index / selection.grid[1])},${index % selection.grid[1]}`;
@@ -357,6 +387,11 @@ class Page extends Pools {
     for (const { name, keys } of this.data.selections) {
       const index = keys ? keys.indexOf(pins[`is.${name}`]) : -1;
       if (index >= 0) this.chosen.pinned.set(name, index);
+    }
+    for (const [name, there] of this.switchable) {
+      const { keys } = this.selections.get(name);
+      const off = (pins[`off.${name}`] ?? "").split(",").map((place) => keys[place]);
+      this.off.set(name, new Set(off.filter((key) => there.has(key))));
     }
     // The place is one of the photograph that was pinned with it.
     const { pinned } = this.place;

@@ -42,7 +42,7 @@ class Controls {
 
   // Places are told by the readout of the photograph; the states of all else are told here.
   announce() {
-    const told = this.page.data.selections.filter(({ grid }) => !grid);
+    const told = this.page.data.selections.filter(({ grid, gesture }) => !grid && gesture !== "toggle");
     const states = told.map((selection) => this.page.settled(selection));
     const news = told.filter((selection, i) => this.said && this.said[i] !== states[i]);
     this.said = states;

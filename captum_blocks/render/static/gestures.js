@@ -123,7 +123,9 @@ class Gestures {
     const viewed = event.target.closest("[data-view]");
     const mark = event.target.closest(".mark");
     const copy = event.target.closest(".copy");
-    if (copy) copyPanel(this.page, this.page.copied(copy.closest("[data-panel]")), copy);
+    const turned = event.target.closest(".switch");
+    if (turned) this.page.turnSwitch(turned.dataset.selection, turned.dataset.atomKey);
+    else if (copy) copyPanel(this.page, this.page.copied(copy.closest("[data-panel]")), copy);
     else if (viewed) this.page.showView(viewed.dataset.view, true);
     else if (event.target.closest(".smoother")) this.page.stage.smooth();
     else if (mark) this.clickMark(mark, event.target.closest(".icon"));
@@ -155,6 +157,7 @@ class Gestures {
   }
 
   key(event) {
+    if (event.target.closest(".switch")) return; // a button, which has keys of its own
     const mark = event.target.closest(".mark");
     const panel = event.target.closest("[data-panel]");
     let done = false;

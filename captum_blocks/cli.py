@@ -106,6 +106,13 @@ def demo(output: str, quality: str, quiet: bool) -> None:
 @click.option(
     "--groups", type=int, default=None, help="How many neuron groups; a slider unless given."
 )
+@click.option(
+    "--others",
+    default=None,
+    metavar="FOLDER",
+    help="At least eight other photographs: what becomes of the answer with theirs in the place of "
+    "a layer that part of it goes around.",
+)
 @click.option("--short", is_flag=True, help="Only the answer, groups, dictionary and channels.")
 @_QUALITY
 @_QUIET
@@ -117,6 +124,7 @@ def explain(
     classes: str,
     method: str,
     groups: int | None,
+    others: str | None,
     short: bool,
     quality: str,
     quiet: bool,
@@ -125,6 +133,7 @@ def explain(
     start = time.perf_counter()
     target = _checked(output, quality, photo)
     _check_photo(photo)
+    _check_others(others)
     from captum_blocks.attr import resolve_method
     from captum_blocks.zoo import load_network
 
@@ -137,6 +146,7 @@ def explain(
         start,
         method=method,
         groups=groups,
+        others=others,
         short=short,
         quality=quality,
         quiet=quiet,
@@ -236,6 +246,14 @@ def _check_photo(photo: str) -> None:
     open_picture(photo)
 
 
+def _check_others(folder: str | None) -> None:
+    """Refuse a folder without enough pictures before a network is loaded."""
+    from captum_blocks.compose.evaluation.others import listed
+
+    if folder is not None:
+        listed(folder)
+
+
 def _explain_to(
     target: Path,
     net: Network,
@@ -246,6 +264,7 @@ def _explain_to(
     classes: Sequence[str] = (),
     method: str = "LayerGradientXActivation",
     groups: int | None = None,
+    others: str | None = None,
     short: bool = False,
     quality: str = "standard",
     quiet: bool = False,
@@ -259,7 +278,8 @@ def _explain_to(
     options = {} if groups is None else {"groups": groups}
     preset = overview if short else report
     interface = preset(*chosen, classes=out, method=method, **options)
-    found = explained(interface, net, photo, quality=quality, progress=not quiet)
+    progress = not quiet
+    found = explained(interface, net, photo, others=others, quality=quality, progress=progress)
     found.save(target)
     if not quiet:
         _summary(found, net, target, time.perf_counter() - start)

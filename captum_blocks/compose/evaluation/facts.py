@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from captum_blocks.compose.evaluation.exchanged import Exchanged
 from captum_blocks.grammar import ATOMS, Hidden, Out, Substrate
 
 Extent = tuple[float, float, float, float]
@@ -64,6 +65,8 @@ class Facts:
             (group, y, x): where an element asks for pictures drawn together.
         given: the objects that ``Given`` words name.
         around: layers that part of the answer goes around, as tests with exchanged pictures show.
+        exchanged: by layer, of those, what happens to the answer with it exchanged; without those
+            that cannot be.
     """
 
     network: str
@@ -82,7 +85,8 @@ class Facts:
     groups: Mapping[Substrate, Groups] = field(default_factory=dict)
     shared: Mapping[tuple[str, int], Tensor] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
-    around: tuple[str, ...] = ()
+    around: tuple[Hidden, ...] = ()
+    exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
 
     @property
     def several(self) -> bool:

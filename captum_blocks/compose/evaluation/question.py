@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_blocks.attr.reducers import is_fitted
+from captum_blocks.compose.evaluation.others import read_others
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Out, Substrate, parts_of
 from captum_blocks.network import Network
@@ -25,12 +26,15 @@ class Question:
         inputs: (image, ...) as each of them takes the same pictures.
         given: the objects that ``Given`` words name.
         photographs: names of the pictures; their numbers unless given.
+        others: (photograph, ...), other photographs as each network takes them, where there are
+            some: layers are exchanged with them.
     """
 
     networks: Mapping[str | None, Network]
     inputs: Mapping[str | None, Tensor]
     given: Mapping[str, Any] = field(default_factory=dict)
     photographs: tuple[str, ...] = ()
+    others: Mapping[str | None, Tensor | None] = field(default_factory=dict)
 
     def named(self, place: Place) -> str | None:
         """Which network a layer is of.
@@ -59,6 +63,7 @@ def asked(
     networks: Network | nn.Module | Mapping[str, Network | nn.Module],
     picture: Any,
     given: Mapping[str, Any] | None = None,
+    others: Any = None,
 ) -> Question:
     """One picture as each network reads it.
 
@@ -66,6 +71,7 @@ def asked(
         networks: one, or several by name.
         picture: a tensor that is ready for all of them, or anything that ``Network.read`` takes.
         given: the objects that ``Given`` words name.
+        others: other photographs, see ``read_others``, whose errors these are.
 
     Raises:
         InvalidArgument: no network.
@@ -80,7 +86,9 @@ def asked(
     nets = {
         name: each if isinstance(each, Network) else Network(each) for name, each in named.items()
     }
-    return Question(nets, {name: net.read(picture) for name, net in nets.items()}, given or {})
+    inputs = {name: net.read(picture) for name, net in nets.items()}
+    beside = {name: read_others(net, others, inputs[name]) for name, net in nets.items()}
+    return Question(nets, inputs, given or {}, others=beside)
 
 
 def check_given(words: Iterable[Any], given: Mapping[str, Any]) -> None:

@@ -40,13 +40,13 @@ def _exchanged(look: Looking, layer: str, given: Tensor | None) -> Exchanged:
     engine = LayerAblation(look.net.module, layer, look.layout(layer))
     tops = [look.net.ranked(row, 1)[0].index for row in look.logits]
     taken, put, before, invented = [], [], [], False
-    for image, top in enumerate(tops):
-        others = beside(look.x, image, given)
+    for places, others in beside(look.x, given):
+        found = engine.swapped(look.x[places], others.pictures)
         invented |= others.made_up
-        found = engine.swapped(look.x[image : image + 1], others.pictures)
-        taken.append(_changes(look, found.taken[0], found.own, top))
-        put.append(_changes(look, found.put[0], found.others, top))
-        before.append(_is_answer(look, found.others, top))
+        for row, top in enumerate(tops[places]):
+            taken.append(_changes(look, found.taken[row], found.own[row], top))
+            put.append(_changes(look, found.put[row], found.others, top))
+            before.append(_is_answer(look, found.others, top))
     return Exchanged(
         tuple(map(look.net.label, tops)),
         scoring(look, "log-odds")[1],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -35,28 +35,30 @@ class Others:
     made_up: bool = False
 
 
-def beside(x: Tensor, image: int, given: Tensor | None) -> Others:
-    """The pictures that one photograph's layers are exchanged with.
+def beside(x: Tensor, given: Tensor | None) -> Iterator[tuple[slice, Others]]:
+    """The pictures that layers of photographs are exchanged with, and which photographs those are.
 
-    Those that the reader gave; or the eight that follow it among those explained together, round
-    the end; or, where there are no eight, test pictures made in its colours.
+    Those that the reader gave, for all; or for each the eight that follow it among those explained
+    together, round the end; or, where there are no eight, test pictures made in its colours.
 
     Args:
         x: (image, channel, y, x), the photographs explained.
-        image: which of them.
         given: (photograph, channel, y, x), the reader's.
 
     >>> nine = torch.rand(9, 3, 4, 4)
-    >>> beside(nine, 0, None).made_up, beside(nine[:8], 0, None).made_up
-    (False, True)
+    >>> [each.made_up for _, each in beside(nine[:2], None)], len(list(beside(nine, None)))
+    ([True, True], 9)
+    >>> [places for places, _ in beside(nine[:1], nine[1:])]
+    [slice(0, 1, None)]
     """
     if given is not None:
-        return Others(given)
-    following = torch.cat([x[image + 1 :], x[:image]])
-    rest = _distinct(following, x[image : image + 1])
-    if len(rest) >= LEAST:
-        return Others(rest[:LEAST])
-    return Others(made_up(x[image : image + 1]), made_up=True)
+        yield slice(0, len(x)), Others(given)
+        return
+    for image in range(len(x)):
+        own = x[image : image + 1]
+        rest = _distinct(torch.cat([x[image + 1 :], x[:image]]), own)[:LEAST]
+        found = Others(made_up(own), made_up=True) if len(rest) < LEAST else Others(rest)
+        yield slice(image, image + 1), found
 
 
 def made_up(x: Tensor) -> Tensor:

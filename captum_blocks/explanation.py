@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from captum_blocks._paths import absolute, as_path
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
-from captum_blocks.compose.evaluation.exchanged import Exchanged
+from captum_blocks.compose.evaluation.facts import Exchanged
+from captum_blocks.compose.evaluation.others import read_others
 from captum_blocks.compose.evaluation.photographs import read_pictures
 from captum_blocks.compose.evaluation.question import asked
 from captum_blocks.compose.pictures.renderer import PictureRenderer
@@ -223,7 +224,8 @@ def explain(
     x, pictures = read_pictures(net, image)
     shape = tuple(x.shape[1:])
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress), shape)
-    question = asked(net, x, dict(given or {}), others)
+    question = asked(net, x, dict(given or {}))
+    question = replace(question, others={None: read_others(net, others, x)})
     composition = compose(words, question, pictures, renderer)
     return Explanation(
         composition.scene,

@@ -16,8 +16,7 @@ from captum_blocks.compose.assembly import around, headline, method
 from captum_blocks.compose.assembly.first_state import Selections
 from captum_blocks.compose.assembly.layout import chapter, chapters_of, elements_of, has_chapters
 from captum_blocks.compose.evaluation.elements import Evaluation, Limits, evaluate_elements
-from captum_blocks.compose.evaluation.exchanged import Changes, Exchanged
-from captum_blocks.compose.evaluation.facts import Facts
+from captum_blocks.compose.evaluation.facts import Changes, Exchanged, Facts
 from captum_blocks.compose.evaluation.photographs import Picture
 from captum_blocks.compose.evaluation.question import Question, check_given
 from captum_blocks.compose.evaluation.validation import validate

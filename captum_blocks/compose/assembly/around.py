@@ -69,24 +69,21 @@ def sentences(exchange: Exchange) -> str:
     >>> print(sentences(Exchange("a", "cat", 1, 8, False, "log-odds", "logit", taken, put)))
     Part of the answer goes around a. With its output taken from 8 other photographs, the log-odds \
 of “cat” change by −0.30 on average (−1.20 to +0.40), the answer stays “cat” in 7 of 8, and a \
-logit changes by 0.20 on average, up or down. With this photograph's output put into those 8, \
-their log-odds of “cat” change by +0.10 on average (0 to +0.20), 0 of 8 become “cat”, and a logit \
-changes by 0.30 on average, up or down.
+logit changes by 0.20 on average, up or down. Put into those 8, this photograph's output changes \
+their log-odds of “cat” by +0.10 on average (0 to +0.20), 0 of 8 become “cat”, and a logit changes \
+by 0.30 on average, up or down.
     """
-    several, others = exchange.photographs > 1, _others(exchange)
-    class_ = "each one's top class" if several else quoted(exchange.label)
+    one = exchange.photographs == 1
     score, change = SCORES[exchange.unit]
-    of = f" for each of {count(exchange.photographs, 'photograph')}" if several else ""
-    stays = "the answer stays what it was" if several else f"the answer stays {class_}"
-    become = "become the photograph's top class" if several else f"become {class_}"
-    own = "each photograph's" if several else "this photograph's"
-    taken = _moves(exchange.taken, exchange.every, f"{stays} in {{}} of {{}}")
-    put = _moves(exchange.put, exchange.every, _becoming(exchange, become))
-    theirs = f"their {score} {'that class' if several else class_}"
+    class_ = quoted(exchange.label) if one else "each one's top class"
+    own, same = ("this", class_) if one else ("each", "that class")
+    of = "" if one else f" for each of {count(exchange.photographs, 'photograph')}"
+    taken = _moves(exchange.taken, exchange.every, _staying(exchange))
+    put = _moves(exchange.put, exchange.every, _becoming(exchange))
     return (
         f"Part of the answer goes around {exchange.layer}. With its output taken from "
-        f"{others}{of}, the {score} {class_} {change} by {taken}. With {own} output put into those "
-        f"{exchange.others}, {theirs} {change} by {put}."
+        f"{_others(exchange)}{of}, the {score} {class_} {change} by {taken}. Put into those "
+        f"{exchange.others}, {own} photograph's output changes their {score} {same} by {put}."
     )
 
 
@@ -96,23 +93,27 @@ def _others(exchange: Exchange) -> str:
     return f"{exchange.others} other photographs"
 
 
-def _becoming(exchange: Exchange, become: str) -> str:
+def _staying(exchange: Exchange) -> str:
+    what = quoted(exchange.label) if exchange.photographs == 1 else "what it was"
+    return f"the answer stays {what} in {exchange.taken.top} of {exchange.taken.of}"
+
+
+def _becoming(exchange: Exchange) -> str:
     """Only pictures that were something else before can become the class."""
-    all_ = exchange.photographs * exchange.others
-    if exchange.put.of == all_:
-        return f"{{}} of {{}} {become}"
-    return f"{{}} of the {{}} that were something else before {become}"
+    put, every = exchange.put, exchange.photographs * exchange.others
+    among = f"{put.of}" if put.of == every else f"the {put.of} that were something else before"
+    what = quoted(exchange.label) if exchange.photographs == 1 else "that class"
+    return f"{put.top} of {among} become {what}"
 
 
 def _moves(moves: Moves, every: str, counted: str) -> str:
+    """What happened to the score, in how many to the answer, and what to all outputs."""
     parts = [f"{number(moves.mean)} on average ({number(moves.low)} to {number(moves.high)})"]
     if moves.top is not None and moves.of:
-        parts.append(counted.format(moves.top, moves.of))
+        parts.append(counted)
     if moves.every is not None:
         article = "an" if every == "output" else "a"
         size = number(moves.every).removeprefix("+")
         parts.append(f"{article} {every} changes by {size} on average, up or down")
-    if len(parts) < 2:
-        return parts[0]
-    joint = "," if len(parts) > 2 else ""
-    return f"{', '.join(parts[:-1])}{joint} and {parts[-1]}"
+    comma = "," if len(parts) > 2 else ""
+    return f"{', '.join(parts[:-1])}{comma} and {parts[-1]}" if parts[1:] else parts[0]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from captum_blocks.attr import LayerAblation, scored
-from captum_blocks.compose.evaluation.ablations import scoring
-from captum_blocks.compose.evaluation.exchanged import Changes, Exchanged
+from captum_blocks.compose.evaluation.facts import Changes, Exchanged
 from captum_blocks.compose.evaluation.looking import Looking
 from captum_blocks.compose.evaluation.others import beside
+from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.errors import BlocksError
 from captum_blocks.grammar import Hidden

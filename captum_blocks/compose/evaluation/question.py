@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_blocks.attr.reducers import is_fitted
-from captum_blocks.compose.evaluation.others import read_others
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Out, Substrate, parts_of
 from captum_blocks.network import Network
@@ -63,7 +62,6 @@ def asked(
     networks: Network | nn.Module | Mapping[str, Network | nn.Module],
     picture: Any,
     given: Mapping[str, Any] | None = None,
-    others: Any = None,
 ) -> Question:
     """One picture as each network reads it.
 
@@ -71,7 +69,6 @@ def asked(
         networks: one, or several by name.
         picture: a tensor that is ready for all of them, or anything that ``Network.read`` takes.
         given: the objects that ``Given`` words name.
-        others: other photographs, see ``read_others``, whose errors these are.
 
     Raises:
         InvalidArgument: no network.
@@ -86,9 +83,7 @@ def asked(
     nets = {
         name: each if isinstance(each, Network) else Network(each) for name, each in named.items()
     }
-    inputs = {name: net.read(picture) for name, net in nets.items()}
-    beside = {name: read_others(net, others, inputs[name]) for name, net in nets.items()}
-    return Question(nets, inputs, given or {}, others=beside)
+    return Question(nets, {name: net.read(picture) for name, net in nets.items()}, given or {})
 
 
 def check_given(words: Iterable[Any], given: Mapping[str, Any]) -> None:

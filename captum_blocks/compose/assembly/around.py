@@ -71,15 +71,17 @@ def sentences(exchange: Exchange) -> str:
 of “cat” change by −0.30 on average (−1.20 to +0.40), the answer stays “cat” in 7 of 8, and a \
 logit changes by 0.20 on average, up or down. Put into those 8, this photograph's output changes \
 their log-odds of “cat” by +0.10 on average (0 to +0.20), 0 of 8 become “cat”, and a logit changes \
-by 0.30 on average, up or down.
+by 0.30 on average.
     """
     one = exchange.photographs == 1
     score, change = SCORES[exchange.unit]
     class_ = quoted(exchange.label) if one else "each one's top class"
     own, same = ("this", class_) if one else ("each", "that class")
     of = "" if one else f" for each of {count(exchange.photographs, 'photograph')}"
-    taken = _moves(exchange.taken, exchange.every, _staying(exchange))
-    put = _moves(exchange.put, exchange.every, _becoming(exchange))
+    article = "an" if exchange.every == "output" else "a"
+    each = f"{article} {exchange.every} changes by {{}} on average"
+    taken = _moves(exchange.taken, _staying(exchange), f"{each}, up or down")
+    put = _moves(exchange.put, _becoming(exchange), each)
     return (
         f"Part of the answer goes around {exchange.layer}. With its output taken from "
         f"{_others(exchange)}{of}, the {score} {class_} {change} by {taken}. Put into those "
@@ -106,14 +108,12 @@ def _becoming(exchange: Exchange) -> str:
     return f"{put.top} of {among} become {what}"
 
 
-def _moves(moves: Moves, every: str, counted: str) -> str:
+def _moves(moves: Moves, counted: str, every: str) -> str:
     """What happened to the score, in how many to the answer, and what to all outputs."""
     parts = [f"{number(moves.mean)} on average ({number(moves.low)} to {number(moves.high)})"]
     if moves.top is not None and moves.of:
         parts.append(counted)
     if moves.every is not None:
-        article = "an" if every == "output" else "a"
-        size = number(moves.every).removeprefix("+")
-        parts.append(f"{article} {every} changes by {size} on average, up or down")
+        parts.append(every.format(number(moves.every).removeprefix("+")))
     comma = "," if len(parts) > 2 else ""
     return f"{', '.join(parts[:-1])}{comma} and {parts[-1]}" if parts[1:] else parts[0]

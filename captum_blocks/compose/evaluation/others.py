@@ -20,6 +20,8 @@ from captum_blocks.network import Network
 # Fewer say little of a layer, and more than so many take long and say no more.
 LEAST, MOST = 8, 32
 SEED = 0
+# Of the frequency, from rough test pictures to smooth ones; photographs are near one.
+POWERS = (0.5, 2.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,9 @@ def beside(x: Tensor, given: Tensor | None) -> Iterator[tuple[slice, Others]]:
 def made_up(x: Tensor) -> Tensor:
     """Eight test pictures in the colours of a picture, the same each time.
 
-    Noise as smooth as photographs are, its amplitude one over the frequency, with mean and spread
-    of each channel of the picture and within its range: it has nothing else of the picture.
+    Noise from rough to smooth, its amplitude one over a power of the frequency as that of
+    photographs is, with the mean, spread and mixture of the picture's channels and within their
+    range: it has nothing else of the picture.
 
     Args:
         x: (1, channel, y, x).
@@ -73,17 +76,32 @@ def made_up(x: Tensor) -> Tensor:
     >>> made_up(torch.rand(1, 3, 8, 6)).shape
     torch.Size([8, 3, 8, 6])
     """
-    _, channels, height, width = x.shape
-    generator = torch.Generator().manual_seed(SEED)
-    noise = torch.randn(LEAST, channels, height, width, generator=generator)
-    down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
-    frequency = (down**2 + across**2).sqrt().clamp(min=1 / max(height, width))
-    smooth = torch.fft.irfft2(torch.fft.rfft2(noise) / frequency, s=(height, width))
-    smooth = smooth / smooth.std((0, 2, 3), correction=0, keepdim=True)
     own = x.detach().float().cpu()
     mean, spread = own.mean((2, 3), keepdim=True), own.std((2, 3), correction=0, keepdim=True)
-    made = (mean + spread * smooth).clamp(own.amin((2, 3), True), own.amax((2, 3), True))
-    return torch.where(spread > 0, made, mean + smooth).to(x)
+    noise = _noise(own.shape[1:])
+    mixed = torch.einsum("dc,pcyx->pdyx", _mixture((own - mean)[0].flatten(1)), noise)
+    made = (mean + mixed).clamp(own.amin((2, 3), True), own.amax((2, 3), True))
+    return torch.where(spread > 0, made, mean + noise).to(x)
+
+
+def _noise(shape: torch.Size) -> Tensor:
+    """(picture, channel, y, x): noise of size one, the first rough, the last smooth."""
+    generator = torch.Generator().manual_seed(SEED)
+    white = torch.randn(LEAST, *shape, generator=generator)
+    height, width = shape[1:]
+    down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)
+    frequency = (down**2 + across**2).sqrt().clamp(min=1 / max(height, width))
+    powers = torch.linspace(*POWERS, LEAST)[:, None, None, None]
+    spectrum = torch.fft.rfft2(white) / frequency**powers
+    noise: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
+    return noise / noise.square().mean((2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+
+
+def _mixture(centred: Tensor) -> Tensor:
+    """(channel, channel): what gives independent noise the covariance of (channel, pixel)."""
+    values, vectors = torch.linalg.eigh(centred.double() @ centred.double().T / centred.shape[1])
+    mixture: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return mixture.float()
 
 
 def read_others(net: Network, given: Any, x: Tensor) -> Tensor | None:

@@ -131,9 +131,8 @@ def explain(
 ) -> None:
     """Explain what a network saw in PHOTO and write a page."""
     start = time.perf_counter()
-    target = _checked(output, quality, photo)
+    target = _checked(output, quality, photo, *_in_folder(others))
     _check_photo(photo)
-    _check_others(others)
     from captum_blocks.attr import resolve_method
     from captum_blocks.zoo import load_network
 
@@ -246,12 +245,11 @@ def _check_photo(photo: str) -> None:
     open_picture(photo)
 
 
-def _check_others(folder: str | None) -> None:
-    """Refuse a folder without enough pictures before a network is loaded."""
+def _in_folder(others: str | None) -> list[str]:
+    """The other photographs; a folder without enough is refused before a network is loaded."""
     from captum_blocks.compose.evaluation.others import listed
 
-    if folder is not None:
-        listed(folder)
+    return [] if others is None else [str(file) for file in listed(others).values()]
 
 
 def _explain_to(

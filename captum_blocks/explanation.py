@@ -20,7 +20,7 @@ from captum_blocks._paths import absolute, as_path
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
 from captum_blocks.compose.evaluation.facts import Exchanged
-from captum_blocks.compose.evaluation.others import read_others
+from captum_blocks.compose.evaluation.others import listed, read_others
 from captum_blocks.compose.evaluation.photographs import read_pictures
 from captum_blocks.compose.evaluation.question import asked
 from captum_blocks.compose.pictures.renderer import PictureRenderer
@@ -49,7 +49,7 @@ class Explanation:
         values: the numbers behind it, keyed by content.
         predictions: the most probable classes: [(index, label, probability), ...].
         classes: names of all classes, by index, where the network has them.
-        sources: files of the pictures explained; nothing is written over them.
+        sources: files of the pictures it is made from; nothing is written over them.
         exchanged: by layer, of those that part of the answer goes around, what happens to the
             answers with the layer exchanged between photographs, see ``Exchanged``.
 
@@ -220,7 +220,9 @@ def explain(
             "itself, or take the numbers of several with evaluate"
         )
     net = network if isinstance(network, Network) else Network(network)
-    sources = files_in(image)  # before they are read, which closes files
+    beside = [] if others is None else list(listed(others).values())
+    # Before they are read, which closes files.
+    sources = (*files_in(image), *files_in(beside))
     x, pictures = read_pictures(net, image)
     shape = tuple(x.shape[1:])
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress), shape)
@@ -296,7 +298,7 @@ def _check_place(target: Path, sources: Sequence[Path]) -> None:
         raise InvalidArgument(f"cannot write {target}: it is a device or a pipe")
     if any(_is_same(target, source) for source in sources):
         raise InvalidArgument(
-            f"cannot write {target}: that is the picture which is explained; give another name"
+            f"cannot write {target}: that is a picture which it is made from; give another name"
         )
 
 

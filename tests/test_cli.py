@@ -87,7 +87,7 @@ def test_the_photograph_is_not_written_over(run: Run, tmp_path: Path) -> None:
     for output in ("photo.png", "./photo.png", "link.png"):
         result = run("explain", "photo.png", "-o", output)
         assert result.exit_code == 2
-        assert "that is the picture which is explained; give another name" in result.stderr
+        assert "that is a picture which it is made from; give another name" in result.stderr
     assert photo.read_bytes() == before
 
 

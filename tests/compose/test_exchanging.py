@@ -103,7 +103,7 @@ def test_numbers_are_those_of_plain_hooks(head: Any) -> None:
             assert held.top.tolist() == [expected[f"{name}t"]]
             assert found.before.tolist() == [expected["b"]]
     said, mean = ex.scene.chapters[0].said, sum(expected["t"]) / 10
-    unit = {"classes": "log-odds of", "labels": "log-odds of", "values": "output"}[head]
+    unit = {"classes": "log-odds of", "labels": "log-odds of", "values": "value of"}[head]
     changed = f"the {unit} “{found.labels[0]}” change"
     assert f"{mean:+.2f} on average".replace("-", "−") in said
     assert "With its output taken from 10 other photographs, " + changed in said
@@ -116,7 +116,7 @@ def test_a_single_value_has_no_top_class() -> None:
     ex = explained(net, photo, others)
     said = ex.scene.chapters[0].said
     assert ex.exchanged[SIDE].taken.every is None
-    assert "the output “output 0” changes by" in said or "the output “class 0” changes by" in said
+    assert "the value of “class 0” changes by" in said
     assert " of 8" not in said
 
 
@@ -294,6 +294,13 @@ def test_what_cannot_serve_is_refused_before_any_work(
     net.module.register_forward_hook(lambda *_: pytest.fail("the network ran"))
     with pytest.raises(kind, match=message):
         explained(net, pictures(1)[0], others(tmp_path))
+
+
+def test_no_photograph_given_is_written_over(tmp_path: Path) -> None:
+    folder = few(tmp_path, 9)
+    ex = explained(branch(), pictures(1, 1)[0], folder)
+    with pytest.raises(InvalidArgument, match="that is a picture which it is made from"):
+        ex.save(folder / "3.png")
 
 
 def test_those_explained_do_not_count() -> None:

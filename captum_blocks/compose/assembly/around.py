@@ -9,7 +9,7 @@ from captum_blocks.compose.assembly.numerals import count, number, quoted
 # How the score of a class is called, and what it does.
 SCORES = {
     "log-odds": ("log-odds of", "change"),
-    "output": ("output", "changes"),
+    "output": ("value of", "changes"),
     "probability": ("probability of", "changes"),
 }
 

@@ -19,6 +19,7 @@ from captum_blocks.grammar import Hidden
 
 # Relative to the largest output: what differs by less may come from another order of the same sums.
 ROUNDING = 1e-5
+FAILURES = (BlocksError, RuntimeError, ValueError, IndexError, TypeError)
 
 
 def exchanged(session: Session, places: Iterable[Hidden]) -> dict[Hidden, Exchanged]:
@@ -30,7 +31,7 @@ def exchanged(session: Session, places: Iterable[Hidden]) -> dict[Hidden, Exchan
     """
     found = {}
     for place in places:
-        with suppress(BlocksError):  # it runs several times, or cannot be replaced
+        with suppress(*FAILURES):  # it runs several times, or the network refuses the pictures
             others = session.question.others.get(session.question.named(place))
             found[place] = _exchanged(session.of(place), place.layer, others)
     return found

@@ -56,11 +56,14 @@ def beside(x: Tensor, given: Tensor | None) -> Iterator[tuple[slice, Others]]:
     if given is not None:
         yield slice(0, len(x)), Others(given)
         return
+    enough = len(_distinct(x, x[:0], LEAST + 1)) > LEAST
     for image in range(len(x)):
         own = x[image : image + 1]
-        rest = _distinct(torch.cat([x[image + 1 :], x[:image]]), own)[:LEAST]
-        found = Others(made_up(own), made_up=True) if len(rest) < LEAST else Others(rest)
-        yield slice(image, image + 1), found
+        if enough:
+            following = torch.cat([x[image + 1 :], x[:image]])
+            yield slice(image, image + 1), Others(_distinct(following, own, LEAST))
+        else:
+            yield slice(image, image + 1), Others(made_up(own), made_up=True)
 
 
 def made_up(x: Tensor) -> Tensor:
@@ -125,7 +128,7 @@ def read_others(net: Network, given: Any, x: Tensor) -> Tensor | None:
     if given is None:
         return None
     found = [_read(net, name, each, x) for name, each in listed(given).items()]
-    different = _distinct(torch.cat(found), x)
+    different = _distinct(torch.cat(found), x, MOST)
     check_enough(len(different), "different from one another and from those explained")
     return different
 
@@ -213,10 +216,10 @@ def _read(net: Network, name: str, given: Any, x: Tensor) -> Tensor:
     return picture
 
 
-def _distinct(pictures: Tensor, besides: Tensor) -> Tensor:
-    """Those that are neither among some others nor there before."""
+def _distinct(pictures: Tensor, besides: Tensor, most: int) -> Tensor:
+    """The first so many that are neither among some others nor there before."""
     kept: list[Tensor] = []
     for one in pictures:
-        if not any(torch.equal(one, other) for other in (*besides, *kept)):
+        if len(kept) < most and not any(torch.equal(one, other) for other in (*besides, *kept)):
             kept.append(one)
     return torch.stack(kept) if kept else pictures[:0]

@@ -106,6 +106,13 @@ def demo(output: str, quality: str, quiet: bool) -> None:
 @click.option(
     "--groups", type=int, default=None, help="How many neuron groups; a slider unless given."
 )
+@click.option(
+    "--others",
+    default=None,
+    metavar="FOLDER",
+    help="At least eight other photographs: what becomes of the answer with theirs in the place of "
+    "a layer that part of it goes around.",
+)
 @click.option("--short", is_flag=True, help="Only the answer, groups, dictionary and channels.")
 @_QUALITY
 @_QUIET
@@ -117,13 +124,14 @@ def explain(
     classes: str,
     method: str | None,
     groups: int | None,
+    others: str | None,
     short: bool,
     quality: str,
     quiet: bool,
 ) -> None:
     """Explain what a network saw in PHOTO and write a page."""
     start = time.perf_counter()
-    target = _checked(output, quality, photo)
+    target = _checked(output, quality, photo, *_in_folder(others))
     _check_photo(photo)
     from captum_blocks.attr import resolve_method
     from captum_blocks.zoo import load_network
@@ -138,6 +146,7 @@ def explain(
         start,
         method=method,
         groups=groups,
+        others=others,
         short=short,
         quality=quality,
         quiet=quiet,
@@ -237,6 +246,13 @@ def _check_photo(photo: str) -> None:
     open_picture(photo)
 
 
+def _in_folder(others: str | None) -> list[str]:
+    """The other photographs; a folder without enough is refused before a network is loaded."""
+    from captum_blocks.compose.evaluation.others import listed
+
+    return [] if others is None else [str(file) for file in listed(others).values()]
+
+
 def _explain_to(
     target: Path,
     net: Network,
@@ -247,6 +263,7 @@ def _explain_to(
     classes: Sequence[str] = (),
     method: str | None = None,
     groups: int | None = None,
+    others: str | None = None,
     short: bool = False,
     quality: str = "standard",
     quiet: bool = False,
@@ -260,7 +277,8 @@ def _explain_to(
     options = {} if groups is None else {"groups": groups}
     preset = overview if short else report
     interface = preset(*chosen, classes=out, method=method, **options)
-    found = explained(interface, net, photo, quality=quality, progress=not quiet)
+    progress = not quiet
+    found = explained(interface, net, photo, others=others, quality=quality, progress=progress)
     found.save(target)
     if not quiet:
         _summary(found, net, target, time.perf_counter() - start)

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from captum_blocks._paths import absolute, as_path
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
+from captum_blocks.compose.evaluation.facts import Exchanged
+from captum_blocks.compose.evaluation.others import listed, read_others
 from captum_blocks.compose.evaluation.photographs import read_pictures
 from captum_blocks.compose.evaluation.question import asked
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.errors import BlocksError, InvalidArgument, MissingDependency
-from captum_blocks.grammar import Content, Element, Interface, as_interface
+from captum_blocks.grammar import Content, Element, Hidden, Interface, as_interface
 from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
 from captum_blocks.render import mpl, notebook, weighing
@@ -47,7 +49,9 @@ class Explanation:
         values: the numbers behind it, keyed by content.
         predictions: the most probable classes: [(index, label, probability), ...].
         classes: names of all classes, by index, where the network has them.
-        sources: files of the pictures explained; nothing is written over them.
+        sources: files of the pictures it is made from; nothing is written over them.
+        exchanged: by layer, of those that part of the answer goes around, what happens to the
+            answers with the layer exchanged between photographs, see ``Exchanged``.
 
     >>> import torch
     >>> from captum_blocks.grammar import Activation, InfoVis, Out
@@ -63,6 +67,7 @@ class Explanation:
     predictions: Sequence[Prediction]
     classes: Sequence[str] = ()
     sources: Sequence[Path] = ()
+    exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it as a page, a figure or numbers, by the file's ending.
@@ -168,6 +173,7 @@ def explain(
     image: Source | Tensor | Sequence[Source | Tensor] | Mapping[str, Source | Tensor],
     *,
     given: Mapping[str, Any] | None = None,
+    others: Any = None,
     quality: str | Quality = "standard",
     progress: bool = True,
     store: Store | None = None,
@@ -183,6 +189,11 @@ def explain(
             name, are explained together: groups are fitted jointly, and the page has a list to
             choose the photograph from.
         given: the objects that ``Given`` words name.
+        others: at least eight other photographs: a folder, or a list of what ``image`` may be. Part
+            of the answer may go around a layer that is shown: before its first number the page
+            then says what happens to the answer with that layer exchanged with theirs. Without
+            them, photographs that are explained together serve where there are nine or more, and
+            test pictures that are made up otherwise.
         quality: of the icons: "draft", "standard" or "high".
         progress: show what is being done, and how far it is.
         store: where finished icons are kept; the user's cache folder unless given.
@@ -209,17 +220,22 @@ def explain(
             "itself, or take the numbers of several with evaluate"
         )
     net = network if isinstance(network, Network) else Network(network)
-    sources = files_in(image)  # before they are read, which closes files
+    beside = [] if others is None else list(listed(others).values())
+    # Before they are read, which closes files.
+    sources = (*files_in(image), *files_in(beside))
     x, pictures = read_pictures(net, image)
     shape = tuple(x.shape[1:])
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress), shape)
-    composition = compose(words, asked(net, x, dict(given or {})), pictures, renderer)
+    question = asked(net, x, dict(given or {}))
+    question = replace(question, others={None: read_others(net, others, x)})
+    composition = compose(words, question, pictures, renderer)
     return Explanation(
         composition.scene,
         composition.values,
         composition.predictions,
         tuple(net.labels or ()),
         sources,
+        composition.exchanged,
     )
 
 
@@ -282,7 +298,7 @@ def _check_place(target: Path, sources: Sequence[Path]) -> None:
         raise InvalidArgument(f"cannot write {target}: it is a device or a pipe")
     if any(_is_same(target, source) for source in sources):
         raise InvalidArgument(
-            f"cannot write {target}: that is the picture which is explained; give another name"
+            f"cannot write {target}: that is a picture which it is made from; give another name"
         )
 
 

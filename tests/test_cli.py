@@ -60,6 +60,20 @@ def test_options_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("rough")
+def test_other_photographs_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "others").mkdir()
+    for place, colour in enumerate(
+        ("red", "blue", "green", "gold", "grey", "pink", "navy", "teal")
+    ):
+        Image.new("RGB", (40, 30), colour).save(folder / f"{place}.png")
+    arguments = ["--others", "others", "--layers", "blocks.4.2.bn1", "--short"]
+    result = run("explain", photo_file, "-o", "page.html", "--quality", "draft", *arguments)
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("With its output taken from 8 other photographs, the log-odds of “") == 1
+
+
+@pytest.mark.usefixtures("rough")
 def test_demo_writes_into_the_current_folder(run: Run, tmp_path: Path) -> None:
     assert run("demo", "--quality", "draft").exit_code == 0
     assert (tmp_path / "captum-blocks-demo.html").exists()
@@ -73,7 +87,7 @@ def test_the_photograph_is_not_written_over(run: Run, tmp_path: Path) -> None:
     for output in ("photo.png", "./photo.png", "link.png"):
         result = run("explain", "photo.png", "-o", output)
         assert result.exit_code == 2
-        assert "that is the picture which is explained; give another name" in result.stderr
+        assert "that is a picture which it is made from; give another name" in result.stderr
     assert photo.read_bytes() == before
 
 
@@ -110,6 +124,8 @@ def test_the_photograph_is_not_written_over(run: Run, tmp_path: Path) -> None:
             "no quality 'best'; there are draft, standard, high",
         ),
         (["explain", "PHOTO", "-o", "p.html", "--groups", "0"], "at least one is needed"),
+        (["explain", "PHOTO", "-o", "p.html", "--others", "no"], "others='no' is not there: give"),
+        (["explain", "PHOTO", "-o", "p.html", "--others", "."], "and at least 8 are needed"),
         (
             ["explain", "PHOTO", "-o", "p.html", "--method", "LayerFeatureAblation"],
             "forward passes",

@@ -133,7 +133,7 @@ def test_the_picture_explained_is_not_written_over(
     answer = cb.InfoVis(cb.Activation(cb.Out()))
     for given in (path, str(path), [path], {"the photo": path}):
         explained = cb.explain(answer, small, given, progress=False)
-        with pytest.raises(InvalidArgument, match="that is the picture which is explained"):
+        with pytest.raises(InvalidArgument, match="that is a picture which it is made from"):
             explained.save(tmp_path / "photo.png")
     assert np.array_equal(np.asarray(Image.open(path)), noise_picture)
 
@@ -183,7 +183,7 @@ def test_the_file_of_an_opened_picture_is_not_written_over(
     made = [cb.explain(answer, small, Image.fromarray(noise_picture), progress=False)]
     monkeypatch.chdir(elsewhere)
     for each in explained:
-        with pytest.raises(InvalidArgument, match="that is the picture which is explained"):
+        with pytest.raises(InvalidArgument, match="that is a picture which it is made from"):
             each.save("../photo.png")
     assert np.array_equal(np.asarray(Image.open(path)), noise_picture)
     assert made[0].save("photo.png").exists()

@@ -288,13 +288,14 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
             UnusableLayer: the layer never runs, or several times.
         """
         own, taken, put = [], [], []
-        with self._looking(inputs, None, others, None) as each:
+        with quiet(self.forward_func):
+            theirs = self._theirs(others)
+        with self._looking(inputs, None, theirs, None) as each:
             for seen in each:
                 own.append(seen.tail.seen.scores[0])
                 taken.append(seen.with_others())
                 put.append(self._put_into(others, seen))
-            theirs = self._theirs(others).scores
-        return Swapped(torch.stack(own), torch.stack(taken), torch.stack(put), theirs)
+        return Swapped(torch.stack(own), torch.stack(taken), torch.stack(put), theirs.scores)
 
     def _put_into(self, others: Tensor, seen: Looked) -> Tensor:
         """(photograph, class): each other's logits with the layer of an image put into it."""
@@ -315,7 +316,7 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
 
     @contextmanager
     def _looking(
-        self, inputs: Tensor, additional: Any, others: Tensor | None, at_once: int | None
+        self, inputs: Tensor, additional: Any, others: Tensor | Probe | None, at_once: int | None
     ) -> Iterator[Iterator[Looked]]:
         """The network ready for removals, looked at with one image after the other."""
         if at_once is not None and (not isinstance(at_once, int) or at_once < 1):
@@ -324,7 +325,8 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         check_takes_a_picture(self.forward_func, 1 + len(as_tuple(additional)))
         notes: list[str] = []
         with quiet(self.forward_func):
-            theirs = None if others is None else self._theirs(others).activation
+            seen = self._theirs(others) if isinstance(others, Tensor) else others
+            theirs = None if seen is None else seen.activation
             yield (
                 self._looked(images, image, additional, theirs, at_once, notes)
                 for image in range(len(images))

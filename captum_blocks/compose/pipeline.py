@@ -7,15 +7,16 @@ is drawn, so that whatever cannot be shown is said at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from torch import Tensor
 
-from captum_blocks.compose.assembly import headline, method
+from captum_blocks.compose.assembly import around, headline, method
 from captum_blocks.compose.assembly.first_state import Selections
 from captum_blocks.compose.assembly.layout import chapter, chapters_of, elements_of, has_chapters
 from captum_blocks.compose.evaluation.elements import Evaluation, Limits, evaluate_elements
-from captum_blocks.compose.evaluation.facts import Facts
+from captum_blocks.compose.evaluation.facts import Changes, Exchanged, Facts
 from captum_blocks.compose.evaluation.photographs import Picture
 from captum_blocks.compose.evaluation.question import Question, check_given
 from captum_blocks.compose.evaluation.validation import validate
@@ -25,7 +26,7 @@ from captum_blocks.compose.marks.links import links
 from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.sources import Icon
-from captum_blocks.grammar import Attribution, Content, Interface
+from captum_blocks.grammar import Attribution, Content, Hidden, Interface, parts_of
 from captum_blocks.network import Prediction
 from captum_blocks.scene import (
     LARGEST_PAGE,
@@ -43,6 +44,8 @@ from captum_blocks.scene import (
 class Composition:
     """A scene, the numbers behind it, keyed by content, and the most probable classes.
 
+    ``exchanged`` holds, by layer, what happens to answers with that layer exchanged.
+
     >>> Composition(Scene("Why?", "Because.", None, ()), {}, ()).scene.title
     'Why?'
     """
@@ -50,6 +53,7 @@ class Composition:
     scene: Scene
     values: Mapping[Content, Value]
     predictions: Sequence[Prediction]
+    exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
 
 
 def compose(
@@ -123,7 +127,7 @@ def compose(
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
         )
-    return Composition(made, values, evaluation.predictions)
+    return Composition(made, values, evaluation.predictions, facts.exchanged)
 
 
 def _wanted(view: View) -> Wanted:
@@ -148,7 +152,7 @@ def _panels(views: Sequence[View], plan: Plan, selections: Selections) -> list[P
 def _chapters(
     interface: Interface, panels: Sequence[Panel], evaluation: Evaluation
 ) -> list[Chapter]:
-    chapters, start = [], 0
+    chapters, start, told_of = [], 0, set[Hidden]()
     for inner in chapters_of(interface):
         end = start + len(elements_of(inner))
         held = [each for element in evaluation.elements[start:end] for each in element.all]
@@ -156,10 +160,50 @@ def _chapters(
         atoms = {value.source.atom for value in values}
         notes = [note for value in values for note in value.notes]
         told = method.method_notes(inner, atoms, notes, evaluation.facts.given)
-        said = method.around(inner, evaluation.facts.around)
+        said = _around(inner, evaluation.facts, told_of)
         chapters.append(chapter(inner, list(panels[start:end]), told, said))
         start = end
     return chapters
+
+
+def _around(interface: Interface, facts: Facts, told: set[Hidden]) -> str:
+    """Of layers that part of the answer goes around: in full where a page shows one first."""
+    shown = {part for part in parts_of(interface) if isinstance(part, Hidden)}
+    full = [place for place in facts.exchanged if place in shown - told]
+    told |= set(full)
+    numbers = [around.sentences(_exchange(place, facts.exchanged[place])) for place in full]
+    short = {place.layer for place in facts.around if place not in full}
+    return " ".join(filter(None, (*numbers, method.around(interface, short))))
+
+
+def _exchange(place: Hidden, found: Exchanged) -> around.Exchange:
+    """What is said of a layer exchanged."""
+    free = None if found.before is None else ~found.before
+    return around.Exchange(
+        layer=place.layer,
+        label=found.labels[0],
+        photographs=len(found.labels),
+        others=found.others,
+        made_up=found.made_up,
+        unit=found.unit,
+        every=found.every,
+        taken=_moves(found.taken),
+        put=_moves(found.put, free),
+    )
+
+
+def _moves(changes: Changes, among: Tensor | None = None) -> around.Moves:
+    """Of answers, where some could not change to the class because they were that: the others."""
+    top = changes.top if among is None or changes.top is None else changes.top & among
+    score = changes.score
+    return around.Moves(
+        mean=float(score.mean()),
+        low=float(score.min()),
+        high=float(score.max()),
+        every=None if changes.every is None else float(changes.every.mean()),
+        top=None if top is None else int(top.sum()),
+        of=score.numel() if among is None else int(among.sum()),
+    )
 
 
 def _headline(

@@ -111,8 +111,9 @@ def _chapter(chapter: Chapter, scene: Scene, width: float) -> Block:
 
     heading = paragraph(chapter.heading, width, HEADING, weight="bold")
     reading = paragraph(chapter.reading, width, BODY, color=QUIET)
+    said = paragraph(chapter.said, width, BODY, most=80, color=QUIET)
     body = _arranged(chapter.body, scene, width)
-    return below([Block(0.04, rule), heading, reading, body], 0.05)
+    return below([Block(0.04, rule), heading, reading, said, body], 0.05)
 
 
 def _section(section: Section, scene: Scene, width: float) -> Block:

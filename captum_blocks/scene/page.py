@@ -55,12 +55,14 @@ class Chapter:
         heading, reading: the question, and one sentence on how to read the panels.
         body: the panels and their arrangement.
         method: (term, text) of the fold-out: formula, method, layer, source.
+        said: what has to be known before any number of it is read; always shown whole.
     """
 
     heading: str
     reading: str
     body: Layout
     method: Pairs = ()
+    said: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -393,13 +393,25 @@ def test_hostile_labels_do_nothing(open_page, tmp_path):
     panel = Bars(name, name, name, columns=(name,), frames=(marks,), maps=True)
     field = Field(np.ones((2, 2)), (0.0, 1.0), name, name)
     view = Overlay(name, name, name, frames=((name,),), stage=True)
-    chapter = Chapter(name, name, Below((view, panel)), ((name, name),))
+    chapter = Chapter(name, name, Below((view, panel)), ((name, name),), name)
     photo = sample_scene().photo
     scene = Scene(name, name, photo, (chapter,), {}, {name: field}, footer=((name, name),))
     tab = open_page(save(scene, tmp_path))
     tab.locator(".rows .mark").first.hover()
     assert tab.locator("img").count() == 1
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_has_to_be_known_first_is_shown_whole(open_page, tmp_path, width):
+    said = "With its output taken from 8 other photographs the log-odds change by +0.18. " * 12
+    panel = Bars("bars", frames=((Mark("a", "A", (1.0,)),),))
+    scene = replace(sample_scene(), chapters=(Chapter("h", "r", Below((panel,)), (), said),))
+    tab = open_page(save(scene, tmp_path), viewport={"width": width, "height": 720})
+    told = tab.locator(".said")
+    assert told.evaluate("p => p.scrollHeight <= p.clientHeight + 1")
+    box, bars = told.bounding_box(), tab.locator("[data-panel] .rows").first.bounding_box()
+    assert box["y"] + box["height"] <= bars["y"]
 
 
 def test_marks_choices_and_sliders_set_what_other_panels_follow(open_page, tmp_path):

@@ -234,8 +234,8 @@ def test_what_goes_around_a_layer_is_said_before_its_numbers(noise_picture: Any)
     for layer in ("side", "stem"):
         shown = cb.InfoVis(cb.Attribution(cb.Hidden(layer).channels, cb.Out(0)))
         ex = cb.explain(cb.Interface((shown,)), net, noise_picture, progress=False)
-        pages[layer] = ex.scene.chapters[0].reading
-    assert pages["side"].startswith("Part of the answer goes around side: with its output taken")
+        pages[layer] = ex.scene.chapters[0].said
+    assert pages["side"].startswith("Part of the answer goes around side. With its output taken")
     assert pages["stem"] == ""
 
 

@@ -57,4 +57,4 @@ def elements_of(interface: Interface) -> list[Element]:
 def chapter(interface: Interface, panels: list[Panel], method: Pairs, said: str = "") -> Chapter:
     """An interface and its panels as a chapter; what is said stands before any number of it."""
     body = arrange(interface, dict(enumerate(panels)))
-    return Chapter(interface.title, f"{interface.reading} {said}".strip(), body, method)
+    return Chapter(interface.title, interface.reading, body, method, said)

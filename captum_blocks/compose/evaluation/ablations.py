@@ -10,6 +10,7 @@ from torch import Tensor
 from captum_blocks.attr import LayerAblation, scored
 from captum_blocks.compose.evaluation.contents import evaluate_content, picked
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
+from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value, spans
 from captum_blocks.errors import InvalidArgument, WrongType
@@ -43,17 +44,6 @@ def _ablation(content: Ablation, session: Session) -> Value:
             additive=False,
         )
     )
-
-
-def scoring(look: Looking, score: str) -> tuple[str, str]:
-    """How the engine scores a network's classes, and the unit of that.
-
-    The logit of a label that stands for itself is its log-odds; plain values and probabilities are
-    taken as the network returns them.
-    """
-    if look.net.head_of(look.logits.shape[1]) == "classes":
-        return score, score
-    return "logit", score if look.unit == "logit" else look.unit
 
 
 def losses(

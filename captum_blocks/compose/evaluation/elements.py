@@ -12,6 +12,7 @@ from torch import Tensor
 
 from captum_blocks.attr import relaxation_note
 from captum_blocks.compose.evaluation.amounts import check_amount
+from captum_blocks.compose.evaluation.exchanging import exchanged
 from captum_blocks.compose.evaluation.facts import Best, Extent, Facts, Groups
 from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.evaluation.numbers import Numbers
@@ -118,8 +119,12 @@ def evaluate_elements(
     with stage("attribution and groups"):
         found = _Elements(elements, session)
         evaluated = tuple(map(found.evaluated, elements))
+    facts = facts_of(session, evaluated, limits.extent)
+    if facts.around:
+        with stage("layers exchanged between pictures"):
+            facts = replace(facts, exchanged=exchanged(session, facts.around))
     predictions = tuple(session.main.net.ranked(session.main.logits[0], MOST_PROBABLE))
-    return Evaluation(evaluated, facts_of(session, evaluated, limits.extent), predictions)
+    return Evaluation(evaluated, facts, predictions)
 
 
 class _Elements:
@@ -201,7 +206,7 @@ def facts_of(session: Session, elements: Iterable[Evaluated], extent: Extent) ->
     )
 
 
-def _around(session: Session, values: Iterable[Value]) -> tuple[str, ...]:
+def _around(session: Session, values: Iterable[Value]) -> tuple[Hidden, ...]:
     """Layers whose effect on classes is shown, and that do not carry the whole answer."""
     asked = {
         value.source.layer
@@ -213,8 +218,8 @@ def _around(session: Session, values: Iterable[Value]) -> tuple[str, ...]:
         look = session.of(place)
         part = Part(place.layer)
         if look.x.ndim == 4 and look.net.carried([part], tuple(look.x.shape[1:]))[part] is False:
-            found.append(place.layer)
-    return tuple(dict.fromkeys(found))
+            found.append(place)
+    return tuple(found)
 
 
 def _best(net: Network, logits: Tensor) -> Best:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captum_blocks.compose.evaluation.ablations import scoring, together
+from captum_blocks.compose.evaluation.ablations import together
 from captum_blocks.compose.evaluation.looking import layer_name
+from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.grammar import Ablation

@@ -25,12 +25,15 @@ class Question:
         inputs: (image, ...) as each of them takes the same pictures.
         given: the objects that ``Given`` words name.
         photographs: names of the pictures; their numbers unless given.
+        others: (photograph, ...), other photographs as each network takes them, where there are
+            some: layers are exchanged with them.
     """
 
     networks: Mapping[str | None, Network]
     inputs: Mapping[str | None, Tensor]
     given: Mapping[str, Any] = field(default_factory=dict)
     photographs: tuple[str, ...] = ()
+    others: Mapping[str | None, Tensor | None] = field(default_factory=dict)
 
     def named(self, place: Place) -> str | None:
         """Which network a layer is of.

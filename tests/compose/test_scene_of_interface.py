@@ -46,7 +46,7 @@ def test_dictionary_has_a_frame_for_every_place(explain, small, noise_picture) -
 
 def test_groups_residual_and_total_are_marks(explain) -> None:
     ex = explain(cb.neuron_groups("late", n=2, classes=cb.Out(0, 2)))
-    _, effect = ex.scene.panels()
+    _, _, effect = ex.scene.panels()
     assert isinstance(effect, Bars)
     assert effect.columns == ("cat", "pig")
     (marks,) = effect.frames

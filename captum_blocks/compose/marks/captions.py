@@ -86,7 +86,7 @@ def _ends(value: Value, facts: Facts | None) -> list[str]:
 def _constant(value: Value, facts: Facts) -> str:
     """What a score is made of without the layer."""
     layer = value.source.layer
-    around = isinstance(layer, Hidden) and layer.layer in facts.around
+    around = layer in facts.around
     return "(biases, and what goes around it)" if around else "(biases of what follows)"
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from captum_blocks.attr import LayerAblation as LayerAblation
     from captum_blocks.attr import LayerGroupAttribution as LayerGroupAttribution
     from captum_blocks.attr import LayerToLayerAttribution as LayerToLayerAttribution
+    from captum_blocks.attr import RegionEdit as RegionEdit
     from captum_blocks.attr import path_dependence as path_dependence
     from captum_blocks.compose import Faithfulness as Faithfulness
     from captum_blocks.compose import Mark as Mark
@@ -71,6 +72,7 @@ _HOMES = {
         "LayerAblation",
         "LayerGroupAttribution",
         "LayerToLayerAttribution",
+        "RegionEdit",
         "path_dependence",
     ),
     "compose": ("Faithfulness", "Mark", "Quality", "Value", "evaluate", "faithfulness", "mark"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from captum_blocks.grammar import Ablation as Ablation
     from captum_blocks.grammar import Activation as Activation
     from captum_blocks.grammar import Attribution as Attribution
+    from captum_blocks.grammar import Edit as Edit
     from captum_blocks.grammar import FeatureVis as FeatureVis
     from captum_blocks.grammar import Given as Given
     from captum_blocks.grammar import Hidden as Hidden
@@ -82,6 +83,7 @@ _HOMES = {
         "Ablation",
         "Activation",
         "Attribution",
+        "Edit",
         "FeatureVis",
         "Given",
         "Hidden",

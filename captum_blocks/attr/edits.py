@@ -183,15 +183,22 @@ def checked_masks(masks: Any, images: Tensor) -> Tensor:
 def _filling(fill: Edited, images: Tensor, sigma: float) -> Tensor:
     """(image, channel, y, x), what stands in the place of a region."""
     if isinstance(fill, Tensor):
-        return _given(fill, images)
+        return checked_filling(fill, images)
     if fill not in EDITS:
         hint = did_you_mean(str(fill), EDITS) or "; there are 'blur', or a tensor"
         raise UnknownName(f"no filling {fill!r} of a region{hint}")
     return blurred(images, sigma * min(images.shape[2:]))
 
 
-def _given(fill: Tensor, images: Tensor) -> Tensor:
-    """A tensor given as filling, in the shape of the images."""
+def checked_filling(fill: Tensor, images: Tensor) -> Tensor:
+    """A tensor given as filling, in the shape of the images.
+
+    Raises:
+        InvalidArgument: it is of another shape, or holds numbers that are not finite.
+
+    >>> checked_filling(torch.zeros(3), torch.rand(2, 3, 4, 4)).shape
+    torch.Size([2, 3, 4, 4])
+    """
     given = fill.detach().to(images)
     if not bool(torch.isfinite(given).all()):
         raise InvalidArgument("the filling holds NaN or infinite values")

@@ -108,7 +108,8 @@ def _edit_words(part: Edit) -> str:
     return (
         f"the score minus the score with that region alone {_edited(part)} and the whole network "
         f"run again; region: {_region(part)}; score: {part.score}{against}; single edits do not "
-        "add up, and a layer looks at more of the picture than lies under a place"
+        "add up, a layer looks at more of the picture than lies under a place, and an edited "
+        "picture may hold evidence that the photograph does not"
     )
 
 

@@ -12,7 +12,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.attr import RegionEdit, regions_of_maps, regions_of_places, scored
+from captum_blocks.attr import (
+    BLUR,
+    EDGE,
+    HALF,
+    RegionEdit,
+    regions_of_maps,
+    regions_of_places,
+    scored,
+)
 from captum_blocks.compose import evaluate_content
 from captum_blocks.compose.assembly import method
 from captum_blocks.compose.evaluation import amounts, states
@@ -226,7 +234,11 @@ def test_the_page_says_where_removal_and_edit_disagree(around: float) -> None:
         assert mark.values == pytest.approx([-float(edited[place])])
         assert mark.ticks == pytest.approx([-float(removed[place])])
     (chapter,) = ex.scene.chapters
-    assert "places that hold half of what the group fires" in dict(chapter.method)["edit"]
+    told = dict(chapter.method)
+    assert f"blurred (Gaussian, σ {BLUR:.0%} of the picture's shorter side)" in told["edit"]
+    assert f"soft edge, σ {EDGE:.0%} of the shorter side" in told["region"]
+    assert HALF == 0.5
+    assert "places that hold half of what the group fires" in told["region"]
 
 
 def test_of_a_slider_the_state_that_opens_is_said() -> None:

@@ -78,7 +78,7 @@ def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if isinstance(part, Ablation):
         return [("removal", _removal_words(part), "; ")]
     if isinstance(part, Edit):
-        return [("edit", _edit_words(part), "; ")]
+        return [("edit", _edit_words(part), "; "), ("region", _region(part), "; ")]
     if isinstance(part, Activation):
         return [("activation", ATOMS[part.source.atom].activation, ", ")]
     if isinstance(part, Difference):
@@ -105,11 +105,12 @@ def _removal_words(part: Ablation) -> str:
 
 def _edit_words(part: Edit) -> str:
     against = " of the class against all others" if part.score == "log-odds" else ""
+    how = " (Gaussian, σ 10% of the picture's shorter side)" if part.fill == "blur" else ""
     return (
-        f"the score minus the score with that region alone {_edited(part)} and the whole network "
-        f"run again; region: {_region(part)}; score: {part.score}{against}; single edits do not "
-        "add up, a layer looks at more of the picture than lies under a place, and an edited "
-        "picture may hold evidence that the photograph does not"
+        f"the score minus the score with one region alone {_edited(part)}{how} and the whole "
+        f"network run again; score: {part.score}{against}; single edits do not add up, a layer "
+        "looks at more of the picture than lies under a place, and an edited picture may hold "
+        "evidence that the photograph does not"
     )
 
 
@@ -127,9 +128,13 @@ def _region(part: Edit) -> str:
     return {
         "group": (
             "the part of the picture under the places that hold half of what the group fires (the "
-            "fewest that do, its map scaled to the picture as the network takes it)"
+            "fewest that do, its map scaled to the picture as the network takes it; soft edge, σ 2% "
+            "of the shorter side)"
         ),
-        "spatial": "the part of the picture under one cell of the layer's grid",
+        "spatial": (
+            "the part of the picture under one cell of the layer's grid (soft edge, σ 2% of the "
+            "shorter side, at most an eighth of a cell)"
+        ),
     }.get(part.source.atom, "the whole picture")
 
 

@@ -128,8 +128,8 @@ def _region(part: Edit) -> str:
     return {
         "group": (
             "the part of the picture under the places that hold half of what the group fires (the "
-            "fewest that do, its map scaled to the picture as the network takes it; soft edge, σ 2% "
-            "of the shorter side)"
+            "fewest that do, its map scaled to the picture as the network takes it; soft edge, σ "
+            "2% of the shorter side)"
         ),
         "spatial": (
             "the part of the picture under one cell of the layer's grid (soft edge, σ 2% of the "

@@ -7,7 +7,6 @@ from math import ceil
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.functional import gaussian_blur
 
 from captum_blocks.errors import InvalidArgument
 
@@ -128,6 +127,9 @@ def blurred(pictures: Tensor, sigma: float) -> Tensor:
     """
     if sigma <= 0:
         return pictures
+    # Imported here: it takes a second, and other attributions do without it.
+    from torchvision.transforms.functional import gaussian_blur
+
     found = pictures.float().reshape(1, -1, *pictures.shape[-2:])
     for axis in (-1, -2):
         reach = min(ceil(3 * sigma), pictures.shape[axis] - 1)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from captum_blocks.attr import LayerAblation as LayerAblation
     from captum_blocks.attr import LayerGroupAttribution as LayerGroupAttribution
     from captum_blocks.attr import LayerToLayerAttribution as LayerToLayerAttribution
+    from captum_blocks.attr import RegionEdit as RegionEdit
     from captum_blocks.attr import path_dependence as path_dependence
     from captum_blocks.compose import Faithfulness as Faithfulness
     from captum_blocks.compose import Mark as Mark
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from captum_blocks.grammar import Ablation as Ablation
     from captum_blocks.grammar import Activation as Activation
     from captum_blocks.grammar import Attribution as Attribution
+    from captum_blocks.grammar import Edit as Edit
     from captum_blocks.grammar import FeatureVis as FeatureVis
     from captum_blocks.grammar import Given as Given
     from captum_blocks.grammar import Hidden as Hidden
@@ -72,6 +74,7 @@ _HOMES = {
         "LayerAblation",
         "LayerGroupAttribution",
         "LayerToLayerAttribution",
+        "RegionEdit",
         "path_dependence",
     ),
     "compose": ("Faithfulness", "Mark", "Quality", "Value", "evaluate", "faithfulness", "mark"),
@@ -81,6 +84,7 @@ _HOMES = {
         "Ablation",
         "Activation",
         "Attribution",
+        "Edit",
         "FeatureVis",
         "Given",
         "Hidden",

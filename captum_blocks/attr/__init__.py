@@ -6,12 +6,14 @@ from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import ATOMS, AtomValues, sums, to_atoms
 from captum_blocks.attr.catalogue import MOST_FORWARD_PASSES, methods, resolve_method
 from captum_blocks.attr.dependence import PathDependence, path_dependence
+from captum_blocks.attr.edits import RegionEdit
 from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.groups import LayerGroupAttribution
 from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
 from captum_blocks.attr.odds import SCORES, scored
 from captum_blocks.attr.paths import LayerPathGradients
 from captum_blocks.attr.pooling import blur, relaxation_note, relaxed_pooling
+from captum_blocks.attr.regions import BLUR, EDGE, HALF, regions_of_maps, regions_of_places
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.removal import FILLS
 from captum_blocks.attr.removed import Cumulative, Swapped
@@ -20,7 +22,10 @@ from captum_blocks.attr.subsets import SubsetTable
 
 __all__ = [
     "ATOMS",
+    "BLUR",
+    "EDGE",
     "FILLS",
+    "HALF",
     "MOST_FORWARD_PASSES",
     "SCORES",
     "AtomValues",
@@ -34,12 +39,15 @@ __all__ = [
     "LayerResult",
     "LayerToLayerAttribution",
     "PathDependence",
+    "RegionEdit",
     "SubsetTable",
     "Swapped",
     "WithOptions",
     "blur",
     "methods",
     "path_dependence",
+    "regions_of_maps",
+    "regions_of_places",
     "regroup",
     "relaxation_note",
     "relaxed_pooling",

@@ -1,7 +1,7 @@
 """The grammar: frozen words for what is looked at, computed and shown. No torch."""
 
 from captum_blocks.grammar.atoms import ATOMS, Atom, add_atom
-from captum_blocks.grammar.content import Ablation, Activation, Attribution, Method
+from captum_blocks.grammar.content import Ablation, Activation, Attribution, Edit, Method
 from captum_blocks.grammar.operations import (
     Aggregate,
     Content,
@@ -42,6 +42,7 @@ __all__ = [
     "Attribution",
     "Content",
     "Difference",
+    "Edit",
     "Element",
     "FeatureVis",
     "Filter",

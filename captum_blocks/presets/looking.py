@@ -6,6 +6,7 @@ from captum_blocks.grammar import (
     Ablation,
     Activation,
     Attribution,
+    Edit,
     FeatureVis,
     InfoVis,
     Interface,
@@ -79,7 +80,16 @@ def neuron_groups(
         title="Effect of each group",
         beside=Ablation(groups, classes, score="logit"),
     )
-    return (where | answers & effect).titled(
+    blurred = InfoVis(
+        Edit(groups, classes),
+        sets=hover("group"),
+        title="The same groups' regions blurred in the photograph",
+        caption="What the answers' log-odds lose when the part of the picture under the places "
+        "that hold half of a group's activity is blurred. The tick is another question: the group "
+        "alone taken away in the layer.",
+        beside=Ablation(groups, classes),
+    )
+    return (where | answers & effect & blurred).titled(
         "Which parts of the picture made it say so?",
         "Channels that fire together are one group. Each row is a group: what it looks for, where "
         "it found that, and how much it added to (blue) or took from (orange) each answer; the "

@@ -46,9 +46,10 @@ def test_dictionary_has_a_frame_for_every_place(explain, small, noise_picture) -
 
 def test_groups_residual_and_total_are_marks(explain) -> None:
     ex = explain(cb.neuron_groups("late", n=2, classes=cb.Out(0, 2)))
-    _, _, effect = ex.scene.panels()
+    _, _, effect, blurred = ex.scene.panels()
     assert isinstance(effect, Bars)
-    assert effect.columns == ("cat", "pig")
+    assert effect.columns == blurred.columns == ("cat", "pig")
+    assert [mark.role for mark in blurred.frames[0]] == ["atom", "atom"]
     (marks,) = effect.frames
     assert [mark.role for mark in marks] == ["atom", "atom", "remainder", "total"]
     for column in range(2):

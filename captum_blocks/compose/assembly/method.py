@@ -14,6 +14,7 @@ from captum_blocks.grammar import (
     Activation,
     Attribution,
     Difference,
+    Edit,
     Filter,
     Given,
     Hidden,
@@ -77,6 +78,8 @@ def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         return [("attribution", _attribution_formula(part, given), "; ")]
     if isinstance(part, Ablation):
         return [("removal", _removal_words(part), "; ")]
+    if isinstance(part, Edit):
+        return [("edit", _edit_words(part), "; "), ("region", _region(part), "; ")]
     if isinstance(part, Activation):
         return [("activation", ATOMS[part.source.atom].activation, ", ")]
     if isinstance(part, Difference):
@@ -108,6 +111,41 @@ def _removal_words(part: Ablation) -> str:
     )
 
 
+def _edit_words(part: Edit) -> str:
+    against = " of the class against all others" if part.score == "log-odds" else ""
+    how = " (Gaussian, σ 10% of the picture's shorter side)" if part.fill == "blur" else ""
+    return (
+        f"the score minus the score with one region alone {_edited(part)}{how} and the whole "
+        f"network run again; score: {part.score}{against}; single edits do not add up, a layer "
+        "looks at more of the picture than lies under a place, and an edited picture may hold "
+        "evidence that the photograph does not"
+    )
+
+
+def _edited(part: Edit) -> str:
+    """What stands in the place of a region."""
+    if isinstance(part.fill, Given):
+        return f"replaced by what is given as {part.fill.name!r}"
+    return "blurred"
+
+
+def _region(part: Edit) -> str:
+    """Which part of the picture is edited."""
+    if part.mask is not None:
+        return f"the mask given as {part.mask.name!r}"
+    return {
+        "group": (
+            "the part of the picture under the places that hold half of what the group fires (the "
+            "fewest that do, its map scaled to the picture as the network takes it; soft edge, σ "
+            "2% of the shorter side)"
+        ),
+        "spatial": (
+            "the part of the picture under one cell of the layer's grid (soft edge, σ 2% of the "
+            "shorter side, at most an eighth of a cell)"
+        ),
+    }.get(part.source.atom, "the whole picture")
+
+
 def _filled(part: Ablation) -> str:
     """What stands in the place of an atom that was taken away."""
     if isinstance(part.fill, Given):
@@ -125,6 +163,8 @@ def content_name(content: Any, given: Mapping[str, Any]) -> str:
         return method_name(content.method, given)
     if isinstance(content, Ablation):
         return f"removal, {_filled(content)}"
+    if isinstance(content, Edit):
+        return f"its region {_edited(content)}"
     inner = getattr(content, "content", None)
     return type(content).__name__.lower() if inner is None else content_name(inner, given)
 
@@ -154,6 +194,8 @@ def _filter_words(part: Filter) -> str:
     chosen = {"top": part.top, "bottom": part.bottom, "strongest": part.strongest}
     words = ", ".join(f"{name} {amount}" for name, amount in chosen.items() if amount)
     judge = part.by
+    if isinstance(judge, Edit):
+        return f"{words} by their region {_edited(judge)}"
     return f"{words} by removal, {_filled(judge)}" if isinstance(judge, Ablation) else words
 
 

@@ -15,6 +15,7 @@ from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value, spans
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar import ATOMS, Ablation, Given, Out
+from captum_blocks.grammar.content import Intervention
 
 
 @evaluate_content.register
@@ -26,7 +27,7 @@ def _ablation(content: Ablation, session: Session) -> Value:
         raise InvalidArgument(f"{source.layer!r} has no class or register tokens")
     assert isinstance(content.target.layer, Out)
     classes = look.classes(content.target.layer)
-    data = losses(content, look, *_without(content, look), classes)
+    data = losses(content, look, *without_each(content, look), classes)
     if source.atom == "neuron":
         data = _of_positions(data, look, layer_name(source))
     axes = ("image", "class", *ATOMS[source.atom].axes)
@@ -47,7 +48,7 @@ def _ablation(content: Ablation, session: Session) -> Value:
 
 
 def losses(
-    content: Ablation, look: Looking, own: Tensor, without: Tensor, classes: Sequence[int]
+    content: Intervention, look: Looking, own: Tensor, without: Tensor, classes: Sequence[int]
 ) -> Tensor:
     """(image, class, *atoms): each score minus the score without, averaged over fillings."""
     score = scoring(look, content.score)[0]
@@ -59,7 +60,7 @@ def losses(
     return torch.stack(taken, 1).float().cpu()
 
 
-def _without(content: Ablation, look: Looking) -> tuple[Tensor, Tensor]:
+def without_each(content: Ablation, look: Looking) -> tuple[Tensor, Tensor]:
     """(image, class) and (image, filling, *atoms, class): logits as they are, and without each."""
     key = ("without", content.source, content.fill, content.others)
     atom = look.atom(content.source)

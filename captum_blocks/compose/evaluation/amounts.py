@@ -12,7 +12,6 @@ from captum_blocks.compose.evaluation.frames import thinned
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
-    Ablation,
     Activation,
     Attribution,
     Content,
@@ -26,6 +25,7 @@ from captum_blocks.grammar import (
     Substrate,
     parts_of,
 )
+from captum_blocks.grammar.content import Intervention
 from captum_blocks.grammar.operations import COUNTS
 
 # The marks that show each number, instead of how often it occurs or the strongest few.
@@ -88,7 +88,7 @@ def _shown(content: Content, session: Session) -> tuple[int, int, bool]:
     """Source atoms, target atoms, and whether they lie on a map."""
     if isinstance(content, Activation):
         return _size(content.source, session), 1, content.source.atom == "spatial"
-    if isinstance(content, (Ablation, Attribution)):
+    if isinstance(content, (Attribution, Intervention)):
         source, target = content.source, content.target
         sizes = _size(source, session), _size(target, session)
         return (*sizes, source.atom == "spatial")

@@ -22,7 +22,6 @@ from captum_blocks.compose.evaluation.states import frames
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.errors import UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import (
-    Ablation,
     Content,
     Element,
     FeatureVis,
@@ -31,6 +30,7 @@ from captum_blocks.grammar import (
     Substrate,
     parts_of,
 )
+from captum_blocks.grammar.content import Intervention
 from captum_blocks.network import Network, Part, Prediction
 
 # How many groups pictures drawn together have in common.
@@ -149,7 +149,7 @@ class _Elements:
         try:
             return self.frames(element.beside), ""
         except (UnusableLayer, UnsupportedMethod) as error:
-            if not any(isinstance(part, Ablation) for part in parts_of(element.beside)):
+            if not any(isinstance(part, Intervention) for part in parts_of(element.beside)):
                 raise
             self._under_way.discard(element.beside)
             return None, str(error)

@@ -21,7 +21,6 @@ from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
     ATOMS,
-    Ablation,
     Activation,
     Attribution,
     Content,
@@ -34,6 +33,7 @@ from captum_blocks.grammar import (
     parts_of,
 )
 from captum_blocks.grammar.atoms import numbered
+from captum_blocks.grammar.content import Intervention
 from captum_blocks.grammar.spec import is_word
 
 # The atoms that the panels which set a selection show, where there are such panels.
@@ -214,7 +214,7 @@ def _is_numbered(atom: str) -> bool:
 
 def _deciding(base: Any, of_target: bool) -> set[Selection]:
     """The selections that decide which atoms of a content there are to pick from."""
-    if isinstance(base, (Ablation, Attribution)):
+    if isinstance(base, (Attribution, Intervention)):
         return selections_in(base.target if of_target else base.source)
     return selections_in(base)
 

@@ -34,6 +34,7 @@ from captum_blocks.grammar import (
     Substrate,
     parts_of,
 )
+from captum_blocks.grammar.content import Intervention
 from captum_blocks.network import Network
 
 
@@ -68,7 +69,7 @@ def _judge(content: Filter, value: Value, session: Session) -> tuple[Value, tupl
     try:
         return in_a_row(value_of(content.by, session)), ()
     except (UnusableLayer, UnsupportedMethod) as error:
-        if not any(isinstance(part, Ablation) for part in parts_of(content.by)):
+        if not any(isinstance(part, Intervention) for part in parts_of(content.by)):
             raise
         return value, (f"ranked by these numbers themselves, not by removal: {error}",)
 

@@ -6,9 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from captum_blocks.attr import resolve_method
+from captum_blocks.compose.evaluation.masks import filling_of, mask_of
 from captum_blocks.compose.evaluation.question import Question
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
-from captum_blocks.grammar import Grouping, Hidden, Input, Method, Out, Substrate, parts_of
+from captum_blocks.grammar import (
+    Edit,
+    Grouping,
+    Hidden,
+    Input,
+    Method,
+    Out,
+    Substrate,
+    parts_of,
+)
 from captum_blocks.network import Network
 from captum_blocks.reduce import ALGORITHMS
 
@@ -25,6 +35,8 @@ def validate(words: Iterable[Any], question: Question) -> None:
                 _check_layer(part, question.networks[question.named(part)])
             elif isinstance(part, Method):
                 resolve_method(part.name)
+            elif isinstance(part, Edit):
+                _check_edit(part, question)
             elif isinstance(part, Grouping) and part.algorithm is not None:
                 _check_algorithm(part.algorithm)
             elif isinstance(part, Substrate) and part.grouping is not None:
@@ -37,6 +49,19 @@ def _check_layer(part: Hidden | Input | Out, net: Network) -> None:
     elif isinstance(part, Out) and net.labels is not None:
         for wanted in part.classes:
             net.class_index(wanted, len(net.labels))
+
+
+def _check_edit(content: Edit, question: Question) -> None:
+    """The mask and the filling that are given fit the photographs."""
+    name = question.named(content.source)
+    x, given = question.inputs[name], question.given
+    if x.ndim != 4:
+        raise InvalidArgument(
+            f"{content!r} edits pictures (image, channel, y, x), and the network is given "
+            f"{tuple(x.shape)}"
+        )
+    mask_of(content.mask, given, x)
+    filling_of(content.fill, given, question.networks[name], x)
 
 
 def _check_aligned(part: Substrate, upper: Any, question: Question) -> None:

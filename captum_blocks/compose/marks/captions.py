@@ -27,13 +27,24 @@ def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None =
         for each in frames.followed
         if len(each.states) < each.n_atoms
     ]
-    parts += [said for said in values[0].said if all(said in each.said for each in values)]
+    parts += _said(frames)
     if icons and round(coverage, 2) < 1:
         parts.append(
             f"icons were drawn for those that carry {coverage:.0%} of what this shows; "
             "a higher quality draws more"
         )
     return "; ".join(parts)
+
+
+def _said(frames: Frames) -> list[str]:
+    """Sentences that hold in every state; of a number of groups, those of the one that opens."""
+    values, opened = frames.values, frames.values[frames.default]
+    always = [said for said in values[0].said if all(said in each.said for each in values)]
+    if [each.purpose for each in frames.followed] != ["groups"]:
+        return always
+    count = frames.followed[0].states[frames.default]
+    often = "; ".join(said for said in opened.said if said not in always)
+    return [*always, *([f"of {count} groups: {often}"] if often else [])]
 
 
 def _left_out(value: Value, numbers: bool, facts: Facts | None) -> list[str]:

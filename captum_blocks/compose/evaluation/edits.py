@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from captum_blocks.attr import RegionEdit, regions_of_maps, regions_of_places
-from captum_blocks.compose.evaluation.ablations import losses, scoring, without_each
+from captum_blocks.compose.evaluation.ablations import losses, without_each
 from captum_blocks.compose.evaluation.contents import evaluate_content, picked
 from captum_blocks.compose.evaluation.disagreements import Compared, Words, disagreements
 from captum_blocks.compose.evaluation.frames import MOST_PLACES
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.masks import filling_of, mask_of
+from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value, spans
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer

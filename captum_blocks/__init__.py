@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from captum_blocks.grammar import Hidden as Hidden
     from captum_blocks.grammar import InfoVis as InfoVis
     from captum_blocks.grammar import Input as Input
+    from captum_blocks.grammar import Interaction as Interaction
     from captum_blocks.grammar import Interface as Interface
     from captum_blocks.grammar import Method as Method
     from captum_blocks.grammar import Out as Out
@@ -90,6 +91,7 @@ _HOMES = {
         "Hidden",
         "InfoVis",
         "Input",
+        "Interaction",
         "Interface",
         "Method",
         "Out",

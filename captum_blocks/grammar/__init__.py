@@ -1,7 +1,14 @@
 """The grammar: frozen words for what is looked at, computed and shown. No torch."""
 
 from captum_blocks.grammar.atoms import ATOMS, Atom, add_atom
-from captum_blocks.grammar.content import Ablation, Activation, Attribution, Edit, Method
+from captum_blocks.grammar.content import (
+    Ablation,
+    Activation,
+    Attribution,
+    Edit,
+    Interaction,
+    Method,
+)
 from captum_blocks.grammar.operations import (
     Aggregate,
     Content,
@@ -51,6 +58,7 @@ __all__ = [
     "Hidden",
     "InfoVis",
     "Input",
+    "Interaction",
     "Interface",
     "Method",
     "Normalise",

@@ -333,6 +333,45 @@ class Edit(Intervention):
             )
 
 
+@word
+@dataclass(frozen=True, init=False, repr=False)
+class Interaction(Content):
+    """How much more two groups of a layer do to a class's logit together than each alone.
+
+    v(all) - v(all but i) - v(all but j) + v(all but i and j), with zero in the place of what is
+    taken away and everything else staying: negative where either group can stand in for the other,
+    positive where both are needed, zero between a group and itself.
+
+    Args:
+        source: groups of a hidden layer; of more than eight the strongest eight.
+        target: one class.
+
+    >>> Interaction(Hidden("layer4").groups(6), Out(207))
+    Interaction(Hidden('layer4').groups(6), target=Out(207))
+    """
+
+    source: Substrate
+    target: Substrate
+
+    def __init__(self, source: Substrate, target: Substrate | Out) -> None:
+        object.__setattr__(self, "source", as_substrate(source))
+        object.__setattr__(self, "target", as_substrate(target))
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, Substrate) or self.source.atom != "group":
+            raise WrongType(
+                f"interactions are of groups, e.g. layer.groups(6), not {self.source!r}"
+            )
+        if not isinstance(self.source.layer, Hidden):
+            raise InvalidArgument(f"{self.source!r}: groups of hidden layers are taken away")
+        plain = isinstance(self.target, Substrate) and self.target.grouping is None
+        if not plain or not isinstance(self.target.layer, Out):
+            raise InvalidArgument(
+                f"{self.target!r}: interactions are about a class, as in Out(207)"
+            )
+
+
 def _frozen(option: Any) -> Any:
     """An option as a word: dicts and lists can be changed, so they become what cannot."""
     if isinstance(option, dict):

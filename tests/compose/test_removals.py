@@ -118,7 +118,7 @@ def test_what_a_list_does_together_stands_beside_random_ones() -> None:
     removal = cb.Ablation(cb.Hidden("late").channels, cb.Out("cat"))
     value = cb.evaluate(removal.filter(strongest=2), net, x)
     assert set(value.coords["channel"]) == {3, 7}
-    (said,) = value.said
+    _, said = value.said
     module = net.module
 
     def without(channels: list[int]) -> float:
@@ -257,3 +257,73 @@ def test_beside_a_total_stands_what_cancels_and_what_the_layer_carries(
     assert value.sides["against"][0, 0] == pytest.approx(down, abs=1e-5)
     assert f"those shown hold {kept / (up - down):.0%} of that" in bars.left_out
     assert "with the whole layer at zero the logit of “cat” is" in bars.left_out
+
+
+def test_ticks_are_of_the_channel_that_is_pointed_at(small: cb.Network, noise_picture: Any) -> None:
+    """The listed channels are in the order of their removal; those beside, as they are counted."""
+    ui = cb.channel_attribution("late", strongest=4, classes=cb.Out(0))
+    scene = cb.explain(ui, small, noise_picture, quality="draft").scene
+    listed, answers = scene.panels()
+    (pointed,) = answers.follows
+    keys = scene.selection(pointed).keys
+    (rows,) = listed.frames
+    of_listed = {mark.key: mark.ticks[0] for mark in rows if mark.ticks}
+    assert list(of_listed) != sorted(of_listed, key=lambda key: int(key.rpartition("/")[2]))
+    for key, frame in zip(keys, answers.frames, strict=True):
+        (cat,) = [mark for mark in frame if mark.label == "cat"]
+        assert cat.ticks[0] == pytest.approx(of_listed[key]), key
+
+
+def test_what_another_filling_would_list_is_marked(small: cb.Network, small_x: Tensor) -> None:
+    zero = cb.Ablation(LATE.channels, TWO)
+    listed = cb.evaluate(
+        cb.Attribution(LATE.channels, TWO).filter(strongest=4, by=zero), small, small_x
+    )
+    by_mean = cb.Ablation(LATE.channels, TWO, fill="mean")
+    theirs = cb.evaluate(by_mean.filter(strongest=4), small, small_x).coords["channel"]
+    both = [channel for channel in listed.coords["channel"] if channel in theirs]
+    expected = [f"channel {c}" + (" •" if c in both else "") for c in listed.coords["channel"]]
+    assert list(listed.labels["channel"]) == expected
+    assert listed.said[0] == (
+        f"{len(both)} of these 4 (•) are also among the 4 chosen with the mean over the positions "
+        "in the place of zero"
+    )
+    assert 0 < len(both) < 4
+    every = cb.evaluate(
+        cb.Attribution(LATE.channels, TWO).filter(strongest=10, by=zero), small, small_x
+    )
+    assert "channel" not in every.labels
+
+
+class Full(nn.Module):
+    """Several channels stop at 6 in one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rise = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU6())
+        self.head = nn.Linear(5, 3)
+        with torch.no_grad():
+            self.rise[0].weight.copy_(torch.tensor([1.0, 4, 5, 6, 7])[:, None, None, None])
+            self.rise[0].bias.zero_()
+            self.head.weight.copy_(torch.tensor([[0.1, 0.1, 3, -2, 0.2], [0] * 5, [0] * 5]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rise(x).mean((2, 3)))
+
+
+def test_what_is_at_its_ceiling_ties_and_removal_orders_it() -> None:
+    net = cb.Network(Full().eval())
+    x = torch.full((1, 3, 2, 2), 0.1)
+    x[..., 0, 0] = 1.0
+    here = cb.Activation(cb.Hidden("rise").neurons).filter(at=(0, 0), top=3)
+    value = cb.evaluate(here, net, x)
+    assert value.coords["channel"] == (2, 3, 4)
+    assert value.data.tolist() == [[6, 6, 6]]
+    assert value.labels["channel"] == tuple(f"channel {c}, at its ceiling" for c in (2, 3, 4))
+    assert value.said == (
+        "4 channels tie at the layer's ceiling, ordered by what their channels' removal changes",
+    )
+    below = cb.evaluate(cb.Activation(cb.Hidden("rise").neurons).filter(at=(1, 1), top=3), net, x)
+    assert below.coords["channel"] == (4, 3, 2)
+    assert not below.said
+    assert "channel" not in below.labels

@@ -321,3 +321,41 @@ def test_where_nothing_can_be_switched_off_it_is_said(noise_picture: Any) -> Non
     panel = scene.chapters[0].body.parts[0]  # type: ignore[union-attr]
     assert not panel.switched
     assert panel.left_out.startswith("no group can be switched off: layer 'shared' runs")
+
+
+def test_interactions_are_differences_of_differences(small: cb.Network, small_x: Tensor) -> None:
+    value = cb.evaluate(cb.Interaction(EARLY.groups(3), cb.Out("pig")), small, small_x)
+    assert value.axes == ("image", "to_group", "group")
+    assert value.unit == "logit of “pig”"
+
+    def score(*off: int) -> float:
+        return left_by_hand(small, small_x, 3, off)[2].item()
+
+    for i in range(3):
+        for j in range(3):
+            expected = score() - score(i) - score(j) + score(i, j) if i != j else 0.0
+            assert value.data[0, i, j].item() == pytest.approx(expected, abs=1e-4)
+    shown = cb.InfoVis(cb.Interaction(EARLY.groups(2), cb.Out("pig")), "matrix")
+    assert cb.Interface.from_json((shown & shown).to_json()) == (shown & shown)
+    scene = cb.explain(shown, small, small_x).scene
+    (panel,) = scene.panels()
+    assert panel.columns == ("group 1", "group 2")
+    assert "v(all)" in dict(scene.chapters[0].method)["interaction"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cb.Interaction(EARLY.channels, cb.Out(0)), "interactions are of groups"),
+        (lambda: cb.Interaction(EARLY.groups(2), EARLY.channels), "about a class"),
+        (lambda: cb.Interaction(cb.Out().groups(2), cb.Out(0)), "hidden layers"),
+    ],
+)
+def test_wrong_interactions_are_told(make: Any, message: str) -> None:
+    with pytest.raises((InvalidArgument, WrongType), match=message):
+        make()
+
+
+def test_interactions_are_about_one_class(small: cb.Network, small_x: Tensor) -> None:
+    with pytest.raises(InvalidArgument, match="for one class"):
+        cb.evaluate(cb.Interaction(EARLY.groups(2), TWO), small, small_x)

@@ -18,13 +18,23 @@ from captum_blocks.grammar import (
     Filter,
     Given,
     Hidden,
+    Interaction,
     Interface,
     Method,
     Substrate,
+    Without,
     parts_of,
 )
 from captum_blocks.scene import Pairs
 
+PAIRS = (
+    "what two groups do to the logit together minus what each does alone: v(all) − v(all but i) − "
+    "v(all but j) + v(all but both), zero in the place of what is taken away"
+)
+SWITCHES = (
+    "the network's own answers without every set of groups: zero stands in their place, what is in "
+    "no group stays, and all that is behind the layer runs again"
+)
 DISTILL = "The Building Blocks of Interpretability, Distill 2018"
 PACKAGES = ("captum-blocks", "captum", "torch", "scikit-learn")
 
@@ -80,6 +90,10 @@ def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         return [("removal", _removal_words(part), "; ")]
     if isinstance(part, Edit):
         return [("edit", _edit_words(part), "; "), ("region", _region(part), "; ")]
+    if isinstance(part, Interaction):
+        return [("interaction", PAIRS, "; ")]
+    if isinstance(part, Without):
+        return [("switches", SWITCHES, "; ")]
     if isinstance(part, Activation):
         return [("activation", ATOMS[part.source.atom].activation, ", ")]
     if isinstance(part, Difference):

@@ -117,6 +117,10 @@ class Looking:
             )
         return maps
 
+    def ceiling(self, layer: str) -> float | None:
+        """The largest number of a layer where several channels stop at it, as behind a ReLU6."""
+        return self.once(("ceiling", layer), lambda: _ceiling(self.maps(layer)))  # type: ignore[no-any-return]
+
     def tokens(self, layer: str) -> Tensor:
         """The layer's class and register tokens, (image, token, channel)."""
         return self.layout(layer).tokens(self._outputs[layer]).float().cpu()
@@ -362,6 +366,13 @@ def finite(tensor: Tensor, what: str) -> Tensor:
     if not torch.isfinite(tensor).all():
         raise InvalidArgument(f"{what} holds NaN or infinite values")
     return tensor
+
+
+def _ceiling(maps: Tensor) -> float | None:
+    """The largest number, where it is found at three places or more, in two channels or more."""
+    full = maps == maps.max()
+    channels = int(full.transpose(0, 1).flatten(1).any(1).sum())
+    return float(maps.max()) if channels > 1 and int(full.sum()) > 2 and maps.max() > 0 else None
 
 
 def layer_name(substrate: Substrate) -> str:

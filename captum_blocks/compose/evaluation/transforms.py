@@ -11,16 +11,11 @@ from torch import Tensor
 from captum_blocks.attr import regroup
 from captum_blocks.compose.evaluation.contents import evaluate_content, value_of
 from captum_blocks.compose.evaluation.jointly import said_jointly
-from captum_blocks.compose.evaluation.select import (
-    at,
-    in_a_row,
-    ranking,
-    to,
-    within,
-)
+from captum_blocks.compose.evaluation.ranks import kept
+from captum_blocks.compose.evaluation.select import at, in_a_row, to, within
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
     Ablation,
     Activation,
@@ -32,9 +27,7 @@ from captum_blocks.grammar import (
     Normalise,
     Project,
     Substrate,
-    parts_of,
 )
-from captum_blocks.grammar.content import Intervention
 from captum_blocks.network import Network
 
 
@@ -50,28 +43,11 @@ def _filter(content: Filter, session: Session) -> Value:
     if content.within is not None:
         value = within(value, content.within)
     if content.ranks:
-        value = in_a_row(value)
-        judge, said = _judge(content, value, session)
-        value = replace(value.keep(*_ranked(content, value, judge)), said=said)
+        value = kept(content, in_a_row(value), session)
         removed = content.content if content.by is None else content.by
-        if isinstance(removed, Ablation) and not said:
-            value = replace(value, said=said_jointly(removed, value, session))
+        if isinstance(removed, Ablation):
+            value = replace(value, said=(*value.said, *said_jointly(removed, value, session)))
     return value
-
-
-def _judge(content: Filter, value: Value, session: Session) -> tuple[Value, tuple[str, ...]]:
-    """The numbers that a filter ranks by, and what is to be said of them.
-
-    Where nothing can be taken out of a layer, its own numbers rank, which is said.
-    """
-    if content.by is None:
-        return value, ()
-    try:
-        return in_a_row(value_of(content.by, session)), ()
-    except (UnusableLayer, UnsupportedMethod) as error:
-        if not any(isinstance(part, Intervention) for part in parts_of(content.by)):
-            raise
-        return value, (f"ranked by these numbers themselves, not by removal: {error}",)
 
 
 def _image_place(wanted: Any, value: Value, session: Session) -> int:
@@ -94,31 +70,6 @@ def _target_place(wanted: Any, value: Value, session: Session) -> int | tuple[in
         held = ", ".join(repr(net.label(i)) for i in classes[:5]) or "no classes"
         raise InvalidArgument(f"to={wanted!r}: this goes to {held}")
     return classes.index(index)
-
-
-def _ranked(content: Filter, value: Value, judge: Value) -> tuple[str, list[int]]:
-    """The axis and the places that a filter keeps, by the numbers of ``judge``."""
-    axis, high = ranking(judge)
-    if value.source_axes != judge.source_axes or value.coords[axis] != judge.coords[axis]:
-        raise InvalidArgument(
-            f"by= needs numbers of the same atoms: {value!r} and {judge!r} differ"
-        )
-    low = ranking(judge, "min")[1]
-    chosen: list[int] = []
-    for count, strength in (
-        (content.strongest, torch.maximum(high.abs(), low.abs())),
-        (content.top, high),
-        (content.bottom, -low),
-    ):
-        if count is not None:
-            assert isinstance(count, int)
-            order = torch.argsort(strength, descending=True, stable=True)
-            chosen += [pick for pick in order[:count].tolist() if pick not in chosen]
-    if content.above is not None:
-        over = set((high > content.above).nonzero().flatten().tolist())
-        counted = content.strongest or content.top or content.bottom
-        chosen = [pick for pick in chosen if pick in over] if counted else sorted(over)
-    return axis, chosen
 
 
 @evaluate_content.register

@@ -11,6 +11,7 @@ import torch
 from captum_blocks.compose.assembly.method import content_name
 from captum_blocks.compose.assembly.numerals import number
 from captum_blocks.compose.evaluation.facts import Facts
+from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import listed
 from captum_blocks.compose.marks.view import View
@@ -27,19 +28,30 @@ def beside(view: View) -> Sequence[Value | None]:
     frames, others = view.frames, view.beside
     if others is None:
         return [None] * len(frames.values)
-    ours = [(each.selection, len(each.states)) for each in frames.followed]
-    theirs = [(each.selection, len(each.states)) for each in others.followed]
-    if apart := [word for word, size in theirs if (word, size) not in ours]:
-        raise InvalidArgument(
-            f"{view.element!r}: the numbers beside follow {apart[0]!r}, and the bars follow "
-            f"{[word for word, _ in ours] or 'nothing'} in these states; let both follow the same"
+    ours = [each.selection for each in frames.followed]
+    for theirs in others.followed:
+        own = (
+            frames.followed[ours.index(theirs.selection)].states if theirs.selection in ours else ()
         )
-    axes, sizes = [ours.index(each) for each in theirs], [size for _, size in theirs]
-    found = []
-    for frame in range(len(frames.values)):
-        places = [frames.places(frame)[axis] for axis in axes]
-        found.append(others.values[int(np.ravel_multi_index(places, sizes)) if axes else 0])
-    return found
+        if set(own) != set(theirs.states):
+            raise InvalidArgument(
+                f"{view.element!r}: the numbers beside follow {theirs.selection!r}, and the bars "
+                f"follow {ours or 'nothing'} in these states; let both follow the same"
+            )
+    return [
+        others.values[_same_state(frames, frame, others)] for frame in range(len(frames.values))
+    ]
+
+
+def _same_state(frames: Frames, frame: int, others: Frames) -> int:
+    """The frame of others in which every selection is in the state that it has in this frame."""
+    states = {
+        each.selection: each.states[place]
+        for each, place in zip(frames.followed, frames.places(frame), strict=True)
+    }
+    places = [each.states.index(states[each.selection]) for each in others.followed]
+    sizes = [len(each.states) for each in others.followed]
+    return int(np.ravel_multi_index(places, sizes)) if places else 0
 
 
 def ticked(

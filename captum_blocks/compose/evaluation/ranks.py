@@ -1,0 +1,191 @@
+"""Which atoms a filter keeps: by whose numbers, what ties, and what another filling would keep."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_blocks.compose.evaluation.contents import value_of
+from captum_blocks.compose.evaluation.looking import layer_name
+from captum_blocks.compose.evaluation.select import in_a_row, ranking
+from captum_blocks.compose.evaluation.session import Session
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
+from captum_blocks.grammar import (
+    ATOMS,
+    Ablation,
+    Difference,
+    Filter,
+    Out,
+    parts_of,
+)
+from captum_blocks.grammar.content import Intervention
+from captum_blocks.grammar.spec import is_word
+
+STABLE, CEILING = " •", ", at its ceiling"
+
+
+def kept(content: Filter, value: Value, session: Session) -> Value:
+    """The atoms of a value that a filter keeps by their numbers.
+
+    Those whose names end in a dot would also be kept with their mean in the place of zero.
+    """
+    judge, said = _judge(content, value, session)
+    full = _Full.of(content, value, session)
+    axis, chosen = _ranked(content, value, judge, full.order)
+    names = dict.fromkeys(full.places, CEILING)
+    if not said:
+        stable = _stable(content, value, chosen, session)
+        names |= dict.fromkeys(stable or (), STABLE)
+        said = () if stable is None else _said(content, stable, chosen)
+    found = _named(value, axis, names).keep(axis, chosen)
+    return replace(found, said=(*said, *full.said))
+
+
+def _judge(content: Filter, value: Value, session: Session) -> tuple[Value, tuple[str, ...]]:
+    """The numbers that a filter ranks by, and what is to be said of them.
+
+    Where nothing can be taken out of a layer, its own numbers rank, which is said.
+    """
+    if content.by is None:
+        return value, ()
+    try:
+        return in_a_row(value_of(content.by, session)), ()
+    except (UnusableLayer, UnsupportedMethod) as error:
+        if not any(isinstance(part, Intervention) for part in parts_of(content.by)):
+            raise
+        return value, (f"ranked by these numbers themselves, not by removal: {error}",)
+
+
+class _Full:
+    """What of an activation is at its layer's ceiling: those tie, and their removal orders them.
+
+    Attributes:
+        places: along the axis of channels.
+        order: (channel,) by what ties are broken; None where there are none.
+    """
+
+    def __init__(self, places: tuple[int, ...] = (), order: Tensor | None = None) -> None:
+        self.places, self.order = places, order
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """That they tie."""
+        if len(self.places) < 2:
+            return ()
+        how = "as they come" if self.order is None else "by what their channels' removal changes"
+        return (f"{len(self.places)} channels tie at the layer's ceiling, ordered {how}",)
+
+    @classmethod
+    def of(cls, content: Filter, value: Value, session: Session) -> _Full:
+        """Of a filter's content, where it is the activation of one place."""
+        plain = content.by is None and value.target is None and value.unit == "activation"
+        if not plain or value.source.atom != "neuron" or value.source_axes != ("channel",):
+            return cls()
+        look = session.of(value.source)
+        top = look.ceiling(layer_name(value.source))
+        at_top = (value.data == top).any(0) if top is not None else torch.zeros(1)
+        places = tuple(at_top.nonzero().flatten().tolist())
+        return cls(places, _removed(value, session) if len(places) > 1 else None)
+
+
+def _removed(value: Value, session: Session) -> Tensor | None:
+    """(channel,): how much the most probable class's log-odds change without each channel."""
+    layer = value.source.layer
+    try:
+        removal = value_of(Ablation(layer.channels, Out(top=1)), session)  # type: ignore[union-attr]
+    except (UnusableLayer, UnsupportedMethod):
+        return None
+    size = removal.data.abs().flatten(0, 1).amax(0)
+    return size[list(value.coords["channel"])]
+
+
+def _ranked(
+    content: Filter, value: Value, judge: Value, ties: Tensor | None = None
+) -> tuple[str, list[int]]:
+    """The axis and the places that a filter keeps, by the numbers of ``judge``, then of ties."""
+    axis, high = ranking(judge)
+    if value.source_axes != judge.source_axes or value.coords[axis] != judge.coords[axis]:
+        raise InvalidArgument(
+            f"by= needs numbers of the same atoms: {value!r} and {judge!r} differ"
+        )
+    low = ranking(judge, "min")[1]
+    chosen: list[int] = []
+    for count, strength in (
+        (content.strongest, torch.maximum(high.abs(), low.abs())),
+        (content.top, high),
+        (content.bottom, -low),
+    ):
+        if count is not None:
+            assert isinstance(count, int)
+            order = _order(strength, ties)
+            chosen += [pick for pick in order[:count].tolist() if pick not in chosen]
+    if content.above is not None:
+        over = set((high > content.above).nonzero().flatten().tolist())
+        counted = content.strongest or content.top or content.bottom
+        chosen = [pick for pick in chosen if pick in over] if counted else sorted(over)
+    return axis, chosen
+
+
+def _order(strength: Tensor, ties: Tensor | None) -> Tensor:
+    """The largest first; of equals that of the larger second number."""
+    if ties is None:
+        return torch.argsort(strength, descending=True, stable=True)
+    first = torch.argsort(ties, descending=True, stable=True)
+    return first[torch.argsort(strength[first], descending=True, stable=True)]
+
+
+def _stable(content: Filter, value: Value, chosen: list[int], session: Session) -> list[int] | None:
+    """Of the chosen, those that the mean in the place of zero would choose, too.
+
+    None where nothing is ranked by removal with zero, where some were chosen before, or where all
+    are kept.
+    """
+    judged = content.content if content.by is None else content.by
+    words = list(parts_of(judged))
+    zeros = any(isinstance(part, Ablation) and part.fill == "zero" for part in words)
+    again = any(isinstance(part, Filter) and part.ranks for part in words)
+    axis, _ = ranking(value)
+    if not zeros or again or not 0 < len(chosen) < len(value.coords[axis]):
+        return None
+    other = in_a_row(value_of(_filled_by_mean(judged), session))
+    also = set(_ranked(content, value, other)[1])
+    return [place for place in chosen if place in also]
+
+
+def _filled_by_mean(word: Any) -> Any:
+    """The same content with the mean in the place of zero."""
+    if isinstance(word, Ablation):
+        return replace(word, fill="mean")
+    if not is_word(word):
+        return word
+    held = {item.name: getattr(word, item.name) for item in fields(word)}
+    new = {name: _filled_by_mean(each) for name, each in held.items()}
+    changed = {name: each for name, each in new.items() if each is not held[name]}
+    return replace(word, **changed) if changed else word
+
+
+def _said(content: Filter, stable: list[int], chosen: list[int]) -> tuple[str, ...]:
+    """Once for atoms that are shown more than once: where the content is like its judge."""
+    judged = content.content if content.by is None else content.by
+    if isinstance(judged, Difference) and not isinstance(content.content, Difference):
+        return ()
+    count = len(chosen)
+    return (
+        f"{len(stable)} of these {count} (•) are also among the {count} chosen with the mean over "
+        "the positions in the place of zero",
+    )
+
+
+def _named(value: Value, axis: str, endings: dict[int, str]) -> Value:
+    """The value with words behind the names of some places of an axis."""
+    if not endings:
+        return value
+    label = ATOMS[axis].label if axis in ATOMS else str
+    there = value.coords[axis]
+    names = value.labels.get(axis) or tuple(label(index) for index in there)
+    ended = tuple(name + endings.get(place, "") for place, name in enumerate(names))
+    return replace(value, labels={**value.labels, axis: ended})

@@ -261,6 +261,28 @@ class TestANetworkOfCoupledRows:
         alone = torch.cat([inner(row[None]) for row in batch])
         torch.testing.assert_close(net.logits(batch), alone.detach())
 
+    def test_its_region_of_a_map_has_layers(self) -> None:
+        """What reads the scores refuses two pictures in words of its own."""
+
+        class OneMap(nn.Sequential):
+            def forward(self, x: Tensor) -> Tensor:
+                return super().forward(x)[:1].view(1, 4, 6, -1)
+
+        inner = OneMap(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+        net = cb.Network(inner, cb.Preprocess(8), region=(0, 0, 1, 1))
+        assert [info.places for info in net.layers()] == ["tested", "tested"]
+
+
+def test_layers_are_listed_in_few_passes_each_layer_seen_as_it_returned() -> None:
+    """Two pictures at once and the four that are woven of them, of networks that take two."""
+    inner, rows = pooled().eval(), list[int]()
+    inner[1].inplace = True  # type: ignore[index, union-attr]
+    inner.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    net = cb.Network(inner, cb.Preprocess(8), recommend=["0"])
+    signs = {info.name: info.sign for info in net.layers()}
+    assert rows == [2, 1, 1, 1, 1]
+    assert (signs["0"], signs["1"]) == ("signed", ">= 0")
+
 
 def test_values_that_do_not_come_out_the_same_twice_say_so(x: Tensor) -> None:
     class Dropping(Coupled):

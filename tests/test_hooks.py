@@ -8,7 +8,15 @@ import torch
 from torch import nn
 
 from captum_blocks.errors import LayerNotFound, UnusableLayer
-from captum_blocks.hooks import capture, evaluation_mode, find_layer, replace, run_until, running
+from captum_blocks.hooks import (
+    capture,
+    evaluation_mode,
+    find_layer,
+    noted,
+    replace,
+    run_until,
+    running,
+)
 
 
 def hooks_left(model: nn.Module) -> int:
@@ -26,6 +34,26 @@ def test_capture_keeps_the_output_from_a_later_in_place_operation() -> None:
     assert (seen["conv"] < 0).all()
 
 
+def test_what_is_noted_is_every_tensor_of_every_call_as_it_was_returned() -> None:
+    class Several(nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"map": x - 2, "rest": x + 1}
+
+    several, words, seen = Several(), nn.Module(), []
+    words.forward = lambda x: "no tensor"  # type: ignore[method-assign]
+    layers = {"several": several, "words": words}
+    with noted(layers, lambda name, output: seen.append((name, output.item()))):
+        first = several(torch.ones(()))["map"]
+        several(first.relu_())
+        words(first)
+    assert seen == [
+        ("several", -1.0),
+        ("several:rest", 2.0),
+        ("several", -2.0),
+        ("several:rest", 1.0),
+    ]
+
+
 def test_gradient_reaches_what_was_captured() -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     with capture({"0": net[0]}) as seen:
@@ -40,7 +68,8 @@ def test_no_hook_survives_an_error(error: type[BaseException]) -> None:
     net = nn.Sequential(nn.ReLU())
 
     def fail() -> None:
-        with capture({"0": net[0]}), replace(net[0], lambda a: a):
+        layer = {"0": net[0]}
+        with capture(layer), noted(layer, lambda *_: None), replace(net[0], lambda a: a):
             raise error
 
     with pytest.raises(error):

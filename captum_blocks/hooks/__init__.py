@@ -16,7 +16,15 @@ from captum_blocks.hooks.structures import (
     tensors_in,
     together,
 )
-from captum_blocks.hooks.watching import called, capture, count_calls, replace, run_until, tapped
+from captum_blocks.hooks.watching import (
+    called,
+    capture,
+    count_calls,
+    noted,
+    replace,
+    run_until,
+    tapped,
+)
 
 __all__ = [
     "alone",
@@ -30,6 +38,7 @@ __all__ = [
     "find_layer",
     "first_tensor",
     "module_of",
+    "noted",
     "on_copies",
     "own_weights_change",
     "replace",

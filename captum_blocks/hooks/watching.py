@@ -103,6 +103,39 @@ def capture(layers: Mapping[str, nn.Module], lenient: bool = False) -> Iterator[
 
 
 @uninterrupted
+def noted(layers: Mapping[str, nn.Module], note: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Show what layers return as they return it, and let the network go on with that, uncopied.
+
+    Args:
+        layers: the modules to watch, by the name they are shown under.
+        note: gets a name and a tensor at every call; of a layer that returns several, every tensor,
+            those behind the first as ``"name:element"``. What it keeps of them has to be a copy, as
+            an in-place operation behind the layer may write to them. A layer that returns no
+            tensor, or quantized numbers, is passed over.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
+    >>> with noted({"0": net[0]}, lambda name, output: print(name, tuple(output.shape))):
+    ...     _ = net(torch.ones(1, 2))
+    0 (1, 3)
+    """
+
+    def record(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            for number, (path, tensor) in enumerate(tensors_in(output).items()):
+                if not number and tensor.is_quantized:
+                    return
+                note(f"{name}:{'.'.join(path)}" if number else name, tensor)
+
+        return hook
+
+    with ExitStack() as undo:
+        for name, module in layers.items():
+            undo.callback(module.register_forward_hook(in_this_thread(record(name))).remove)
+        yield
+
+
+@uninterrupted
 def replace(layer: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Exchange what a layer returns for ``function(what it returned)`` while the context is open.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isinf
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,12 @@ from tqdm import tqdm
 
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
-from captum_blocks.hooks import capture, count_calls, running
+from captum_blocks.hooks import count_calls, noted, running
 from captum_blocks.layouts import Layout, detect
 from captum_blocks.network.carrying import Carrying, Part
 from captum_blocks.network.places import Certainty, Found
 from captum_blocks.network.reach import WHOLE, Pair, Reach, Reaches
+from captum_blocks.network.weaving import Lens
 from captum_blocks.wrappers import can_be_hooked, taking_a_picture, why_nothing
 
 
@@ -265,69 +267,102 @@ def _wanted(layout: Layout) -> str:
     }.get(layout.kind, "")
 
 
-Surveyed = tuple[list[LayerInfo], dict[str, Tensor]]
+@dataclass(frozen=True)
+class _Met:
+    """What there is to know of what a layer returned, as it returned it."""
+
+    shape: tuple[int, ...]
+    sign: str
+    reach: Reach | None
+
+
+Surveyed = tuple[list[LayerInfo], dict[str, Lens]]
 
 
 def survey(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> Surveyed:
-    """Every layer that can be looked at, in the order in which they return, and its output.
+    """Every layer that can be looked at, in the order in which they return.
 
     Args:
         network: run once, in evaluation mode.
         noise: (2, ...), what it is run on; one of it where the network takes no two.
         declared: layouts that cannot be guessed.
 
+    Returns:
+        The layers; by their names, lenses that have seen both pictures, none where only one was
+        taken.
+
     Raises:
         InvalidArgument: a declared layout does not fit; the network takes no pictures as a tensor.
         UnusableLayer: the network cannot be run on it, or nothing in it can be looked at.
     """
-    if isinf(observed(network, noise).coupling):
-        noise = noise[:1]
     try:
-        table, seen = _surveyed(network, noise, declared)
-    except (BlocksError, torch.OutOfMemoryError):
-        raise
+        table, looking = _surveyed(network, noise, declared)
     except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnusableLayer(
-            f"{network._get_name()} cannot be run on a picture of shape {tuple(noise.shape[1:])}: "
-            f"{said}; give layers() a ready tensor of the size it takes"
-        ) from error
-    if not table and (reason := why_nothing(network)) is not None:
-        raise UnusableLayer(reason)
-    return table, seen
+        # Asked only now: to try how a network behaves takes longer than to look at its layers.
+        if len(noise) == 1 or not isinf(observed(network, noise).coupling):
+            _refuse(network, noise, error)
+    else:
+        if not table and (reason := why_nothing(network)) is not None:
+            raise UnusableLayer(reason)
+        return table, looking
+    return survey(network, noise[:1], declared)
+
+
+def _refuse(network: nn.Module, noise: Tensor, error: Exception) -> NoReturn:
+    if isinstance(error, (BlocksError, torch.OutOfMemoryError)):
+        raise error
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    raise UnusableLayer(
+        f"{network._get_name()} cannot be run on a picture of shape {tuple(noise.shape[1:])}: "
+        f"{said}; give layers() a ready tensor of the size it takes"
+    ) from error
 
 
 def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout]) -> Surveyed:
     parts = network.named_modules()
     modules = {name: module for name, module in parts if name and can_be_hooked(module)}
+    met: dict[str, _Met | None] = {}
+    looking: dict[str, Lens] = {}
+
+    def note(name: str, output: Tensor) -> None:
+        module, met[name] = modules.get(name) or modules[name.partition(":")[0]], None
+        with reaches.aside():
+            if _worth_looking(module, output, len(noise)):
+                sign = ">= 0" if float(output.min()) >= 0 else "signed"
+                met[name] = _Met(tuple(output.shape), sign, reaches.of(output))
+                if len(noise) > 1:
+                    looking.setdefault(name, Lens(module)).at_both(output)
+
     with (
         torch.no_grad(),
         running(network),
         count_calls(modules) as calls,
-        capture(modules, lenient=True) as seen,
         Reaches(noise) as reaches,
+        noted(modules, note),
         taking_a_picture(network),
     ):
         network(noise)
     table = []
-    for name, output in seen.items():
+    for name, seen in met.items():
         base = name.partition(":")[0]
-        if not _worth_looking(modules[base], output, len(noise)):
-            continue
-        shape = tuple(output.shape)
-        try:
-            image = (noise.shape[-2], noise.shape[-1])
-            layout = layout_of(name, shape, declared, image, modules[base])
-        except InvalidArgument:
-            if name in declared:
-                raise
-            continue
-        sign = ">= 0" if float(output.min()) >= 0 else "signed"
-        kind, reach = type(modules[base]).__name__, reaches.of(output)
-        places: Certainty = "declared" if name in declared else "guessed"
-        info = LayerInfo(name, shape[1:], layout, sign, kind, reach, calls[base], places=places)
-        table.append(info if max(info.grid) > 1 else replace(info, places=""))
-    return table, seen
+        if seen is not None and (layout := _layout(name, seen, declared, noise, modules[base])):
+            kind = type(modules[base]).__name__
+            info = LayerInfo(name, seen.shape[1:], layout, seen.sign, kind, seen.reach, calls[base])
+            known: Certainty = "declared" if name in declared else "guessed"
+            table.append(replace(info, places=known if max(info.grid) > 1 else ""))
+    return table, looking
+
+
+def _layout(
+    name: str, seen: _Met, declared: Mapping[str, Layout], noise: Tensor, module: nn.Module
+) -> Layout | None:
+    """As ``layout_of``; None where nothing is declared and nothing can be guessed."""
+    try:
+        return layout_of(name, seen.shape, declared, (noise.shape[-2], noise.shape[-1]), module)
+    except InvalidArgument:
+        if name in declared:
+            raise
+        return None
 
 
 def with_places(

@@ -28,6 +28,7 @@ from captum_blocks.network.places import Found, has_several_places, without_plac
 from captum_blocks.network.ready import shape_of
 from captum_blocks.network.tested import places_of, two_pictures
 from captum_blocks.network.ways import ways
+from captum_blocks.network.weaving import Lens
 from captum_blocks.preprocessing import FromTransforms, Preprocess
 from captum_blocks.wrappers import why_nothing
 
@@ -77,19 +78,20 @@ class Placed:
         return layout_of(name, shape, self.layouts, (height, width), module)
 
     def tested(
-        self, names: Sequence[str], shape: Shape, pair: Mapping[str, Tensor] | None = None
+        self, names: Sequence[str], shape: Shape, looking: Mapping[str, Lens] | None = None
     ) -> dict[str, Found]:
         """Where layers keep their places, tested for pictures of a size when first asked for.
 
         Args:
             names: of layers; those with a declared layout are left out.
             shape: (channel, height, width).
-            pair: what they gave for the two pictures that others are woven of, where known.
+            looking: lenses of them that have seen the two pictures that others are woven of.
         """
+        listed = dict(self.module.named_modules())
         # An element that is only listed does not become a layer of its own.
-        full = (name if ":" in name else self.name_of(name) for name in names)
-        wanted = [name for name in full if name not in self.layouts]
-        return places_of(self._given, self.module, wanted, shape, self._like, pair)
+        as_is = (name if name in listed or ":" in name else self.name_of(name) for name in names)
+        wanted = [name for name in as_is if name not in self.layouts]
+        return places_of(self._given, self.module, wanted, shape, self._like, looking)
 
     def layout_at(self, name: str, shape: Shape) -> Layout | None:
         """The layout of a layer for pictures of another (channel, height, width).
@@ -152,11 +154,9 @@ class Placed:
 
     def _surveyed(self, noise: Tensor) -> list[LayerInfo]:
         """Every layer, its places tested."""
-        table, seen = survey(self.module, noise, self.layouts)
+        table, looking = survey(self.module, noise, self.layouts)
         shape = tuple(noise.shape[1:])
-        # A network that takes one picture at a time has seen the first of the two.
-        pair = seen if all(len(output) == len(noise) for output in seen.values()) else None
-        placed = with_places(table, lambda names: self.tested(names, shape, pair))
+        placed = with_places(table, lambda names: self.tested(names, shape, looking))
         carrying = Carrying(lambda parts: self.carried(parts, shape))
         return [replace(info, carrying=carrying) for info in placed]
 

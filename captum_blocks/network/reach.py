@@ -8,9 +8,11 @@ positions apart end the account: nothing is said of what comes behind them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -91,6 +93,11 @@ class Reaches(TorchFunctionMode):
     def of(self, tensor: Tensor) -> Reach | None:
         """What the units of a map see; None where that is not known."""
         return self._known.get(id(tensor), (tensor, None))[1]
+
+    @staticmethod
+    def aside() -> AbstractContextManager[None]:
+        """What is computed meanwhile is none of the network's, and is not followed."""
+        return torch._C.DisableTorchFunction()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -13,7 +13,7 @@ from captum_blocks.errors import BlocksError
 from captum_blocks.network.kept import Kept, Shape
 from captum_blocks.network.places import Found
 from captum_blocks.network.settling import found_by, stripes_for
-from captum_blocks.network.weaving import Seen, Weave, look
+from captum_blocks.network.weaving import Lens, Seen, Weave, look
 
 # By the name of the layer; None where nothing was seen.
 _KEPT: Kept[str, Found | None] = Kept()
@@ -26,7 +26,7 @@ def places_of(
     names: Iterable[str],
     shape: Shape,
     like: Tensor,
-    pair: Mapping[str, Tensor] | None = None,
+    looking: Mapping[str, Lens] | None = None,
 ) -> dict[str, Found]:
     """Where layers keep their places, tested for those for which that has not been done yet.
 
@@ -36,7 +36,7 @@ def places_of(
         names: of the layers; ``"name:element"`` for one of several tensors returned.
         shape: (channel, height, width) of the pictures.
         like: a tensor of the type and on the device of the network's input.
-        pair: what the layers gave for ``two_pictures``, where they have seen them already.
+        looking: lenses of the layers that have seen ``two_pictures`` already, if there are.
 
     Returns:
         By name, without those that return no map of numbers. Nothing, where the network takes no
@@ -50,7 +50,7 @@ def places_of(
         if name not in known
     }
     if wanted:
-        known.update(dict.fromkeys(wanted), **_tried(network, wanted, shape, like, pair))
+        known.update(dict.fromkeys(wanted), **_tried(network, wanted, shape, like, looking))
     return {name: found for name in names if (found := known[name]) is not None}
 
 
@@ -59,12 +59,12 @@ def _tried(
     layers: Mapping[str, nn.Module],
     shape: Shape,
     like: Tensor,
-    pair: Mapping[str, Tensor] | None,
+    looking: Mapping[str, Lens] | None,
 ) -> dict[str, Found]:
     image = (shape[1], shape[2])
     with suppress(*FAILURES):
         weave, seen = look(
-            network, layers, Weave(shape), like, lambda shapes: stripes_for(shapes, image), pair
+            network, layers, Weave(shape), like, lambda shapes: stripes_for(shapes, image), looking
         )
 
         def again(names: list[str]) -> Mapping[str, Seen]:

@@ -135,8 +135,12 @@ class Seen:
         return torch.stack(self.towards[axis])
 
 
-class _Lens:
-    """Looks at what one layer returns, picture by picture."""
+class Lens:
+    """Looks at what one layer returns, picture by picture.
+
+    Args:
+        module: the layer, which may tell where it keeps its channels.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self._known = kind_of(module)
@@ -146,11 +150,21 @@ class _Lens:
         self.seen: Seen | None = None
 
     def __call__(self, output: Tensor) -> Tensor:
-        # A module that runs several times is looked at on its last call.
+        """Hands on what the layer returned for a picture; of several calls the last one counts."""
         self._last = self._sampled(output.detach())
         if not self._pair:
             self._shares = _shares_of_one(output.detach())
         return output
+
+    def at_both(self, output: Tensor) -> None:
+        """Looks at what it returned for the two pictures at once, a row for each.
+
+        Of several calls the last one counts.
+        """
+        self._pair, self.seen = [], None
+        for row in (0, 1):
+            self(output[row : row + 1])
+            self.next_picture()
 
     def next_picture(self) -> None:
         """What was seen of the picture before is complete."""
@@ -226,7 +240,7 @@ def _along(axis: int, ndim: int) -> tuple[slice, ...]:
 class _Tap(nn.Module):
     """An element of what a layer returns, looked at on its way."""
 
-    def __init__(self, lens: _Lens) -> None:
+    def __init__(self, lens: Lens) -> None:
         super().__init__()
         self._lens = lens
 
@@ -240,7 +254,7 @@ def look(
     weave: Weave,
     like: Tensor,
     grid_for: Callable[[Iterable[tuple[int, ...]]], Grid],
-    pair: Mapping[str, Tensor] | None = None,
+    looking: Mapping[str, Lens] | None = None,
 ) -> tuple[Weave, dict[str, Seen]]:
     """What layers give for two pictures and for those woven of them, one after another.
 
@@ -250,13 +264,14 @@ def look(
         weave: the pictures; how many stripes is decided here.
         like: a tensor of the type and on the device of the network's input.
         grid_for: how many stripes to weave, by the shapes of the layers' outputs.
-        pair: what the layers gave for the two pictures, where they have seen them already.
+        looking: a lens for each layer that has seen the two pictures already; none: they are shown.
 
     Returns:
         The pictures; what was seen by name, without layers that return no map of numbers, or
         another shape each time.
     """
-    lenses = {name: _Lens(module) for name, module in layers.items()}
+    given = looking or {name: Lens(module) for name, module in layers.items()}
+    lenses = {name: given[name] for name in layers}
 
     def show(picture: Tensor) -> None:
         network(picture.to(like))
@@ -273,13 +288,8 @@ def look(
                 opened.enter_context(replace(module, lenses[name]))
         opened.enter_context(running(network))
         opened.enter_context(torch.no_grad())
-        for row, picture in enumerate(weave.two()):
-            if pair is None:
-                show(picture)
-            else:
-                for name, lens in lenses.items():
-                    lens(pair[name][row : row + 1])
-                    lens.next_picture()
+        for picture in () if looking else weave.two():
+            show(picture)
         held = {name: lens.seen for name, lens in lenses.items() if lens.seen is not None}
         weave = dataclasses.replace(weave, grid=grid_for(s.shape for s in held.values()))
         for picture in weave.woven():

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import captum_blocks as cb
 from captum_blocks.compose import Icon, PictureSource, Progress, Quality, Request
@@ -98,16 +99,44 @@ def test_an_interrupted_run_keeps_its_finished_batches(
     assert [icon.cached for icon in resumed.values()] == [True, True, False]
 
 
-def test_an_interrupted_grid_keeps_nothing(small: cb.Network, store: Store) -> None:
-    firing = torch.rand(10, 2, 2, generator=torch.Generator().manual_seed(0))
+def grid_of(side: int) -> Plan:
+    """The pictures of all places of a square map."""
+    firing = torch.rand(10, side, side, generator=torch.Generator().manual_seed(0))
     cells = tuple(
         replace(
             place_subject(f"late/spatial/{y},{x}", "late", (y, x), firing), shares=torch.ones(1)
         )
-        for y in range(2)
-        for x in range(2)
+        for y in range(side)
+        for x in range(side)
     )
-    planned = plan_pictures([Wanted(cells, "shared")], budget=1)
+    return plan_pictures([Wanted(cells, "shared")], budget=1)
+
+
+def test_many_places_get_small_pictures_where_the_network_sees_them_as_they_are(
+    small: cb.Network,
+) -> None:
+    class OneSize(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.late = nn.Conv2d(3, 10, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert x.shape[2:] == (24, 24)
+            return self.late(x).mean((2, 3))
+
+    fixed = cb.Network(OneSize().eval(), cb.Preprocess(24))
+    quality = replace(FEW, cell=12, small_cell=8)
+    for net, side, size in ((small, 2, 12), (small, 11, 8), (fixed, 11, 12)):
+        made = replace(renderer(net, None), quality=quality)
+        planned = grid_of(side)
+        assert {icon.pixels.shape for icon in made.draw(planned).values()} == {(size, size, 3)}
+        ((_, told),) = made.told(planned)
+        assert told.startswith(f"{side * side}, drawn together at 12 pixels")
+        assert (" (more than 100 of a layer at 8) in 1 steps" in told) == (net is small)
+
+
+def test_an_interrupted_grid_keeps_nothing(small: cb.Network, store: Store) -> None:
+    planned = grid_of(2)
 
     class Stopped(Progress):
         def stage(self, *args, **options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -52,20 +53,27 @@ class SharedGrid(PictureSource):
         """Pictures by key: from the store where it has the mosaic, else drawn and kept."""
         icons: dict[str, Icon] = {}
         for request in requests:
-            icons |= _drawn(request, renderer)
+            icons |= _drawn(request, renderer, self.quality(renderer))
         return icons
+
+    def quality(self, renderer: PictureRenderer) -> Quality:
+        """None are small for a network that sees all enlarged, which takes as long for either."""
+        quality = renderer.quality
+        if not quality.small_cell or renderer.shows(quality.small_cell + EDGE):
+            return quality
+        return replace(quality, small_cell=0)
 
     def told(self, drawn: int, wanted: int, quality: Quality) -> tuple[str, str]:
         """How many pictures, and how they are made."""
         return "pictures of positions", (
-            f"{drawn}, drawn together at {quality.cell} pixels in {quality.cell_steps} steps, seed "
+            f"{drawn}, drawn together at {quality.cell_sides} in {quality.cell_steps} steps, seed "
             f"{quality.seed}"
         )
 
 
-def _drawn(request: Request, renderer: PictureRenderer) -> dict[str, Icon]:
-    mosaic, quality = _mosaic(request, renderer), renderer.quality
-    maker = renderer.visualizer(request.layer, quality.cell + EDGE)
+def _drawn(request: Request, renderer: PictureRenderer, quality: Quality) -> dict[str, Icon]:
+    mosaic = _mosaic(request, quality, renderer.channels)
+    maker = renderer.visualizer(request.layer, mosaic.size + EDGE)
     key, count, size = mosaic.key(maker), len(request.keys), mosaic.size
     entry = None if key is None else Entry(key, request.label, count * size, size, "scores", count)
     if (found := renderer.taken(entry)) is not None:
@@ -80,15 +88,15 @@ def _drawn(request: Request, renderer: PictureRenderer) -> dict[str, Icon]:
     return _icons(request, pictures, scores, quality, cached=False)
 
 
-def _mosaic(request: Request, renderer: PictureRenderer) -> Mosaic:
-    quality, cells = renderer.quality, request.subjects
+def _mosaic(request: Request, quality: Quality, channels: int) -> Mosaic:
+    cells = request.subjects
     return Mosaic(
         stored(torch.stack([cell.direction for cell in cells])),  # type: ignore[misc]
         stored(torch.stack([cell.shares for cell in cells])),  # type: ignore[misc]
-        size=quality.cell,
+        size=quality.cell_of(len(cells)),
         n_steps=quality.cell_steps,
         seed=quality.seed,
-        channels=renderer.channels,
+        channels=channels,
     )
 
 

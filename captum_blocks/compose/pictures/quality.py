@@ -9,6 +9,8 @@ from typing import Any
 from captum_blocks.errors import UnknownName, did_you_mean
 
 Recipe = dict[str, Any]
+# Of more positions than this each is shown so small that little is seen of its picture's pixels.
+MANY = 100
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Quality:
         seed: of the optimization.
         cell: side in pixels of the pictures of a mosaic.
         cell_steps: of their optimization.
+        small_cell: side of those of more than ``MANY`` positions, which are shown no larger, where
+            the network gets to see such pictures as they are; 0: as of fewer.
 
     >>> Quality(size=64, n_steps=32, budget=12).recipe()
     {'size': 64, 'n_steps': 32, 'seed': 0, 'channels': 3}
@@ -34,6 +38,21 @@ class Quality:
     seed: int = 0
     cell: int = 64
     cell_steps: int = 32
+    small_cell: int = 0
+
+    def cell_of(self, positions: int) -> int:
+        """The side of each picture of a mosaic of so many.
+
+        >>> [QUALITIES["draft"].cell_of(positions) for positions in (7 * 7, 14 * 14)]
+        [48, 28]
+        """
+        return self.small_cell if self.small_cell and positions > MANY else self.cell
+
+    @property
+    def cell_sides(self) -> str:
+        """The sides of pictures of mosaics, in words."""
+        of_many = f" (more than {MANY} of a layer at {self.small_cell})" if self.small_cell else ""
+        return f"{self.cell} pixels{of_many}"
 
     def recipe(self, channels: int = 3) -> Recipe:
         """The arguments of ``FeatureVisualizer.visualize``, for pictures of so many channels."""
@@ -42,7 +61,7 @@ class Quality:
 
 
 QUALITIES: Mapping[str, Quality] = {
-    "draft": Quality(size=96, n_steps=48, budget=11, cell=48, cell_steps=12),
+    "draft": Quality(size=96, n_steps=48, budget=11, cell=48, cell_steps=12, small_cell=28),
     "standard": Quality(size=128, n_steps=128, budget=24),
     "high": Quality(size=192, n_steps=256, budget=140, cell=96, cell_steps=64),
 }

@@ -82,10 +82,14 @@ class PictureRenderer:
     def told(self, plan: Plan) -> Pairs:
         """What the page's footer says of a plan's pictures: a line for each source."""
         return tuple(
-            source.told(plan.count(name), plan.wanted[name], self.quality)
+            source.told(plan.count(name), plan.wanted[name], source.quality(self))
             for name, source in SOURCES.items()
             if plan.wanted.get(name)
         )
+
+    def shows(self, side: int) -> bool:
+        """Whether the network gets to see pictures of a side as they are, and not enlarged."""
+        return self._seen_at(side) in (None, (self.channels, side, side))
 
     @property
     def channels(self) -> int:

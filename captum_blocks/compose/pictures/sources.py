@@ -64,6 +64,10 @@ class PictureSource(ABC):
     def draw(self, requests: Sequence[Request], renderer: PictureRenderer) -> dict[str, Icon]:
         """The pictures of all requests, by key; Ctrl-C passes through."""
 
+    def quality(self, renderer: PictureRenderer) -> Quality:
+        """How its pictures of one network are made: as all are, unless a source knows better."""
+        return renderer.quality
+
     def told(self, drawn: int, wanted: int, quality: Quality) -> tuple[str, str]:
         """The page's footer says this of so many of its pictures: a term and a text."""
         return f"pictures by {self.name!r}", f"{drawn} of {wanted} wanted"

@@ -79,6 +79,21 @@ class SubsetTable:
             worth = worth[:, len(self.present) // 2 :]
         return shapley_values(worth.T).T
 
+    def shapley_of_all(self, residual: bool = True) -> Tensor:
+        """Exact Shapley values of every class's logit, (image, class, group + 1 or group).
+
+        Args:
+            residual: see ``shapley``.
+
+        >>> table = SubsetTable(torch.tensor([0.0, 1.0, 2.0, 5.0])[None, None, :, None], (0,))
+        >>> table.shapley_of_all().tolist()
+        [[[2.0, 3.0]]]
+        """
+        worth = self.scores.mean(1)
+        if not residual:
+            worth = worth[:, len(self.present) // 2 :]
+        return shapley_values(worth.transpose(0, 1)).permute(1, 2, 0)
+
     def interactions(self, target: int, score: Score = "logit") -> Tensor:
         """How much more two players do together than each alone, (image, group + 1, group + 1).
 

@@ -105,6 +105,7 @@ def compose(
             fields=fields,
             beside=each.beside,
             missing=each.missing,
+            rivals=each.rivals,
         )
         for each in evaluation.elements
     ]
@@ -140,7 +141,7 @@ def _panels(views: Sequence[View], plan: Plan, selections: Selections) -> list[P
     """A panel an element, of the pictures that are planned."""
     panels = []
     for view, coverage in zip(views, plan.coverage, strict=True):
-        linked = links(view.element, view.frames, view.facts, selections)
+        linked = links(view, selections)
         ready = replace(view, links=linked, pictured=plan.keys, coverage=coverage)
         panels.append(mark_of(view.element, view.base).panel(ready))
     for panel in panels:
@@ -215,6 +216,7 @@ def _headline(
     asked = next((held.coords["class"] for held in to_classes), ())
     named = [facts.classes[index] for index in asked]
     top = facts.best[0].label
+    named = named if len(named) < len(facts.classes) else []
     title = own.title or headline.title(facts.network, facts.photographs, top, named)
     return title, f"{own.reading} {_answer(facts, values)}".strip()
 
@@ -230,19 +232,29 @@ def _answer(facts: Facts, values: Mapping[Content, Value]) -> str:
     for content, value in values.items():
         to_classes = value.axes == ("image", "class", "group") and "residual" in value.remainder
         if isinstance(content, Attribution) and to_classes:
-            return headline.added_up(_effects(value, facts))
+            return _of_groups(value, facts, sure[0])
     return f"{facts.network} is {sure[0]}."
 
 
+def _of_groups(value: Value, facts: Facts, sure: str) -> str:
+    """What groups add up to, of a few classes; of all, who is first and who is second."""
+    if len(value.coords["class"]) < len(facts.classes) or len(facts.classes) < 3:
+        return headline.added_up(_effects(value, facts))
+    return f"{facts.network} is {sure}."
+
+
 def _effects(value: Value, facts: Facts) -> headline.Effects:
+    """On the most probable class, or the first one of others."""
+    classes, top = value.coords["class"], facts.best[0].index
+    place = classes.index(top) if top in classes else 0
     tokens = value.remainder.get("tokens")
     return headline.Effects(
         layer=value.source.layer.layer,  # type: ignore[union-attr]
-        label=facts.classes[value.coords["class"][0]],
-        groups=tuple(value.data[0, 0].tolist()),
-        residual=float(value.remainder["residual"][0, 0]),
-        tokens=None if tokens is None else float(tokens[0, 0]),
-        total=float(value.total[0, 0]),
+        label=facts.classes[classes[place]],
+        groups=tuple(value.data[0, place].tolist()),
+        residual=float(value.remainder["residual"][0, place]),
+        tokens=None if tokens is None else float(tokens[0, place]),
+        total=float(value.total[0, place]),
     )
 
 
@@ -267,4 +279,5 @@ def _sprite(icon: Icon) -> Sprite:
 
 
 def _photo(picture: Picture) -> Photo:
-    return Photo(np.asarray(picture.image), picture.name, picture.extent)
+    whole = None if picture.whole is None else np.asarray(picture.whole)
+    return Photo(np.asarray(picture.image), picture.name, picture.extent, whole)

@@ -161,11 +161,15 @@ class FeatureVis(_Linked):
         scale_by: "magnitude" makes an icon's area follow its number, for positions.
         colour_by: a content whose maps are laid over the pictures of positions, e.g. what each
             place said for the ``Out().groups(2)``: the article's spatial attribution.
-        arrangement: "rows", an icon a line with its map and bars beside it, or "tiles", icons side
-            by side with their bars below. Unless told, tiles where the icons change with a
-            selection.
+        arrangement: "rows", an icon a line with its map and bars beside it; "tiles", icons side
+            by side with their bars below; or, of what groups did to classes, "versus": a line a
+            group with one bar, what it did to one answer rather than to another. The reader chooses
+            both among all classes of the content, and sees what the network answers without a
+            group, and with the part of the photograph blurred where it fires. Unless told, tiles
+            where the icons change with a selection.
         title, caption: short name, and one sentence on how to read it.
         beside: as in ``InfoVis``.
+        rivals: of "versus", the two answers that it opens with; the two most probable unless given.
 
     >>> FeatureVis(Hidden("layer3").channels[:4]).content
     Activation(Hidden('layer3').channels[[0, 1, 2, 3]])
@@ -178,14 +182,19 @@ class FeatureVis(_Linked):
     colour_by: Content | None = None
     objective: Given | None = None
     recipe: str | None = None
-    arrangement: Literal["rows", "tiles"] | None = None
+    arrangement: Literal["rows", "tiles", "versus"] | None = None
     title: str = ""
     caption: str = ""
     beside: Content | None = None
+    rivals: Out | None = None
 
     def __post_init__(self) -> None:
-        if self.arrangement not in (None, "rows", "tiles"):
-            raise InvalidArgument(f"arrangement={self.arrangement!r} is neither 'rows' nor 'tiles'")
+        if self.rivals is not None and not isinstance(self.rivals, Out):
+            raise WrongType(f"rivals= takes two answers, as in Out(281, 285), not {self.rivals!r}")
+        if self.arrangement not in (None, "rows", "tiles", "versus"):
+            raise InvalidArgument(
+                f"arrangement={self.arrangement!r} is none of 'rows', 'tiles' and 'versus'"
+            )
         if self.scale_by not in (None, "magnitude"):
             raise InvalidArgument(f"scale_by={self.scale_by!r} is neither None nor 'magnitude'")
         if self.colour_by is not None and not isinstance(self.colour_by, Content):

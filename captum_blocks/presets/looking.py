@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from captum_blocks.grammar import (
-    Ablation,
     Activation,
     Attribution,
-    Edit,
     FeatureVis,
     InfoVis,
     Interface,
@@ -70,31 +68,23 @@ def neuron_groups(
     >>> neuron_groups("layer4", n=4).arrangement
     'beside'
     """
-    groups = groups_of(hidden(layer), n)
-    off = toggle("group")
-    where = InfoVis(Activation(groups), "overlay", sets=hover("group"), title="Groups")
-    answers = InfoVis(Activation(Out(top=5)).without(off, of=groups), title="The answer")
+    groups, off = groups_of(hidden(layer), n), toggle("group")
+    pointed = hover("group")
+    # By a method of one's own the answers asked about are compared, else any two.
+    compared = Out() if method is None else classes
+    where = InfoVis(Activation(groups), "overlay", sets=pointed, title="Groups")
     effect = FeatureVis(
-        Attribution(groups, classes, method=of_groups(method)),
-        sets=(hover("group"), off),
-        title="Effect of each group",
-        beside=Ablation(groups, classes, score="logit"),
+        Attribution(groups, compared, method=of_groups(method)),
+        sets=(pointed, off),
+        arrangement="versus",
+        rivals=classes,
+        title="What each group did",
     )
-    blurred = InfoVis(
-        Edit(groups, classes),
-        sets=hover("group"),
-        title="The same groups' regions blurred in the photograph",
-        caption="What the answers' log-odds lose when the part of the picture under the places "
-        "that hold half of a group's activity is blurred. The tick is another question: the group "
-        "alone taken away in the layer.",
-        beside=Ablation(groups, classes),
-    )
-    return (where | answers & effect & blurred).titled(
+    answers = InfoVis(Activation(Out(top=5)).without(off, of=groups), title="The likeliest answers")
+    return (where | effect & answers).titled(
         "Which parts of the picture made it say so?",
-        "Channels that fire together are one group. Each row is a group: what it looks for, where "
-        "it found that, and how much it added to (blue) or took from (orange) each answer; the "
-        "tick is what the answer loses when the group alone is taken away. Switch groups off to "
-        "see what the network answers without them.",
+        "Channels that fire together are one group, and its bar says for which of two answers it "
+        "spoke. Switch a group off to see what the network answers without it.",
     )
 
 

@@ -28,6 +28,7 @@ SCRIPTS = (
     "marks.js",
     "switches.js",
     "bars.js",
+    "versus.js",
     "cells.js",
     "sankey.js",
     "matrix.js",
@@ -44,6 +45,7 @@ STYLES = (
     "blocks.css",
     "controls.css",
     "switches.css",
+    "versus.css",
     "cells.css",
     "sankey.css",
     "matrix.css",
@@ -88,6 +90,7 @@ def article_context(scene: Scene) -> dict[str, Any]:
     return {
         "scene": scene,
         "photo_uri": photo_uri(scene.photo.pixels) if scene.photo else None,
+        "whole_uri": _whole_uri(scene),
         "chapters": [(chapter, _arranged(chapter.body, numbers)) for chapter in scene.chapters],
         "views": [
             (number, panel)
@@ -96,6 +99,12 @@ def article_context(scene: Scene) -> dict[str, Any]:
         ],
         "signed": _first_signed(scene),
     }
+
+
+def _whole_uri(scene: Scene) -> str | None:
+    """All of the photograph that a part is shown of."""
+    whole = None if scene.photo is None else scene.photo.whole
+    return None if whole is None else photo_uri(whole)
 
 
 def script_json(data: object) -> str:

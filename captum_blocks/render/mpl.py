@@ -35,6 +35,7 @@ from captum_blocks.scene import (
     Sankey,
     Scene,
     Section,
+    Versus,
 )
 
 # What a user's defaults may not change: TeX would take labels for its commands, a layout engine or
@@ -164,6 +165,11 @@ def _bars(panel: Bars, scene: Scene, width: float) -> Block:
     frame = panel.frames[scene.default_frame(panel)]
     draw = print_rows if panel.arrangement == "rows" else print_tiles
     return below([_signs(panel), draw(panel, frame, scene, width)], 0.03)
+
+
+@draw_panel.register
+def _versus(panel: Versus, scene: Scene, width: float) -> Block:
+    return draw_panel(panel.bars, scene, width)
 
 
 @draw_panel.register

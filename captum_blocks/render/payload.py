@@ -14,6 +14,7 @@ from captum_blocks.render.pictures import pack_field, photo_uri, sheets
 from captum_blocks.scene import (
     Bars,
     Cells,
+    Contest,
     Histogram,
     Mark,
     Matrix,
@@ -25,6 +26,7 @@ from captum_blocks.scene import (
     Scene,
     Selection,
     Switched,
+    Versus,
 )
 
 VERSION = 1
@@ -125,6 +127,40 @@ def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
         {"switched": [_pack_table(each) for each in panel.switched]} if panel.switched else {}
     )
     return common("bars", panel) | packed | ticked | switched
+
+
+@pack_panel.register
+def _versus(panel: Versus, marks: Any) -> dict[str, Any]:
+    return common("versus", panel) | {
+        "classes": list(panel.classes),
+        # All of them need not be counted.
+        "choices": None if len(panel.choices) == len(panel.classes) else list(panel.choices),
+        "pair": list(panel.pair),
+        "head": panel.head,
+        "where": panel.where,
+        "frames": [[marks.place(mark) for mark in frame] for frame in panel.frames],
+        "contests": [_pack_contest(each) for each in panel.contests],
+    }
+
+
+def _pack_contest(contest: Contest) -> dict[str, Any]:
+    table = None if contest.table is None else _pack_table(contest.table)
+    return {
+        "effects": _pack_numbers(contest.effects),
+        "scores": _pack_numbers(contest.scores[None]),
+        "removed": _pack_numbers(contest.removed),
+        "edited": _pack_numbers(contest.edited),
+        "regions": list(contest.regions),
+        "table": table,
+        # All classes in their own order need not be counted.
+        "tabled": None if len(contest.tabled) == len(contest.scores) else list(contest.tabled),
+    }
+
+
+def _pack_numbers(numbers: np.ndarray) -> dict[str, Any]:
+    """Rows of 32-bit numbers."""
+    packed = b64encode(numbers.astype("<f4").tobytes()).decode("ascii")
+    return {"rows": len(numbers), "numbers": packed}
 
 
 def _pack_table(table: Switched) -> dict[str, Any]:
@@ -231,7 +267,13 @@ def common(kind: str, panel: Panel) -> dict[str, Any]:
 def _pack_photo(photo: Photo, scene: Scene) -> dict[str, Any]:
     # The first photograph stands in the page's own text.
     src = None if photo is scene.photo else photo_uri(photo.pixels)
-    return {"name": photo.name, "seen": [float(edge) for edge in photo.seen], "src": src}
+    whole = None if photo.whole is None else photo_uri(photo.whole)
+    return {
+        "name": photo.name,
+        "seen": [float(edge) for edge in photo.seen],
+        "src": src,
+        "whole": whole,
+    }
 
 
 def _pack_selection(selection: Selection) -> dict[str, Any]:

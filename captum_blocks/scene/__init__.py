@@ -37,6 +37,7 @@ from captum_blocks.scene.panels import (
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Gesture, Selection
 from captum_blocks.scene.switched import Switched
+from captum_blocks.scene.versus import Contest, Versus
 
 __all__ = [
     "LARGEST_PAGE",
@@ -46,6 +47,7 @@ __all__ = [
     "Cell",
     "Cells",
     "Chapter",
+    "Contest",
     "Field",
     "Flow",
     "Flows",
@@ -67,6 +69,7 @@ __all__ = [
     "Selection",
     "Sprite",
     "Switched",
+    "Versus",
     "first_frame",
     "marks_in",
     "marks_of",

@@ -11,6 +11,7 @@ from captum_blocks.errors import InvalidArgument
 from captum_blocks.scene.panels import Bars, Cells, Framed, Panel, named_in
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Selection
+from captum_blocks.scene.versus import Versus
 
 # Bytes of a page from which on browsers are slow with it.
 LARGEST_PAGE = 32_000_000
@@ -135,7 +136,7 @@ class Scene:
         marked = () if panel.highlights is None else (panel.highlights,)
         for name in (*panel.follows, *panel.sets, *marked):
             self.selection(name)
-        if not isinstance(panel, Framed):
+        if not isinstance(panel, (Framed, Versus)):
             return
         states = int(np.prod([len(self.selection(name).keys) for name in panel.follows], dtype=int))
         if len(panel.frames) != states:
@@ -151,8 +152,12 @@ class Scene:
             if name not in self.fields and name not in self.sprites:
                 raise InvalidArgument(f"panel {panel.title!r} names {name!r}, which is in no pool")
 
-    def _check_switches(self, panel: Framed) -> None:
+    def _check_switches(self, panel: Framed | Versus) -> None:
         """Whether every frame's answers have a table, of atoms that have switches."""
+        contests = panel.contests if isinstance(panel, Versus) else ()
+        for table in (each.table for each in contests if each.table is not None):
+            if not set(table.keys) <= set(self.selection(table.selection).keys):
+                raise InvalidArgument(f"panel {panel.title!r} has switches for atoms without one")
         tables = panel.switched if isinstance(panel, Bars) else ()
         if len(tables) not in (0, len(getattr(panel, "frames", ()))):
             raise InvalidArgument(

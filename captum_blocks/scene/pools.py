@@ -19,11 +19,14 @@ class Photo:
         pixels: (height, width, 3) uint8.
         name: what to call it, e.g. its file name.
         seen: (top, left, bottom, right) of what the network saw of it, as fractions.
+        whole: (height, width, 3) uint8, a small picture of all that it is a part of; None where it
+            is all.
     """
 
     pixels: np.ndarray
     name: str
     seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    whole: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels, self.name)

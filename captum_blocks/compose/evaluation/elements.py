@@ -17,6 +17,7 @@ from captum_blocks.compose.evaluation.facts import Best, Extent, Facts, Groups
 from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.evaluation.numbers import Numbers
 from captum_blocks.compose.evaluation.question import Question
+from captum_blocks.compose.evaluation.rivals import Rivals, is_versus, rivals
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.states import frames
 from captum_blocks.compose.evaluation.values import Value
@@ -62,6 +63,7 @@ class Evaluated:
         colours: of its ``colour_by``.
         beside: of its ``beside``.
         missing: why there are none of that, where nothing can be taken out of the layer.
+        rivals: what rows of one answer rather than another need besides.
     """
 
     element: Element
@@ -69,12 +71,14 @@ class Evaluated:
     colours: Frames | None = None
     beside: Frames | None = None
     missing: str = ""
+    rivals: Rivals | None = None
 
     @property
     def all(self) -> tuple[Frames, ...]:
         """Everything that was evaluated for it."""
         others = (self.colours, self.beside)
-        return (self.frames, *(each for each in others if each is not None))
+        more = () if self.rivals is None else self.rivals.all
+        return (self.frames, *(each for each in others if each is not None), *more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +144,9 @@ class _Elements:
         painted = element.colour_by if isinstance(element, FeatureVis) else None
         colours = None if painted is None else self.frames(painted)
         beside, missing = self._beside(element)
-        return Evaluated(element, self.frames(element.content), colours, beside, missing)
+        own = self.frames(element.content)
+        versus = rivals(element, self.frames) if is_versus(element) else None  # type: ignore[arg-type]
+        return Evaluated(element, own, colours, beside, missing, versus)
 
     def _beside(self, element: Element) -> tuple[Frames | None, str]:
         """The numbers beside an element's, and why there are none where a layer has none."""

@@ -87,6 +87,19 @@ class Frames:
         sizes = [len(each.states) for each in self.followed]
         return tuple(int(place) for place in np.unravel_index(frame, sizes)) if sizes else ()
 
+    def same_state(self, frame: int, others: Frames) -> int:
+        """The frame of others in which each selection is in the state that it has in a frame here.
+
+        Args:
+            frame: of these.
+            others: they follow the same selections, or fewer.
+        """
+        places = zip(self.followed, self.places(frame), strict=True)
+        states = {each.selection: each.states[place] for each, place in places}
+        wanted = [each.states.index(states[each.selection]) for each in others.followed]
+        sizes = [len(each.states) for each in others.followed]
+        return int(np.ravel_multi_index(wanted, sizes)) if wanted else 0
+
 
 def _starts(followed: Followed, place: int) -> bool:
     """Whether a selection may open at a place: what has a start opens there."""

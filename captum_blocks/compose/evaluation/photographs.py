@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
@@ -19,9 +19,10 @@ from captum_blocks.network import Network, printable
 
 Extent = tuple[float, float, float, float]
 WHOLE: Extent = (0.0, 0.0, 1.0, 1.0)
-LARGEST = 760  # pixels of a photograph's longer side, as shown
+# Pixels of a photograph's longer side, as shown, and of the small one that frames what was seen.
+LARGEST, SMALLEST, THUMBNAIL = 760, 500, 120
 UNNAMED = "the picture given"
-FRAMED = "the network saw the part inside the frame"
+CUT = "shown is the part that the network saw"
 BARRED = "the network saw all of it, between the grey bars, which keep its proportions"
 BAR = (128, 128, 128)
 RESCALED = "given as a tensor; its colours were rescaled for display"
@@ -36,12 +37,14 @@ class Picture:
         name: e.g. its file name.
         extent: what part of it the network saw.
         note: said in the footer, e.g. that the colours were rescaled for display.
+        whole: all of it, small, with a frame around what the network saw; None where that is all.
     """
 
     image: Image.Image
     name: str
     extent: Extent = WHOLE
     note: str = ""
+    whole: Image.Image | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", printable(self.name))
@@ -59,14 +62,13 @@ def read_pictures(net: Network, given: Any) -> tuple[Tensor, list[Picture]]:
         BlocksError: a picture that cannot be read, no picture, pictures of several sizes.
     """
     if isinstance(given, Mapping):
-        found = [_small(_read(net, each, str(name)), len(given)) for name, each in given.items()]
+        found = [_shown(_read(net, each, str(name))) for name, each in given.items()]
     elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
-        found = [_small(_read(net, each), len(given)) for each in given]
+        found = [_shown(_read(net, each)) for each in given]
     elif isinstance(given, Tensor):
-        several = _split(net.read(given))
-        found = [_small(one, len(several)) for one in several]
+        found = list(map(_shown, _split(net.read(given))))
     else:
-        found = [_small(_read(net, given), 1)]
+        found = [_shown(_read(net, given))]
     if not found:
         raise InvalidArgument("there is no picture to explain")
     sizes = {tuple(x.shape[1:]) for x, _ in found}
@@ -77,15 +79,32 @@ def read_pictures(net: Network, given: Any) -> tuple[Tensor, list[Picture]]:
     return torch.cat([x for x, _ in found]), _named_apart(pictures)
 
 
-def _small(read: tuple[Tensor, Picture], of: int) -> tuple[Tensor, Picture]:
-    """No larger than a page needs; one of several is cut to what the network saw of it."""
+def _shown(read: tuple[Tensor, Picture]) -> tuple[Tensor, Picture]:
+    """The part that the network saw, as large as a page shows it, and the whole beside it."""
     x, picture = read
-    if of > 1:
-        picture = replace(picture, image=_seen(picture), extent=WHOLE, note=_cut_note(picture))
-    scale = min(1.0, LARGEST / max(picture.image.size))
-    width, height = (max(1, round(side * scale)) for side in picture.image.size)
-    small = picture.image.resize((width, height), Image.Resampling.LANCZOS)
-    return x, replace(picture, image=small)
+    seen = _seen(picture)
+    longer = max(seen.size)
+    scale = min(LARGEST, max(SMALLEST, longer)) / longer
+    width, height = (max(1, round(side * scale)) for side in seen.size)
+    shown = seen.resize((width, height), Image.Resampling.LANCZOS)
+    whole = None if picture.extent == WHOLE else _framed(picture)
+    return x, replace(picture, image=shown, extent=WHOLE, whole=whole)
+
+
+def _framed(picture: Picture) -> Image.Image:
+    """All of a photograph, small, with what the network did not see faded."""
+    width, height = picture.image.size
+    scale = THUMBNAIL / max(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = picture.image.resize(size, Image.Resampling.LANCZOS)
+    top, left, bottom, right = picture.extent
+    box = (left * size[0], top * size[1], right * size[0] - 1, bottom * size[1] - 1)
+    edges = tuple(round(edge) for edge in box)
+    faded = Image.blend(small, Image.new("RGB", size, BAR), 0.6)
+    inside = (edges[0], edges[1], edges[2] + 1, edges[3] + 1)
+    faded.paste(small.crop(inside), inside[:2])
+    ImageDraw.Draw(faded).rectangle(edges, outline=(255, 255, 255))
+    return faded
 
 
 def _named_apart(pictures: list[Picture]) -> list[Picture]:
@@ -107,11 +126,6 @@ def _seen(picture: Picture) -> Image.Image:
     return picture.image.crop(tuple(round(edge) for edge in box))  # type: ignore[arg-type]
 
 
-def _cut_note(picture: Picture) -> str:
-    cut = "" if picture.extent == WHOLE else "shown is the part that the network saw"
-    return cut if picture.note in ("", FRAMED) else picture.note
-
-
 def _read(net: Network, given: Any, name: str | None = None) -> tuple[Tensor, Picture]:
     x = net.read(given)
     if isinstance(given, Tensor):
@@ -128,7 +142,7 @@ def _read(net: Network, given: Any, name: str | None = None) -> tuple[Tensor, Pi
     extent = net.preprocess.extent(picture.size)
     if _is_barred(extent):
         return x, Picture(_with_bars(picture, extent), name, note=BARRED)
-    return x, Picture(picture, name, extent, FRAMED if extent != WHOLE else "")
+    return x, Picture(picture, name, extent, CUT if extent != WHOLE else "")
 
 
 def _is_barred(extent: Extent) -> bool:

@@ -80,7 +80,7 @@ def played(source: Substrate, classes: tuple[int, ...], look: Looking) -> Played
     check_groups(len(look.directions(source)))
     table = table_of(source, look)
     values, always = (_of_classes(table, classes, residual) for residual in (True, False))
-    removed = torch.stack([table.removals(index)[:, :-1] for index in classes], 1)
+    removed = _removed(table, classes)
     groups, rest = values[:, :, :-1].contiguous(), values[:, :, -1]
     there = shares(look.left_over(source).norm(dim=1, keepdim=True))
     return Played(
@@ -88,15 +88,22 @@ def played(source: Substrate, classes: tuple[int, ...], look: Looking) -> Played
         rest,
         groups[..., None, None] * shares(look.scores(source))[:, None],
         rest[..., None, None] * there,
-        removed.float().cpu(),
+        removed,
         {ALWAYS: always, **_range(source, classes, groups, look)},
     )
 
 
 def _of_classes(table: SubsetTable, classes: tuple[int, ...], residual: bool = True) -> Tensor:
     """(image, class, player): Shapley values."""
-    each = [table.shapley(index, residual=residual) for index in classes]
-    return torch.stack(each, 1).float().cpu()
+    return table.shapley_of_all(residual)[:, list(classes)].float().cpu()
+
+
+def _removed(table: SubsetTable, classes: tuple[int, ...]) -> Tensor:
+    """(image, class, group): what each group's removal alone takes from the logits."""
+    worth, players = table.scores.mean(1)[..., list(classes)], len(table.groups) + 1
+    everybody = len(table.present) - 1
+    alone = [everybody - 2**player for player in range(players - 1)]
+    return (worth[:, everybody, None] - worth[:, alone]).transpose(1, 2).float().cpu()
 
 
 def _range(

@@ -20,7 +20,7 @@ class Answers(Mark):
         """The answers of each state of other selections, each with a table of its own."""
         values = view.frames.values
         shared = PROBABILITY in view.base.also
-        tables = tuple(_table(value, view) for value in values)
+        tables = tuple(table_of(value, view) for value in values)
         every = [float(score) for table in tables for score in table.scores.flatten()]
         words = view.words()
         words["unit"] = PROBABILITY if shared else view.base.unit
@@ -45,7 +45,8 @@ def _marks(value: Value, view: View) -> tuple[scene.Mark, ...]:
     return tuple(made)
 
 
-def _table(value: Value, view: View) -> Switched:
+def table_of(value: Value, view: View) -> Switched:
+    """The answers of a value to every set of groups that is left."""
     switches, facts = value.switches, view.facts
     assert switches is not None
     return Switched(

@@ -94,4 +94,7 @@ def mark_of(element: Element, value: Value) -> Mark:
 def _mark_name(element: Element, value: Value) -> str:
     if isinstance(element, InfoVis):
         return "answers" if element.mark == "bars" and value.switches is not None else element.mark
+    versus = element.arrangement == "versus" and len(value.coords.get("class", ())) > 1
+    if versus:
+        return "versus"
     return "cells" if value.source_axes == ("y", "x") and value.target is None else "icons"

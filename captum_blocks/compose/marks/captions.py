@@ -27,7 +27,7 @@ def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None =
         for each in frames.followed
         if len(each.states) < each.n_atoms
     ]
-    parts += _said(frames)
+    parts += said_of(frames)
     if icons and round(coverage, 2) < 1:
         parts.append(
             f"icons were drawn for those that carry {coverage:.0%} of what this shows; "
@@ -36,7 +36,7 @@ def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None =
     return "; ".join(parts)
 
 
-def _said(frames: Frames) -> list[str]:
+def said_of(frames: Frames) -> list[str]:
     """Sentences that hold in every state; of a number of groups, those of the one that opens."""
     values, opened = frames.values, frames.values[frames.default]
     always = [said for said in values[0].said if all(said in each.said for each in values)]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from captum_blocks.compose.assembly.first_state import Selections, prefixed
 from captum_blocks.compose.evaluation.facts import Facts, place_name
 from captum_blocks.compose.evaluation.frames import (
     Followed,
-    Frames,
     selected_axes,
     states_of,
     thinned,
 )
+from captum_blocks.compose.evaluation.rivals import is_versus, switches_of
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.compose.marks.view import Links
+from captum_blocks.compose.marks.view import Links, View
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
     Element,
@@ -40,9 +40,10 @@ TITLES = {
 }
 
 
-def links(element: Element, frames: Frames, facts: Facts, selections: Selections) -> Links:
+def links(view: View, selections: Selections) -> Links:
     """The selections of an element, made known to the page."""
-    found = _Linking(facts, selections)
+    element, frames = view.element, view.frames
+    found = _Linking(view.facts, selections)
     opened = frames.places(frames.default)
     follows = tuple(map(found.followed, frames.followed, opened))
     words = [each.selection for each in frames.followed]
@@ -56,7 +57,19 @@ def links(element: Element, frames: Frames, facts: Facts, selections: Selections
 
     sets = tuple(map(pointed, element.changes))
     marked = None if element.highlights is None else pointed(element.highlights)
-    return Links(follows, sets, marked, found.switched(element, frames.values))
+    answers = frames if view.rivals is None else view.rivals.answers
+    switched = "" if answers is None else found.switched(_switches_in(element), answers.values)
+    if view.rivals is not None and switched:
+        sets = tuple(dict.fromkeys((*sets, switched)))
+    return Links(follows, sets, marked, switched)
+
+
+def _switches_in(element: Element) -> list[Selection]:
+    """The selections of groups that are switched off in an element's answers."""
+    if is_versus(element):
+        return [switches_of(element)]  # type: ignore[arg-type]
+    parts = (part.off for part in parts_of(element.content) if isinstance(part, Without))
+    return [off for off in parts if isinstance(off, Selection)]
 
 
 class _Linking:
@@ -106,10 +119,8 @@ class _Linking:
         opened = known.index(list(keys)[_strongest(values[0], axes)])
         return self.selections.point(SceneSelection(name, word.gesture, word.atom, known, opened))
 
-    def switched(self, element: Element, values: Iterable[Value]) -> str:
-        """The name of the selection whose atoms are missing in an element's answers, or nothing."""
-        parts = (part.off for part in parts_of(element.content) if isinstance(part, Without))
-        words = [off for off in parts if isinstance(off, Selection)]
+    def switched(self, words: Sequence[Selection], values: Iterable[Value]) -> str:
+        """The name of the selection whose atoms are missing in some answers, or nothing."""
         tables = [value.switches for value in values if value.switches is not None]
         if not words or not tables:
             return ""

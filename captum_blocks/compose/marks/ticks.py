@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from captum_blocks.compose.assembly.method import content_name
 from captum_blocks.compose.assembly.numerals import number
 from captum_blocks.compose.evaluation.facts import Facts
-from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import listed
 from captum_blocks.compose.marks.view import View
@@ -38,20 +36,7 @@ def beside(view: View) -> Sequence[Value | None]:
                 f"{view.element!r}: the numbers beside follow {theirs.selection!r}, and the bars "
                 f"follow {ours or 'nothing'} in these states; let both follow the same"
             )
-    return [
-        others.values[_same_state(frames, frame, others)] for frame in range(len(frames.values))
-    ]
-
-
-def _same_state(frames: Frames, frame: int, others: Frames) -> int:
-    """The frame of others in which every selection is in the state that it has in this frame."""
-    states = {
-        each.selection: each.states[place]
-        for each, place in zip(frames.followed, frames.places(frame), strict=True)
-    }
-    places = [each.states.index(states[each.selection]) for each in others.followed]
-    sizes = [len(each.states) for each in others.followed]
-    return int(np.ravel_multi_index(places, sizes)) if places else 0
+    return [others.values[frames.same_state(frame, others)] for frame in range(len(frames.values))]
 
 
 def ticked(

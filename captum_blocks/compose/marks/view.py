@@ -17,6 +17,7 @@ from captum_blocks.grammar import Element, FeatureVis, Substrate
 from captum_blocks.scene import Field
 
 if TYPE_CHECKING:
+    from captum_blocks.compose.evaluation.rivals import Rivals
     from captum_blocks.compose.evaluation.values import Value
 
 
@@ -52,6 +53,7 @@ class View:
         colours: the values of its ``colour_by``, in the same states.
         beside: the values of its ``beside``.
         missing: why there are none of those.
+        rivals: what rows of one answer rather than another need besides.
         links: the selections it follows, sets and marks.
         pictured: keys of the atoms whose pictures will be there.
         coverage: share of the pictures this element wanted that will be there.
@@ -73,6 +75,7 @@ class View:
     fields: dict[str, Field] = field(default_factory=dict)
     beside: Frames | None = None
     missing: str = ""
+    rivals: Rivals | None = None
 
     @property
     def base(self) -> Value:

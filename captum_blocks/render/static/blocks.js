@@ -16,7 +16,9 @@ class Page extends Pools {
     // Of each selection of switches the atoms that are off, and those that have a switch.
     this.off = new Map();
     this.switchable = new Map();
-    for (const { selection, keys } of data.panels.flatMap(({ switched }) => switched ?? [])) {
+    this.pairs = new Map();
+    const tables = ({ switched, contests }) => [...(switched ?? []), ...(contests ?? []).map(({ table }) => table)];
+    for (const { selection, keys } of data.panels.flatMap(tables).filter(Boolean)) {
       this.switchable.set(selection, new Set([...(this.switchable.get(selection) ?? []), ...keys]));
     }
     // The panel that has words for what is pointed at, where that is no mark.
@@ -97,6 +99,16 @@ class Page extends Pools {
   toggleSetBy(panel) {
     const name = panel.sets.find((each) => this.switchable.has(each));
     return name === undefined ? null : this.selections.get(name);
+  }
+
+  // The two answers that a panel compares.
+  pairOf(panel) {
+    return this.pairs.get(panel) ?? panel.pair;
+  }
+
+  choosePair(panel, pair) {
+    this.pairs.set(panel, pair);
+    this.update();
   }
 
   cellOf(selection, place) {
@@ -258,6 +270,7 @@ class Page extends Pools {
     this.chosen.over.clear();
     this.chosen.pinned.clear();
     this.off.clear();
+    this.pairs.clear();
     this.update();
   }
 
@@ -360,6 +373,9 @@ class Page extends Pools {
       const { keys } = this.selections.get(name);
       if (off.size) pins[`off.${name}`] = [...off].map((key) => keys.indexOf(key)).join();
     }
+    for (const [panel, number] of this.comparing()) {
+      if (this.pairs.has(panel)) pins[`pair.${number}`] = this.pairs.get(panel).join();
+    }
     return pins;
   }
 
@@ -367,6 +383,11 @@ class Page extends Pools {
   selected() {
     const selected = Object.fromEntries(this.data.selections.map((each) => [each.name, this.keyOfState(each)]));
     return this.pointed() === null ? selected : { ...selected, mark: this.keyOf(this.pointed()) };
+  }
+
+  // Panels that compare two answers, by number.
+  comparing() {
+    return this.data.panels.map((panel, number) => [panel, number]).filter(([panel]) => panel.pair);
   }
 
   keyOfState(selection) {
@@ -392,6 +413,12 @@ class Page extends Pools {
       const { keys } = this.selections.get(name);
       const off = (pins[`off.${name}`] ?? "").split(",").map((place) => keys[place]);
       this.off.set(name, new Set(off.filter((key) => there.has(key))));
+    }
+    this.pairs.clear();
+    for (const [panel, number] of this.comparing()) {
+      const pair = (pins[`pair.${number}`] ?? "").split(",").map(Number);
+      const known = (index) => (panel.choices ? panel.choices.includes(index) : index in panel.classes);
+      if (pair.length === 2 && pair[0] !== pair[1] && pair.every(known)) this.pairs.set(panel, pair);
     }
     // The place is one of the photograph that was pinned with it.
     const { pinned } = this.place;

@@ -39,12 +39,31 @@ class Gestures {
 
   read({ isIntersecting, target }) {
     if (!isIntersecting || target === this.reading) return;
+    this.noteChapter(target);
     const first = this.reading === undefined;
     this.reading = target;
     // A finger leaves its preview behind; the next chapter is about something else.
     if (this.touch && !first) this.page.pointAtNothing();
     const own = target.querySelector(".call[data-view]");
     if (!first && own && own.dataset.view !== this.page.view) this.page.showView(own.dataset.view, false);
+  }
+
+  // The table of contents says which chapter is read.
+  noteChapter(chapter) {
+    const own = chapter.querySelector("h2")?.id;
+    for (const link of this.root.querySelectorAll(".contents a")) {
+      if (link.dataset.chapter === own) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  }
+
+  // The address holds what is pinned: a link to a chapter only scrolls.
+  goTo(link, event) {
+    event.preventDefault();
+    const heading = this.root.querySelector(`[id="${link.dataset.chapter}"]`);
+    heading.closest(".chapter").scrollIntoView({ block: "start" });
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
   }
 
   // A finger has no hover: its first tap previews, and only a tap on what is previewed pins.
@@ -124,6 +143,8 @@ class Gestures {
     const mark = event.target.closest(".mark");
     const copy = event.target.closest(".copy");
     const turned = event.target.closest(".switch");
+    const linked = event.target.closest(".contents a");
+    if (linked) return void this.goTo(linked, event);
     if (turned) this.page.turnSwitch(turned.dataset.selection, turned.dataset.atomKey);
     else if (copy) copyPanel(this.page, this.page.copied(copy.closest("[data-panel]")), copy);
     else if (viewed) this.page.showView(viewed.dataset.view, true);

@@ -70,6 +70,7 @@ class StageView {
 
 const PANEL_KINDS = {
   bars: (...given) => new Bars(...given),
+  versus: (...given) => new Versus(...given),
   cells: (...given) => new Mosaic(...given),
   matrix: (...given) => new Matrix(...given),
   multiples: (...given) => new Multiples(...given),

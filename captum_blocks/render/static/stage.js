@@ -193,6 +193,9 @@ class Stage {
 
   rephotograph() {
     this.picture.rephotograph();
+    const { whole } = this.page.photographs.described[this.page.photographs.index];
+    const node = this.aside.querySelector(".whole");
+    if (node && whole) node.src = whole;
     this.picture.node.setAttribute("aria-label", `${this.page.photographs.name}: ${HOW_TO_POINT}`);
     this.shown = null;
   }

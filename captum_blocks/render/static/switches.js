@@ -96,7 +96,11 @@ function unpackTable(packed) {
     const rest = scores.pop();
     return HEADS[packed.head]?.(scores, rest) ?? scores;
   };
-  return { ...packed, shared: packed.head !== "values", values };
+  const parted = (row) => {
+    const scores = rowOf(row);
+    return [scores.slice(0, -1), scores.at(-1)];
+  };
+  return { ...packed, shared: packed.head !== "values", values, rowOf: parted };
 }
 
 const HEADS = {

@@ -1,0 +1,100 @@
+"""What rows of one answer rather than another need besides the effects: answers without a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from captum_blocks.compose.evaluation.frames import Frames
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
+from captum_blocks.grammar import (
+    Ablation,
+    Activation,
+    Attribution,
+    Content,
+    Edit,
+    FeatureVis,
+    Out,
+    Selection,
+    toggle,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Rivals:
+    """Answers without groups, in the states of the element's content.
+
+    Attributes:
+        pair: the two classes that are shown first.
+        scores: of all classes, as they are.
+        answers: the same without the groups that are switched off, with the table of all sets.
+        removed: what every class's logit loses without each group alone.
+        edited: what it loses with each group's region of the photograph blurred; None where groups
+            have none.
+        missing: why there is nothing of that.
+    """
+
+    pair: tuple[int, int]
+    scores: Frames
+    answers: Frames | None = None
+    removed: Frames | None = None
+    edited: Frames | None = None
+    missing: str = ""
+
+    @property
+    def all(self) -> tuple[Frames, ...]:
+        """Everything that was evaluated for it."""
+        held = (self.scores, self.answers, self.removed, self.edited)
+        return tuple(each for each in held if each is not None)
+
+
+def is_versus(element: Any) -> bool:
+    """Whether an element shows one answer rather than another."""
+    return isinstance(element, FeatureVis) and element.arrangement == "versus"
+
+
+def rivals(element: FeatureVis, evaluate: Callable[[Content], Frames]) -> Rivals:
+    """What an element of rows "versus" shows besides its content.
+
+    Args:
+        element: its content is an attribution of classes to groups.
+        evaluate: a content in every state.
+
+    Raises:
+        InvalidArgument: it is another content.
+    """
+    content = element.content
+    if not isinstance(content, Attribution) or content.source.grouping is None:
+        raise InvalidArgument(
+            f"{element!r}: arrangement='versus' shows what groups did to classes, as in "
+            "FeatureVis(Attribution(layer.groups(6), Out()), arrangement='versus')"
+        )
+    if not isinstance(content.target.layer, Out) or content.target.grouping is not None:
+        raise InvalidArgument(f"{element!r}: the target of arrangement='versus' is Out(...)")
+    groups, every = content.source, Out()
+    scores = evaluate(Activation(every))
+    pair = _pair(evaluate(Activation(element.rivals or Out(top=2))), scores)
+    try:
+        answers = evaluate(Activation(every).without(switches_of(element), of=groups))
+        removed = evaluate(Ablation(groups, every, score="logit"))
+    except (UnusableLayer, UnsupportedMethod) as error:
+        return Rivals(pair, scores, missing=str(error))
+    try:
+        edited = evaluate(Edit(groups, every, score="logit"))
+    except (UnusableLayer, UnsupportedMethod, InvalidArgument):
+        edited = None
+    return Rivals(pair, scores, answers, removed, edited)
+
+
+def _pair(named: Frames, scores: Frames) -> tuple[int, int]:
+    """Two classes: those that are named, or one and the most probable other."""
+    first, *others = named.values[0].coords["class"]
+    ranked = scores.values[0].data[0].argsort(descending=True).tolist()
+    return first, next(index for index in (*others, *ranked) if index != first)
+
+
+def switches_of(element: FeatureVis) -> Selection:
+    """The selection of the groups that are switched off in an element's rows."""
+    named = [each for each in element.changes if each.gesture == "toggle"]
+    return named[0] if named else toggle("group")

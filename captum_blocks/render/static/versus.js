@@ -1,0 +1,289 @@
+// One answer rather than another: who of the two leads, what each group did for one and against the
+// other, and what the network answers without a group. All numbers are in the page.
+
+class Versus {
+  constructor(body, panel, page) {
+    Object.assign(this, { body, panel, page, names: panel.classes, contest: null });
+    this.choices = panel.choices ?? panel.classes.map((_, i) => i);
+    this.columns = new Map(this.choices.map((index, column) => [index, column]));
+    this.contests = panel.contests.map((packed) => unpackContest(packed, panel));
+    this.line = make("p", "contest");
+    this.verdict = make("p", "verdict");
+    this.verdict.setAttribute("aria-live", "polite");
+    this.refused = make("p", "refused");
+    this.refused.setAttribute("role", "alert");
+    this.inputs = [0, 1].map((side) => this.chooser(side));
+    this.shares = [0, 1].map(() => make("b", "share"));
+    this.line.append(this.inputs[0], " ", this.shares[0], make("span", "rather", " rather than "));
+    this.line.append(this.inputs[1], " ", this.shares[1]);
+    body.closest("[data-panel]")?.classList.add("versus");
+    const place = make("div", "panel-body");
+    body.append(this.line, this.verdict, this.refused, this.options(), place);
+    const rows = { ...panel, columns: [""], domain: [0, 1], signed: true, arrangement: "rows", maps: true };
+    this.bars = new Bars(place, rows, page);
+  }
+
+  // Choosing
+
+  chooser(side) {
+    const input = make("input", "rival");
+    Object.assign(input, { type: "text", autocomplete: "off", spellcheck: false });
+    input.setAttribute("list", this.listName);
+    input.setAttribute("aria-label", side ? "rather than which answer" : "which answer");
+    input.addEventListener("focus", () => input.select());
+    input.addEventListener("change", () => this.choose(side, input.value));
+    return input;
+  }
+
+  get listName() {
+    this.list ??= `classes-${this.page.data.panels.indexOf(this.panel)}`;
+    return this.list;
+  }
+
+  options() {
+    const list = make("datalist");
+    list.id = this.listName;
+    list.append(...this.choices.map((index) => Object.assign(make("option"), { value: this.names[index] })));
+    return list;
+  }
+
+  get pair() {
+    return this.page.pairOf(this.panel);
+  }
+
+  choose(side, typed) {
+    const pair = [...this.pair];
+    const found = this.find(typed);
+    if (found === null) write(this.refused, `There is no class “${shortened(typed)}”${this.near(typed)}.`);
+    else if (found === pair[1 - side]) write(this.refused, `“${this.names[found]}” is the other answer already.`);
+    else {
+      write(this.refused, "");
+      pair[side] = found;
+      this.page.choosePair(this.panel, pair);
+      return;
+    }
+    this.inputs[side].value = this.names[pair[side]];
+  }
+
+  find(typed) {
+    const wanted = typed.trim().toLowerCase();
+    const found = this.choices.find((index) => this.names[index].toLowerCase() === wanted);
+    return found ?? null;
+  }
+
+  near(typed) {
+    const wanted = typed.trim().toLowerCase().slice(0, 80);
+    const scored = this.choices.map((index) => [likeness(wanted, this.names[index].toLowerCase()), this.names[index]]);
+    const best = scored.filter(([score]) => score > 0.3).sort(([a], [b]) => b - a);
+    return best.length ? `; near are ${listed(best.slice(0, 3).map(([, name]) => `“${name}”`))}` : "";
+  }
+
+  // Drawing
+
+  show(frame) {
+    this.contest = this.contests[frame];
+    this.frame = frame;
+    this.bars.show(frame);
+  }
+
+  follow() {
+    this.apply();
+    this.bars.follow();
+  }
+
+  light(keys) {
+    this.bars.light(keys);
+  }
+
+  fade(place) {
+    this.bars.fade(place);
+  }
+
+  fillAll() {
+    this.bars.fillAll();
+  }
+
+  rephotograph() {
+    this.bars.rephotograph();
+  }
+
+  apply() {
+    const { contest, pair, bars } = this;
+    const columns = pair.map((index) => this.columns.get(index));
+    const rows = contest.effects.map((row) => columns.map((column) => row[column]));
+    const differences = rows.map(([one, other]) => one - other);
+    const most = Math.max(1e-9, ...differences.map(Math.abs));
+    bars.scale = new Scale({ domain: [-most, most], signed: true });
+    bars.marks.forEach((mark, i) => {
+      mark.lastChild.firstChild.lastChild.replaceWith(bars.track(differences[i]));
+      mark.detail = this.detail(mark.label, rows[i], differences[i], i);
+    });
+    this.heads();
+    this.inputs.forEach((input, side) => {
+      if (input !== input.getRootNode().activeElement) input.value = this.names[pair[side]];
+    });
+    const scores = this.without(this.off()) ?? contest.scores;
+    this.shares.forEach((share, side) => write(share, this.text(scores, pair[side])));
+    write(this.verdict, this.words());
+    this.page.entitle?.(this);
+  }
+
+  heads() {
+    const title = this.bars.body.querySelector(".axis .title");
+    const [first, second] = this.pair.map((index) => this.names[index]);
+    if (title) write(title, `← ${second} · ${first} →`);
+    this.bars.body.querySelector(".ticks")?.replaceWith(this.bars.ticks());
+    const range = this.bars.range();
+    this.bars.body.querySelectorAll(".axis .full").forEach((node) => write(node, range));
+  }
+
+  detail(label, [one, other], difference, row) {
+    const [first, second] = this.pair.map((index) => `“${this.names[index]}”`);
+    const { unit } = this.panel;
+    const effect = `${label}: ${formatNumber(one, true)} ${unit} to ${first}, ${formatNumber(other, true)} to ${second}`;
+    const alone = this.contest.removed[row];
+    const told = alone ? `; without it ${this.both(alone)}` : "";
+    return `${effect}, a difference of ${formatNumber(difference, true)}${told}`;
+  }
+
+  // Sentences
+
+  off() {
+    const { table } = this.contest;
+    if (!table) return [];
+    return table.keys.map((key, i) => i).filter((i) => this.page.isOff(table.selection, table.keys[i]));
+  }
+
+  // The scores of all classes without some atoms, as far as they are known.
+  without(off) {
+    const { table, tabled, removed, scores } = this.contest;
+    if (!off.length) return scores;
+    const row = table.keys.reduce((sum, key, i) => sum + (off.includes(i) ? 0 : 2 ** i), 0);
+    const [known, rest] = table.rowOf(row);
+    if (off.length === 1 && removed.length) {
+      const atom = this.atomRow(table.keys[off[0]]);
+      if (atom >= 0) return removed[atom];
+    }
+    const found = Object.assign(new Array(scores.length).fill(null), { rest });
+    tabled.forEach((index, i) => (found[index] = known[i]));
+    return found;
+  }
+
+  atomRow(key) {
+    return this.panel.frames[this.frame].findIndex((number) => this.page.atomAt(number)[0] === key);
+  }
+
+  text(scores, index) {
+    const share = chanceOf(scores, index, this.panel.head);
+    if (share === null) return "?";
+    return this.panel.head === "values" ? formatNumber(share) : formatPercent(share);
+  }
+
+  both(scores) {
+    return this.pair.map((index) => `“${this.names[index]}” ${this.text(scores, index)}`).join(", ");
+  }
+
+  words() {
+    const off = this.off();
+    if (off.length) return this.withoutWords(off);
+    const row = this.told();
+    if (row === null || !this.contest.removed.length) return "";
+    const name = this.nameOf(row);
+    const removed = this.contest.removed[row];
+    const layer = `Without ${name}’s activity at ${this.panel.where}: ${this.both(removed)}${this.winner(removed)}.`;
+    const edited = this.contest.edited[row];
+    if (!edited) return layer;
+    const size = this.contest.regions[row] ? ` (${this.contest.regions[row]})` : "";
+    const picture = `With the part of the picture where it fires blurred${size}: ${this.both(edited)}${this.winner(edited)}.`;
+    return `${layer} ${picture}${this.disagree(removed, edited)}`;
+  }
+
+  nameOf(row) {
+    return this.page.atomAt(this.panel.frames[this.frame][row])[1];
+  }
+
+  // The group pointed at or pinned; at first the one that does most for the one and against the other.
+  told() {
+    const key = this.page.keyOf(this.page.pointed());
+    const pointed = key === null ? -1 : this.atomRow(key);
+    if (pointed >= 0 && pointed < this.contest.removed.length) return pointed;
+    const [one, other] = this.pair.map((index) => this.columns.get(index));
+    const sizes = this.contest.effects.slice(0, this.contest.removed.length).map((row) => row[one] - row[other]);
+    return sizes.length ? sizes.indexOf(Math.max(...sizes)) : null;
+  }
+
+  withoutWords(off) {
+    const scores = this.without(off);
+    const names = listed(off.map((i) => this.contest.table.names[i]));
+    const place = `zero in ${off.length > 1 ? "their" : "its"} place, the rest of the layer stays`;
+    const unknown = this.pair.filter((index) => scores[index] === null);
+    const gap = unknown.length ? ` Of joint removals only the ${this.contest.tabled.length} likeliest answers are in this page.` : "";
+    return `Without ${names} (${place}): ${this.both(scores)}${this.winner(scores)}.${gap}`;
+  }
+
+  // Who is first, where it is neither of the two.
+  winner(scores) {
+    const known = scores.map((score, i) => [score, i]).filter(([score]) => score !== null);
+    const [, best] = known.reduce((one, other) => (other[0] > one[0] ? other : one));
+    if (best === this.pair[0]) return "";
+    return this.pair.includes(best)
+      ? `; “${this.names[best]}” is first`
+      : `; “${this.names[best]}” is first with ${this.text(scores, best)}`;
+  }
+
+  disagree(removed, edited) {
+    const now = this.contest.scores;
+    const [first] = this.pair;
+    const [one, other] = [removed, edited].map((scores) => leadOf(scores, first, this.panel.head) - leadOf(now, first, this.panel.head));
+    const apart = Math.sign(one) !== Math.sign(other) && Math.min(Math.abs(one), Math.abs(other)) > 0.1;
+    return apart ? " The two disagree: removing what the layer says is not removing what is in the picture." : "";
+  }
+}
+
+// A class's score against all others, in log-odds; of other heads the score itself.
+function leadOf(scores, index, head) {
+  const share = chanceOf(scores, index, head);
+  return head === "values" ? share : Math.log(Math.max(share, 1e-12) / Math.max(1 - share, 1e-12));
+}
+
+// A probability of one class; null where its score is not known.
+function chanceOf(scores, index, head) {
+  if (scores[index] === null) return null;
+  if (head === "labels") return 1 / (1 + Math.exp(-scores[index]));
+  if (head !== "classes") return scores[index];
+  const rest = scores.rest ?? -Infinity;
+  const known = scores.filter((score) => score !== null);
+  const most = known.reduce((one, other) => Math.max(one, other), rest);
+  const all = known.reduce((sum, score) => sum + Math.exp(score - most), Math.exp(rest - most));
+  return Math.exp(scores[index] - most) / all;
+}
+
+// How many pairs of letters two words share, from 0 to 1 (Dice's coefficient).
+function likeness(one, other) {
+  const pairs = (word) => new Set(Array.from({ length: Math.max(0, word.length - 1) }, (_, i) => word.slice(i, i + 2)));
+  const [mine, theirs] = [pairs(one), pairs(other)];
+  const shared = [...mine].filter((pair) => theirs.has(pair)).length;
+  return (2 * shared) / (mine.size + theirs.size || 1);
+}
+
+function shortened(text) {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function unpackRows({ rows, numbers }) {
+  const bytes = new DataView(bytesOf(numbers).buffer);
+  const width = rows ? bytes.byteLength / 4 / rows : 0;
+  return Array.from({ length: rows }, (_, row) => Array.from({ length: width }, (_, i) => bytes.getFloat32(4 * (row * width + i), true)));
+}
+
+function unpackContest(packed, panel) {
+  return {
+    effects: unpackRows(packed.effects),
+    scores: unpackRows(packed.scores)[0],
+    removed: unpackRows(packed.removed),
+    edited: unpackRows(packed.edited),
+    regions: packed.regions,
+    table: packed.table && unpackTable(packed.table),
+    tabled: packed.tabled ?? panel.classes.map((_, i) => i),
+  };
+}

@@ -39,6 +39,9 @@ from captum_blocks.scene import (
     Sprite,
 )
 
+# Between the name of a layer and its size, in a caption.
+SIZE = ", "
+
 
 @dataclass(frozen=True, eq=False)
 class Composition:
@@ -147,7 +150,20 @@ def _panels(views: Sequence[View], plan: Plan, selections: Selections) -> list[P
     for panel in panels:
         selections.open_alike(panel.sets)
     selections.open_on_what_is_shown(panels)
-    return panels
+    return _sized_once(panels)
+
+
+def _sized_once(panels: Sequence[Panel]) -> list[Panel]:
+    """What a layer's size is stands where it is met first."""
+    met: set[str] = set()
+    found = []
+    for panel in panels:
+        layer, comma, _ = panel.caption.partition(SIZE)
+        if comma and panel.caption in met:
+            panel = replace(panel, caption=layer)
+        met.add(panel.caption)
+        found.append(panel)
+    return found
 
 
 def _chapters(

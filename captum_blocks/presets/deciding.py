@@ -73,16 +73,18 @@ def channel_attribution(
         effect.filter(strongest=strongest, by=removal),
         sets=both,
         highlights=chosen,
+        arrangement="tiles",
         title=f"Single channels at {last.layer} whose removal changes the answers most",
         beside=removal,
     )
-    shown = row | _answers(last, pointed, method, Ablation(last.channels, TOP_FIVE))
+    shown = row & _answers(last, pointed, method, Ablation(last.channels, TOP_FIVE))
     for earlier, later in reversed(list(pairwise(chain))):
         made_of = Attribution(earlier.channels, later.channels).filter(to=chosen)
         parts = FeatureVis(
             made_of.filter(strongest=max(strongest // 2, 1)),
             sets=both,
             highlights=chosen,
+            arrangement="tiles",
             title=f"What it is made of, at {earlier.layer}",
         )
         went_into = Attribution(earlier.channels, later.channels).filter(at=chosen)
@@ -90,13 +92,13 @@ def channel_attribution(
             went_into.filter(strongest=max(strongest // 2, 1)),
             title=f"What that channel of {earlier.layer} went into, at {later.layer}",
         )
-        shown = shown & (parts | uses | _answers(earlier, pointed, method))
+        shown = shown & (parts | uses)
     drilled = "; click it for what it is made of, and one of those for what it went into"
     return shown.titled(
         "Which single channels mattered most?",
-        "Each row is one channel, summed over the picture: the bar is what the method says it "
-        "added to or took from each answer, the tick what the answer's log-odds lose when it is "
-        "set to zero. Point at a row to see where it fired and what it did to other answers"
+        "Each picture is one channel, summed over the photograph: the bar is what the method says "
+        "it added to or took from each answer, the tick what the answer's log-odds lose when it is "
+        "set to zero. Point at one to see where it fired and what it did to other answers"
         f"{drilled if len(chain) > 1 else ', and click it to keep it'}.",
     )
 
@@ -337,9 +339,18 @@ def levels(
     channels = by_channel.filter(strongest=top, by=removal)
     return (
         InfoVis(whole, title="The whole layer")
-        & FeatureVis(by_group, title="Its groups")
-        & FeatureVis(channels, title="Its channels of largest removal", beside=removal)
-        & FeatureVis(by_neuron.filter(strongest=top), title="Its neurons: a channel at a place")
+        & FeatureVis(by_group, arrangement="tiles", title="Its groups")
+        & FeatureVis(
+            channels,
+            arrangement="tiles",
+            title="Its channels of largest removal",
+            beside=removal,
+        )
+        & FeatureVis(
+            by_neuron.filter(strongest=top),
+            arrangement="tiles",
+            title="Its neurons: a channel at a place",
+        )
     ).titled(
         "The same decision, seen closer and closer",
         "The bars of each level add up to the same number: what the finer level leaves out is a "

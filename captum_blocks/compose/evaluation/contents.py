@@ -208,7 +208,6 @@ def _by_subsets(content: Attribution, look: Looking) -> Value:
             target,
             maps=found.group_maps,
             remainder={"residual": found.rest},
-            remainder_maps={"residual": found.rest_maps},
             notes=(GAME, *look.group_notes(source)),
             ends=look.ends(source, classes),
             sides=sides(found.groups),

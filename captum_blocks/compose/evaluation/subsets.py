@@ -56,7 +56,6 @@ class Played:
         groups: (image, class, group).
         rest: (image, class).
         group_maps: (image, class, group, y, x), spread in proportion to each group's activation.
-        rest_maps: (image, class, y, x), spread in proportion to what is in no group.
         alone: (image, class, group), what each group's removal alone takes.
         also: by name, each (image, class, group): the values of the other game, in which the rest
             is always there, and the range over like groups of other fits.
@@ -65,7 +64,6 @@ class Played:
     groups: Tensor
     rest: Tensor
     group_maps: Tensor
-    rest_maps: Tensor
     alone: Tensor
     also: Mapping[str, Tensor]
 
@@ -82,12 +80,10 @@ def played(source: Substrate, classes: tuple[int, ...], look: Looking) -> Played
     values, always = (_of_classes(table, classes, residual) for residual in (True, False))
     removed = _removed(table, classes)
     groups, rest = values[:, :, :-1].contiguous(), values[:, :, -1]
-    there = shares(look.left_over(source).norm(dim=1, keepdim=True))
     return Played(
         groups,
         rest,
         groups[..., None, None] * shares(look.scores(source))[:, None],
-        rest[..., None, None] * there,
         removed,
         {ALWAYS: always, **_range(source, classes, groups, look)},
     )

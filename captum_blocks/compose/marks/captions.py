@@ -80,18 +80,24 @@ def _ends(value: Value, facts: Facts | None) -> list[str]:
     if facts is None or not added or "elsewhere" in value.remainder or not value.source_axes:
         return []
     assert value.target is not None
-    parts = []
-    for place, index in enumerate(value.coords["class"]):
-        label = f"“{facts.label(value.target, index)}”"
-        if value.sides:
-            parts.append(_cancelling(value, place, label))
-        if value.ends:
-            score, filled = (float(value.ends[name][0, place]) for name in ("score", "filled"))
-            parts.append(
-                f"with the whole layer at zero the {value.unit} of {label} is {number(filled)} "
-                f"{_constant(value, facts)} instead of {number(score)}"
-            )
+    labels = [f"“{facts.label(value.target, index)}”" for index in value.coords["class"]]
+    parts = [_cancelling(value, labels)] if value.sides else []
+    if value.ends:
+        filled, score = (_listed(value.ends[name][0]) for name in ("filled", "score"))
+        many = "logits" if len(labels) > 1 and value.unit == "logit" else value.unit
+        are = f"{many} of {_and(labels)} {'are' if len(labels) > 1 else 'is'} {filled}"
+        parts.append(
+            f"with the whole layer at zero the {are} {_constant(value, facts)} instead of {score}"
+        )
     return parts
+
+
+def _listed(numbers: Tensor) -> str:
+    return _and([number(each) for each in numbers.tolist()])
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join(words) if len(words) < 3 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _constant(value: Value, facts: Facts) -> str:
@@ -101,14 +107,16 @@ def _constant(value: Value, facts: Facts) -> str:
     return "(biases, and what goes around it)" if around else "(biases of what follows)"
 
 
-def _cancelling(value: Value, place: int, label: str) -> str:
-    up, down = (float(value.sides[name][0, place]) for name in ("for", "against"))
-    told = f"to {label} all {plural(value.source.atom)} together {number(up)} and {number(down)}"
-    size, axis = up - down, value.source_axes[0]
-    if axis not in value.counts or not size:
+def _cancelling(value: Value, labels: list[str]) -> str:
+    """The sums for and against, which may be far larger than what is left of them."""
+    ups, downs = (value.sides[name][0] for name in ("for", "against"))
+    sums = (f"{number(up)} {number(down)}" for up, down in zip(ups, downs, strict=True))
+    told = f"to {_and(labels)} all {plural(value.source.atom)} together {_and(list(sums))}"
+    sizes, axis = ups - downs, value.source_axes[0]
+    if axis not in value.counts or not bool((sizes > 0).all()):
         return told
-    share = float(value.data[0, place].abs().sum()) / size
-    return f"{told}: those shown hold {share:.0%} of that"
+    shares = value.data[0].abs().flatten(1).sum(1) / sizes
+    return f"{told}: those shown hold {_and([f'{share:.0%}' for share in shares.tolist()])} of that"
 
 
 def _numbers(held: Tensor) -> list[str]:

@@ -127,9 +127,11 @@ class View:
             return name
         label = f"{self.facts.label(source, index)} at {source.layer.layer}"  # type: ignore[union-attr]
         group = source.grouping is not None
-        # One scale for all groups and photographs: they are compared.
+        # One scale for all groups and photographs: they are compared. A channel's starts where it
+        # is weakest: what fires everywhere alike would hide where it fires more.
         compared = fires if group else fires[:, index]
-        domain = (min(0.0, float(compared.min())), float(compared.max()))
+        low, high = float(compared.min()), float(compared.max())
+        domain = (min(0.0, low) if group or low == high else low, high)
         grid = fires[image, index]
         hue = index if group else None
         return self.keep(name, Field(grid.numpy(), domain, "activation", label, hue))

@@ -6,6 +6,8 @@ const CELL_PIXELS = 128;
 // Where there is no picture, its size is still told, quietly.
 const GHOST = "rgb(128 128 128 / 13%)";
 
+const LEAST_CELL = 40;
+
 class Mosaic {
   constructor(body, panel, page) {
     Object.assign(this, { panel, page, extent: panel.extent, spot: this.spotOf(panel, page) });
@@ -18,10 +20,20 @@ class Mosaic {
     this.icon = this.button();
     this.words = make("p", "caption");
     this.lens.append(this.icon, this.words);
+    this.makeRoom(body);
     const around = make("div", "around");
     around.append(this.node, this.lens);
     body.append(around);
     if (panel.tints.length) body.append(this.legend.node);
+  }
+
+  // A cell that is smaller shows nothing: fine grids take a line of their own.
+  makeRoom(body) {
+    const wide = `${LEAST_CELL * this.panel.grid[1]}px`;
+    this.node.style.flexBasis = `max(260px, ${wide})`;
+    this.node.style.maxWidth = `max(440px, ${wide})`;
+    const section = body.closest("[data-panel]");
+    if (section) section.style.flexBasis = `max(280px, ${wide})`;
   }
 
   // Like a spatial selection, on the panel's own grid: a place picks a cell, else the default one.

@@ -20,12 +20,13 @@ from captum_blocks._paths import absolute, as_path
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
 from captum_blocks.compose.evaluation.facts import Exchanged
+from captum_blocks.compose.evaluation.naming import names_of
 from captum_blocks.compose.evaluation.others import listed, read_others
 from captum_blocks.compose.evaluation.photographs import read_pictures
 from captum_blocks.compose.evaluation.question import asked
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.errors import BlocksError, InvalidArgument, MissingDependency
-from captum_blocks.grammar import Content, Element, Hidden, Interface, as_interface
+from captum_blocks.grammar import Content, Element, Hidden, Interface, Substrate, as_interface
 from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
 from captum_blocks.render import mpl, notebook, weighing
@@ -174,6 +175,7 @@ def explain(
     *,
     given: Mapping[str, Any] | None = None,
     others: Any = None,
+    names: Mapping[Substrate, Sequence[str]] | None = None,
     quality: str | Quality = "standard",
     progress: bool = True,
     store: Store | None = None,
@@ -194,6 +196,8 @@ def explain(
             then says what happens to the answer with that layer exchanged with theirs. Without
             them, photographs that are explained together serve where there are nine or more, and
             test pictures that are made up otherwise.
+        names: of groups, e.g. ``{Hidden("layer4").groups(2): ["ears", "snout"]}``; the page lets
+            its reader write over them.
         quality: of the icons: "draft", "standard" or "high".
         progress: show what is being done, and how far it is.
         store: where finished icons are kept; the user's cache folder unless given.
@@ -227,7 +231,9 @@ def explain(
     shape = tuple(x.shape[1:])
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress), shape)
     question = asked(net, x, dict(given or {}))
-    question = replace(question, others={None: read_others(net, others, x)})
+    question = replace(
+        question, others={None: read_others(net, others, x)}, names=names_of(names, [words])
+    )
     composition = compose(words, question, pictures, renderer)
     return Explanation(
         composition.scene,

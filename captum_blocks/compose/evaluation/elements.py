@@ -208,6 +208,7 @@ def facts_of(session: Session, elements: Iterable[Evaluated], extent: Extent) ->
         groups=_groups(session, values),
         shared=_shared(session, elements),
         given=session.question.given,
+        names=session.question.names,
         around=_around(session, values),
     )
 

@@ -122,6 +122,7 @@ class Facts:
             (group, y, x): where an element asks for pictures drawn together.
         given: the objects that ``Given`` words name.
         around: layers that part of the answer goes around, as tests with exchanged pictures show.
+        names: of groups, where the reader gave some.
         exchanged: by layer, of those, what happens to the answer with it exchanged; without those
             that cannot be.
     """
@@ -143,6 +144,7 @@ class Facts:
     shared: Mapping[tuple[str, int], Tensor] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
     around: tuple[Hidden, ...] = ()
+    names: Mapping[Substrate, tuple[str, ...]] = field(default_factory=dict)
     exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
 
     @property
@@ -164,6 +166,8 @@ class Facts:
         """An atom's name as printed."""
         if source.atom == "class":
             return self.classes[index]
+        if source.grouping is not None and replace(source, only=None) in self.names:
+            return self.names[replace(source, only=None)][index]
         return ATOMS[source.atom].label(index)
 
     def direction(self, source: Substrate, index: int) -> Tensor:

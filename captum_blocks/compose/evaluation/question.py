@@ -27,6 +27,7 @@ class Question:
         photographs: names of the pictures; their numbers unless given.
         others: (photograph, ...), other photographs as each network takes them, where there are
             some: layers are exchanged with them.
+        names: of groups, where the reader gave some.
     """
 
     networks: Mapping[str | None, Network]
@@ -34,6 +35,7 @@ class Question:
     given: Mapping[str, Any] = field(default_factory=dict)
     photographs: tuple[str, ...] = ()
     others: Mapping[str | None, Tensor | None] = field(default_factory=dict)
+    names: Mapping[Substrate, tuple[str, ...]] = field(default_factory=dict)
 
     def named(self, place: Place) -> str | None:
         """Which network a layer is of.

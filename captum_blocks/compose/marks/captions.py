@@ -110,7 +110,10 @@ def _constant(value: Value, facts: Facts) -> str:
 def _cancelling(value: Value, labels: list[str]) -> str:
     """The sums for and against, which may be far larger than what is left of them."""
     ups, downs = (value.sides[name][0] for name in ("for", "against"))
-    sums = (f"{number(up)} {number(down)}" for up, down in zip(ups, downs, strict=True))
+    sums = (
+        " ".join(number(side) for side in pair if side) or "0"
+        for pair in zip(ups.tolist(), downs.tolist(), strict=True)
+    )
     told = f"to {_and(labels)} all {plural(value.source.atom)} together {_and(list(sums))}"
     sizes, axis = ups - downs, value.source_axes[0]
     if axis not in value.counts or not bool((sizes > 0).all()):

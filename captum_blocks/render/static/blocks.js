@@ -106,6 +106,24 @@ class Page extends Pools {
     return this.pairs.get(panel) ?? panel.pair;
   }
 
+  // A name that is empty or the usual one lets go of what was written.
+  rename(key, typed) {
+    const name = typed.replace(/\s+/g, " ").trim().slice(0, LONGEST_NAME);
+    const atom = this.atomOf(key);
+    if (!name || name === this.usual[atom]) this.named.delete(key);
+    else this.named.set(key, name);
+    this.drawNames();
+  }
+
+  drawNames() {
+    this.relabel();
+    for (const entry of this.panels) {
+      entry.frame = null;
+      for (const mark of entry.section.querySelectorAll(".mark")) Object.assign(mark, { number: null, drawn: null });
+    }
+    this.update();
+  }
+
   choosePair(panel, pair) {
     this.pairs.set(panel, pair);
     this.update();
@@ -376,6 +394,7 @@ class Page extends Pools {
     for (const [panel, number] of this.comparing()) {
       if (this.pairs.has(panel)) pins[`pair.${number}`] = this.pairs.get(panel).join();
     }
+    for (const [key, name] of this.named) pins[`name.${key}`] = name;
     return pins;
   }
 
@@ -397,6 +416,16 @@ class Page extends Pools {
     return `${Math.floor(index / selection.grid[1])},${index % selection.grid[1]}`;
   }
 
+  recallNames(pins) {
+    const before = JSON.stringify([...this.named]);
+    this.named.clear();
+    for (const [pin, name] of Object.entries(pins)) {
+      const key = pin.startsWith("name.") ? pin.slice(5) : null;
+      if (key !== null && this.atomOf(key) !== null && name.trim()) this.named.set(key, name.trim().slice(0, LONGEST_NAME));
+    }
+    if (JSON.stringify([...this.named]) !== before) this.drawNames();
+  }
+
   recall() {
     const pins = this.memory.read();
     const place = (pins.at || "").split(",").map(Number);
@@ -414,6 +443,7 @@ class Page extends Pools {
       const off = (pins[`off.${name}`] ?? "").split(",").map((place) => keys[place]);
       this.off.set(name, new Set(off.filter((key) => there.has(key))));
     }
+    this.recallNames(pins);
     this.pairs.clear();
     for (const [panel, number] of this.comparing()) {
       const pair = (pins[`pair.${number}`] ?? "").split(",").map(Number);

@@ -5,6 +5,9 @@ const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
 // A chapter is being read when it reaches into this strip of the window.
 const READING_STRIP = "-38% 0px -60% 0px";
 
+// What the reader writes in, and the button that lets it.
+const WRITTEN = ".rename, .renamed, .rival";
+
 class Gestures {
   constructor(page) {
     Object.assign(this, { page, root: page.root, touch: false, previewed: null, previewedPlace: null });
@@ -145,6 +148,7 @@ class Gestures {
     const turned = event.target.closest(".switch");
     const linked = event.target.closest(".contents a");
     if (linked) return void this.goTo(linked, event);
+    if (event.target.closest(WRITTEN)) return;
     if (turned) this.page.turnSwitch(turned.dataset.selection, turned.dataset.atomKey);
     else if (copy) copyPanel(this.page, this.page.copied(copy.closest("[data-panel]")), copy);
     else if (viewed) this.page.showView(viewed.dataset.view, true);
@@ -178,7 +182,7 @@ class Gestures {
   }
 
   key(event) {
-    if (event.target.closest(".switch")) return; // a button, which has keys of its own
+    if (event.target.closest(`.switch, ${WRITTEN}`)) return; // these have keys of their own
     const mark = event.target.closest(".mark");
     const panel = event.target.closest("[data-panel]");
     let done = false;

@@ -5,10 +5,13 @@ function identify(node, number, page) {
   const [atom, , detail] = page.data.marks[number];
   const [key, label, , , , role] = page.data.atoms[atom];
   node.className = `mark ${role}`;
-  Object.assign(node, { tabIndex: -1, number, atom, detail, label });
+  // What is told of an atom begins with its name.
+  const usual = page.usual[atom];
+  const told = label !== usual && detail.startsWith(usual) ? label + detail.slice(usual.length) : detail;
+  Object.assign(node, { tabIndex: -1, number, atom, detail: told, label });
   node.dataset.key = key;
   // Beside a photograph the readout tells the detail; elsewhere the browser's own hint does.
-  node.title = page.stage ? label : detail || label;
+  node.title = page.stage ? label : told || label;
 }
 
 // Marks of one key are lit, pinned, or the state of a selection, in every panel alike.

@@ -2,7 +2,8 @@
 
 class Pools {
   constructor(data) {
-    Object.assign(this, { data, unpacked: new Map(), atoms: new Map() });
+    Object.assign(this, { data, unpacked: new Map(), atoms: new Map(), named: new Map() });
+    this.usual = data.atoms.map(([, label]) => label);
     data.atoms.forEach(([key, , , field], atom) => {
       const known = this.atoms.get(key);
       if (known === undefined || (data.atoms[known][3] === null && field !== null)) this.atoms.set(key, atom);
@@ -21,6 +22,16 @@ class Pools {
   // The atom of that key, one that has a map where there is one.
   atomOf(key) {
     return this.atoms.get(key) ?? null;
+  }
+
+  // An atom's name: what the reader wrote, else what it came with.
+  nameOf(key, usual) {
+    return this.named.get(key) ?? usual;
+  }
+
+  // Everywhere at once: atoms are pooled.
+  relabel() {
+    this.data.atoms.forEach((atom, i) => (atom[1] = this.nameOf(atom[0], this.usual[i])));
   }
 
   field(name) {

@@ -60,7 +60,7 @@ class Answers {
   }
 
   named(off) {
-    return listed(off.map((i) => this.table.names[i]));
+    return listed(off.map((i) => this.page.nameOf(this.table.keys[i], this.table.names[i])));
   }
 
   text(value) {

@@ -1,6 +1,8 @@
 // One answer rather than another: who of the two leads, what each group did for one and against the
 // other, and what the network answers without a group. All numbers are in the page.
 
+const LONGEST_NAME = 60;
+
 class Versus {
   constructor(body, panel, page) {
     Object.assign(this, { body, panel, page, names: panel.classes, contest: null });
@@ -17,6 +19,7 @@ class Versus {
     this.line.append(this.inputs[0], " ", this.shares[0], make("span", "rather", " rather than "));
     this.line.append(this.inputs[1], " ", this.shares[1]);
     body.closest("[data-panel]")?.classList.add("versus");
+    body.addEventListener("click", (event) => this.write(event.target.closest(".rename")));
     const place = make("div", "panel-body");
     body.append(this.line, this.verdict, this.refused, this.options(), place);
     const rows = { ...panel, columns: [""], domain: [0, 1], signed: true, arrangement: "rows", maps: true };
@@ -78,6 +81,48 @@ class Versus {
     return best.length ? `; near are ${listed(best.slice(0, 3).map(([, name]) => `“${name}”`))}` : "";
   }
 
+  // Names that the reader writes over
+
+  write(button) {
+    if (!button) return;
+    const mark = button.closest(".mark");
+    const name = mark.querySelector(".name");
+    const input = make("input", "renamed");
+    Object.assign(input, { type: "text", value: mark.label, maxLength: LONGEST_NAME });
+    input.setAttribute("aria-label", `Name of ${mark.label}`);
+    const key = mark.dataset.key;
+    let open = true;
+    const done = (keep) => {
+      if (!open) return; // to be taken away blurs it
+      open = false;
+      input.remove();
+      name.hidden = button.hidden = false;
+      if (keep) this.page.rename(key, input.value);
+      button.focus();
+    };
+    input.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Enter" || event.key === "Escape") done(event.key === "Enter");
+    });
+    input.addEventListener("blur", () => done(true));
+    input.addEventListener("click", (event) => event.stopPropagation());
+    name.hidden = button.hidden = true;
+    name.before(input);
+    input.focus();
+    input.select();
+  }
+
+  pencils() {
+    for (const mark of this.bars.marks) {
+      if (!mark.classList.contains("atom") || mark.querySelector(".rename")) continue;
+      const button = make("button", "rename", "✎");
+      button.type = "button";
+      button.title = "Write another name";
+      button.setAttribute("aria-label", `Rename ${mark.label}`);
+      mark.querySelector(".lead").append(button);
+    }
+  }
+
   // Drawing
 
   show(frame) {
@@ -118,6 +163,7 @@ class Versus {
       mark.lastChild.firstChild.lastChild.replaceWith(bars.track(differences[i]));
       mark.detail = this.detail(mark.label, rows[i], differences[i], i);
     });
+    this.pencils();
     this.heads();
     this.inputs.forEach((input, side) => {
       if (input !== input.getRootNode().activeElement) input.value = this.names[pair[side]];
@@ -214,7 +260,7 @@ class Versus {
 
   withoutWords(off) {
     const scores = this.without(off);
-    const names = listed(off.map((i) => this.contest.table.names[i]));
+    const names = listed(off.map((i) => this.page.nameOf(this.contest.table.keys[i], this.contest.table.names[i])));
     const place = `zero in ${off.length > 1 ? "their" : "its"} place, the rest of the layer stays`;
     const unknown = this.pair.filter((index) => scores[index] === null);
     const gap = unknown.length ? ` Of joint removals only the ${this.contest.tabled.length} likeliest answers are in this page.` : "";

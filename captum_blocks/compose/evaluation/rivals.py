@@ -32,6 +32,7 @@ class Rivals:
         removed: what every class's logit loses without each group alone.
         edited: what it loses with each group's region of the photograph blurred; None where groups
             have none.
+        unlike: the same of the answers that it opens with; it says where the two disagree.
         missing: why there is nothing of that.
     """
 
@@ -40,12 +41,13 @@ class Rivals:
     answers: Frames | None = None
     removed: Frames | None = None
     edited: Frames | None = None
+    unlike: Frames | None = None
     missing: str = ""
 
     @property
     def all(self) -> tuple[Frames, ...]:
         """Everything that was evaluated for it."""
-        held = (self.scores, self.answers, self.removed, self.edited)
+        held = (self.scores, self.answers, self.removed, self.edited, self.unlike)
         return tuple(each for each in held if each is not None)
 
 
@@ -82,9 +84,10 @@ def rivals(element: FeatureVis, evaluate: Callable[[Content], Frames]) -> Rivals
         return Rivals(pair, scores, missing=str(error))
     try:
         edited = evaluate(Edit(groups, every, score="logit"))
+        unlike = evaluate(Edit(groups, element.rivals or Out(top=2)))
     except (UnusableLayer, UnsupportedMethod, InvalidArgument):
-        edited = None
-    return Rivals(pair, scores, answers, removed, edited)
+        return Rivals(pair, scores, answers, removed)
+    return Rivals(pair, scores, answers, removed, edited, unlike)
 
 
 def _pair(named: Frames, scores: Frames) -> tuple[int, int]:

@@ -86,7 +86,7 @@ def _scores(view: View, frame: int) -> np.ndarray:
 def _said(rivals: Rivals) -> list[str]:
     """What removal and edit disagree on, and why there is no removal."""
     missing = [f"no group can be switched off: {rivals.missing}"] if rivals.missing else []
-    held = [each for each in (rivals.answers, rivals.edited) if each is not None]
+    held = [each for each in (rivals.answers, rivals.unlike) if each is not None]
     return [*missing, *(said for each in held for said in captions.said_of(each))]
 
 

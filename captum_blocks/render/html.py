@@ -37,6 +37,7 @@ SCRIPTS = (
     "controls.js",
     "enlarge.js",
     "copy.js",
+    "table.js",
     "gestures.js",
     "blocks.js",
 )
@@ -49,6 +50,7 @@ STYLES = (
     "matrix.css",
     "multiples.css",
     "histogram.css",
+    "table.css",
 )
 
 

@@ -125,6 +125,7 @@ class Gestures {
     const copy = event.target.closest(".copy");
     const turned = event.target.closest(".switch");
     if (turned) this.page.turnSwitch(turned.dataset.selection, turned.dataset.atomKey);
+    else if (copy?.matches(".of-numbers")) copyNumbers(this.page, copy.closest("[data-panel]"), copy);
     else if (copy) copyPanel(this.page, this.page.copied(copy.closest("[data-panel]")), copy);
     else if (viewed) this.page.showView(viewed.dataset.view, true);
     else if (event.target.closest(".smoother")) this.page.stage.smooth();

@@ -1,4 +1,4 @@
-"""The numbers of a panel, copied: what a spreadsheet gets of each kind, and what it must not get."""
+"""The numbers of a panel, copied: what a spreadsheet gets of each kind, and what it must not."""
 
 from __future__ import annotations
 
@@ -253,7 +253,9 @@ def test_without_a_clipboard_of_its_own_the_browser_copies(opened):
     expected = copied(tab, "Names")
     tab.evaluate("navigator.clipboard.writeText('')")
     tab.evaluate("window.kept = navigator.clipboard")
-    tab.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, writable: true})")
+    tab.evaluate(
+        "Object.defineProperty(navigator, 'clipboard', {value: undefined, writable: true})"
+    )
     button = panel(tab, "Names").get_by_role("button", name="Copy numbers")
     button.focus()
     tab.keyboard.press("Enter")

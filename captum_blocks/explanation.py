@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from captum_blocks._paths import absolute, as_path
 from captum_blocks._pictures import Source
 from captum_blocks.compose import Progress, Quality, Value, compose, quality_named
-from captum_blocks.compose.evaluation.facts import Exchanged
+from captum_blocks.compose.evaluation import archive
+from captum_blocks.compose.evaluation.facts import Answered, Exchanged, Groups
+from captum_blocks.compose.evaluation.long_table import long_table
 from captum_blocks.compose.evaluation.naming import names_of
 from captum_blocks.compose.evaluation.others import listed, read_others
 from captum_blocks.compose.evaluation.photographs import read_pictures
@@ -53,6 +55,9 @@ class Explanation:
         sources: files of the pictures it is made from; nothing is written over them.
         exchanged: by layer, of those that part of the answer goes around, what happens to the
             answers with the layer exchanged between photographs, see ``Exchanged``.
+        groups: by their words, such as ``Hidden("layer4").groups(6)``, the directions of groups of
+            channels, where they fire, and what is in none, see ``Groups``.
+        answered: scores and probabilities of all classes, and the names of the photographs.
 
     >>> import torch
     >>> from captum_blocks.grammar import Activation, InfoVis, Out
@@ -69,13 +74,17 @@ class Explanation:
     classes: Sequence[str] = ()
     sources: Sequence[Path] = ()
     exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
+    groups: Mapping[Substrate, Groups] = field(default_factory=dict)
+    answered: Answered | None = None
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it as a page, a figure or numbers, by the file's ending.
 
         Args:
             path: ``.html`` (one file, no network needed), ``.png``, ``.svg``, ``.pdf`` or
-                ``.npz`` (the numbers). The file appears whole or not at all.
+                ``.npz`` (the numbers, under short keys; the table ``keys`` in it says of each its
+                content, what it holds, its axes and its unit). The file appears whole or not at
+                all.
 
         Raises:
             WrongType: ``path`` is no path.
@@ -92,6 +101,29 @@ class Explanation:
         except OSError as error:
             raise InvalidArgument(f"cannot write {target}: {error.strerror or error}") from error
         return target
+
+    def to_frame(self) -> Any:
+        """One long ``pandas.DataFrame`` of every number of the page, a row a number.
+
+        Returns:
+            Columns: ``content`` (its words), ``image``, ``class`` and ``class_index``; of an
+            attribution to atoms of a layer ``to`` (their kind), ``to_index``, ``to_y``, ``to_x``;
+            ``atom`` (its kind), ``index``, ``name``, ``y``, ``x``; ``question`` (empty, or that of
+            another answer, see ``Value.also``), ``value``, ``unit``, ``remainder`` (empty, or the
+            name of what no atom holds). Text that there is none of is empty, numbers are ``<NA>``.
+
+        Raises:
+            MissingDependency: pandas is not installed.
+
+        >>> import torch
+        >>> from captum_blocks.grammar import Activation, InfoVis, Out
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).eval()
+        >>> answer = InfoVis(Activation(Out()))
+        >>> ex = explain(answer, model, torch.zeros(1, 3, 4, 4), progress=False)
+        >>> ex.to_frame()[["class", "class_index", "atom", "unit"]].values.tolist()
+        [['class 0', 0, 'class', 'logit'], ['class 1', 1, 'class', 'logit']]
+        """
+        return long_table(self.values, self.answered)
 
     def figure(self) -> Figure:
         """The same scene as a matplotlib figure, every selection in its default state."""
@@ -124,20 +156,15 @@ class Explanation:
             mpl.save(self.scene, path)
 
     def _arrays(self) -> dict[str, Any]:
-        """Every value by the words of its content; beside it its axes, their places, remainders.
-
-        Photographs and classes are named by their index.
-        """
-        names = [photo.name for photo in self.scene.photos]
-        arrays: dict[str, Any] = {"photographs": np.array(names), "classes": np.array(self.classes)}
-        for content, value in self.values.items():
-            arrays[repr(content)] = value.data.numpy()
-            arrays[f"{content!r} axes"] = np.array(value.axes)
-            for axis in value.axes:
-                arrays[f"{content!r} axis: {axis}"] = np.array(value.coords[axis])
-            for name, held in value.remainder.items():
-                arrays[f"{content!r} remainder: {name}"] = held.numpy()
-        return arrays
+        """All numbers under short keys; "keys" says what each of them is."""
+        return archive.archive(
+            (
+                *(() if self.answered is None else archive.of_answers(self.answered)),
+                *archive.of_values(self.values),
+                *archive.of_groups(self.groups),
+                *archive.of_exchanges(self.exchanged),
+            )
+        )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """What a notebook shows: the widget where there is one, else the page in a frame."""
@@ -242,6 +269,8 @@ def explain(
         tuple(net.labels or ()),
         sources,
         composition.exchanged,
+        composition.groups,
+        composition.answered,
     )
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import captum_blocks as cb
+from captum_blocks.compose.evaluation.archive import Entry, archive
 from captum_blocks.errors import InvalidArgument, MissingDependency, UnknownName, WrongType
 from captum_blocks.explanation import writable
 
@@ -33,19 +35,158 @@ def test_the_answer_is_made_from_the_numbers(real_explanation: cb.Explanation) -
     assert f"+{float(value.total[0, 0]):.2f} in all" in answer
 
 
+def key_of(arrays: Any, content: object, kind: str = "value") -> str:
+    told = arrays["keys"]
+    (row,) = told[(told["content"] == repr(content)) & (told["kind"] == kind)]
+    return str(row["key"])
+
+
 def test_numbers_as_npz(real_explanation: cb.Explanation, tmp_path: Path) -> None:
     path = real_explanation.save(tmp_path / "values.npz")
-    with np.load(path) as arrays:
-        assert len(arrays.files) >= len(real_explanation.values)
+    with np.load(path, allow_pickle=False) as arrays:
+        told = arrays["keys"]
+        assert told.dtype.names == ("key", "content", "kind", "axes", "unit")
+        assert {"keys", *told["key"].tolist()} == set(arrays.files)
+        assert max(map(len, arrays.files)) < 40
+        for key, _, _, axes, _ in told:
+            assert arrays[key].ndim == len(str(axes).split(", ")) * bool(axes), key
         assert arrays["photographs"].tolist() == ["cat.jpg"]
         first = real_explanation.predictions[0]
         assert arrays["classes"][first.index] == first.label
         assert len(arrays["classes"]) == 1000
-        key = "Activation(Hidden('bn2').groups(6))"
+        assert arrays["probabilities"].shape == (1, 1000)
+        assert arrays["probabilities"][0, first.index] == pytest.approx(first.probability)
+        assert arrays["probabilities"].sum() == pytest.approx(1, rel=1e-4)
         content = cb.Activation(cb.Hidden("bn2").groups(6))
+        key = key_of(arrays, content)
         assert np.array_equal(arrays[key], real_explanation.values[content].data.numpy())
-        assert arrays[f"{key} axes"].tolist() == ["image", "group"]
-        assert arrays[f"{key} axis: group"].tolist() == [0, 1, 2, 3, 4, 5]
+        assert told["axes"][told["key"] == key].tolist() == ["image, group"]
+        assert told["unit"][told["key"] == key].tolist() == ["activation"]
+        assert arrays[f"{key}.axis.group"].tolist() == [0, 1, 2, 3, 4, 5]
+        assert np.allclose(arrays[f"{key}.maps"].mean((2, 3)), arrays[key], rtol=1e-5)
+
+
+def test_npz_holds_what_belongs_to_a_value(
+    real_explanation: cb.Explanation, tmp_path: Path
+) -> None:
+    groups = cb.Hidden("bn2").groups(6)
+    content, value = next(
+        (content, value)
+        for content, value in real_explanation.values.items()
+        if value.source == groups and value.also
+    )
+    held = real_explanation.groups[groups]
+    with np.load(real_explanation.save(tmp_path / "v.npz"), allow_pickle=False) as arrays:
+        key = key_of(arrays, content)
+        assert np.array_equal(arrays[f"{key}.residual"], value.remainder["residual"].numpy())
+        alone = value.also["taken away alone"].numpy()
+        assert np.array_equal(arrays[f"{key}.also.taken_away_alone"], alone)
+        assert np.allclose(arrays[f"{key}.maps"].sum((3, 4)), arrays[key], atol=1e-4)
+        directions = arrays[key_of(arrays, groups, "directions of the groups")]
+        maps = arrays[key_of(arrays, groups, "how much each group fires")]
+        assert np.array_equal(directions, held.directions.numpy())
+        assert np.array_equal(maps, held.fires.numpy())
+        length = np.linalg.norm(directions, axis=1)[None]
+        mean = arrays[key_of(arrays, cb.Activation(groups))]
+        assert np.allclose(maps.mean((2, 3)), mean, rtol=1e-4), length
+
+
+def test_npz_of_a_layer_exchanged_and_of_plain_values(
+    noise_picture: np.ndarray, tmp_path: Path
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = cb.Network(Around().eval(), cb.Preprocess(size=16), labels=["age"])
+    content = cb.Attribution(cb.Hidden("side").channels, cb.Out(0))
+    ex = cb.explain(cb.InfoVis(content), net, noise_picture, progress=False)
+    with np.load(ex.save(tmp_path / "v.npz"), allow_pickle=False) as arrays:
+        told = arrays["keys"]
+        assert "probabilities" not in arrays.files
+        assert told["unit"][told["key"] == "scores"].tolist() == ["output"]
+        found = arrays["x0.taken.score"]
+        assert np.array_equal(found, ex.exchanged[cb.Hidden("side")].taken.score.numpy())
+        row = told[told["key"] == "x0.taken.score"][0]
+        assert row["content"] == "Hidden('side')"
+        assert row["kind"].endswith("the layer taken from other pictures")
+
+
+class Around(nn.Module):
+    """A number that a layer and what goes around it add to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.side, self.other = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((self.side(x).relu() + self.other(x).relu()).mean((2, 3)))
+
+
+def test_names_that_collide_keep_their_numbers() -> None:
+    entries = [Entry("v0.maps", "c", f"kind {k}", ("image",), "", np.full(1, k)) for k in range(3)]
+    arrays = archive([*entries, Entry("keys", "c", "kind 3", ("image",), "", np.full(1, 3))])
+    assert [arrays[key][0] for key in arrays["keys"]["key"]] == [0, 1, 2, 3]
+    assert arrays["keys"].dtype.names is not None
+
+
+def test_all_numbers_are_one_long_table(real_explanation: cb.Explanation) -> None:
+    frame = real_explanation.to_frame()
+    expected = sum(
+        value.data.numel() * (1 + len(value.also))
+        + sum(held.numel() for held in value.remainder.values())
+        for value in real_explanation.values.values()
+    )
+    assert len(frame) == expected
+    assert set(frame["image"]) == {"cat.jpg"}
+    assert set(frame["content"]) == set(map(repr, real_explanation.values))
+    groups = cb.Hidden("bn2").groups(6)
+    content, value = next(
+        (content, value)
+        for content, value in real_explanation.values.items()
+        if value.source == groups and value.also
+    )
+    own = frame[frame["content"] == repr(content)]
+    plain = own[own["question"] == ""]
+    for place, index in enumerate(value.coords["class"]):
+        of_class = plain[plain["class_index"] == index]
+        assert set(of_class["class"]) == {real_explanation.classes[index]}
+        assert of_class["value"].sum() == pytest.approx(float(value.total[0, place]), rel=1e-5)
+    rest = own[own["remainder"] != ""]
+    assert set(rest["remainder"]) == {"residual"}
+    assert rest["index"].isna().all()
+    alone = own[own["question"] == "taken away alone"]
+    third = alone[alone["index"] == 2]["value"].to_numpy()
+    assert np.allclose(third, value.also["taken away alone"][0, :, 2].numpy())
+    answers = frame[frame["question"] == "probability"]
+    assert set(answers["unit"]) == {"probability"}
+    assert answers["value"].between(0, 1).all()
+
+
+def test_the_table_names_places_of_both_ends(small: cb.Network, noise_picture: np.ndarray) -> None:
+    early, late = cb.Hidden("early"), cb.Hidden("late")
+    between = cb.Attribution(early.channels, late.spatial).filter(to=(1, 2))
+    picked = cb.Attribution(late.neurons, cb.Out(1)).filter(at=(3, 0))
+    ui = cb.InfoVis(between) & cb.InfoVis(picked)
+    pictures = {"a": noise_picture, "=b": noise_picture[::-1].copy()}
+    ex = cb.explain(ui, small, pictures, progress=False)
+    frame = ex.to_frame()
+    assert set(frame["image"]) == {"a", "=b"}
+    one = frame[(frame["to"] == "spatial") & (frame["remainder"] == "")]
+    assert set(zip(one["to_y"], one["to_x"], strict=True)) == {(1, 2)}
+    assert sorted(set(one["index"])) == list(range(6))
+    other = frame[frame["class"] == "dog"]
+    atoms, rest = (other[(other["remainder"] == "") == there] for there in (True, False))
+    assert set(zip(atoms["y"], atoms["x"], strict=True)) == {(3, 0)}
+    assert rest["y"].isna().all()
+    assert set(rest["remainder"]) == {"elsewhere"}
+
+
+def test_the_table_needs_pandas(
+    real_explanation: cb.Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingDependency, match="to_frame needs pandas: pip install pandas"):
+        real_explanation.to_frame()
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

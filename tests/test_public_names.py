@@ -70,8 +70,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_the_workflow_of_the_readme(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The README's first block as printed, but for weights that would be downloaded."""
-    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[0]
+    """The README's first blocks as printed, but for weights that would be downloaded."""
+    code, numbers, *_ = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
     code = code.replace("ResNet18_Weights.DEFAULT", "None")
     monkeypatch.chdir(tmp_path)
@@ -79,7 +79,10 @@ def test_the_workflow_of_the_readme(
     monkeypatch.setitem(quality.QUALITIES, "standard", FEW_STEPS)  # type: ignore[arg-type]
     x = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     torch.save(x, tmp_path / "my_batch.pt")
-    exec(compile(code, "README.md", "exec"), {})
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(numbers, "README.md", "exec"), names)
+    assert "g0.directions" in capsys.readouterr().out
     assert "not explained by the groups" in (tmp_path / "why.html").read_text()
 
 

@@ -16,7 +16,13 @@ from captum_blocks.compose.assembly import around, headline, method
 from captum_blocks.compose.assembly.first_state import Selections
 from captum_blocks.compose.assembly.layout import chapter, chapters_of, elements_of, has_chapters
 from captum_blocks.compose.evaluation.elements import Evaluation, Limits, evaluate_elements
-from captum_blocks.compose.evaluation.facts import Changes, Exchanged, Facts
+from captum_blocks.compose.evaluation.facts import (
+    Answered,
+    Changes,
+    Exchanged,
+    Facts,
+    Groups,
+)
 from captum_blocks.compose.evaluation.photographs import Picture
 from captum_blocks.compose.evaluation.question import Question, check_given
 from captum_blocks.compose.evaluation.validation import validate
@@ -26,7 +32,7 @@ from captum_blocks.compose.marks.links import links
 from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.sources import Icon
-from captum_blocks.grammar import Attribution, Content, Hidden, Interface, parts_of
+from captum_blocks.grammar import Attribution, Content, Hidden, Interface, Substrate, parts_of
 from captum_blocks.network import Prediction
 from captum_blocks.scene import (
     LARGEST_PAGE,
@@ -47,7 +53,8 @@ SIZE = ", "
 class Composition:
     """A scene, the numbers behind it, keyed by content, and the most probable classes.
 
-    ``exchanged`` holds, by layer, what happens to answers with that layer exchanged.
+    ``exchanged`` holds, by layer, what happens to answers with that layer exchanged; ``groups`` the
+    directions and maps of groups, by their words; ``answered`` all answers.
 
     >>> Composition(Scene("Why?", "Because.", None, ()), {}, ()).scene.title
     'Why?'
@@ -57,6 +64,8 @@ class Composition:
     values: Mapping[Content, Value]
     predictions: Sequence[Prediction]
     exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
+    groups: Mapping[Substrate, Groups] = field(default_factory=dict)
+    answered: Answered | None = None
 
 
 def compose(
@@ -131,7 +140,14 @@ def compose(
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
         )
-    return Composition(made, values, evaluation.predictions, facts.exchanged)
+    return _composed(made, values, evaluation)
+
+
+def _composed(made: Scene, values: Mapping[Content, Value], evaluation: Evaluation) -> Composition:
+    facts = evaluation.facts
+    return Composition(
+        made, values, evaluation.predictions, facts.exchanged, facts.groups, facts.answered
+    )
 
 
 def _wanted(view: View) -> Wanted:

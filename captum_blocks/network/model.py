@@ -223,6 +223,11 @@ class Network(Placed):
             for index, value in zip(indices.tolist(), values.tolist(), strict=True)
         ]
 
+    def probabilities(self, logits: Tensor) -> Tensor | None:
+        """(..., class) logits -> probabilities; None where outputs are plain values."""
+        head = self.head_of(logits.shape[-1])
+        return None if head == "values" else answers.scores(head, logits)
+
     def head_of(self, outputs: int) -> answers.Head:
         """What so many outputs are: "classes", "labels", "values" or "probabilities"."""
         return answers.head_for(self._head, outputs)

@@ -38,6 +38,7 @@ SCRIPTS = (
     "controls.js",
     "enlarge.js",
     "copy.js",
+    "table.js",
     "gestures.js",
     "blocks.js",
 )
@@ -51,6 +52,7 @@ STYLES = (
     "matrix.css",
     "multiples.css",
     "histogram.css",
+    "table.css",
 )
 
 

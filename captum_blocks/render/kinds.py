@@ -24,6 +24,9 @@ def add_panel(
     The script is part of the page's own: it adds a function to ``PANEL_KINDS`` by the name of the
     kind, which is called with the element to fill, the panel's data and the page, and answers with
     an object whose ``show(number)`` shows one of the data's ``frames``.
+    Where it also adds a function to ``PANEL_TABLES``, of the panel's data, the number of a frame,
+    the page and that object, which answers with rows of names and numbers, the names of the
+    columns first, the panel has a button that copies them.
 
     Args:
         kind: its name in the page's data.

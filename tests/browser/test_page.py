@@ -209,7 +209,7 @@ def test_the_keyboard_walks_the_marks_of_a_panel(open_page, sample):
 def test_tab_reaches_stage_and_every_panel(open_page, sample):
     tab = open_page(sample)
     reached = set()
-    for _ in range(20):
+    for _ in range(28):
         tab.keyboard.press("Tab")
         reached.add(
             tab.evaluate(

@@ -182,6 +182,21 @@ def test_the_first_screen_holds_the_answer_and_every_row(first_screen, open_page
     assert tab.locator(".whole").is_visible()
 
 
+def test_numbers_can_be_copied(demo, first_screen, groups, open_page):
+    tab = open_page(first_screen, permissions=["clipboard-read", "clipboard-write"])
+    section = tab.locator(".panel.versus")
+    section.hover()
+    section.get_by_role("button", name="Copy numbers").click()
+    tab.wait_for_timeout(100)
+    text = tab.evaluate("navigator.clipboard.readText()")
+    head, *lines = [line.split("\t") for line in text.splitlines()]
+    assert head[:4] == ["name", "tiger cat (logit)", "Egyptian cat (logit)", "difference (logit)"]
+    assert head[4] == "tiger cat (probability), without it"
+    assert len(lines) == COUNT + 1
+    expected = without(demo, groups, (2,))[demo.class_index("tiger cat", 1000)]
+    assert float(lines[2][4]) == pytest.approx(expected.item(), abs=1e-4)
+
+
 def test_contents_go_to_a_chapter_and_say_where_one_is(first_screen, open_page):
     tab = open_page(first_screen, viewport={"width": 1280, "height": 500})
     links = tab.locator(".contents a")

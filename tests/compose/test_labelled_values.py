@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import captum_blocks as cb
+from captum_blocks.compose.evaluation.subsets import HIGHEST, LOWEST
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.errors import InvalidArgument, MissingDependency
 from captum_blocks.grammar import Content
@@ -380,6 +381,21 @@ def test_a_photograph_picked_before_is_not_another(world: World) -> None:
     mean = world.starts["channel 20"].content.aggregate("image")
     with pytest.raises(InvalidArgument, match=r"image=2: .* are of mean over 3 photographs"):
         world.value(mean.filter(image=2))
+
+
+def test_other_answers_are_columns_of_a_table(small: cb.Network, small_x: Tensor) -> None:
+    groups = cb.Hidden("late").groups(2)
+    content = cb.Attribution(groups, cb.Out(0, 1), method="ShapleyValues")
+    value = cb.evaluate(content, small, small_x)
+    assert LOWEST in value.also
+    frame = value.to_frame()
+    names = {HIGHEST: "in other fits to"}
+    expected = [names.get(name, name) for name in value.also]
+    assert list(frame.columns) == ["image", "class", "group", "value", *expected, "remainder"]
+    atoms = frame[frame["remainder"].isna()]
+    for name, held in value.also.items():
+        np.testing.assert_array_equal(atoms[names.get(name, name)], held.flatten().numpy())
+    assert frame[frame["remainder"] == "residual"][expected].isna().all(axis=None)
 
 
 def test_labelled_arrays_of_another_library(world: World) -> None:

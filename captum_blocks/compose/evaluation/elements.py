@@ -13,7 +13,7 @@ from torch import Tensor
 from captum_blocks.attr import relaxation_note
 from captum_blocks.compose.evaluation.amounts import check_amount
 from captum_blocks.compose.evaluation.exchanging import exchanged
-from captum_blocks.compose.evaluation.facts import Best, Extent, Facts, Groups
+from captum_blocks.compose.evaluation.facts import Answered, Best, Extent, Facts, Groups
 from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.evaluation.numbers import Numbers
 from captum_blocks.compose.evaluation.question import Question
@@ -198,7 +198,7 @@ def facts_of(session: Session, elements: Iterable[Evaluated], extent: Extent) ->
         approximations=relaxation_note(net.module) or "",
         treated=net.preprocess.note if net.preprocess else "",
         unit=look.unit,
-        classes=tuple(net.label(index) for index in range(logits.shape[1])),
+        classes=(classes := tuple(net.label(index) for index in range(logits.shape[1]))),
         scores=tuple(tuple(net.told(row, i) for i in range(len(row))) for row in said),
         best=tuple(_best(net, row) for row in logits),
         photographs=session.names,
@@ -210,6 +210,7 @@ def facts_of(session: Session, elements: Iterable[Evaluated], extent: Extent) ->
         given=session.question.given,
         names=session.question.names,
         around=_around(session, values),
+        answered=Answered(session.names, classes, logits, look.unit, net.probabilities(logits)),
     )
 
 

@@ -44,6 +44,29 @@ class Best:
 
 
 @dataclass(frozen=True, eq=False)
+class Answered:
+    """What the network answered, all of it.
+
+    Attributes:
+        photographs: their names.
+        classes: names of all classes, by index.
+        scores: (image, class), as the network gave them.
+        unit: of the scores: "logit", "output" or "probability".
+        probabilities: (image, class); None where outputs are plain values.
+
+    >>> import torch
+    >>> Answered(("cat.jpg",), ("age",), torch.ones(1, 1), "output").probabilities is None
+    True
+    """
+
+    photographs: tuple[str, ...]
+    classes: tuple[str, ...]
+    scores: Tensor
+    unit: str
+    probabilities: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Changes:
     """How answers differ from what they were, one number a photograph and other picture.
 
@@ -125,6 +148,7 @@ class Facts:
         names: of groups, where the reader gave some.
         exchanged: by layer, of those, what happens to the answer with it exchanged; without those
             that cannot be.
+        answered: all answers, as numbers; None where nobody asks.
     """
 
     network: str
@@ -146,6 +170,7 @@ class Facts:
     around: tuple[Hidden, ...] = ()
     names: Mapping[Substrate, tuple[str, ...]] = field(default_factory=dict)
     exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
+    answered: Answered | None = None
 
     @property
     def several(self) -> bool:

@@ -6,20 +6,36 @@ from importlib import import_module
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from captum_blocks.errors import MissingDependency
 
 if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.values import Value
 
+# The ends of a range are told in one sentence; in a table each has a name of its own.
+ALONE_AS = {"to": "in other fits to"}
+
+
+def others(value: Value) -> dict[str, Tensor]:
+    """The answers to other questions about the same atoms, by what a table calls the questions."""
+    return {ALONE_AS.get(name, name): held for name, held in value.also.items()}
+
 
 def to_frame(value: Value) -> Any:
     """A long ``pandas.DataFrame``: a row a number, remainders as rows too.
+
+    Answers to other questions about the same atoms (``also``) are columns by their names, beside
+    "value"; of remainders there are none.
 
     Raises:
         MissingDependency: pandas is not installed.
     """
     pandas = needed("pandas", "to_frame")
     rows = _rows(value, value.axes, value.data.flatten().tolist())
+    for name, held in others(value).items():
+        for row, number in zip(rows, held.flatten().tolist(), strict=True):
+            row[name] = number
     for name, held in value.remainder.items():
         rows += _rows(value, _leading(value), held.flatten().tolist(), remainder=name)
     return pandas.DataFrame(rows)

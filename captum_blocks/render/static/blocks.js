@@ -44,7 +44,7 @@ class Page extends Pools {
     const panel = this.data.panels[Number(section.dataset.panel)];
     const body = section.querySelector(".panel-body");
     this.controls.add(body, panel);
-    section.querySelector(".panel-head").append(copyButton());
+    section.querySelector(".panel-head").append(copyButtons(panel, this));
     return { section, panel, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
   }
 

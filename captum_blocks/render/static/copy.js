@@ -67,7 +67,7 @@ function asDrawing(page, section, { width, height }) {
 // A copy of the panel whose canvases and icons have become pictures of their own.
 function stilled(page, section) {
   const copy = section.cloneNode(true);
-  copy.querySelectorAll(".copy, .call").forEach((button) => button.remove());
+  copy.querySelectorAll(".copies, .call").forEach((button) => button.remove());
   const canvases = section.querySelectorAll("canvas");
   copy.querySelectorAll("canvas").forEach((canvas, i) => canvas.replaceWith(asImage(canvas, canvases[i])));
   const inputs = section.querySelectorAll(".control :is(input, select)");

@@ -150,6 +150,7 @@ class Gestures {
     if (linked) return void this.goTo(linked, event);
     if (event.target.closest(WRITTEN)) return;
     if (turned) this.page.turnSwitch(turned.dataset.selection, turned.dataset.atomKey);
+    else if (copy?.matches(".of-numbers")) copyNumbers(this.page, copy.closest("[data-panel]"), copy);
     else if (copy) copyPanel(this.page, this.page.copied(copy.closest("[data-panel]")), copy);
     else if (viewed) this.page.showView(viewed.dataset.view, true);
     else if (event.target.closest(".smoother")) this.page.stage.smooth();

@@ -47,10 +47,15 @@ class Answers {
     return keys.map((key, i) => i).filter((i) => this.page.isOff(selection, keys[i]));
   }
 
-  apply() {
+  // One number an answer, without what is off.
+  now() {
     const { off, table } = this;
-    const row = table.keys.reduce((sum, key, i) => sum + (off.includes(i) ? 0 : 2 ** i), 0);
-    const now = table.values(row);
+    return table.values(table.keys.reduce((sum, key, i) => sum + (off.includes(i) ? 0 : 2 ** i), 0));
+  }
+
+  apply() {
+    const off = this.off;
+    const now = this.now();
     this.bars.marks.forEach((mark, i) => {
       mark.lastChild.firstChild.lastChild.replaceWith(this.bars.track(now[i]));
       const label = `${mark.label}: ${this.text(now[i])}`;

@@ -123,6 +123,23 @@ class Versus {
     }
   }
 
+  // The rows for a spreadsheet: effects on the two answers, and both without each atom alone.
+  table() {
+    const { contest, pair, panel, page } = this;
+    const names = pair.map((index) => this.names[index]);
+    const columns = pair.map((index) => this.columns.get(index));
+    const chance = panel.head === "values" ? panel.unit : "probability";
+    const heads = names.map((name) => inUnit(name, panel.unit));
+    const alone = names.map((name) => `${inUnit(name, chance)}, without it`);
+    const rows = panel.frames[this.frame].map((number, i) => {
+      const [one, other] = columns.map((column) => single(contest.effects[i][column]));
+      const removed = contest.removed[i];
+      const chances = pair.map((index) => (removed ? single(chanceOf(removed, index, panel.head)) : null));
+      return [page.atomAt(number)[1], one, other, single(one - other), ...chances];
+    });
+    return [["name", ...heads, `difference (${panel.unit})`, ...alone], ...rows];
+  }
+
   // Drawing
 
   show(frame) {

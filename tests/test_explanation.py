@@ -16,6 +16,7 @@ import captum_blocks as cb
 from captum_blocks.compose.evaluation.archive import Entry, archive
 from captum_blocks.errors import InvalidArgument, MissingDependency, UnknownName, WrongType
 from captum_blocks.explanation import writable
+from captum_blocks.scene import Versus
 
 
 def test_a_page_is_one_small_file(real_page: Path) -> None:
@@ -27,12 +28,21 @@ def test_a_page_is_one_small_file(real_page: Path) -> None:
 
 def test_the_answer_is_made_from_the_numbers(real_explanation: cb.Explanation) -> None:
     groups = cb.Hidden("bn2").groups(6)
-    value = real_explanation.values[cb.Attribution(groups, cb.Out(top=2), method="ShapleyValues")]
-    shared, residual = value.data[0, 0].sum(), value.remainder["residual"][0, 0]
-    torch.testing.assert_close(shared + residual, value.total[0, 0])
-    answer = real_explanation.scene.answer
-    assert f"Six groups of channels at bn2 add +{float(shared):.2f} to the score of" in answer
-    assert f"+{float(value.total[0, 0]):.2f} in all" in answer
+    value = real_explanation.values[cb.Attribution(groups, cb.Out(), method="ShapleyValues")]
+    shared, residual = value.data[0].sum(1), value.remainder["residual"][0]
+    torch.testing.assert_close(shared + residual, value.total[0], rtol=1e-4, atol=1e-4)
+    index, label, probability = real_explanation.predictions[0]
+    assert (
+        real_explanation.scene.answer
+        == f"EfficientNet-Lite0 is {probability:.0%} sure of “{label}”."
+    )
+    versus = next(panel for panel in real_explanation.scene.panels() if isinstance(panel, Versus))
+    first, second = versus.pair
+    assert first == index
+    state = real_explanation.scene.default_frame(versus)
+    differences = [mark.values[0] for mark in versus.frames[state]][:6]
+    expected = (value.data[0, first] - value.data[0, second]).tolist()
+    assert differences == pytest.approx(expected, abs=1e-5)
 
 
 def key_of(arrays: Any, content: object, kind: str = "value") -> str:

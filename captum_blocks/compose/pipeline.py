@@ -108,19 +108,7 @@ def compose(
     elements = elements_of(interface)
     evaluation = evaluate_elements(elements, question, limits, renderer.progress.stage)
     facts, fields, selections = evaluation.facts, dict[str, Field](), Selections()
-    views = [
-        View(
-            each.element,
-            each.frames,
-            facts,
-            each.colours,
-            fields=fields,
-            beside=each.beside,
-            missing=each.missing,
-            rivals=each.rivals,
-        )
-        for each in evaluation.elements
-    ]
+    views = _views(evaluation, fields)
     plan = plan_pictures([_wanted(view) for view in views], renderer.quality.budget)
     panels = _panels(views, plan, selections)
     chapters = _chapters(interface, panels, evaluation)
@@ -148,6 +136,23 @@ def _composed(made: Scene, values: Mapping[Content, Value], evaluation: Evaluati
     return Composition(
         made, values, evaluation.predictions, facts.exchanged, facts.groups, facts.answered
     )
+
+
+def _views(evaluation: Evaluation, fields: dict[str, Field]) -> list[View]:
+    """What each mark is drawn from; they share their maps."""
+    return [
+        View(
+            each.element,
+            each.frames,
+            evaluation.facts,
+            each.colours,
+            fields=fields,
+            beside=each.beside,
+            missing=each.missing,
+            rivals=each.rivals,
+        )
+        for each in evaluation.elements
+    ]
 
 
 def _wanted(view: View) -> Wanted:
@@ -244,12 +249,12 @@ def _headline(
 ) -> tuple[str, str]:
     """The question of the page and its answer, the interface's own where it has them."""
     own = interface if has_chapters(interface) else Interface(interface.parts)
-    to_classes = (held for held in values.values() if held.target_axes == ("class",))
-    asked = next((held.coords["class"] for held in to_classes), ())
-    named = [facts.classes[index] for index in asked]
+    some = (held for held in values.values() if held.target_axes == ("class",))
+    named = (held.coords["class"] for held in some)
+    asked = next((each for each in named if len(each) < len(facts.classes)), ())
     top = facts.best[0].label
-    named = named if len(named) < len(facts.classes) else []
-    title = own.title or headline.title(facts.network, facts.photographs, top, named)
+    named_classes = [facts.classes[index] for index in asked]
+    title = own.title or headline.title(facts.network, facts.photographs, top, named_classes)
     return title, f"{own.reading} {_answer(facts, values)}".strip()
 
 

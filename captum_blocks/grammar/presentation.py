@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.grammar.content import Activation
 from captum_blocks.grammar.operations import Content
-from captum_blocks.grammar.selections import Selection
+from captum_blocks.grammar.selections import Selection, toggle
 from captum_blocks.grammar.spec import call, from_json, to_json, word
 from captum_blocks.grammar.substrates import Given, Hidden, Input, Out, Substrate
 
@@ -217,6 +217,25 @@ class FeatureVis(_Linked):
         if not isinstance(self.content, Content):
             raise WrongType(f"FeatureVis draws a content or substrate, not {self.content!r}")
         self._check_links()
+
+    @property
+    def is_versus(self) -> bool:
+        """Whether it shows one answer rather than another.
+
+        >>> FeatureVis(Hidden("layer3").channels).is_versus
+        False
+        """
+        return self.arrangement == "versus"
+
+    @property
+    def switches(self) -> Selection:
+        """The selection of the groups that are switched off in its rows.
+
+        >>> FeatureVis(Hidden("layer3").channels).switches
+        toggle('group')
+        """
+        named = [each for each in self.changes if each.gesture == "toggle"]
+        return named[0] if named else toggle("group")
 
 
 Element = InfoVis | FeatureVis

@@ -92,7 +92,7 @@ def channel_attribution(
             went_into.filter(strongest=max(strongest // 2, 1)),
             title=f"What that channel of {earlier.layer} went into, at {later.layer}",
         )
-        shown = shown & (parts | uses)
+        shown = shown & (parts | uses) & _answers(earlier, pointed, method)
     drilled = "; click it for what it is made of, and one of those for what it went into"
     return shown.titled(
         "Which single channels mattered most?",

@@ -13,6 +13,7 @@ import captum_blocks as cb
 from captum_blocks.compose.evaluation.subsets import ALWAYS, HIGHEST, LOWEST
 from captum_blocks.compose.evaluation.values import ALONE
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer, WrongType
+from captum_blocks.presets.words import OF_GROUPS
 from tests.reference.removals import answered, kept
 
 EARLY = cb.Hidden("early")
@@ -113,7 +114,11 @@ def test_the_range_is_of_like_groups_in_other_fits(small: cb.Network, small_x: T
 
 
 def test_a_page_names_the_game_and_the_other_numbers(small: cb.Network, noise_picture: Any) -> None:
-    page = cb.explain(cb.neuron_groups("early", 3), small, noise_picture, quality="draft").scene
+    groups = EARLY.groups(3)
+    beside = cb.Ablation(groups, TWO, score="logit")
+    title = "Effect of each group"
+    shown = cb.FeatureVis(of_groups(groups), title=title, beside=beside)
+    page = cb.explain(shown, small, noise_picture, quality="draft").scene
     (chapter,) = page.chapters
     panel = titled(page, "Effect of each group")
     assert panel.ticked == (
@@ -161,8 +166,13 @@ def test_a_layer_that_runs_twice_goes_another_way_and_it_is_said(noise_picture: 
     with pytest.raises(UnusableLayer):
         cb.evaluate(cb.Attribution(groups, cb.Out(0), method="ShapleyValues"), net, noise_picture)
     ex = cb.explain(cb.neuron_groups("shared", 2), net, noise_picture, quality="draft")
-    panel = titled(ex.scene, "Effect of each group")
+    panel = titled(ex.scene, "What each group did")
     assert "by LayerGradientXActivation, not by ShapleyValues: " in panel.left_out
+    assert "no group can be switched off: " in panel.left_out
+    assert all(contest.table is None for contest in panel.contests)
+    effect = cb.Attribution(groups, cb.Out(0), method=OF_GROUPS)
+    bars = cb.FeatureVis(effect, beside=cb.Ablation(groups, cb.Out(0)))
+    (panel,) = cb.explain(bars, net, noise_picture, quality="draft").scene.panels()
     assert panel.ticked.startswith("bar: LayerGradientXActivation, logit; no tick: ")
 
 

@@ -17,7 +17,7 @@ from captum_blocks.compose.evaluation.facts import Answered, Best, Extent, Facts
 from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.evaluation.numbers import Numbers
 from captum_blocks.compose.evaluation.question import Question
-from captum_blocks.compose.evaluation.rivals import Rivals, is_versus, rivals
+from captum_blocks.compose.evaluation.rivals import Rivals, rivals
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.states import frames
 from captum_blocks.compose.evaluation.values import Value
@@ -145,7 +145,8 @@ class _Elements:
         colours = None if painted is None else self.frames(painted)
         beside, missing = self._beside(element)
         own = self.frames(element.content)
-        versus = rivals(element, self.frames) if is_versus(element) else None  # type: ignore[arg-type]
+        paired = isinstance(element, FeatureVis) and element.is_versus
+        versus = rivals(element, self.frames) if paired else None  # type: ignore[arg-type]
         return Evaluated(element, own, colours, beside, missing, versus)
 
     def _beside(self, element: Element) -> tuple[Frames | None, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
@@ -16,8 +15,6 @@ from captum_blocks.grammar import (
     Edit,
     FeatureVis,
     Out,
-    Selection,
-    toggle,
 )
 
 
@@ -51,11 +48,6 @@ class Rivals:
         return tuple(each for each in held if each is not None)
 
 
-def is_versus(element: Any) -> bool:
-    """Whether an element shows one answer rather than another."""
-    return isinstance(element, FeatureVis) and element.arrangement == "versus"
-
-
 def rivals(element: FeatureVis, evaluate: Callable[[Content], Frames]) -> Rivals:
     """What an element of rows "versus" shows besides its content.
 
@@ -78,7 +70,7 @@ def rivals(element: FeatureVis, evaluate: Callable[[Content], Frames]) -> Rivals
     scores = evaluate(Activation(every))
     pair = _pair(evaluate(Activation(element.rivals or Out(top=2))), scores)
     try:
-        answers = evaluate(Activation(every).without(switches_of(element), of=groups))
+        answers = evaluate(Activation(every).without(element.switches, of=groups))
         removed = evaluate(Ablation(groups, every, score="logit"))
     except (UnusableLayer, UnsupportedMethod) as error:
         return Rivals(pair, scores, missing=str(error))
@@ -95,9 +87,3 @@ def _pair(named: Frames, scores: Frames) -> tuple[int, int]:
     first, *others = named.values[0].coords["class"]
     ranked = scores.values[0].data[0].argsort(descending=True).tolist()
     return first, next(index for index in (*others, *ranked) if index != first)
-
-
-def switches_of(element: FeatureVis) -> Selection:
-    """The selection of the groups that are switched off in an element's rows."""
-    named = [each for each in element.changes if each.gesture == "toggle"]
-    return named[0] if named else toggle("group")

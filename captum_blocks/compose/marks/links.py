@@ -12,12 +12,12 @@ from captum_blocks.compose.evaluation.frames import (
     states_of,
     thinned,
 )
-from captum_blocks.compose.evaluation.rivals import is_versus, switches_of
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks.view import Links, View
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
     Element,
+    FeatureVis,
     Out,
     Selection,
     Substrate,
@@ -66,8 +66,8 @@ def links(view: View, selections: Selections) -> Links:
 
 def _switches_in(element: Element) -> list[Selection]:
     """The selections of groups that are switched off in an element's answers."""
-    if is_versus(element):
-        return [switches_of(element)]  # type: ignore[arg-type]
+    if isinstance(element, FeatureVis) and element.is_versus:
+        return [element.switches]
     parts = (part.off for part in parts_of(element.content) if isinstance(part, Without))
     return [off for off in parts if isinstance(off, Selection)]
 

@@ -14,9 +14,10 @@ from captum_blocks.compose.evaluation.facts import place_name
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import captions, listed
 from captum_blocks.compose.marks.answers import table_of
-from captum_blocks.compose.marks.base import mark
-from captum_blocks.compose.marks.rows import Icons
+from captum_blocks.compose.marks.base import Mark, mark
+from captum_blocks.compose.marks.pictured import pictured
 from captum_blocks.compose.marks.view import View, image_of, only_image
+from captum_blocks.compose.pictures.requests import Subject
 from captum_blocks.scene import Contest
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ REGION = ": "
 
 
 @mark("versus", word=False)
-class Versus(Icons):
+class Versus(Mark):
     """A picture and one bar a group, for one answer and against another."""
+
+    def pictures(self, view: View) -> list[Subject]:
+        """Each group."""
+        return pictured(view)
 
     def panel(self, view: View) -> scene.Panel:
         """The rows of each state, with what answers are without the groups."""
@@ -41,7 +46,8 @@ class Versus(Icons):
         if not set(pair) <= set(choices):
             pair = (choices[0], choices[1])
         shown = replace(view.frames, values=tuple(_of(value, pair) for value in view.frames.values))
-        said = [captions.left_out(shown, view.coverage, True, view.facts), *_said(view.rivals)]
+        left_out = captions.left_out(shown, view.coverage, True, view.facts)
+        said = [left_out, *captions.said_of(view.frames), *_said(view.rivals)]
         return scene.Versus(
             **view.words(),
             left_out="; ".join(each for each in said if each),

@@ -31,10 +31,12 @@ BELOW_RENDER = {
     "_pictures",
     "_paths",
     "_interrupts",
+    "_memory",
 }
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "_interrupts": set(),
+    "_memory": set(),
     "wrappers": {"errors", "_interrupts"},
     "hooks": {"errors", "wrappers", "_interrupts"},
     "behaviour": {"hooks", "errors"},

@@ -26,7 +26,7 @@ EDITS = ("blur",)
 # "blur", or what stands in the region's place.
 Edited = str | Tensor
 # Pictures that go through the network together: more would hold its early layers many times.
-AT_ONCE = 16
+AT_ONCE = 8
 
 
 class RegionEdit(PerturbationAttribution):  # type: ignore[misc]

@@ -21,7 +21,7 @@ from captum_blocks.rewriting import (
     passing_copy,
 )
 
-MEMORY_BUDGET = 48 * 2**20
+MEMORY_BUDGET = 24 * 2**20
 MOST_ROWS = 256
 MOST_SECONDS = 300.0
 # The tail is another order of the same sums: scores agree to rounding, relative to the largest.
@@ -70,18 +70,19 @@ class Tail:
         self.x, self.seen = x, seen
         self._plain = Head(forward, layer, apart=seen.behaviour.apart)
         self._pair = torch.cat([seen.activation, seen.activation * 0.5])
-        self._run: Callable[[Tensor], Tensor] = self._whole
+        # Nothing here refers back to the tail: the copy of the network goes when the tail does.
+        self._fast: Callable[[Tensor], Tensor] | None = None
         with torch.no_grad():
             self._expected = self._whole(self._pair)
             if not seen.behaviour.apart:
-                fast = filter(None, (_copied(forward, layer), (forward, layer)))
-                ways = (self._behind(*each) for each in fast)
-                self._run = next(filter(self._agrees, ways), self._whole)
+                places = filter(None, (_copied(forward, layer), (forward, layer)))
+                ways = (_behind(*each, x) for each in places)
+                self._fast = next(filter(self._agrees, ways), None)
 
     @property
     def alone(self) -> bool:
         """Whether only what lies behind the layer runs again."""
-        return self._run != self._whole
+        return self._fast is not None
 
     @property
     def rows(self) -> int:
@@ -102,7 +103,7 @@ class Tail:
         start = perf_counter()
         for number, chunk in enumerate(chunks):
             with torch.no_grad():
-                found = self._run(chunk)
+                found = (self._fast or self._whole)(chunk)
             if not number and rows > len(chunk):
                 self._check_time((perf_counter() - start) / len(chunk) * rows, rows, what)
             yield found
@@ -120,20 +121,22 @@ class Tail:
         scores: Tensor = self._plain(rows, self.x.expand(len(rows), *self.x.shape[1:]))
         return scores
 
-    def _behind(self, forward: Any, layer: nn.Module) -> Callable[[Tensor], Tensor]:
-        head = Head(forward, layer).of_any_rows()
-
-        def run(rows: Tensor) -> Tensor:
-            with _Repeating():
-                scores: Tensor = head(rows, self.x)
-            return scores
-
-        return run
-
     def _agrees(self, run: Callable[[Tensor], Tensor]) -> bool:
         with suppress(RuntimeError, ValueError, IndexError, TypeError, BlocksError):
             return close(run(self._pair), self._expected, _EXACT)
         return False
+
+
+def _behind(forward: Any, layer: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+    """What lies behind a layer, with what comes before it run once for all rows."""
+    head = Head(forward, layer).of_any_rows()
+
+    def run(rows: Tensor) -> Tensor:
+        with _Repeating():
+            scores: Tensor = head(rows, x)
+        return scores
+
+    return run
 
 
 def _copied(forward: Any, layer: nn.Module) -> tuple[nn.Module, nn.Module] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import product
 from typing import Any
 
@@ -178,6 +180,30 @@ def test_only_what_lies_behind_runs_again(case: Any) -> None:
     module, layer, name, x = case
     seen = probe(module, layer, name, x[:1])
     assert Tail(module, layer, x[:1], seen).alone
+
+
+def test_the_copy_of_the_network_goes_with_the_tail(
+    case: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not when a garbage collector comes by: many tails would be many networks."""
+    module, layer, name, x = case
+    copies, copied = [], tails._copied
+
+    def remembered(forward: Any, layer: nn.Module) -> Any:
+        made = copied(forward, layer)
+        copies.append(weakref.ref(made[0]))
+        return made
+
+    monkeypatch.setattr(tails, "_copied", remembered)
+    tail = Tail(module, layer, x[:1], probe(module, layer, name, x[:1]))
+    assert tail.alone
+    assert copies[0]() is not None
+    gc.disable()
+    try:
+        del tail
+        assert copies[0]() is None
+    finally:
+        gc.enable()
 
 
 class Fickle(nn.Module):

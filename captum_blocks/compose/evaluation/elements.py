@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_blocks._memory import give_back
 from captum_blocks.attr import relaxation_note
 from captum_blocks.compose.evaluation.amounts import check_amount
 from captum_blocks.compose.evaluation.exchanging import exchanged
@@ -167,6 +168,7 @@ class _Elements:
             self._under_way.add(content)
             self._frames[content] = frames(content, self.session, self._reach)
             self._under_way.discard(content)
+            give_back()
         return self._frames[content]
 
     def _reach(self, selection: Selection, substrate: Substrate) -> tuple[int, ...] | None:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
+from captum_blocks._memory import give_back
 from captum_blocks.compose.pictures.kept import Entry, description
 from captum_blocks.compose.pictures.progress import Progress
 from captum_blocks.compose.pictures.quality import Quality
@@ -69,6 +70,7 @@ class PictureRenderer:
         """
         icons: dict[str, Icon] = {}
         for name, source in SOURCES.items():
+            give_back()  # of the numbers, or of another source's pictures
             requests = plan.of(name)
             made = source.draw(requests, self) if requests else {}
             if missing := [key for each in requests for key in each.keys if key not in made]:
@@ -77,6 +79,7 @@ class PictureRenderer:
                     "drawn it: leave out of plan what has no picture"
                 )
             icons |= made
+        give_back()
         return icons
 
     def told(self, plan: Plan) -> Pairs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +28,21 @@ MOST_SECONDS = 300.0
 # The tail is another order of the same sums: scores agree to rounding, relative to the largest.
 _EXACT = 1e-5
 _JOINS = (torch.cat, torch.concat, torch.concatenate)
+_AT_MOST: ContextVar[float | None] = ContextVar("the most seconds that removals take", default=None)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Within, what would take longer is refused, told from two rows before the others run.
+
+    >>> with at_most(2.0):
+    ...     pass
+    """
+    before = _AT_MOST.set(seconds)
+    try:
+        yield
+    finally:
+        _AT_MOST.reset(before)
 
 
 class _Repeating(TorchFunctionMode):
@@ -98,8 +114,10 @@ class Tail:
             what: is done, for the message.
 
         Raises:
-            UnsupportedMethod: it would take more than five minutes, told from the first chunk.
+            UnsupportedMethod: it would take more than five minutes, told from the first chunk; or
+                longer than ``at_most`` says.
         """
+        self._check_before(rows, what)
         start = perf_counter()
         for number, chunk in enumerate(chunks):
             with torch.no_grad():
@@ -107,6 +125,17 @@ class Tail:
             if not number and rows > len(chunk):
                 self._check_time((perf_counter() - start) / len(chunk) * rows, rows, what)
             yield found
+
+    def _check_before(self, rows: int, what: str) -> None:
+        most = _AT_MOST.get()
+        if most is None:
+            return
+        start = perf_counter()
+        with torch.no_grad():
+            (self._fast or self._whole)(self._pair)
+        seconds = (perf_counter() - start) / len(self._pair) * rows
+        if seconds > most:
+            raise UnsupportedMethod(f"{what}: about {seconds:.0f} seconds, {most:.0f} at most here")
 
     def _check_time(self, seconds: float, rows: int, what: str) -> None:
         if seconds > MOST_SECONDS:

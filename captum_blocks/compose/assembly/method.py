@@ -40,7 +40,11 @@ PACKAGES = ("captum-blocks", "captum", "torch", "scikit-learn")
 
 
 def method_notes(
-    interface: Interface, atoms: Collection[str], notes: Iterable[str], given: Mapping[str, Any]
+    interface: Interface,
+    atoms: Collection[str],
+    notes: Iterable[str],
+    given: Mapping[str, Any],
+    held: Iterable[str] = (),
 ) -> Pairs:
     """How a chapter was computed: formulas, methods, layers, sources.
 
@@ -49,6 +53,7 @@ def method_notes(
         atoms: the kinds of atoms whose numbers it shows.
         notes: what was repaired, defaulted or approximated in them.
         given: the objects that ``Given`` words name.
+        held: how well its attributions hold when atoms are taken away.
     """
     # Each text once, however many parts of the chapter say it.
     told: dict[tuple[str, str], dict[str, None]] = {}
@@ -61,6 +66,8 @@ def method_notes(
             "factorization of the layer's channels over the photograph's positions: activation = "
             "scores × directions + residual"
         )
+    if found := dict.fromkeys(held):
+        pairs["how well it holds"] = "; ".join(found)
     if noted := dict.fromkeys(notes):
         pairs["notes"] = "; ".join(noted)
     pairs["source"] = DISTILL
@@ -120,7 +127,7 @@ def _removal_words(part: Ablation) -> str:
     atom, score = ATOMS[part.source.atom].name, part.score
     against = " of the class against all others" if score == "log-odds" else ""
     return (
-        f"the score minus the score without that {atom} alone, {_filled(part)}; score: "
+        f"the score minus the score without that {atom} alone, {filled(part)}; score: "
         f"{score}{against}; single removals do not add up"
     )
 
@@ -160,7 +167,7 @@ def _region(part: Edit) -> str:
     }.get(part.source.atom, "the whole picture")
 
 
-def _filled(part: Ablation) -> str:
+def filled(part: Ablation) -> str:
     """What stands in the place of an atom that was taken away."""
     if isinstance(part.fill, Given):
         return f"the tensor given as {part.fill.name!r} in its place"
@@ -176,7 +183,7 @@ def content_name(content: Any, given: Mapping[str, Any]) -> str:
     if isinstance(content, Attribution):
         return method_name(content.method, given)
     if isinstance(content, Ablation):
-        return f"removal, {_filled(content)}"
+        return f"removal, {filled(content)}"
     if isinstance(content, Edit):
         return f"its region {_edited(content)}"
     inner = getattr(content, "content", None)
@@ -210,7 +217,7 @@ def _filter_words(part: Filter) -> str:
     judge = part.by
     if isinstance(judge, Edit):
         return f"{words} by their region {_edited(judge)}"
-    return f"{words} by removal, {_filled(judge)}" if isinstance(judge, Ablation) else words
+    return f"{words} by removal, {filled(judge)}" if isinstance(judge, Ablation) else words
 
 
 def layers_and_methods(interface: Interface, given: Mapping[str, Any]) -> Pairs:

@@ -16,6 +16,7 @@ from captum_blocks.compose.evaluation.amounts import check_amount
 from captum_blocks.compose.evaluation.exchanging import exchanged
 from captum_blocks.compose.evaluation.facts import Answered, Best, Extent, Facts, Groups
 from captum_blocks.compose.evaluation.frames import Frames
+from captum_blocks.compose.evaluation.holding import holding
 from captum_blocks.compose.evaluation.numbers import Numbers
 from captum_blocks.compose.evaluation.question import Question
 from captum_blocks.compose.evaluation.rivals import Rivals, rivals
@@ -128,6 +129,9 @@ def evaluate_elements(
     if facts.around:
         with stage("layers exchanged between pictures"):
             facts = replace(facts, exchanged=exchanged(session, facts.around))
+    with stage("attributions beside removals"):
+        shown = [held for each in evaluated for held in each.all]
+        facts = replace(facts, holding=holding(session, shown))
     predictions = tuple(session.main.net.ranked(session.main.logits[0], MOST_PROBABLE))
     return Evaluation(evaluated, facts, predictions)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
-from captum_blocks.grammar import ATOMS, Hidden, Out, Substrate
+from captum_blocks.grammar import ATOMS, Ablation, Attribution, Hidden, Out, Substrate
 
 Extent = tuple[float, float, float, float]
 
@@ -123,6 +123,46 @@ class Exchanged:
 
 
 @dataclass(frozen=True, eq=False)
+class Fit:
+    """An attribution beside what single removals of its atoms take from one score.
+
+    Attributes:
+        score: which: "log-odds", "logit", "output" or "probability".
+        correlation: (image, class), the rank correlation; NaN where all atoms are equal in either.
+        shared: (image, class), how many of the strongest atoms are the same.
+    """
+
+    score: str
+    correlation: Tensor
+    shared: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Holding:
+    """How well an attribution holds when its atoms are taken away one by one.
+
+    Attributes:
+        content: the attribution, of all atoms of the layer.
+        removal: what it is compared with.
+        by: the name of its method where the content leaves it open.
+        atoms: how many there are.
+        k: how many of the strongest are compared; 0 of a few atoms.
+        classes: the classes that are compared.
+        fits: one a score; empty where nothing is compared.
+        missing: why not: "neurons", "long" or "fixed"; empty otherwise.
+    """
+
+    content: Attribution
+    removal: Ablation | None = None
+    by: str = ""
+    atoms: int = 0
+    k: int = 0
+    classes: tuple[int, ...] = ()
+    fits: Sequence[Fit] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Facts:
     """What whoever draws may know.
 
@@ -149,6 +189,8 @@ class Facts:
         exchanged: by layer, of those, what happens to the answer with it exchanged; without those
             that cannot be.
         answered: all answers, as numbers; None where nobody asks.
+        holding: how well attributions to classes hold, by attribution; without those of which
+            nothing is to be said.
     """
 
     network: str
@@ -171,6 +213,7 @@ class Facts:
     names: Mapping[Substrate, tuple[str, ...]] = field(default_factory=dict)
     exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
     answered: Answered | None = None
+    holding: Mapping[Attribution, Holding] = field(default_factory=dict)
 
     @property
     def several(self) -> bool:

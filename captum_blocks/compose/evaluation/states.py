@@ -84,11 +84,17 @@ def _picked_from(
         return {}
     inner = [each for each in followed if each.selection in selections_in(picking.content)]
     found = {}
-    for chosen in product(*(each.states for each in inner)):
+    for chosen in product(*map(_opening_first, inner)):
         states = dict(zip((each.selection for each in inner), chosen, strict=True))
         content = bind(picking.content, states, session)
         found[content] = value_of(content, session)
     return found
+
+
+def _opening_first(followed: Followed) -> tuple[State, ...]:
+    states, start = followed.states, followed.selection.start
+    first = () if start is None else states[min(start, len(states) - 1) :][:1]
+    return tuple(dict.fromkeys((*first, *states)))
 
 
 def selections_in(content: Any) -> set[Selection]:

@@ -115,7 +115,7 @@ def _label(made: scene.Mark, value: Value, view: View) -> str:
     if not made.key.endswith("/residual") or image is None:
         return made.label
     share = view.facts.unexplained(value.source)[image]
-    return f"in no group: {share:.0%} of the activation’s norm"
+    return f"in no group: {share:.0%} of the activation"
 
 
 def _of(value: Value, pair: tuple[int, int]) -> Value:

@@ -47,7 +47,7 @@ def others(folder: Path = STAMPS, seed: int = 0) -> Iterator[tuple[str, str, Ima
     paths = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in kinds and not DRAWN & set(path.parts)
+        if path.suffix.lower() in kinds and not DRAWN & set(path.relative_to(folder).parts)
     )
     random.Random(seed).shuffle(paths)
     for path in paths:

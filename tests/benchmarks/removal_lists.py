@@ -20,7 +20,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from statistics import mean
 
@@ -120,32 +120,44 @@ def overlap(listed: set[int], removal: Tensor) -> tuple[int, int]:
     return sum(bool(there[channel]) for channel in listed), int(there.sum()) - LISTED
 
 
-def row(net: cb.Network, layer: str, x: Tensor, beside: Tensor, target: int) -> Row:
-    """What is found of the list for one class."""
-    channels, out, module = cb.Hidden(layer).channels, cb.Out(target), net.module
-    six = cb.evaluate(cb.Ablation(channels, out).filter(strongest=LISTED), net, x)
-    listed, (said,) = list(six.coords["channel"]), six.said
-    place, engine = module.get_submodule(layer), cb.LayerAblation(module, layer)
+def rows(
+    net: cb.Network, layer: str, x: Tensor, beside: Tensor, targets: Sequence[int]
+) -> list[Row]:
+    """What is found of the lists of some classes; passes are shared by the classes."""
+    module, place = net.module, net.module.get_submodule(layer)
     size = kept(module, place, x)[0].abs().mean((1, 2))
-    with torch.no_grad():
-        own = scored(module(x), target, "log-odds")
+    lists = [listed(net, layer, x, target) for target in targets]
     alone = [[channel] for channel in range(len(size))]
-    sets = [*alone, listed, *as_active(size, listed, seed=1)]
-    taken = own - scored(by_hooks(module, place, x, sets), target, "log-odds")
-    together = taken[len(alone) :].abs()
-    fills = {"mean": {}, "resample": {"others": beside}}
-    filled = [
-        engine.removals(x, [target], fill=fill, score="log-odds", **more)[0, 0]
-        for fill, more in fills.items()
-    ]
-    return Row(
-        overlap(set(listed), taken[: len(alone)])[0],
-        int((together[1:] >= together[0]).sum()),
-        "stand out" in said,
-        *overlap(set(listed), filled[0]),
-        *overlap(set(listed), filled[1]),
-        tuple(agreeing(net, x, layer, target, set(listed))),
-    )
+    sixes = [[six, *as_active(size, six, seed=1)] for six, _ in lists]
+    with torch.no_grad():
+        own = module(x)
+    without = by_hooks(module, place, x, [*alone, *chain(*sixes)])
+    singly, *jointly = without.split([len(alone), *map(len, sixes)])
+    engine = cb.LayerAblation(module, layer)
+    mean_fill = engine.removals(x, targets, fill="mean", score="log-odds")[0]
+    resampled = engine.removals(x, targets, fill="resample", score="log-odds", others=beside)[0]
+    found = []
+    for rank, (target, (six, quiet)) in enumerate(zip(targets, lists, strict=True)):
+        answer = scored(own, target, "log-odds")
+        together = (answer - scored(jointly[rank], target, "log-odds")).abs()
+        one = Row(
+            overlap(set(six), answer - scored(singly, target, "log-odds"))[0],
+            int((together[1:] >= together[0]).sum()),
+            quiet,
+            *overlap(set(six), mean_fill[rank]),
+            *overlap(set(six), resampled[rank]),
+            tuple(agreeing(net, x, layer, target, set(six))),
+        )
+        found.append(one)
+    return found
+
+
+def listed(net: cb.Network, layer: str, x: Tensor, target: int) -> tuple[list[int], bool]:
+    """The channels that a page lists, and whether it says that they do not stand out."""
+    removal = cb.Ablation(cb.Hidden(layer).channels, cb.Out(target))
+    six = cb.evaluate(removal.filter(strongest=LISTED), net, x)
+    (said,) = six.said
+    return list(six.coords["channel"]), "stand out" in said
 
 
 def agreeing(
@@ -162,17 +174,17 @@ def agreeing(
         yield len(listed & set(own.abs().topk(LISTED).indices.tolist()))
 
 
-def told(layer: str, which: str, rows: Sequence[Row]) -> str:
+def told(layer: str, which: str, some: Sequence[Row]) -> str:
     """The figure of a layer."""
-    n, known = len(rows), {each.name: [getattr(r, each.name) for r in rows] for each in fields(Row)}
+    n, known = len(some), {each.name: [getattr(r, each.name) for r in some] for each in fields(Row)}
     enough = sum(found >= LISTED - 1 for found in known["hooks"])
-    stand, quiet = sum(r.more < RANDOM // 20 for r in rows), sum(known["said"])
+    stand, quiet = sum(r.more < RANDOM // 20 for r in some), sum(known["said"])
     lines = [
         f"{layer}, {which}: {n} lists of {LISTED}",
         f"  (a) by plain hooks {mean(known['hooks']):.2f} of {LISTED} are the largest; "
         f"at least {LISTED - 1} in {enough} of {n}",
         f"  (b) more than 95 of {RANDOM} random sixes in {stand} of {n}; the page says of {quiet} "
-        f"that no few stand out; one or the other in {sum(r.honest for r in rows)} of {n}",
+        f"that no few stand out; one or the other in {sum(r.honest for r in some)} of {n}",
     ]
     lines += [_filled(fill, known[fill], known[f"tied_{fill}"]) for fill in ("mean", "resampled")]
     for name, found in zip(METHODS, zip(*known["methods"], strict=True), strict=True):
@@ -214,12 +226,13 @@ def main() -> None:
         ranks: list[list[Row]] = [[] for _ in range(CLASSES)]
         for place, (name, x) in enumerate(some):
             beside = torch.cat([some[place - 1 - i][1] for i in range(OTHERS)])
-            for rank, answer in enumerate(net.predict(x, top=CLASSES)):
-                found = row(net, layer, x, beside, answer.index)
-                ranks[rank].append(found)
-                print(f"{layer} {name}, {answer.label}: {found}", flush=True)
-        for rank, rows in enumerate(ranks):
-            print(told(layer, ("most probable", "second")[rank], rows), flush=True)
+            answers = net.predict(x, top=CLASSES)
+            found = rows(net, layer, x, beside, [answer.index for answer in answers])
+            for rank, (answer, one) in enumerate(zip(answers, found, strict=True)):
+                ranks[rank].append(one)
+                print(f"{layer} {name}, {answer.label}: {one}", flush=True)
+        for rank, each in enumerate(ranks):
+            print(told(layer, ("most probable", "second")[rank], each), flush=True)
 
 
 if __name__ == "__main__":

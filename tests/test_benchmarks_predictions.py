@@ -129,12 +129,13 @@ def test_what_is_cut_out_stands_in_the_middle_of_grey():
 
 
 def test_photographs_are_drawn_by_the_seed_and_drawings_left_out(tmp_path):
-    for name in ("a/owl", "a/fox", "b/cow", "b/cartoon/cat", "c/tiny"):
+    for name in ("a/owl", "a/owl_mirror", "a/fox", "b/cow", "b/cartoon/cat", "c/tiny"):
         path = tmp_path / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 20) if "tiny" in name else (200, 200)).save(path)
     names = [name for _, name, _ in photographs.others(tmp_path, seed=3)]
-    assert sorted(names) == ["a/fox", "a/owl", "b/cow"]
+    assert sorted(names) == ["a/fox", "a/owl", "a/owl_mirror", "b/cow"]
+    assert {source for source, *_ in photographs.others(tmp_path)} == {"a/fox", "a/owl", "b/cow"}
     assert names == [name for _, name, _ in photographs.others(tmp_path, seed=3)]
 
 

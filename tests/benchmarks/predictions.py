@@ -214,7 +214,11 @@ def _expected(some: Sequence[Answered]) -> Iterator[str]:
     words = (f"{rule} {median(off):.2f}, at most {max(off):.2f}" for rule, off in offs.items())
     yield f"  the answer's logit is off by (median): {'; '.join(words)}"
     if some[0].question.kind == ONE:
-        yield f"  the page's own edits differ from plain passes by at most {_differ(some):.0e}"
+        off = _differ(some)
+        yield (
+            f"  logits of the page's own edits differ from those of plain passes by {median(off):.0e} "
+            f"(median), {max(off):.0e} at most"
+        )
     named = [
         each.question.page.classes[each.question.margins()[SHAPLEY][1]] == int(each.logits.argmax())
         for each in some
@@ -223,14 +227,17 @@ def _expected(some: Sequence[Answered]) -> Iterator[str]:
     yield f"  of {len(named)} flips that Shapley values expect, {sum(named)} to the right answer"
 
 
-def _differ(some: Sequence[Answered]) -> float:
-    """The largest difference of a single edit's logit on the page and by plain passes."""
+def _differ(some: Sequence[Answered]) -> list[float]:
+    """By how much a single edit's logits on the page differ from those of plain passes.
+
+    Where a place is just as high as the last one of a region, either may count it in.
+    """
     found = []
     for each in some:
         page, (group,) = each.question.page, each.question.gone
         change = page.scores - each.logits[list(page.classes)]
         found.append(float((change - page.effects[EDITS][:, group]).abs().max()))
-    return max(found)
+    return found
 
 
 def _failures(some: Sequence[Answered], labels: Sequence[str]) -> Iterator[str]:

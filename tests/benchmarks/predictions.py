@@ -216,8 +216,8 @@ def _expected(some: Sequence[Answered]) -> Iterator[str]:
     if some[0].question.kind == ONE:
         off = _differ(some)
         yield (
-            f"  logits of the page's own edits differ from those of plain passes by {median(off):.0e} "
-            f"(median), {max(off):.0e} at most"
+            f"  the page's own edits differ from plain passes by {median(off):.0e} (median), "
+            f"{max(off):.0e} at most"
         )
     named = [
         each.question.page.classes[each.question.margins()[SHAPLEY][1]] == int(each.logits.argmax())

@@ -135,6 +135,19 @@ def test_what_a_list_does_together_stands_beside_random_ones() -> None:
     assert narrowed.said == ()
 
 
+def test_a_filling_that_changes_nothing_is_said_to() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(40, 3))
+        module = nn.Sequential(nn.Conv2d(3, 40, 3), nn.ReLU(), *pooled).eval()
+        net, x = cb.Network(module, labels=["cat", "dog", "pig"]), torch.rand(1, 3, 8, 8)
+    removal = cb.Ablation(cb.Hidden("1").channels, cb.Out("cat"), fill="mean")
+    assert cb.evaluate(removal.filter(strongest=2), net, x).said == (
+        "neither these 2, taken away together, nor any of 100 random sets of 2 channels as active "
+        "change the log-odds of “cat”: with what fills their place this list says nothing",
+    )
+
+
 def test_random_sets_are_as_active_and_hold_none_of_the_list() -> None:
     size = torch.arange(60.0)
     sets = random_alike(size, (10, 50))

@@ -19,6 +19,8 @@ RANDOM = 100
 # A listed channel is compared with one of so many whose activation is nearest in size.
 ALIKE = 20
 SEED = 0
+# Changes below this are rounding: behind a mean, the mean as filling changes nothing.
+NOTHING = 1e-4
 
 
 def said_jointly(content: Ablation, value: Value, session: Session) -> tuple[str, ...]:
@@ -73,6 +75,12 @@ def _sentence(taken: Tensor, count: int, score: str) -> str:
     """On one class, of what the list takes (first) and what random sets do."""
     own, more = float(taken[0]), int((taken[1:].abs() >= taken[0].abs()).sum())
     name, change = plural("channel"), f"{-own:+.2f}".replace("-", "−")
+    if float(taken.abs().max()) < NOTHING:
+        return (
+            f"neither these {count}, taken away together, nor any of {RANDOM} random sets of "
+            f"{count} {name} as active change the {score}: with what fills their place this list "
+            "says nothing"
+        )
     told = (
         f"taken away together, these {count} change the {score} by {change}; of {RANDOM} random "
         f"sets of {count} {name} as active, {more} change it as much"

@@ -20,7 +20,7 @@ from captum_blocks.render._print_matrix import print_matrix
 from captum_blocks.render._print_sankey import print_sankey
 from captum_blocks.render.paper import QUIET, Paper, line_height
 from captum_blocks.render.printing import printed
-from captum_blocks.render.wording import choices
+from captum_blocks.render.wording import choices, subject
 from captum_blocks.scene import (
     Bars,
     Below,
@@ -143,6 +143,7 @@ def _arranged(layout: Layout, scene: Scene, width: float) -> Block:
 def _described(panel: Panel, scene: Scene, width: float) -> list[Block]:
     return [
         paragraph(panel.title, width, BODY, weight="bold"),
+        paragraph(subject(panel, scene), width, SMALL, weight="bold"),
         paragraph(panel.caption, width, SMALL, color=QUIET),
         paragraph(choices(panel, scene), width, SMALL),
         draw_panel(panel, scene, width),

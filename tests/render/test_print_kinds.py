@@ -122,6 +122,13 @@ def test_choices_are_told_once() -> None:
     ]
 
 
+def test_a_panel_says_which_atom_it_is_about() -> None:
+    scene = kinds_scene()
+    told = [wording.subject(panel, scene) for panel in scene.panels()]
+    assert [line for line in told if line] == ["bn2 : 0"]
+    assert words(only("Came from"))[1:3] == ["Came from", "bn2/channel/0"]
+
+
 def test_paper_shows_the_photograph_chosen_by_default() -> None:
     scene = kinds_scene()
     other = tuple(

@@ -43,7 +43,15 @@ class Page extends Pools {
     const body = section.querySelector(".panel-body");
     this.controls.add(body, panel);
     section.querySelector(".panel-head").append(copyButton());
-    return { section, panel, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
+    const subject = this.pointedAtFor(panel).length ? make("p", "subject") : null;
+    if (subject) section.querySelector("h3").after(subject);
+    return { section, panel, subject, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
+  }
+
+  // The selections of atoms pointed at or clicked elsewhere that a panel is about.
+  pointedAtFor({ follows }) {
+    const followed = follows.map((name) => this.selections.get(name));
+    return followed.filter(({ grid, gesture }) => !grid && ["hover", "click"].includes(gesture));
   }
 
   viewOf(section) {
@@ -298,10 +306,15 @@ class Page extends Pools {
     const frame = this.frameOf(entry.panel);
     if (frame !== entry.frame) {
       entry.view.show(frame);
+      if (entry.subject) write(entry.subject, this.subjectOf(entry.panel));
       this.gestures?.noteTurn(entry.section);
     }
     entry.frame = frame;
     entry.view.follow?.();
+  }
+
+  subjectOf(panel) {
+    return this.pointedAtFor(panel).map((each) => this.controls.labelOf(each, this.state(each))).join(", ");
   }
 
   // Another photograph below everything that lies on one; the chosen cell stays the same.

@@ -324,3 +324,7 @@ def _indices(text: str, size: int) -> list[int]:
     if not found:
         raise InvalidArgument(f"--channels {shown!r}: give all, or numbers like 0-15,31")
     return list(dict.fromkeys(found))
+
+
+if __name__ == "__main__":
+    main()

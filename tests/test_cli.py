@@ -164,6 +164,21 @@ def test_a_folder_that_is_not_writable(run: Run, photo_file: Path) -> None:
     assert "is not writable" in result.stderr
 
 
+@pytest.mark.parametrize("module", ["captum_blocks", "captum_blocks.cli"])
+def test_the_command_line_runs_as_a_module(module: str) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    told = run("--help")
+    assert told.returncode == 0
+    assert f"Usage: python -m {module} " in told.stdout
+    assert "explain" in told.stdout
+    refused = run("explain", "no-such-photo.jpg", "-o", "page.html")
+    assert refused.returncode == 2
+    assert "captum-blocks: " in refused.stderr
+
+
 def test_layers_lists_the_demo_network(run: Run) -> None:
     result = run("layers", "demo", "--no-carries")
     assert result.exit_code == 0

@@ -123,7 +123,7 @@ def compose(
             sprites={key: _sprite(icon) for key, icon in icons.items()},
             fields=fields,
             selections=tuple(selections.made.values()),
-            footer=_footer(interface, facts, pictures, renderer.told(plan)),
+            footer=_footer(interface, facts, pictures, _asked(values, facts) + renderer.told(plan)),
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
         )
@@ -244,6 +244,16 @@ def _effects(value: Value, facts: Facts) -> headline.Effects:
         tokens=None if tokens is None else float(tokens[0, 0]),
         total=float(value.total[0, 0]),
     )
+
+
+def _asked(values: Mapping[Content, Value], facts: Facts) -> Pairs:
+    """How probable each class is that something is attributed to, the most probable or not."""
+    if facts.several or not facts.scores:
+        return ()
+    to_classes = (held for held in values.values() if held.target_axes == ("class",))
+    asked = dict.fromkeys(index for held in to_classes for index in held.coords["class"])
+    told = (f"{facts.classes[index]} {facts.scores[0][index]}" for index in asked)
+    return (("probabilities", "; ".join(told)),) if asked else ()
 
 
 def _footer(interface: Interface, facts: Facts, pictures: Iterable[Picture], drawn: Pairs) -> Pairs:

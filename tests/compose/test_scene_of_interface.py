@@ -435,6 +435,19 @@ def test_the_question_is_about_the_classes_asked_for(explain, small) -> None:
     assert ex.scene.title.startswith("What speaks for “cat”? What SmallNet saw in")
 
 
+def test_a_class_asked_about_has_its_probability(small_module, noise_picture, store) -> None:
+    preprocess = cb.Preprocess(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    net = cb.Network(small_module, preprocess)
+    _, _, last = net.predict(net.read(noise_picture), top=3)
+    shown = cb.channel_attribution("late", classes=cb.Out(last.index))
+    ex = cb.explain(shown, net, noise_picture, quality=FEW_STEPS, progress=False, store=store)
+    share = f"{last.probability:.1%}"
+    told = dict(ex.scene.footer)["probabilities"].split("; ")
+    assert f"class {last.index} {share}" in told
+    panel = next(ex.scene.panels())
+    assert f"(probability {share})" in panel.left_out
+
+
 def test_a_panel_without_a_title_is_called_by_its_atoms(explain) -> None:
     titles = [
         next(explain(cb.InfoVis(cb.Activation(source))).scene.panels()).title

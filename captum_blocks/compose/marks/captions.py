@@ -90,6 +90,7 @@ def _ends(value: Value, facts: Facts | None) -> list[str]:
             parts.append(
                 f"with the whole layer at zero the {value.unit} of {label} is {number(filled)} "
                 f"{_constant(value, facts)} instead of {number(score)}"
+                + _probability(facts, value, index, " (probability {})")
             )
     return parts
 

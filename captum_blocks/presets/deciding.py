@@ -136,8 +136,8 @@ def spatial_attribution(
     chain = some(layers, "spatial_attribution")
     # Where the reader named no classes, a place is told by more than two of them.
     named = TOP_FIVE if classes == TOP_TWO else classes
-    here, answer = hover("spatial"), choose(named, "answer", start=0)
     effect = Attribution(chain[-1].spatial, named, method=of_others(method))
+    here, answer = hover("spatial"), choose(named, "answer", start=0)
     photo = InfoVis(
         effect.filter(to=answer),
         "overlay",

@@ -60,6 +60,16 @@ def test_options_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("rough")
+def test_a_method_takes_the_options_that_errors_advise(run: Run, photo_file: Path) -> None:
+    arguments = ["-o", "page.html", "--short", "--quality", "draft", "--groups", "3", "--method"]
+    refused = run("explain", photo_file, *arguments, "LayerGradCam")
+    advised = refused.stderr.rpartition("as in ")[2].strip()
+    result = run("explain", photo_file, *arguments, advised)
+    assert result.exit_code == 0, result.output
+    assert advised in Path("page.html").read_text()
+
+
+@pytest.mark.usefixtures("rough")
 def test_other_photographs_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "others").mkdir()
     for place, colour in enumerate(
@@ -129,6 +139,18 @@ def test_the_photograph_is_not_written_over(run: Run, tmp_path: Path) -> None:
         (
             ["explain", "PHOTO", "-o", "p.html", "--method", "LayerFeatureAblation"],
             "forward passes",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--method", "LayerGradCam"],
+            "as in LayerGradCam(attr_dim_summation=False)",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--method", "LayerGradCam(open('x'))"],
+            "give a name, or a name with options that are plain values",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--method", "LayerGradCam(attr_dim_sum=False)"],
+            "attr_dim_sum",
         ),
         (["icons", "demo", "bn2", "--channels", "1280"], "the layer has channels 0 to 1279"),
         (["layers", "nothing"], "no network 'nothing'"),

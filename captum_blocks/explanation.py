@@ -93,7 +93,7 @@ class Explanation:
         return target
 
     def figure(self) -> Figure:
-        """The same scene as a matplotlib figure, every selection in its default state."""
+        """The same scene as a matplotlib figure: each photograph, all else in its default state."""
         return mpl.figure(self.scene)
 
     def html(self) -> str:

@@ -22,6 +22,7 @@ from captum_blocks.compose.evaluation.question import Question, check_given
 from captum_blocks.compose.evaluation.validation import validate
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import View, mark_of
+from captum_blocks.compose.marks.colours import coloured, coloured_fields
 from captum_blocks.compose.marks.links import links
 from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
 from captum_blocks.compose.pictures.renderer import PictureRenderer
@@ -109,7 +110,7 @@ def compose(
         for each in evaluation.elements
     ]
     plan = plan_pictures([_wanted(view) for view in views], renderer.quality.budget)
-    panels = _panels(views, plan, selections)
+    panels = coloured(_panels(views, plan, selections), facts)
     chapters = _chapters(interface, panels, evaluation)
     icons = renderer.draw(plan)
     with renderer.progress.stage("laying out the page"):
@@ -121,7 +122,7 @@ def compose(
             photo=photos[0],
             chapters=tuple(chapters),
             sprites={key: _sprite(icon) for key, icon in icons.items()},
-            fields=fields,
+            fields=coloured_fields(fields, facts),
             selections=tuple(selections.made.values()),
             footer=_footer(interface, facts, pictures, _asked(values, facts) + renderer.told(plan)),
             others=tuple(photos[1:]) if selections.pictured else (),

@@ -254,9 +254,10 @@ class Page extends Pools {
     this.update();
   }
 
-  showView(view, pinned) {
+  // A view that the reader asks for takes the place of a pinned mark's own map.
+  showView(view, pinned, asked = pinned) {
     Object.assign(this, { view, viewPinned: pinned });
-    if (pinned) this.atom.pinned = null;
+    if (asked) this.atom.pinned = null;
     this.update();
   }
 

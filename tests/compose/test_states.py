@@ -342,16 +342,19 @@ def test_classes_have_icons(explain) -> None:
     assert [dict(sprite.details)["objective"] for sprite in sprites] == ["class 1", "class 0"]
 
 
-def test_factors_are_projections_on_directions_of_classes(small, small_x, explain) -> None:
+def test_factors_are_means_over_their_classes(small, small_x, explain) -> None:
     every = cb.evaluate(cb.Attribution(LATE.spatial, cb.Out()), small, small_x)
     found = cb.evaluate(cb.Attribution(LATE.spatial, cb.Out().groups(2)), small, small_x)
     assert found.axes == ("image", "to_group", "y", "x")
     rows = every.data[0].flatten(1).T
     reducer = cb.ChannelReducer(2, random_state=0).fit(rows.clamp_min(0).numpy())
-    units = torch.as_tensor(reducer.components_).float()
-    units /= units.norm(dim=1, keepdim=True)
-    expected = torch.stack([(rows * unit).sum(1).reshape(4, 4) for unit in units])
+    weights = torch.as_tensor(reducer.components_).float()
+    weights /= weights.sum(1, keepdim=True)
+    expected = torch.stack([(rows * each).sum(1).reshape(4, 4) for each in weights])
     assert torch.allclose(found.data[0], expected, atol=1e-4)
+    assert found.unit == "mean logit"
+    # A mean over classes is no more than there is of one of them.
+    assert found.total.max() <= every.total.max()
     (panel,) = explain(
         cb.InfoVis(cb.Attribution(LATE.spatial, cb.Out().groups(2)), "multiples")
     ).scene.panels()

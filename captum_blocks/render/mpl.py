@@ -20,7 +20,7 @@ from captum_blocks.render._print_maps import photograph, print_multiples, print_
 from captum_blocks.render._print_matrix import print_matrix
 from captum_blocks.render._print_sankey import print_sankey
 from captum_blocks.render.paper import QUIET, Paper, line_height
-from captum_blocks.render.printing import on_paper, printed_all
+from captum_blocks.render.printing import on_paper, printed, printed_all
 from captum_blocks.render.wording import choices, subject
 from captum_blocks.scene import (
     Bars,
@@ -57,13 +57,14 @@ OPENING_PHOTO = 1.9
 HIGHEST = 240.0
 
 
-def figure(scene: Scene, width: float = WIDTH) -> Figure:
+def figure(scene: Scene, width: float = WIDTH, highest: float | None = None) -> Figure:
     """The scene as a matplotlib figure with vector text.
 
     Args:
         scene: drawn in the default state of its selections, for each of its photographs: below
             one another, for as many as there is room for; the others are named.
         width: in inches; the height follows from what there is to draw.
+        highest: in inches: only the first chapters, as many as there is room for, and at least one.
 
     Returns:
         A figure that belongs to no window: save it as .png, .svg or .pdf.
@@ -73,7 +74,7 @@ def figure(scene: Scene, width: float = WIDTH) -> Figure:
     7.0
     """
     with rc_context(OWN):
-        return _figure(scene, width)
+        return _figure(scene, width) if highest is None else _beginning(scene, width, highest)
 
 
 def save(scene: Scene, path: str | PathLike[str], dpi: int = 200) -> None:
@@ -93,6 +94,20 @@ def _figure(scene: Scene, width: float) -> Figure:
     parts = [_opening(first, inner), *_chapters(first, inner)]
     parts += _of_others(others, inner, HIGHEST - sum(part.height for part in parts))
     whole = below([*parts, _closing(scene, inner)], 0.22)
+    paper = Paper(width, whole.height + 2 * MARGIN)
+    whole.draw(paper, MARGIN, MARGIN)
+    return paper.figure
+
+
+def _beginning(scene: Scene, width: float, highest: float) -> Figure:
+    scene, inner = printed(scene), width - 2 * MARGIN
+    parts = [_opening(scene, inner)]
+    for place, chapter in enumerate(scene.chapters):
+        part = _chapter(chapter, scene, inner)
+        if place and sum(each.height for each in parts) + part.height > highest:
+            break
+        parts.append(part)
+    whole = below(parts, 0.22)
     paper = Paper(width, whole.height + 2 * MARGIN)
     whole.draw(paper, MARGIN, MARGIN)
     return paper.figure

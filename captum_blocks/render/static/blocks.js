@@ -427,5 +427,6 @@ async function mountBlocks(root, data, memory, closing) {
   const page = new Page(root, data, images, memory, closing);
   page.start();
   root.classList.add("ready");
+  root.querySelector(".still")?.remove();
   return page;
 }

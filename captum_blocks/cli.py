@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from captum_blocks.errors import BlocksError, InvalidArgument, legible
 
 if TYPE_CHECKING:
     from captum_blocks.explanation import Explanation
+    from captum_blocks.grammar import Method
     from captum_blocks.network import Network
 
 DEMO_PAGE = "captum-blocks-demo.html"
@@ -100,8 +102,8 @@ def demo(output: str, quality: str, quiet: bool) -> None:
 @click.option(
     "--method",
     default=None,
-    help="Any attribution class of captum.attr; unless given, LayerGradientXActivation, and exact "
-    "Shapley values of neuron groups.",
+    help="Any attribution class of captum.attr, with options as in 'LayerConductance(n_steps=8)'; "
+    "unless given, LayerGradientXActivation, and exact Shapley values of neuron groups.",
 )
 @click.option(
     "--groups", type=int, default=None, help="How many neuron groups; a slider unless given."
@@ -133,18 +135,16 @@ def explain(
     start = time.perf_counter()
     target = _checked(output, quality, photo, *_in_folder(others))
     _check_photo(photo)
-    from captum_blocks.attr import resolve_method
     from captum_blocks.zoo import load_network
 
-    if method is not None:
-        resolve_method(method)
+    how = None if method is None else _method(method)
     options = {"layers": _parts(layers, ","), "classes": _parts(classes, ";")}
     _explain_to(
         target,
         load_network(network),
         photo,
         start,
-        method=method,
+        method=how,
         groups=groups,
         others=others,
         short=short,
@@ -261,7 +261,7 @@ def _explain_to(
     *,
     layers: Sequence[str] = (),
     classes: Sequence[str] = (),
-    method: str | None = None,
+    method: Method | None = None,
     groups: int | None = None,
     others: str | None = None,
     short: bool = False,
@@ -290,6 +290,35 @@ def _summary(found: Explanation, net: Network, target: Path, seconds: float) -> 
         click.echo(legible(f"{said:>6}  {prediction.label} ({prediction.index})"))
     click.echo(legible(found.scene.answer))
     click.echo(legible(f"{target}  ({seconds:.0f} s)"))
+
+
+def _method(text: str) -> Method:
+    """ "LayerConductance", or with options "LayerConductance(n_steps=8)", of a known name."""
+    from captum_blocks.attr import resolve_method
+    from captum_blocks.grammar import Method
+
+    name, options = _call(text)
+    resolve_method(name)
+    return Method(name, **options)
+
+
+def _call(text: str) -> tuple[str, dict[str, Any]]:
+    """A name and the plain values in the parentheses behind it: nothing is run."""
+    refusal = InvalidArgument(
+        f"--method {text!r}: give a name, or a name with options that are plain values, as in "
+        "'LayerConductance(n_steps=8)'"
+    )
+    name, opened, _ = text.partition("(")
+    if not opened:
+        return text, {}
+    try:
+        parsed = ast.parse(text.strip(), mode="eval").body
+        if not isinstance(parsed, ast.Call) or parsed.args:
+            raise refusal
+        values = {str(each.arg): ast.literal_eval(each.value) for each in parsed.keywords}
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise refusal from None
+    return name.strip(), values
 
 
 def _class(wanted: str) -> int | str:
@@ -324,3 +353,7 @@ def _indices(text: str, size: int) -> list[int]:
     if not found:
         raise InvalidArgument(f"--channels {shown!r}: give all, or numbers like 0-15,31")
     return list(dict.fromkeys(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from captum_blocks.errors import BlocksError, InvalidArgument, MissingDependency
 from captum_blocks.grammar import Content, Element, Hidden, Interface, Substrate, as_interface
 from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
-from captum_blocks.render import mpl, notebook, weighing
+from captum_blocks.render import mpl, notebook, still, weighing
 from captum_blocks.scene import Scene
 from captum_blocks.store import Store
 
@@ -126,7 +127,7 @@ class Explanation:
         return long_table(self.values, self.answered)
 
     def figure(self) -> Figure:
-        """The same scene as a matplotlib figure, every selection in its default state."""
+        """The same scene as a matplotlib figure: each photograph, all else in its default state."""
         return mpl.figure(self.scene)
 
     def html(self) -> str:
@@ -168,11 +169,16 @@ class Explanation:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """What a notebook shows: the widget where there is one, else the page in a frame."""
-        page = {"text/plain": repr(self), "text/html": notebook.framed(self.html())}
+        page = {"text/html": notebook.framed(self.html())} | self._picture()
         try:
             return _forms(self.widget()) | page
         except MissingDependency:
             return page
+
+    def _picture(self) -> dict[str, Any]:
+        """What a notebook shows that has neither the widget nor pages in frames: the beginning."""
+        picture = b64encode(still.png(self.scene)).decode("ascii")
+        return {"text/plain": repr(self), "image/png": picture}
 
     def _ipython_display_(self) -> None:
         """The same in IPython, where the page outlives the widget in an output of its own."""
@@ -183,7 +189,8 @@ class Explanation:
         except MissingDependency:
             display(self._repr_mimebundle_(), raw=True)
             return
-        display(_forms(widget) | {"text/plain": repr(self)}, raw=True)
+        # Without the extension that shows widgets, the picture stands in its place.
+        display(_forms(widget) | self._picture(), raw=True)
         display({"text/html": notebook.standby(self.html(), widget.token)}, raw=True)
 
     def __repr__(self) -> str:

@@ -60,6 +60,16 @@ def test_options_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("rough")
+def test_a_method_takes_the_options_that_errors_advise(run: Run, photo_file: Path) -> None:
+    arguments = ["-o", "page.html", "--short", "--quality", "draft", "--groups", "3", "--method"]
+    refused = run("explain", photo_file, *arguments, "LayerGradCam")
+    advised = refused.stderr.rpartition("as in ")[2].strip()
+    result = run("explain", photo_file, *arguments, advised)
+    assert result.exit_code == 0, result.output
+    assert advised in Path("page.html").read_text()
+
+
+@pytest.mark.usefixtures("rough")
 def test_other_photographs_reach_the_page(run: Run, photo_file: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "others").mkdir()
     for place, colour in enumerate(
@@ -130,6 +140,18 @@ def test_the_photograph_is_not_written_over(run: Run, tmp_path: Path) -> None:
             ["explain", "PHOTO", "-o", "p.html", "--method", "LayerFeatureAblation"],
             "forward passes",
         ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--method", "LayerGradCam"],
+            "as in LayerGradCam(attr_dim_summation=False)",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--method", "LayerGradCam(open('x'))"],
+            "give a name, or a name with options that are plain values",
+        ),
+        (
+            ["explain", "PHOTO", "-o", "p.html", "--method", "LayerGradCam(attr_dim_sum=False)"],
+            "attr_dim_sum",
+        ),
         (["icons", "demo", "bn2", "--channels", "1280"], "the layer has channels 0 to 1279"),
         (["layers", "nothing"], "no network 'nothing'"),
     ],
@@ -162,6 +184,21 @@ def test_a_folder_that_is_not_writable(run: Run, photo_file: Path) -> None:
     result = run("explain", photo_file, "-o", "/proc/page.html")
     assert result.exit_code == 2
     assert "is not writable" in result.stderr
+
+
+@pytest.mark.parametrize("module", ["captum_blocks", "captum_blocks.cli"])
+def test_the_command_line_runs_as_a_module(module: str) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    told = run("--help")
+    assert told.returncode == 0
+    assert f"Usage: python -m {module} " in told.stdout
+    assert "explain" in told.stdout
+    refused = run("explain", "no-such-photo.jpg", "-o", "page.html")
+    assert refused.returncode == 2
+    assert "captum-blocks: " in refused.stderr
 
 
 def test_layers_lists_the_demo_network(run: Run) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +218,12 @@ def test_a_notebook_shows_the_page(real_explanation: cb.Explanation) -> None:
     assert shown["text/html"].startswith('<iframe src="data:text/html;base64,')
     assert "application/vnd.jupyter.widget-view+json" in shown
     assert shown["text/plain"] == repr(real_explanation)
+    # Where neither widgets nor frames are shown, a picture is.
+    picture = b64decode(shown["image/png"])
+    assert len(picture) < 500_000
+    with Image.open(BytesIO(picture)) as image:
+        assert image.format == "PNG"
+        assert np.asarray(image.convert("L")).std() > 10
 
 
 def test_the_page_is_an_output_of_its_own_that_waits_for_the_widget_to_go(
@@ -225,7 +233,8 @@ def test_the_page_is_an_output_of_its_own_that_waits_for_the_widget_to_go(
     monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data))
     real_explanation._ipython_display_()
     live, page = outputs
-    assert set(live) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
+    widget = "application/vnd.jupyter.widget-view+json"
+    assert set(live) == {"text/plain", "image/png", widget}
     assert "data-blocks-standby" in page["text/html"]
     assert "application/vnd.jupyter.widget-view+json" not in page
 
@@ -236,7 +245,7 @@ def test_without_anywidget_a_notebook_still_shows_the_page(
     monkeypatch.setitem(sys.modules, "captum_blocks.render.widget", None)
     monkeypatch.setitem(sys.modules, "anywidget", None)
     monkeypatch.delitem(sys.modules, "captum_blocks.render.widget")
-    assert set(real_explanation._repr_mimebundle_()) == {"text/plain", "text/html"}
+    assert set(real_explanation._repr_mimebundle_()) == {"text/plain", "image/png", "text/html"}
     outputs: list[dict] = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data))
     real_explanation._ipython_display_()

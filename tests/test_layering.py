@@ -78,6 +78,7 @@ ALLOWED: dict[str, set[str]] = {
     "presets": {"grammar", "errors"},
     "explanation": {*BELOW_RENDER, "compose", "render", "presets"},
     "cli": {*BELOW_RENDER, "compose", "render", "presets", "explanation"},
+    "__main__": {"cli"},
     "__init__": {*BELOW_RENDER, "compose", "render", "presets", "explanation", "cli"},
 }
 # Third-party packages that only some rooms may know.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import captum_blocks as cb
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 from tests.conftest import FEW_STEPS
 
 PRESETS = {
@@ -88,6 +90,15 @@ def test_presets_need_layers_and_known_atoms() -> None:
         cb.report()
     with pytest.raises(InvalidArgument, match="two classes are compared by channels or groups"):
         cb.compare_classes("late", 0, 1, atom="pixels")
+
+
+@pytest.mark.parametrize("preset", [cb.report, cb.neuron_groups, cb.spatial_attribution])
+@pytest.mark.parametrize(
+    ("classes", "meant"), [(281, "Out(281)"), ([281, "tabby"], "Out(281, 'tabby')")]
+)
+def test_bare_classes_are_told_how_classes_are_given(preset, classes, meant: str) -> None:
+    with pytest.raises(WrongType, match=re.escape(f"classes takes {meant}")):
+        preset("late", classes=classes)
 
 
 def test_nothing_is_computed_twice(explain, monkeypatch) -> None:

@@ -318,7 +318,7 @@ def check_options(method: Attribution, options: dict[str, Any], name: str) -> di
     if name == "LayerGradCam" and options.get("attr_dim_summation", True):
         raise UnsupportedMethod(
             "LayerGradCam sums over the channels, so nothing is left to tell them apart; "
-            "pass attr_dim_summation=False"
+            "pass attr_dim_summation=False, as in LayerGradCam(attr_dim_summation=False)"
         )
     return options
 

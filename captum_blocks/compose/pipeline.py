@@ -34,6 +34,7 @@ from captum_blocks.compose.evaluation.subsets import GAME_NAME
 from captum_blocks.compose.evaluation.validation import validate
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import View, mark_of
+from captum_blocks.compose.marks.colours import coloured, coloured_fields
 from captum_blocks.compose.marks.links import links
 from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
 from captum_blocks.compose.pictures.renderer import PictureRenderer
@@ -116,7 +117,7 @@ def compose(
     facts, fields, selections = evaluation.facts, dict[str, Field](), Selections()
     views = _views(evaluation, fields)
     plan = plan_pictures([_wanted(view) for view in views], renderer.quality.budget)
-    panels = _panels(views, plan, selections)
+    panels = coloured(_panels(views, plan, selections), facts)
     chapters = _chapters(interface, panels, evaluation)
     icons = renderer.draw(plan)
     with renderer.progress.stage("laying out the page"):
@@ -128,9 +129,9 @@ def compose(
             photo=photos[0],
             chapters=tuple(chapters),
             sprites={key: _sprite(icon) for key, icon in icons.items()},
-            fields=fields,
+            fields=coloured_fields(fields, facts),
             selections=tuple(selections.made.values()),
-            footer=_footer(interface, facts, pictures, renderer.told(plan)),
+            footer=_footer(interface, facts, pictures, _asked(values, facts) + renderer.told(plan)),
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
         )
@@ -337,6 +338,16 @@ def _effects(value: Value, facts: Facts) -> headline.Effects:
         tokens=None if tokens is None else float(tokens[0, place]),
         total=float(value.total[0, place]),
     )
+
+
+def _asked(values: Mapping[Content, Value], facts: Facts) -> Pairs:
+    """How probable each class is that something is attributed to, the most probable or not."""
+    if facts.several or not facts.scores:
+        return ()
+    to_classes = (held for held in values.values() if held.target_axes == ("class",))
+    asked = dict.fromkeys(index for held in to_classes for index in held.coords["class"])
+    told = (f"{facts.classes[index]} {facts.scores[0][index]}" for index in asked)
+    return (("probabilities", "; ".join(told)),) if asked else ()
 
 
 def _footer(interface: Interface, facts: Facts, pictures: Iterable[Picture], drawn: Pairs) -> Pairs:

@@ -8,7 +8,15 @@ from typing import Any
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar.operations import Content
 from captum_blocks.grammar.spec import word
-from captum_blocks.grammar.substrates import Given, Hidden, Input, Out, Substrate, as_substrate
+from captum_blocks.grammar.substrates import (
+    Given,
+    Hidden,
+    Input,
+    Out,
+    Substrate,
+    as_substrate,
+    as_target,
+)
 
 Scalar = bool | int | float | str | None
 Option = Scalar | Given | tuple[Any, ...] | dict[str, Any]
@@ -141,7 +149,7 @@ class Attribution(Content):
         **options: Option,
     ) -> None:
         object.__setattr__(self, "source", as_substrate(source))
-        object.__setattr__(self, "target", as_substrate(target))
+        object.__setattr__(self, "target", as_target(target))
         object.__setattr__(self, "method", _as_method(method, options))
         self.__post_init__()
 
@@ -252,7 +260,7 @@ class Ablation(Intervention):
         others: Given | None = None,
     ) -> None:
         object.__setattr__(self, "source", as_substrate(source))
-        object.__setattr__(self, "target", as_substrate(target))
+        object.__setattr__(self, "target", as_target(target))
         for name, held in (("fill", fill), ("score", score), ("others", others)):
             object.__setattr__(self, name, held)
         self.__post_init__()
@@ -309,7 +317,7 @@ class Edit(Intervention):
         mask: Given | None = None,
     ) -> None:
         object.__setattr__(self, "source", as_substrate(source))
-        object.__setattr__(self, "target", as_substrate(target))
+        object.__setattr__(self, "target", as_target(target))
         for name, held in (("fill", fill), ("score", score), ("mask", mask)):
             object.__setattr__(self, name, held)
         self.__post_init__()
@@ -355,7 +363,7 @@ class Interaction(Content):
 
     def __init__(self, source: Substrate, target: Substrate | Out) -> None:
         object.__setattr__(self, "source", as_substrate(source))
-        object.__setattr__(self, "target", as_substrate(target))
+        object.__setattr__(self, "target", as_target(target))
         self.__post_init__()
 
     def __post_init__(self) -> None:

@@ -172,8 +172,9 @@ def choose(
     if getattr(options, "grouping", None) is not None:
         return Selection("choose", "alignment", name, options, start or 0)  # type: ignore[arg-type]
     if isinstance(options, str) or not hasattr(options, "classes"):
+        classes = written_as_classes(options) or "Out(207, 282)"
         raise WrongType(
-            "choose takes classes, as in Out(207, 282), 'image', or groups to align with, "
+            f"choose takes classes, as in {classes}, 'image', or groups to align with, "
             f"not {options!r}"
         )
     if not options.classes and options.top is None:  # type: ignore[union-attr]
@@ -210,3 +211,14 @@ def slider(
     if start not in numbers:
         raise InvalidArgument(f"value={value}: the slider holds {numbers}")
     return Selection("slider", "number", name, numbers, numbers.index(start))
+
+
+def written_as_classes(given: object) -> str:
+    """How classes that are given by themselves are written; nothing for what names none.
+
+    >>> written_as_classes(281), written_as_classes(["tabby", 285]), written_as_classes(None)
+    ('Out(281)', "Out('tabby', 285)", '')
+    """
+    classes = list(given) if isinstance(given, (list, tuple, set, range)) else [given]
+    named = all(isinstance(each, (int, str)) and not isinstance(each, bool) for each in classes)
+    return f"Out({', '.join(map(repr, classes))})" if classes and named else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar.atoms import ATOMS, numbered
-from captum_blocks.grammar.selections import Selection
+from captum_blocks.grammar.selections import Selection, written_as_classes
 from captum_blocks.grammar.spec import word
 
 GOALS = ("activation", "gradient", "attribution")
@@ -335,3 +335,15 @@ def as_substrate(given: Substrate | Hidden | Input | Out) -> Substrate:
     raise WrongType(
         f"{given!r} is no substrate; take e.g. Hidden('layer3').channels, Input().spatial, Out(207)"
     )
+
+
+def as_target(given: Substrate | Hidden | Input | Out) -> Substrate:
+    """What an attribution goes to: as a substrate; bare indices and names are no classes.
+
+    >>> as_target(Out(207)) == as_substrate(Out(207))
+    True
+    """
+    if classes := written_as_classes(given):
+        layer = f", and a layer is Hidden({given!r})" if isinstance(given, str) else ""
+        raise WrongType(f"{given!r} is no target by itself: classes takes {classes}{layer}")
+    return as_substrate(given)

@@ -10,6 +10,8 @@ from captum_blocks.errors import InvalidArgument
 
 # Half precision rounds a sum of a thousand probabilities by this much.
 _ROUNDING = 1e-3
+# Smaller probabilities would be printed as 0.0%, which they are not.
+SMALLEST_TOLD = 5e-4
 Head = Literal["classes", "labels", "values", "probabilities"]
 
 
@@ -69,10 +71,12 @@ def scores(head: Head, logits: Tensor) -> Tensor:
 def told(head: Head, score: float) -> str:
     """A score as printed: a probability in percent, a value as a number.
 
-    >>> told("classes", 0.123), told("values", 3.14159)
-    ('12.3%', '3.14')
+    >>> told("classes", 0.123), told("classes", 0.0001), told("values", 3.14159)
+    ('12.3%', 'under 0.1%', '3.14')
     """
-    return f"{score:.3g}" if head == "values" else f"{score:.1%}"
+    if head == "values":
+        return f"{score:.3g}"
+    return "under 0.1%" if 0 < score < SMALLEST_TOLD else f"{score:.1%}"
 
 
 NAMED = {"classes": "class", "labels": "label", "values": "output", "probabilities": "class"}

@@ -138,8 +138,8 @@ def spatial_attribution(
     chain = some(layers, "spatial_attribution")
     # Where the reader named no classes, a place is told by more than two of them.
     named = TOP_FIVE if classes == TOP_TWO else classes
-    here, answer = hover("spatial"), choose(named, "answer", start=0)
     effect = Attribution(chain[-1].spatial, named, method=of_others(method))
+    here, answer = hover("spatial"), choose(named, "answer", start=0)
     photo = InfoVis(
         effect.filter(to=answer),
         "overlay",
@@ -194,7 +194,8 @@ def group_attribution(
     Args:
         layers: from early to late.
         groups: how many, for all layers or for each; a slider for each layer unless given.
-        classes: the answers at the right end.
+        classes: the answers of which one is at the right end: the first, and where there are
+            several the reader chooses.
         align: make the groups of each layer such that they compose into those of the next; None
             leaves it to the reader.
         method: a Captum attribution method, for what the last layer did to the answers: exact
@@ -216,16 +217,19 @@ def group_attribution(
         InfoVis(Attribution(earlier, later), "sankey", title=f"{below.layer} to {above.layer}")
         for (earlier, later), (below, above) in zip(pairwise(found), pairwise(chain), strict=True)
     ]
-    title = f"{chain[-1].layer} to the answers"
-    answers = Attribution(found[-1], classes, method=of_groups(method))
-    flows.append(InfoVis(answers, "sankey", title=title))
+    title = f"{chain[-1].layer} to the answer"
+    answers: Content = Attribution(found[-1], classes, method=of_groups(method))
+    several = len(classes.classes) > 1 or (classes.top or 1) > 1
+    answer = answers.filter(to=choose(classes, "the answer", 0)) if several else answers
+    flows.append(InfoVis(answer, "sankey", title=title))
     shown = Interface((flows[0],))
     for flow in flows[1:]:
         shown = shown | flow
     return shown.titled(
         "How did it put the answer together?",
-        "A band is what one group did to another, or to an answer: the wider the more. Blue raised "
-        "it, orange lowered it.",
+        "A band is what one group did to another, or to the answer: the wider the more. Blue "
+        "raised it, orange lowered it. A group is made of those before it and of constants, the "
+        "biases of the layers between, which are not drawn.",
     )
 
 

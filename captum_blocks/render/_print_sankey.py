@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from captum_blocks.render import flows, palette
-from captum_blocks.render._blocks import Block, below
+from captum_blocks.render._blocks import Block, below, paragraph
 from captum_blocks.render._print_scale import icon_scale
 from captum_blocks.render.paper import QUIET, Paper, line_height, wrap
 from captum_blocks.render.wording import number
@@ -54,16 +54,25 @@ class _Plan:
 def print_sankey(panel: Sankey, frame: Flows, scene: Scene, width: float) -> Block:
     """Ribbons as wide as their flows, on one scale that is printed above them."""
     plan = _plan(panel, frame, scene, min(width, WIDEST))
+    least = flows.too_thin(frame.flows, panel.least)
 
     def draw(paper: Paper, x: float, y: float) -> None:
         for band in flows.bands(frame.flows):
-            _ribbon(paper, band, plan, x, y)
+            if band.width >= least:
+                _ribbon(paper, band, plan, x, y)
         for side in (0, 1):
             for node in plan.columns[side]:
                 _node(paper, node, plan, side, (x, y))
 
     scale = icon_scale([*frame.left, *frame.right], scene, ICON)
-    return below([_legend(plan), _titles(plan), Block(plan.height, draw), scale], 0.04)
+    note = paragraph(_undrawn(panel, frame), width, SMALL, color=QUIET)
+    return below([_legend(plan), _titles(plan), Block(plan.height, draw), note, scale], 0.04)
+
+
+def _undrawn(panel: Sankey, frame: Flows) -> str:
+    left_out = flows.undrawn(frame.flows, panel.least)
+    bands = "band" if left_out == 1 else "bands"
+    return f"{left_out} {bands} below {panel.least:.0%} of all not drawn" if left_out else ""
 
 
 def _plan(panel: Sankey, frame: Flows, scene: Scene, width: float) -> _Plan:
@@ -170,6 +179,8 @@ def _words(paper: Paper, node: _Node, place: tuple[float, float], side: int, roo
     for i, line in enumerate(lines):
         paper.text(x + inset, y + i * line_height(SMALL), line, SMALL, **align)
     total = number(node.sum, signed=True)
+    if len(node.mark.values) > 1:
+        total += f" of {number(node.mark.values[1], signed=True)}"
     paper.text(x + inset, y + len(lines) * line_height(SMALL), total, SMALL, color=QUIET, **align)
 
 

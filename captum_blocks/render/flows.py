@@ -72,6 +72,25 @@ def whole(panel: Sankey) -> float:
     return max(sums, default=0.0)
 
 
+def too_thin(frame: Iterable[Flow], least: float) -> float:
+    """The magnitude below which a flow of a frame is not drawn.
+
+    >>> too_thin((Flow(0, 0, -1.0), Flow(0, 1, 3.0)), 0.5)
+    2.0
+    """
+    return least * sum(abs(flow.value) for flow in frame)
+
+
+def undrawn(frame: Iterable[Flow], least: float) -> int:
+    """How many flows of a frame are there and too thin to be drawn.
+
+    >>> undrawn((Flow(0, 0, -1.0), Flow(0, 1, 3.0), Flow(1, 1, 0.0)), 0.5)
+    1
+    """
+    held = list(frame)
+    return sum(0 < abs(flow.value) < too_thin(held, least) for flow in held)
+
+
 def scale_step(panel: Sankey) -> float:
     """A round number to print the scale by: 1, 2 or 5 times a power of ten; 0 where nothing flows.
 

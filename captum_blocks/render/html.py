@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined
 
 from captum_blocks.errors import legible
-from captum_blocks.render import palette
+from captum_blocks.render import palette, still
 from captum_blocks.render.payload import payload
 from captum_blocks.render.pictures import photo_uri
 from captum_blocks.scene import Bars, Below, Beside, Layout, Matrix, Overlay, Panel, Scene, Section
@@ -72,7 +72,7 @@ def page(scene: Scene) -> str:
         _environment()
         .get_template("page.html.j2")
         .render(
-            **article_context(scene),
+            **article_context(scene, _still_uri(scene)),
             data=script_json(payload(scene)),
             script=script,
             style=style,
@@ -86,7 +86,13 @@ def article(scene: Scene) -> str:
     return _environment().get_template("article.html.j2").render(**article_context(scene))
 
 
-def article_context(scene: Scene) -> dict[str, Any]:
+def _still_uri(scene: Scene) -> str:
+    """A picture of the page's beginning: what there is to see where its script may not run."""
+    made = still.webp(scene) if scene.chapters else b""
+    return f"data:image/webp;base64,{b64encode(made).decode('ascii')}" if made else ""
+
+
+def article_context(scene: Scene, still_uri: str = "") -> dict[str, Any]:
     """What the templates need of a scene."""
     numbers = count()
     return {
@@ -100,6 +106,7 @@ def article_context(scene: Scene) -> dict[str, Any]:
             if isinstance(panel, Overlay) and panel.on_stage
         ],
         "signed": _first_signed(scene),
+        "still_uri": still_uri,
     }
 
 

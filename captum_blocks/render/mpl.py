@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import singledispatch
 from os import PathLike
 from typing import Any
@@ -19,8 +20,8 @@ from captum_blocks.render._print_maps import photograph, print_multiples, print_
 from captum_blocks.render._print_matrix import print_matrix
 from captum_blocks.render._print_sankey import print_sankey
 from captum_blocks.render.paper import QUIET, Paper, line_height
-from captum_blocks.render.printing import printed
-from captum_blocks.render.wording import choices
+from captum_blocks.render.printing import on_paper, printed, printed_all
+from captum_blocks.render.wording import choices, subject
 from captum_blocks.scene import (
     Bars,
     Below,
@@ -53,14 +54,18 @@ OWN: Any = {name: setting for name, setting in _OWN.items() if name in rcParams}
 WIDTH, MARGIN = 7.0, 0.15
 TITLE, HEADING, SECTION, BODY = 14, 11, 9.5, 8.5
 OPENING_PHOTO = 1.9
+# In inches: pictures of pixels cannot be much higher.
+HIGHEST = 240.0
 
 
-def figure(scene: Scene, width: float = WIDTH) -> Figure:
+def figure(scene: Scene, width: float = WIDTH, highest: float | None = None) -> Figure:
     """The scene as a matplotlib figure with vector text.
 
     Args:
-        scene: drawn in the default state of its selections.
+        scene: drawn in the default state of its selections, for each of its photographs: below
+            one another, for as many as there is room for; the others are named.
         width: in inches; the height follows from what there is to draw.
+        highest: in inches: only the first chapters, as many as there is room for, and at least one.
 
     Returns:
         A figure that belongs to no window: save it as .png, .svg or .pdf.
@@ -70,7 +75,7 @@ def figure(scene: Scene, width: float = WIDTH) -> Figure:
     7.0
     """
     with rc_context(OWN):
-        return _figure(scene, width)
+        return _figure(scene, width) if highest is None else _beginning(scene, width, highest)
 
 
 def save(scene: Scene, path: str | PathLike[str], dpi: int = 200) -> None:
@@ -85,12 +90,51 @@ def save(scene: Scene, path: str | PathLike[str], dpi: int = 200) -> None:
 
 
 def _figure(scene: Scene, width: float) -> Figure:
-    scene, inner = printed(scene), width - 2 * MARGIN
-    chapters = [_chapter(chapter, scene, inner) for chapter in scene.chapters]
-    whole = below([_opening(scene, inner), *chapters, _closing(scene, inner)], 0.22)
+    inner = width - 2 * MARGIN
+    first, *others = printed_all(scene)
+    parts = [_opening(first, inner), *_chapters(first, inner)]
+    parts += _of_others(others, inner, HIGHEST - sum(part.height for part in parts))
+    whole = below([*parts, _closing(scene, inner)], 0.22)
     paper = Paper(width, whole.height + 2 * MARGIN)
     whole.draw(paper, MARGIN, MARGIN)
     return paper.figure
+
+
+def _beginning(scene: Scene, width: float, highest: float) -> Figure:
+    scene, inner = printed(scene), width - 2 * MARGIN
+    parts = [_opening(scene, inner)]
+    for place, chapter in enumerate(scene.chapters):
+        part = _chapter(chapter, scene, inner)
+        if place and sum(each.height for each in parts) + part.height > highest:
+            break
+        parts.append(part)
+    whole = below(parts, 0.22)
+    paper = Paper(width, whole.height + 2 * MARGIN)
+    whole.draw(paper, MARGIN, MARGIN)
+    return paper.figure
+
+
+def _chapters(scene: Scene, width: float) -> list[Block]:
+    return [_chapter(chapter, scene, width) for chapter in scene.chapters]
+
+
+def _of_others(scenes: Sequence[Scene], width: float, room: float) -> list[Block]:
+    """The further photographs, each above its chapters; those without room by their names."""
+    parts: list[Block] = []
+    for place, scene in enumerate(scenes):
+        part = below([_named_photo(scene, width), *_chapters(scene, width)], 0.22)
+        room -= part.height
+        if room < 0:
+            names = ", ".join(each.photo.name for each in scenes[place:] if each.photo)
+            return [*parts, paragraph(f"Not drawn for want of room: {names}.", width, BODY)]
+        parts.append(part)
+    return parts
+
+
+def _named_photo(scene: Scene, width: float) -> Block:
+    assert scene.photo is not None
+    name = paragraph(scene.photo.name, width - OPENING_PHOTO - 0.2, TITLE, weight="bold")
+    return beside([photograph(scene, (), OPENING_PHOTO), name], (OPENING_PHOTO, width), 0.2)
 
 
 def _opening(scene: Scene, width: float) -> Block:
@@ -111,7 +155,7 @@ def _chapter(chapter: Chapter, scene: Scene, width: float) -> Block:
         paper.rule(x, y, width)
 
     heading = paragraph(chapter.heading, width, HEADING, weight="bold")
-    reading = paragraph(chapter.reading, width, BODY, color=QUIET)
+    reading = paragraph(on_paper(chapter.reading), width, BODY, color=QUIET)
     said = paragraph(chapter.said, width, BODY, most=80, color=QUIET)
     body = _arranged(chapter.body, scene, width)
     return below([Block(0.04, rule), heading, reading, said, body], 0.05)
@@ -119,7 +163,7 @@ def _chapter(chapter: Chapter, scene: Scene, width: float) -> Block:
 
 def _section(section: Section, scene: Scene, width: float) -> Block:
     heading = paragraph(section.heading, width, SECTION, weight="bold")
-    reading = paragraph(section.reading, width, BODY, color=QUIET)
+    reading = paragraph(on_paper(section.reading), width, BODY, color=QUIET)
     return below([heading, reading, _arranged(section.body, scene, width)], 0.05)
 
 
@@ -144,7 +188,8 @@ def _arranged(layout: Layout, scene: Scene, width: float) -> Block:
 def _described(panel: Panel, scene: Scene, width: float) -> list[Block]:
     return [
         paragraph(panel.title, width, BODY, weight="bold"),
-        paragraph(panel.caption, width, SMALL, color=QUIET),
+        paragraph(subject(panel, scene), width, SMALL, weight="bold"),
+        paragraph(on_paper(panel.caption), width, SMALL, color=QUIET),
         paragraph(choices(panel, scene), width, SMALL),
         draw_panel(panel, scene, width),
         paragraph(panel.left_out, width, SMALL, color=QUIET),

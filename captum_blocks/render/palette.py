@@ -11,6 +11,10 @@ import numpy as np
 
 GROUP_HUES = (150, 330, 85, 215, 290, 50, 120, 180, 258, 5, 68, 310)
 GROUP_LIGHTNESS, GROUP_CHROMA = 0.72, 0.15
+# Further rounds, of twelve hues as far from one another as they can be, far ones in succession: a
+# step of lightness, with the chroma that it has room for, is seen where one of hue is not.
+FURTHER_HUES = tuple((25 + 150 * place) % 360 for place in range(12))
+FURTHER_ROUNDS = ((0.56, 0.14), (0.86, 0.10), (0.42, 0.12))
 SIGN_LIGHTNESS = 0.60
 
 _TO_LMS = np.array(
@@ -51,8 +55,8 @@ def oklch(lightness: float, chroma: float, hue: float) -> str:
 def group_colour(hue: int) -> str:
     """The categorical colour of a group, the same wherever the group appears.
 
-    >>> group_colour(0) == group_colour(len(GROUP_HUES))
-    True
+    >>> len({group_colour(hue) for hue in range(48)}), group_colour(48) == group_colour(0)
+    (48, True)
     """
     return GROUPS[hue % len(GROUPS)]
 
@@ -79,7 +83,10 @@ def _gamma(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, 12.92 * linear, curve)
 
 
-GROUPS: tuple[str, ...] = tuple(oklch(GROUP_LIGHTNESS, GROUP_CHROMA, hue) for hue in GROUP_HUES)
+GROUPS: tuple[str, ...] = (
+    *(oklch(GROUP_LIGHTNESS, GROUP_CHROMA, hue) for hue in GROUP_HUES),
+    *(oklch(*tone, hue) for tone in FURTHER_ROUNDS for hue in FURTHER_HUES),
+)
 SUPPORTS: str = oklch(SIGN_LIGHTNESS, 0.16, 252)
 OPPOSES: str = oklch(SIGN_LIGHTNESS, 0.19, 38)
 # Where something is, without for or against: lighter than any group, unlike either sign.

@@ -234,6 +234,7 @@ def _sankey(panel: Sankey, marks: Any) -> dict[str, Any]:
         "thickness": thickness,
         "whole": flows.whole(panel),
         "step": flows.scale_step(panel),
+        "least": panel.least,
         "frames": [
             {
                 "sides": [

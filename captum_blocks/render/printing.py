@@ -1,16 +1,60 @@
-"""The scene that paper shows: the photograph chosen by default, and no other."""
+"""What paper shows of a scene: one photograph at a time, and nothing that asks to be pointed at."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from captum_blocks.scene import Below, Beside, Cells, Layout, Panel, Scene, Section
+from captum_blocks.scene import (
+    Below,
+    Beside,
+    Cells,
+    Chapter,
+    Layout,
+    Panel,
+    Scene,
+    Section,
+    Selection,
+    panels_of,
+)
 
 Extent = tuple[float, float, float, float]
+# How a sentence begins that tells a reader of a page what to do.
+_ASKING = re.compile(r"(?:Point at|Click|Switch|Slide|Hover|Tap|Drag)\b")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
-def printed(scene: Scene) -> Scene:
-    """The scene with one photograph, that of the default state.
+def on_paper(words: str) -> str:
+    """Words without the sentences that ask for what cannot be done on paper.
+
+    >>> on_paper("Each row is a group. Point at one to see where it fires.")
+    'Each row is a group.'
+    """
+    sentences = _SENTENCE_END.split(words)
+    return " ".join(sentence for sentence in sentences if not _ASKING.match(sentence))
+
+
+def printed_all(scene: Scene) -> list[Scene]:
+    """The scene once for each photograph, that of the default state first.
+
+    Chapters that are the same for all photographs are in the first one.
+    """
+    if scene.pictured is None or scene.photo is None:
+        return [scene]
+    first = scene.selection(scene.pictured).default
+    others = [place for place in range(len(scene.photos)) if place != first]
+    of_each = tuple(each for each in scene.chapters if _is_of(each, scene.pictured))
+    rest = replace(scene, chapters=of_each)
+    return [printed(scene), *(printed(rest, place) for place in others if of_each)]
+
+
+def _is_of(chapter: Chapter, pictured: str) -> bool:
+    """Whether a chapter changes with the photograph."""
+    return any(pictured in panel.follows for panel in panels_of(chapter.body))
+
+
+def printed(scene: Scene, place: int | None = None) -> Scene:
+    """The scene with one photograph, that of the default state unless its place is given.
 
     The grids of a scene are given on its first photograph. On another one they lie on the same
     part of what the network saw of it.
@@ -21,15 +65,22 @@ def printed(scene: Scene) -> Scene:
     """
     if scene.pictured is None or scene.photo is None:
         return scene
-    photo = scene.photos[scene.selection(scene.pictured).default]
+    chosen = scene.selection(scene.pictured)
+    opened = chosen.default if place is None else place
+    photo = scene.photos[opened]
     ends = (scene.photo.seen, photo.seen)
+
+    def shown(selection: Selection) -> Selection:
+        default = opened if selection is chosen else selection.default
+        return replace(selection, extent=moved(selection.extent, *ends), default=default)
+
     return replace(
         scene,
         photo=photo,
         others=(),
         pictured=None,
         chapters=tuple(replace(each, body=_moved(each.body, *ends)) for each in scene.chapters),
-        selections=tuple(replace(s, extent=moved(s.extent, *ends)) for s in scene.selections),
+        selections=tuple(map(shown, scene.selections)),
     )
 
 

@@ -36,6 +36,13 @@ def choices(panel: Panel, scene: Scene) -> str:
     return "; ".join(f"{one.title or one.name}: {state(one, scene)}" for one in kinds)
 
 
+def subject(panel: Panel, scene: Scene) -> str:
+    """The atoms pointed at or clicked elsewhere that this panel is about: "channel 9 at bn2"."""
+    followed = (scene.selection(name) for name in panel.follows)
+    pointed = (one for one in followed if one.gesture in ("hover", "click") and one.grid is None)
+    return ", ".join(state(one, scene) for one in pointed)
+
+
 def state(selection: Selection, scene: Scene) -> str:
     """The default state in words: its own label, else that of the atom it is."""
     if selection.labels:

@@ -258,11 +258,14 @@ class Sankey(Panel):
 
     Attributes:
         titles: of the two columns.
-        frames: the columns and flows of each frame, all drawn on one scale.
+        frames: the columns and flows of each frame, all drawn on one scale. A mark of the right
+            column may have a second value: what it is in all, of which the flows are a part.
+        least: the share of all flows of a frame from which on one is drawn; sums hold all of them.
     """
 
     titles: tuple[str, str] = ("", "")
     frames: tuple[Flows, ...] = ()
+    least: float = 0.0
 
 
 Framed = Bars | Overlay | Cells | Sankey | Multiples | Matrix | Histogram

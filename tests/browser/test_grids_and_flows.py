@@ -9,6 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from matplotlib.patches import PathPatch
 from PIL import Image
 
 from captum_blocks.render import inks, palette
@@ -434,6 +435,31 @@ def test_flows_follow_what_is_chosen_and_nothing_jumps(open_page, tmp_path):
     upper, lower, *_ = ends(tab)[0]
     assert lower - upper == pytest.approx((wide[0][1] - wide[0][0]) / 2, abs=0.01)
     assert tab.locator(".flows .sum").first.inner_text() == "−0.70"
+
+
+def test_thin_bands_wait_until_an_end_is_pointed_at(open_page, tmp_path):
+    (frame,) = flows().frames
+    right = (replace(frame.right[0], values=(2.5, 4.0)), frame.right[1])
+    panel = replace(flows(), least=0.02, frames=(replace(frame, right=right),))
+    scene = replace(grids_scene(), chapters=(Chapter("h", "r", panel),))
+    tab = open_page(save(scene, tmp_path))
+    values = [flow.value for flow in frame.flows]
+    few = sum(abs(value) > 0.02 * sum(map(abs, values)) for value in values)
+    assert 0 < len(values) - few == 2
+    assert tab.locator(".band:visible").count() == few
+    note = "2 bands below 2 % of all not drawn: point at an end to see its own"
+    assert tab.locator(".flows + .left-out").inner_text() == note
+    # Sums hold them all, and say what they are part of.
+    sums = ["+1.40", "+2.30", "−0.60", "+0.10", "+2.50 of +4.00", "+0.70"]
+    assert tab.locator(".flows .sum").all_inner_texts() == sums
+    tab.locator(LEFT).nth(2).hover()
+    assert tab.locator(".band.lit:visible").count() == 2
+    made = figure(scene)
+    ribbons = [patch for patch in made.axes[0].patches if isinstance(patch, PathPatch)]
+    assert len(ribbons) == few
+    told = [text.get_text() for text in made.axes[0].texts]
+    assert "2 bands below 2% of all not drawn" in told
+    assert "+2.50 of +4.00" in told
 
 
 def test_columns_change_with_the_number_of_groups(open_page, tmp_path):

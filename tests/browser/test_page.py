@@ -225,8 +225,56 @@ def test_what_is_pinned_is_restored_from_the_address(open_page, sample):
     assert legend(tab).split("\n")[0] == "group 5 at bn2"
     # The map of the pinned group lies on the photograph, and no view does.
     assert tab.locator('[data-view][aria-pressed="true"]').count() == 0
+    assert tab.locator(".own-view").inner_text() == "group 5 at bn2"
     tab.keyboard.press("Escape")
+    assert tab.locator(".own-view").is_hidden()
     assert tab.locator('[data-view="photo"]').get_attribute("aria-pressed") == "true"
+
+
+def test_a_pinned_group_has_the_active_view_button(open_page, sample):
+    tab = open_page(sample)
+    pressed = tab.locator('.views [aria-pressed="true"]:visible')
+    before = pressed.inner_text()
+    tab.locator(f"{GROUPS} .mark").nth(1).locator(".label").click()
+    tab.mouse.move(5, 5)
+    assert pressed.all_inner_texts() == ["group 2 at bn2"]
+    pressed.click()
+    assert pressed.all_inner_texts() == [before]
+    assert legend(tab).split("\n")[0] != "group 2 at bn2"
+    tab.locator(f"{GROUPS} .mark").nth(2).locator(".label").click()
+    tab.locator('.views [data-view="photo"]').click()
+    assert pressed.all_inner_texts() == ["photo only"]
+
+
+@pytest.mark.parametrize("height", [720, 400])
+def test_forty_groups_are_told_to_the_end(open_page, tmp_path, height):
+    """The legend of many groups is reached to its last, above and at the end of the page."""
+    scene = sample_scene()
+    field = scene.fields["bn2/group/0"]
+    many = {f"many/{k}": replace(field, label=f"many group {k + 1}", hue=k) for k in range(40)}
+    view = Overlay("Many", frames=(tuple(many),), stage=True)
+    first = Chapter("Many", "", Below((view, *scene.panels())))
+    shown = replace(scene, fields={**scene.fields, **many}, chapters=(first,))
+    tab = open_page(save(shown, tmp_path), viewport={"width": 1280, "height": height})
+    swatches = tab.locator(".stage .legend .swatch")
+    colours = swatches.evaluate_all("all => all.map(each => each.style.background)")
+    assert len(set(colours)) == len(colours) == 40
+    for end in (0, "document.documentElement.scrollHeight"):
+        tab.evaluate(f"scrollTo(0, {end})")
+        last = tab.locator(".stage .legend .entry").last
+        last.evaluate("entry => entry.parentElement.scrollTo(0, entry.parentElement.scrollHeight)")
+        box = last.bounding_box()
+        assert box["y"] + box["height"] <= height
+        at = [box["x"] + 20, box["y"] + box["height"] / 2]
+        # Nothing covers it.
+        assert tab.evaluate("at => !!document.elementFromPoint(...at).closest('.legend')", at)
+
+
+def test_the_foot_of_the_page_leaves_the_stage_alone(open_page, sample):
+    tab = open_page(sample)
+    tab.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    stage, foot = (tab.locator(name).bounding_box() for name in (".stage", ".closing"))
+    assert stage["x"] + stage["width"] <= foot["x"]
 
 
 @pytest.mark.parametrize("fragment", ["at=7,7", "at=x", "mark=nobody", "view=99", "is.here=3", "%"])

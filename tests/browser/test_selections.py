@@ -247,8 +247,15 @@ def test_pointing_previews_what_a_click_keeps(open_page, tmp_path):
     tab = open_page(save(scene, tmp_path))
 
     def now():
-        return labels(tab, "hover") + labels(tab, "click")
+        shown = labels(tab, "hover") + labels(tab, "click")
+        # Each panel names the atom that it is about, in every state.
+        subjects = (panel(tab, name).locator(".subject").inner_text() for name in gestures)
+        told = zip(gestures, subjects, strict=True)
+        assert [" ".join(each) for each in told] == shown
+        return shown
 
+    gestures = ("hover", "click")
+    assert panel(tab, "Source").locator(".subject").count() == 0
     assert now() == ["hover a", "click a"]
     marks(tab, "Source").nth(1).hover()
     assert now() == ["hover b", "click a"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from captum_blocks.render import still
 from captum_blocks.render.html import page
 from tests.render.sample import sample_scene
 from tests.render.sample_grids import grids_scene
@@ -87,6 +90,31 @@ def test_the_words_are_there_where_no_script_runs(browser, tmp_path) -> None:
     tab.goto(made.as_uri())
     assert tab.locator("h2").first.is_visible()
     context.close()
+
+
+@pytest.mark.parametrize("scripts", ["off", "forbidden"])
+def test_a_picture_stands_in_where_the_script_may_not_run(browser, tmp_path, scripts) -> None:
+    made = tmp_path / "page.html"
+    text = page(sample_scene())
+    if scripts == "forbidden":
+        text, count = re.subn(r"script-src &#39;[^&]+&#39;", "script-src &#39;none&#39;", text)
+        assert count == 1
+    made.write_text(text, "utf-8")
+    context = browser.new_context(java_script_enabled=scripts != "off")
+    tab = context.new_page()
+    tab.goto(made.as_uri())
+    picture = tab.locator(".still img")
+    picture.wait_for(state="visible")
+    assert picture.evaluate("img => img.naturalWidth") > 600
+    assert "has not run" in tab.locator(".still figcaption").inner_text()
+    assert len(picture.get_attribute("src")) < 1.4 * still.LARGEST
+    context.close()
+
+
+def test_where_the_script_runs_the_picture_is_gone(open_page, tmp_path) -> None:
+    made = tmp_path / "page.html"
+    made.write_text(page(sample_scene()), "utf-8")
+    assert open_page(made).locator(".still").count() == 0
 
 
 def test_a_page_fills_a_very_wide_window(open_page, tmp_path) -> None:

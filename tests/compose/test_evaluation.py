@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from captum.attr import LayerConductance, LayerGradientXActivation
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 import captum_blocks as cb
 from captum_blocks.attr import methods
+from captum_blocks.compose.evaluation.facts import Facts
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnknownName, UnsupportedMethod
 from tests.reference.composition import activation, gradient_times_activation
 
@@ -283,3 +286,11 @@ def test_attribution_to_the_picture_itself(small, small_x) -> None:
     logits = small.module(torch.cat([small_x, torch.zeros_like(small_x)]))[:, 1]
     total = cb.evaluate(steps, small, small_x).total
     assert float(total) == pytest.approx(float((logits[0] - logits[1]).detach()), abs=1e-2)
+
+
+def test_layers_are_called_by_the_end_of_their_names() -> None:
+    facts = Facts(*("",) * 6, (), (), (), (), (0, 0, 1, 1), (1, 1), {})
+    names = ("blocks.5.0.bn1", "blocks.5.1.bn1", "bn2", "bn1", "layer4", "head.layer4")
+    facts = replace(facts, maps=dict.fromkeys(names))
+    short = [facts.short(cb.Hidden(name).channels) for name in names]
+    assert short == ["0.bn1", "1.bn1", "bn2", "bn1", "layer4", "head.layer4"]

@@ -13,7 +13,7 @@ import captum_blocks as cb
 from captum_blocks import hooks
 from captum_blocks.compose import Quality
 from captum_blocks.errors import InvalidArgument, UnknownName
-from captum_blocks.scene import Bars, Overlay
+from captum_blocks.scene import Bars, Overlay, marks_of
 from tests.conftest import FEW_STEPS
 
 LATE = cb.Hidden("late")
@@ -282,8 +282,8 @@ def test_a_grid_has_a_picture_for_every_place_that_fires(explain, small, noise_p
 def test_flows_between_groups_add_up_with_their_remainder(explain, small, noise_picture) -> None:
     ex = explain(cb.group_attribution("early", "late", groups=(2, 3), classes=cb.Out(0, 1)))
     first, second = ex.scene.panels()
-    assert (first.titles, second.titles) == (("early", "late"), ("late", "answers"))
-    given, received = first.frames[0], second.frames[0]
+    assert (first.titles, second.titles) == (("early", "late"), ("late", "answer"))
+    (given, *_), received = first.frames, second.frames[0]
     assert [mark.role for mark in given.left] == ["atom", "atom", "remainder"]
     content = cb.Attribution(cb.Hidden("early").groups(2), LATE.groups(3))
     value = cb.evaluate(content, small, small.read(noise_picture))
@@ -291,9 +291,35 @@ def test_flows_between_groups_add_up_with_their_remainder(explain, small, noise_
         came = sum(flow.value for flow in given.flows if flow.target == target)
         assert came == pytest.approx(float(value.total[0, target]), abs=1e-4)
     assert [mark.key for mark in given.right] == [mark.key for mark in received.left[:3]]
-    assert [mark.label for mark in received.right] == ["cat", "dog"]
-    totals = [mark.values[0] for mark in given.right]
+    # One answer at a time, which the reader chooses.
+    assert [[mark.label for mark in each.right] for each in second.frames] == [["cat"], ["dog"]]
+    (chosen,) = (ex.scene.selection(name) for name in second.follows)
+    assert (chosen.gesture, chosen.labels, chosen.default) == ("choose", ("cat", "dog"), 0)
+    totals, scores = zip(*(mark.values for mark in given.right), strict=True)
     assert totals == pytest.approx(value.total[0].tolist(), abs=1e-4)
+    # What the groups are in all: what flows into them and the constants of the layers between.
+    acts = cb.evaluate(cb.Activation(LATE.neurons), small, small.read(noise_picture)).data[0]
+    found = cb.ChannelReducer(3).fit(acts[None])
+    directions = torch.as_tensor(found.components_)
+    projected = (directions / directions.norm(dim=1, keepdim=True)) @ acts.sum((1, 2))
+    assert scores == pytest.approx(projected.tolist(), rel=1e-3)
+
+
+def test_groups_of_two_layers_share_no_name_and_no_colour(explain) -> None:
+    ex = explain(cb.neuron_groups("late", 3) & cb.group_attribution("early", "late", groups=(2, 3)))
+    *_, first, _ = ex.scene.panels()
+    left, right = first.frames[0].left[:2], first.frames[0].right
+    assert [mark.label for mark in left] == ["early group 1", "early group 2"]
+    assert [mark.label for mark in right] == [f"late group {k}" for k in (1, 2, 3)]
+    hues = [mark.hue for mark in (*left, *right)]
+    assert len(set(hues)) == 5
+    # One colour for a group, wherever it is.
+    every = {mark.key: mark.hue for panel in ex.scene.panels() for mark in marks_of(panel)}
+    for panel in ex.scene.panels():
+        for mark in marks_of(panel):
+            assert mark.hue == every[mark.key]
+            if mark.hue is not None and mark.field is not None:
+                assert ex.scene.fields[mark.field].hue == mark.hue
 
 
 def test_spatial_attribution_follows_a_class(explain) -> None:
@@ -432,6 +458,19 @@ def test_the_question_is_about_the_classes_asked_for(explain, small) -> None:
     ex = explain(ui, image=np.zeros((20, 30, 3), np.uint8))
     assert top != "cat"
     assert ex.scene.title.startswith("What speaks for “cat”? What SmallNet saw in")
+
+
+def test_a_class_asked_about_has_its_probability(small_module, noise_picture, store) -> None:
+    preprocess = cb.Preprocess(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    net = cb.Network(small_module, preprocess)
+    _, _, last = net.predict(net.read(noise_picture), top=3)
+    shown = cb.channel_attribution("late", classes=cb.Out(last.index))
+    ex = cb.explain(shown, net, noise_picture, quality=FEW_STEPS, progress=False, store=store)
+    share = f"{last.probability:.1%}"
+    told = dict(ex.scene.footer)["probabilities"].split("; ")
+    assert f"class {last.index} {share}" in told
+    panel = next(ex.scene.panels())
+    assert f"(probability {share})" in panel.left_out
 
 
 def test_a_panel_without_a_title_is_called_by_its_atoms(explain) -> None:

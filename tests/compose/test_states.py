@@ -147,6 +147,25 @@ def test_what_a_channel_did_to_the_answers_is_told_on_pointing(explain, numbers)
         )
 
 
+@pytest.mark.parametrize("layers", [("early", "late"), ("late",)])
+def test_what_is_beside_a_ranked_list_opens_on_its_first_row(explain, layers) -> None:
+    ex = explain(cb.channel_attribution(*layers, strongest=4, classes=cb.Out(0, 1, 2)))
+    listed, answers, *below = ex.scene.panels()
+    first = listed.frames[0][0]
+    sizes = [sum(abs(mark.values[0]) for mark in frame) for frame in answers.frames]
+    every = [mark.key for mark in listed.frames[0][:4]]
+    pointed = ex.scene.selection(answers.follows[0])
+    strongest = every.index(pointed.keys[sizes.index(max(sizes))])
+    assert strongest > 0, "the first row must not be the strongest, or this shows nothing"
+    opened = [ex.scene.selection(name) for name in listed.sets]
+    assert [each.keys[each.default] for each in opened] == [first.key] * 2
+    assert pointed.labels[pointed.default] == f"{first.label.removesuffix(' •')} at late"
+    for made_of, low_answers in [(below[0], below[2])] if below else []:
+        shown = made_of.frames[ex.scene.default_frame(made_of)]
+        low = ex.scene.selection(low_answers.follows[0])
+        assert low.keys[low.default] == shown[0].key
+
+
 def test_what_one_panel_sets_starts_where_the_first_of_them_does(explain, numbers) -> None:
     near, kept = cb.hover("channel"), cb.click("channel")
     to_answers = cb.Attribution(LATE.channels, EVERY)
@@ -323,16 +342,19 @@ def test_classes_have_icons(explain) -> None:
     assert [dict(sprite.details)["objective"] for sprite in sprites] == ["class 1", "class 0"]
 
 
-def test_factors_are_projections_on_directions_of_classes(small, small_x, explain) -> None:
+def test_factors_are_means_over_their_classes(small, small_x, explain) -> None:
     every = cb.evaluate(cb.Attribution(LATE.spatial, cb.Out()), small, small_x)
     found = cb.evaluate(cb.Attribution(LATE.spatial, cb.Out().groups(2)), small, small_x)
     assert found.axes == ("image", "to_group", "y", "x")
     rows = every.data[0].flatten(1).T
     reducer = cb.ChannelReducer(2, random_state=0).fit(rows.clamp_min(0).numpy())
-    units = torch.as_tensor(reducer.components_).float()
-    units /= units.norm(dim=1, keepdim=True)
-    expected = torch.stack([(rows * unit).sum(1).reshape(4, 4) for unit in units])
+    weights = torch.as_tensor(reducer.components_).float()
+    weights /= weights.sum(1, keepdim=True)
+    expected = torch.stack([(rows * each).sum(1).reshape(4, 4) for each in weights])
     assert torch.allclose(found.data[0], expected, atol=1e-4)
+    assert found.unit == "mean logit"
+    # A mean over classes is no more than there is of one of them.
+    assert found.total.max() <= every.total.max()
     (panel,) = explain(
         cb.InfoVis(cb.Attribution(LATE.spatial, cb.Out().groups(2)), "multiples")
     ).scene.panels()

@@ -104,6 +104,22 @@ def test_classes_are_stored_by_name() -> None:
         (lambda: cb.Out(1, 1), InvalidArgument, "a class is named twice"),
         (lambda: cb.Out(1.0), WrongType, "a class is an index or a name, not 1.0"),
         (lambda: cb.Activation("layer3"), WrongType, "'layer3' is no substrate; take e.g."),
+        (
+            lambda: cb.Attribution(LAYER, 281),
+            WrongType,
+            r"281 is no target by itself: classes takes Out\(281\)$",
+        ),
+        (
+            lambda: cb.Ablation(LAYER.channels, "tabby"),
+            WrongType,
+            r"classes takes Out\('tabby'\), and a layer is Hidden\('tabby'\)$",
+        ),
+        (lambda: cb.Attribution(LAYER, True), WrongType, "True is no substrate; take e.g."),
+        (
+            lambda: cb.choose([281, "tabby"]),
+            WrongType,
+            r"choose takes classes, as in Out\(281, 'tabby'\), 'image', or groups to align with",
+        ),
         (lambda: cb.hover("pixel"), InvalidArgument, "a selection is one of spatial, channel"),
         (lambda: cb.InfoVis(LAYER), WrongType, "InfoVis draws a content"),
         (

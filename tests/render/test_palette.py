@@ -2,9 +2,17 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 from captum_blocks.render import palette
+
+# Linear sRGB of the cubes of long, medium and short.
+TO_RGB = (
+    (4.0767416621, -3.3077115913, 0.2309699292),
+    (-1.2684380046, 2.6097574011, -0.3413193965),
+    (-0.0041960863, -0.7034186147, 1.7076147010),
+)
 
 
 def luminance(colour: str) -> float:
@@ -51,6 +59,25 @@ def test_the_first_groups_can_be_told_apart():
         for one, other in combinations(palette.GROUPS[:8], 2)
     ]
     assert min(apart) > 60
+
+
+def test_no_two_of_forty_groups_share_a_colour():
+    """Apart in OKLab, where a distance of 0.02 is just seen."""
+    colours = [palette.group_colour(hue) for hue in range(40)]
+    assert min(distance(*pair) for pair in combinations(colours, 2)) > 0.035
+
+
+def distance(one: str, other: str) -> float:
+    """In OKLab (Ottosson 2020)."""
+    return float(np.linalg.norm(np.subtract(*map(oklab, (one, other)))))
+
+
+def oklab(colour: str) -> np.ndarray:
+    levels = np.array(palette.rgb(colour)) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    to_lms = np.linalg.inv(np.array(TO_RGB))
+    to_lab = [[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]]
+    return np.array(to_lab) @ np.cbrt(to_lms @ linear)
 
 
 def test_chroma_gives_way_where_the_screen_ends():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
-from captum_blocks.render import _print_histogram, palette, wording
+from captum_blocks.render import _print_histogram, mpl, palette, printing, wording
 from captum_blocks.render.mpl import figure
 from captum_blocks.render.printing import moved, printed
 from captum_blocks.scene import Bars, Cells, Chapter, Histogram, Matrix, Overlay
@@ -32,10 +32,11 @@ def words(made) -> list[str]:
 
 
 def only(title, scene=None):
-    """The figure of one panel."""
+    """The figure of one panel, for the photograph chosen by default."""
     scene = scene or kinds_scene()
     panel = next(panel for panel in scene.panels() if panel.title == title)
-    return figure(replace(scene, chapters=(Chapter("", "", panel),), footer=(), answer=""))
+    alone = replace(scene, chapters=(Chapter("", "", panel),), footer=(), answer="")
+    return figure(printed(alone))
 
 
 def boxes(made, colour) -> list:
@@ -122,6 +123,13 @@ def test_choices_are_told_once() -> None:
     ]
 
 
+def test_a_panel_says_which_atom_it_is_about() -> None:
+    scene = kinds_scene()
+    told = [wording.subject(panel, scene) for panel in scene.panels()]
+    assert [line for line in told if line] == ["bn2 : 0"]
+    assert words(only("Came from"))[1:3] == ["Came from", "bn2/channel/0"]
+
+
 def test_paper_shows_the_photograph_chosen_by_default() -> None:
     scene = kinds_scene()
     other = tuple(
@@ -136,6 +144,32 @@ def test_paper_shows_the_photograph_chosen_by_default() -> None:
     assert shown.photo is scene.others[0]
     assert shown.selection("spot").extent == pytest.approx(SEEN[1])
     assert shown.photos == (scene.others[0],)
+
+
+def test_paper_shows_every_photograph() -> None:
+    scene = kinds_scene()
+    shown = words(figure(scene))
+    for told in (f"Photograph: {name}" for name in PICTURES):
+        assert shown.count(told) == 1
+    assert PICTURES[1] in shown
+    shapes = [image.get_array().shape for image in figure(scene).axes[0].images]
+    assert all(photo.pixels.shape in shapes for photo in scene.photos)
+    # What is the same for both is drawn once.
+    alike = Chapter("Alike?", "", Bars("bars", frames=((),)))
+    assert words(figure(replace(scene, chapters=(*scene.chapters, alike)))).count("Alike?") == 1
+
+
+def test_photographs_without_room_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mpl, "HIGHEST", 30.0)
+    assert f"Not drawn for want of room: {PICTURES[1]}." in words(figure(kinds_scene()))
+
+
+def test_paper_does_not_ask_to_be_pointed_at() -> None:
+    scene = kinds_scene()
+    asking = [panel.caption for panel in scene.panels() if panel.caption.startswith("Click")]
+    assert asking == ["Click one to see what it came from."]
+    assert not [text for text in words(figure(scene)) if "Click" in text or "Slide" in text]
+    assert printing.on_paper("Point at the photograph. Blue is for.") == "Blue is for."
 
 
 def test_grids_move_with_what_was_seen() -> None:

@@ -196,7 +196,7 @@ def _target(target: Substrate) -> str:
         return f"{ATOMS[target.atom].score} at {target.layer.layer}"
     if target.atom == "class":
         return ATOMS["class"].score
-    return "the logits of factors of the output"
+    return "the mean logit of each factor of the output, classes by their weight in it"
 
 
 def method_name(method: Method | Given, given: Mapping[str, Any]) -> str:

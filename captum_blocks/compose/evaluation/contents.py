@@ -299,8 +299,20 @@ def _between_layers(content: Attribution, look: Looking) -> Value:
         target,
         maps=held if source.atom == "spatial" else None,
         remainder={name: _plain(part) for name, part in rest.items()},
+        ends=_target_scores(target, look),
     )
     return picked(value)
+
+
+def _target_scores(target: Substrate, look: Looking) -> dict[str, Tensor]:
+    """(image, *target): what is attributed to channels or groups of a hidden layer."""
+    if not isinstance(target.layer, Hidden) or target.atom not in ("channel", "group"):
+        return {}
+    sums = look.maps(target.layer.layer).sum((2, 3))
+    if target.atom == "group":
+        directions = look.directions(target)
+        sums = sums @ (directions / directions.norm(dim=1, keepdim=True).clamp(min=1e-30)).T
+    return {"score": sums if target.only is None else sums[:, list(target.only)]}
 
 
 def _attribution_maps(

@@ -15,7 +15,7 @@ from captum_blocks.attr import relaxation_note
 from captum_blocks.compose.evaluation.amounts import check_amount
 from captum_blocks.compose.evaluation.exchanging import exchanged
 from captum_blocks.compose.evaluation.facts import Answered, Best, Extent, Facts, Groups
-from captum_blocks.compose.evaluation.frames import Frames
+from captum_blocks.compose.evaluation.frames import Frames, Listed
 from captum_blocks.compose.evaluation.holding import holding
 from captum_blocks.compose.evaluation.numbers import Numbers
 from captum_blocks.compose.evaluation.question import Question
@@ -28,6 +28,7 @@ from captum_blocks.grammar import (
     Content,
     Element,
     FeatureVis,
+    Filter,
     Hidden,
     Selection,
     Substrate,
@@ -175,17 +176,27 @@ class _Elements:
             give_back()
         return self._frames[content]
 
-    def _reach(self, selection: Selection, substrate: Substrate) -> tuple[int, ...] | None:
+    def _reach(self, selection: Selection, substrate: Substrate) -> Listed | None:
         """The atoms of a substrate that the elements which set a selection show."""
         shown: dict[int, None] = {}
+        firsts: list[int] = []
         setters = [element for element in self.elements if selection in element.changes]
         for element in setters:
             if element.content in self._under_way:
                 continue
-            for value in self.frames(element.content).values:
-                if _all_of(value.source) == _all_of(substrate):
-                    shown |= dict.fromkeys(value.coords.get(substrate.atom, ()))
-        return tuple(shown) or None
+            held = self.frames(element.content)
+            opened = _atoms(held.values[held.default], substrate)
+            if isinstance(element.content, Filter) and element.content.ranks:
+                firsts += opened[:1]
+            for value in held.values:
+                shown |= dict.fromkeys(_atoms(value, substrate))
+        return Listed(tuple(shown), *firsts[:1]) if shown else None
+
+
+def _atoms(value: Value, substrate: Substrate) -> tuple[int, ...]:
+    """Those of a substrate that a value lists."""
+    same = _all_of(value.source) == _all_of(substrate)
+    return value.coords.get(substrate.atom, ()) if same else ()
 
 
 def _all_of(substrate: Substrate) -> Substrate:

@@ -26,8 +26,9 @@ NAMED = 3
 def to_factors(value: Value, target: Substrate, look: Looking) -> Value:
     """An attribution to every class as one to a few factors of classes.
 
-    The number of an atom is the projection of its attributions to all classes on the factor's unit
-    direction.
+    The number of an atom is the mean of its attributions to all classes, each by its weight in the
+    factor: what it did to one class of the factor on average, and so no larger than the largest
+    attribution to one class.
 
     Args:
         value: axes (image, class, *source).
@@ -40,20 +41,24 @@ def to_factors(value: Value, target: Substrate, look: Looking) -> Value:
     grouping = target.grouping
     assert grouping is not None
     directions = _fitted(value, grouping)
-    units = directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    weights = directions / directions.abs().sum(1, keepdim=True).clamp_min(1e-12)
 
     return value.map(
-        lambda held: torch.einsum("fc,nc...->nf...", units, held),
+        lambda held: torch.einsum("fc,nc...->nf...", weights, held),
         axes=("image", "to_group", *value.source_axes),
-        coords={**value.coords, "to_group": tuple(range(len(units)))},
+        coords={**value.coords, "to_group": tuple(range(len(weights)))},
+        unit=f"mean {value.unit}",
         target=target,
-        labels={**value.labels, "to_group": _names(value, units, look)},
-        notes=(*value.notes, *_notes(len(units), grouping)),
+        labels={**value.labels, "to_group": _names(value, weights, look)},
+        notes=(*value.notes, *_notes(len(weights), grouping)),
     )
 
 
 def _notes(count: int, grouping: Grouping) -> tuple[str, ...]:
-    how = "classes in factors: NMF of the positive part of the attribution"
+    how = (
+        "classes in factors: NMF of the positive part of the attribution; a number is the mean "
+        "over all classes, each by its weight in the factor"
+    )
     if count == grouping.n:
         return (how,)
     return (how, f"{count} of {grouping.n} factors: the places tell no more classes apart")
@@ -73,8 +78,8 @@ def _fitted(value: Value, grouping: Grouping) -> Tensor:
     return torch.as_tensor(reducer.fit(rows.numpy()).components_).float()
 
 
-def _names(value: Value, units: Tensor, look: Looking) -> tuple[str, ...]:
+def _names(value: Value, weights: Tensor, look: Looking) -> tuple[str, ...]:
     """The classes that each factor is mostly made of."""
     classes = value.coords["class"]
-    tops = units.topk(min(NAMED, len(classes)), dim=1).indices.tolist()
+    tops = weights.topk(min(NAMED, len(classes)), dim=1).indices.tolist()
     return tuple(", ".join(look.net.label(classes[i]) for i in top) for top in tops)

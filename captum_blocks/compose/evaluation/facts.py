@@ -238,6 +238,16 @@ class Facts:
             return self.names[replace(source, only=None)][index]
         return ATOMS[source.atom].label(index)
 
+    def short(self, source: Substrate) -> str:
+        """The end of the layer's dotted name that no other layer here has: "bn2", "5.0.bn1"."""
+        name = place_name(source)
+        parts = name.split(".")
+        others = [other.split(".") for other in self.maps if other != name]
+        for kept in range(1, len(parts)):
+            if not any(other[-kept:] == parts[-kept:] for other in others):
+                return ".".join(parts[-kept:])
+        return name
+
     def direction(self, source: Substrate, index: int) -> Tensor:
         """A group's direction in channel space, (channel,)."""
         return self.groups[replace(source, only=None)].directions[index]

@@ -22,6 +22,19 @@ State = int | tuple[int, ...]
 MOST_PLACES, OF_FINER = 784, 200
 
 
+@dataclass(frozen=True)
+class Listed:
+    """The atoms that the panels which set a selection show.
+
+    Attributes:
+        atoms: of all panels and states.
+        first: the one a reader sees first, where a panel lists them by rank.
+    """
+
+    atoms: tuple[int, ...]
+    first: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Followed:
     """A selection that a content follows.
@@ -34,6 +47,7 @@ class Followed:
         value: that content's value.
         of_target: it picks among the atoms that an attribution goes to.
         purpose: what a number decides: "groups", "top", ...
+        first: the state it opens in: of atoms that a panel lists by rank, the first.
     """
 
     selection: Selection
@@ -42,6 +56,7 @@ class Followed:
     value: Value | None = None
     of_target: bool = False
     purpose: str = ""
+    first: State | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -76,8 +91,8 @@ class Frames:
 
     @cached_property
     def default(self) -> int:
-        """The frame that is shown before the reader acts: of those where every list and slider
-        stands where it starts, the one that holds the most."""
+        """The frame that is shown before the reader acts: of those where all that has a start
+        stands there, the one that holds the most."""
         sums = [float(value.data.abs().sum()) for value in self.values]
         open_to = [i for i in range(len(sums)) if all(map(_starts, self.followed, self.places(i)))]
         return max(open_to, key=lambda index: sums[index])
@@ -104,6 +119,8 @@ class Frames:
 def _starts(followed: Followed, place: int) -> bool:
     """Whether a selection may open at a place: what has a start opens there."""
     start = 0 if followed.selection.atom == "image" else None
+    if followed.first is not None:
+        start = followed.states.index(followed.first)
     start = start if followed.selection.start is None else followed.selection.start
     return start is None or min(start, len(followed.states) - 1) == place
 

@@ -12,6 +12,7 @@ from captum_blocks.compose.evaluation.contents import value_of
 from captum_blocks.compose.evaluation.frames import (
     Followed,
     Frames,
+    Listed,
     State,
     selected_axes,
     states_of,
@@ -37,7 +38,7 @@ from captum_blocks.grammar.content import Intervention
 from captum_blocks.grammar.spec import is_word
 
 # The atoms that the panels which set a selection show, where there are such panels.
-Reach = Callable[[Selection, Substrate], tuple[int, ...] | None]
+Reach = Callable[[Selection, Substrate], Listed | None]
 IMAGE = Selection("choose", "image", "photograph")
 MOST_STATES = 10_000
 
@@ -124,7 +125,8 @@ def _reachable(where: Selection, substrate: Substrate, reach: Reach) -> tuple[in
     countable = numbered(substrate.atom) and isinstance(substrate.layer, Hidden)
     if not countable or where.atom != substrate.atom or substrate.only is not None:
         return None
-    return reach(where, substrate)
+    shown = reach(where, substrate)
+    return None if shown is None else shown.atoms
 
 
 def rewritten(part: Any, change: Callable[[Any], Any]) -> Any:
@@ -210,8 +212,9 @@ def _picking(
     shown = reach(selection, found.owner) if found.owner is not None else None
     if shown is None or not _is_numbered(selection.atom):
         return found
-    kept = tuple(state for state in states if state in shown)
-    return replace(found, states=kept or states)
+    kept = tuple(state for state in states if state in shown.atoms)
+    first = shown.first if shown.first in kept else None
+    return replace(found, states=kept or states, first=first)
 
 
 def _is_numbered(atom: str) -> bool:

@@ -52,7 +52,8 @@ class Value:
         additive: whether the numbers of all atoms add up to something. What single removals take
             from a score does not: nothing of it is left over, and ``total`` means nothing.
         ends: of an attribution of a hidden layer to classes, axes ``(image, *target)``: "score", as
-            it is, and "filled", with the whole layer at zero; empty where that is not known.
+            it is, and "filled", with the whole layer at zero; of one to channels or groups of a
+            layer their "score" alone; empty where that is not known.
         sides: "for" and "against", the sums of all positive and of all negative numbers before any
             filter, axes ``(image, *target)``.
         said: sentences that a panel of these numbers says with them.
@@ -143,7 +144,7 @@ class Value:
     @property
     def effect(self) -> Tensor | None:
         """The score minus the score with the whole layer at zero, to be read beside ``total``."""
-        return self.ends["score"] - self.ends["filled"] if self.ends else None
+        return self.ends["score"] - self.ends["filled"] if "filled" in self.ends else None
 
     @property
     def _leading(self) -> int:

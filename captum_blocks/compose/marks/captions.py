@@ -83,17 +83,15 @@ def _ends(value: Value, facts: Facts | None) -> list[str]:
     labels = [f"“{facts.label(value.target, index)}”" for index in value.coords["class"]]
     parts = [_cancelling(value, labels)] if value.sides else []
     if value.ends:
-        filled, score = (_listed(value.ends[name][0]) for name in ("filled", "score"))
+        filled, scores = (value.ends[name][0].tolist() for name in ("filled", "score"))
+        pairs = zip(scores, value.coords["class"], strict=True)
+        told = [number(own) + _probability(facts, value, i, " ({})") for own, i in pairs]
         many = "logits" if len(labels) > 1 and value.unit == "logit" else value.unit
-        are = f"{many} of {_and(labels)} {'are' if len(labels) > 1 else 'is'} {filled}"
+        are = f"{many} of {_and(labels)} {'are' if len(labels) > 1 else 'is'} {_and(list(map(number, filled)))}"
         parts.append(
-            f"with the whole layer at zero the {are} {_constant(value, facts)} instead of {score}"
+            f"with the whole layer at zero the {are} {_constant(value, facts)} instead of {_and(told)}"
         )
     return parts
-
-
-def _listed(numbers: Tensor) -> str:
-    return _and([number(each) for each in numbers.tolist()])
 
 
 def _and(words: list[str]) -> str:

@@ -17,10 +17,12 @@ from captum_blocks.compose.marks.listed import of_atom
 from captum_blocks.compose.marks.view import View, image_of, only_image
 from captum_blocks.compose.pictures.requests import Subject
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import Substrate
+from captum_blocks.grammar import Hidden, Substrate
 from captum_blocks.scene import Flow, Flows
 
 Side = tuple[Substrate, tuple[int, ...]]
+# Bands below this share of all flows are too many and too thin to tell anything.
+LEAST = 0.02
 
 
 @mark("sankey")
@@ -47,6 +49,7 @@ class Sankey(Mark):
             **view.words(),
             left_out=captions.left_out(view.frames, view.coverage, icons=True),
             titles=(place_name(value.source), _end_name(value)),
+            least=LEAST,
             frames=tuple(_frame(each, view) for each in view.frames.values),
         )
 
@@ -73,9 +76,9 @@ def _through(value: Value) -> Iterator[tuple[Side, Tensor]]:
 
 def _frame(value: Value, view: View) -> Flows:
     giving, receiving = _sides(value)
-    sizes, received = only_image(value.data), only_image(value.total).tolist()
-    left = _column(giving, sizes.sum(0).tolist(), value, view)
-    right = _column(receiving, received, value, view)
+    sizes = only_image(value.data)
+    left = _column(giving, [(size,) for size in sizes.sum(0).tolist()], value, view)
+    right = _column(receiving, _received(value), value, view)
     flows = tuple(
         _flow(source, target, float(sizes[target, source]), Flows(left, right), value.unit)
         for target in range(len(right))
@@ -87,25 +90,55 @@ def _frame(value: Value, view: View) -> Flows:
     return frame
 
 
+def _received(value: Value) -> list[tuple[float, ...]]:
+    """What each atom of a later layer got, and its score; of a class what it got."""
+    held = [only_image(value.total)]
+    if value.ends and value.target is not None and isinstance(value.target.layer, Hidden):
+        held.append(only_image(value.ends["score"]))
+    return list(zip(*(each.tolist() for each in held), strict=True))
+
+
 def _end_name(value: Value) -> str:
     assert value.target is not None
     name = place_name(value.target)
-    return "answers" if name == "out" else name
+    if name != "out":
+        return name
+    return "answer" if len(value.coords.get("class", ())) == 1 else "answers"
 
 
-def _column(side: Side, sums: list[float], value: Value, view: View) -> tuple[scene.Mark, ...]:
+def _column(
+    side: Side, sums: list[tuple[float, ...]], value: Value, view: View
+) -> tuple[scene.Mark, ...]:
+    """Marks with what flows through each and, where it is known, the score that is part of."""
     (substrate, atoms), facts = side, view.facts
     return tuple(
         scene.Mark(
             key=facts.key(substrate, atom),
-            label=facts.label(substrate, atom),
-            values=(total,),
+            label=_name(substrate, atom, view),
+            values=numbers,
             sprite=view.sprite(facts.key(substrate, atom)),
             field=view.where(substrate, atom, image_of(value)),
             hue=atom if substrate.atom == "group" else None,
-            detail=f"{facts.label(substrate, atom)}: {number(total)} {value.unit} in all",
+            detail=f"{_name(substrate, atom, view)}: {_told(numbers, value)}",
         )
-        for atom, total in zip(atoms, sums, strict=True)
+        for atom, numbers in zip(atoms, sums, strict=True)
+    )
+
+
+def _name(substrate: Substrate, atom: int, view: View) -> str:
+    """An atom with its layer, as both columns have groups or channels of the same numbers."""
+    label = view.facts.label(substrate, atom)
+    hidden = isinstance(substrate.layer, Hidden)
+    return f"{view.facts.short(substrate)} {label}" if hidden else label
+
+
+def _told(numbers: tuple[float, ...], value: Value) -> str:
+    if len(numbers) == 1:
+        return f"{number(numbers[0])} {value.unit} in all"
+    given, whole = numbers
+    return (
+        f"{number(given)} of its {number(whole)} {value.unit} is from {place_name(value.source)}; "
+        f"{number(whole - given)} is constants (biases) of the layers between"
     )
 
 

@@ -18,6 +18,8 @@ from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import (
     Element,
     FeatureVis,
+    Filter,
+    Hidden,
     Out,
     Selection,
     Substrate,
@@ -48,12 +50,14 @@ def links(view: View, selections: Selections) -> Links:
     follows = tuple(map(found.followed, frames.followed, opened))
     words = [each.selection for each in frames.followed]
     here = dict(zip(words, follows, strict=True))
+    ranked = isinstance(element.content, Filter) and element.content.ranks
+    values = _opened_first(frames) if ranked else frames.values
 
     def pointed(word: Selection) -> str:
         # A place that the panel follows is that place.
         if word.atom == "spatial" and word in here:
             return here[word]
-        return found.pointed(word, frames.values)
+        return found.pointed(word, values, ranked)
 
     sets = tuple(map(pointed, element.changes))
     marked = None if element.highlights is None else pointed(element.highlights)
@@ -91,10 +95,11 @@ class _Linking:
             SceneSelection(name, word.gesture, word.atom, keys, place, labels=labels, title=title)
         )
 
-    def pointed(self, word: Selection, values: Iterable[Value]) -> str:
+    def pointed(self, word: Selection, values: Iterable[Value], ranked: bool) -> str:
         """The name of a selection that a panel sets or highlights, over its values' atoms.
 
-        Where no panel follows it, it opens on the atom with the largest number.
+        Where no panel follows it, it opens on the atom with the largest number, or on the first
+        of a list by rank.
         """
         values = list(values)
         if word.gesture == "toggle":
@@ -116,7 +121,8 @@ class _Linking:
                 f"{word!r} has nothing to select: the filter of {owner!r} leaves no atom"
             )
         axes = selected_axes(word, _of_target(word, values[0]))
-        opened = known.index(list(keys)[_strongest(values[0], axes)])
+        first = 0 if ranked else _strongest(values[0], axes)
+        opened = known.index(list(keys)[first])
         return self.selections.point(SceneSelection(name, word.gesture, word.atom, known, opened))
 
     def switched(self, words: Sequence[Selection], values: Iterable[Value]) -> str:
@@ -156,7 +162,10 @@ class _Linking:
             return ("alone", "aligned"), ("made alone", f"aligned with {place_name(upper)}")
         assert owner is not None
         indices = [int(state) for state in states]  # type: ignore[arg-type]
-        labels = tuple(self.facts.label(owner, index) for index in indices)
+        pointed = followed.selection.gesture in ("hover", "click")
+        # What is pointed at is named where no list of its layer says whose atom it is.
+        where = f" at {place_name(owner)}" if pointed and isinstance(owner.layer, Hidden) else ""
+        labels = tuple(f"{self.facts.label(owner, index)}{where}" for index in indices)
         return tuple(self.facts.key(owner, index) for index in indices), labels
 
     def _spatial(
@@ -174,6 +183,12 @@ class _Linking:
         return SceneSelection(
             name, word.gesture, "spatial", keys, opened, (rows, columns), self.facts.extent
         )
+
+
+def _opened_first(frames: Frames) -> tuple[Value, ...]:
+    """The values of all frames, that of the frame which opens before the others."""
+    opened, values = frames.default, frames.values
+    return (values[opened], *values[:opened], *values[opened + 1 :])
 
 
 def _strongest(value: Value, axes: tuple[str, ...]) -> int:

@@ -14,7 +14,7 @@ from captum_blocks.compose.marks import captions
 from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.view import View, bounds, image_of, only_image
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import ATOMS, Hidden
+from captum_blocks.grammar import ATOMS, Hidden, Substrate
 from captum_blocks.scene import Field
 
 
@@ -159,12 +159,17 @@ def _value_maps(view: View, frame: int, value: Value) -> tuple[Map, ...]:
 
 def _target_map(view: View, frame: int, value: Value) -> Map:
     """What one atom did to each place of a later layer."""
-    grid, label = only_image(value.data), view.element.title or repr(value.target)
+    grid, label = only_image(value.data), _title(view, value.target)
     name = f"{view.element.content!r}/{frame} {label}"
     made = Field(grid.numpy(), _domain(value, bounds([grid])), value.unit, label)
     index = value.places.get(value.source.atom, 0)
     key = view.facts.key(value.source, index)
     return Map(key, label, view.keep(name, made), float(grid.sum()))
+
+
+def _title(view: View, source: Substrate | None) -> str:
+    """What a map of all positions is called: by its element, else by its atoms."""
+    return view.element.title or captions.named(source or view.base.source)
 
 
 def _are_factors(value: Value) -> bool:
@@ -206,7 +211,7 @@ def _names(view: View, value: Value) -> list[tuple[str, str]]:
         ]
     axes = value.target_axes
     if target is None or not axes:
-        return [(facts.key(source, 0), view.element.title or repr(source))]
+        return [(facts.key(source, 0), _title(view, source))]
     if len(axes) > 1:
         return []
     indices = value.coords[axes[0]]

@@ -45,7 +45,15 @@ class Page extends Pools {
     const body = section.querySelector(".panel-body");
     this.controls.add(body, panel);
     section.querySelector(".panel-head").append(copyButtons(panel, this));
-    return { section, panel, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
+    const subject = this.pointedAtFor(panel).length ? make("p", "subject") : null;
+    if (subject) section.querySelector("h3").after(subject);
+    return { section, panel, subject, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
+  }
+
+  // The selections of atoms pointed at or clicked elsewhere that a panel is about.
+  pointedAtFor({ follows }) {
+    const followed = follows.map((name) => this.selections.get(name));
+    return followed.filter(({ grid, gesture }) => !grid && ["hover", "click"].includes(gesture));
   }
 
   viewOf(section) {
@@ -276,9 +284,10 @@ class Page extends Pools {
     this.update();
   }
 
-  showView(view, pinned) {
+  // A view that the reader asks for takes the place of a pinned mark's own map.
+  showView(view, pinned, asked = pinned) {
     Object.assign(this, { view, viewPinned: pinned });
-    if (pinned) this.atom.pinned = null;
+    if (asked) this.atom.pinned = null;
     this.update();
   }
 
@@ -329,10 +338,15 @@ class Page extends Pools {
     const frame = this.frameOf(entry.panel);
     if (frame !== entry.frame) {
       entry.view.show(frame);
+      if (entry.subject) write(entry.subject, this.subjectOf(entry.panel));
       this.gestures?.noteTurn(entry.section);
     }
     entry.frame = frame;
     entry.view.follow?.();
+  }
+
+  subjectOf(panel) {
+    return this.pointedAtFor(panel).map((each) => this.controls.labelOf(each, this.state(each))).join(", ");
   }
 
   // Another photograph below everything that lies on one; the chosen cell stays the same.
@@ -470,5 +484,6 @@ async function mountBlocks(root, data, memory, closing) {
   const page = new Page(root, data, images, memory, closing);
   page.start();
   root.classList.add("ready");
+  root.querySelector(".still")?.remove();
   return page;
 }

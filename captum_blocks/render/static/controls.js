@@ -3,6 +3,18 @@
 class Controls {
   constructor(page) {
     Object.assign(this, { page, made: new Map(), announcer: page.root.querySelector(".announcer"), said: null });
+    this.own = this.ownView(page.root.querySelector(".views"));
+  }
+
+  // Where a pinned mark's own map lies on the photograph, no view does: a button says whose it is,
+  // and lets go of it.
+  ownView(views) {
+    const button = make("button", "own-view");
+    Object.assign(button, { type: "button", hidden: true });
+    button.setAttribute("aria-pressed", "true");
+    button.addEventListener("click", () => this.page.showView(this.page.view, this.page.viewPinned, true));
+    views?.append(button);
+    return button;
   }
 
   // One control a selection, above the first panel that follows it. Photographs have their own.
@@ -37,6 +49,9 @@ class Controls {
     for (const button of this.page.root.querySelectorAll("button[data-view]")) {
       button.setAttribute("aria-pressed", String(button.dataset.view === this.page.viewShown()));
     }
+    const pinned = this.page.fieldOf(this.page.atom.pinned);
+    this.own.hidden = !pinned;
+    write(this.own, pinned?.label ?? "");
     this.announce();
   }
 

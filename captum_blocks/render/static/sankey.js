@@ -22,7 +22,8 @@ class Flows {
     this.place = make("div", "flows");
     const [left, right] = panel.titles;
     this.place.append(labelled(left), make("span"), labelled(right), this.sides[0].list, this.drawing, this.sides[1].list);
-    body.append(this.legend(), this.place);
+    this.note = make("p", "left-out");
+    body.append(this.legend(), this.place, this.note);
   }
 
   slot(number, side) {
@@ -81,11 +82,25 @@ class Flows {
   show(frame) {
     const { sides, bands } = this.panel.frames[frame];
     this.flows = bands;
+    this.least = this.panel.least * bands.reduce((sum, flow) => sum + Math.abs(flow[2]), 0);
     sides.forEach((numbers, side) => this.fillSide(side, numbers));
     this.sides.forEach(({ nodes }, side) => nodes.forEach((node, i) => this.stand(node, side, i)));
     this.bands = this.flows.map((flow, i) => this.ribbon(flow, i));
     this.drawing.replaceChildren(...this.bands);
-    this.tellSums(() => true);
+    this.tellSums(null);
+    this.tellThin();
+  }
+
+  isThin(flow) {
+    return flow[2] !== 0 && Math.abs(flow[2]) < this.least;
+  }
+
+  // Bands that are too many and too thin wait until one of their ends is pointed at.
+  tellThin() {
+    const count = this.flows.filter((flow) => this.isThin(flow)).length;
+    const least = `${Math.round(100 * this.panel.least)} % of all`;
+    const words = `${count} ${count === 1 ? "band" : "bands"} below ${least} not drawn: point at an end to see its own`;
+    write(this.note, count ? words : "");
   }
 
   // The stem of a mark is as long as its flows are wide, in the middle of its slot.
@@ -103,6 +118,7 @@ class Flows {
     const to = this.sides[1].nodes[target];
     const [left, right] = [from.start + this.unit * start, to.start + this.unit * end];
     band.classList.toggle("rest", [from, to].some((node) => node.classList.contains("remainder")));
+    band.classList.toggle("thin", this.isThin(this.flows[index]));
     band.dataset.band = index;
     const line = `M0,${left + width / 2}${curve(0, left + width / 2, 100, right + width / 2)}`;
     const outline = `M0,${left}${curve(0, left, 100, right)}V${right + width}${curve(100, right + width, 0, left + width)}Z`;
@@ -126,14 +142,17 @@ class Flows {
         lightMark(node, keys, known && joined);
       }),
     );
-    this.tellSums(known ? own : () => true);
+    this.tellSums(known ? own : null);
   }
 
+  // What flows through each mark: of one pointed at, and else with what the mark is in all.
   tellSums(counts) {
     this.sides.forEach(({ nodes }, side) =>
       nodes.forEach((node, i) => {
-        const own = this.flows.filter((flow) => flow[side] === i && counts(flow));
-        write(node.sum, formatNumber(own.length ? own.reduce((sum, flow) => sum + flow[2], 0) : null, true));
+        const own = this.flows.filter((flow) => flow[side] === i && (!counts || counts(flow)));
+        const told = formatNumber(own.length ? own.reduce((sum, flow) => sum + flow[2], 0) : null, true);
+        const [, whole] = this.page.data.marks[node.number][1];
+        write(node.sum, counts || whole === undefined ? told : `${told} of ${formatNumber(whole, true)}`);
       }),
     );
   }

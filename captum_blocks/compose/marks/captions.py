@@ -83,15 +83,20 @@ def _ends(value: Value, facts: Facts | None) -> list[str]:
     labels = [f"“{facts.label(value.target, index)}”" for index in value.coords["class"]]
     parts = [_cancelling(value, labels)] if value.sides else []
     if value.ends:
-        filled, scores = (value.ends[name][0].tolist() for name in ("filled", "score"))
-        pairs = zip(scores, value.coords["class"], strict=True)
-        told = [number(own) + _probability(facts, value, i, " ({})") for own, i in pairs]
-        many = "logits" if len(labels) > 1 and value.unit == "logit" else value.unit
-        are = f"{many} of {_and(labels)} {'are' if len(labels) > 1 else 'is'} {_and(list(map(number, filled)))}"
-        parts.append(
-            f"with the whole layer at zero the {are} {_constant(value, facts)} instead of {_and(told)}"
-        )
+        parts.append(_without_it(value, labels, facts))
     return parts
+
+
+def _without_it(value: Value, labels: list[str], facts: Facts) -> str:
+    """The scores with the whole layer at zero, and as they are."""
+    filled, scores = (value.ends[name][0].tolist() for name in ("filled", "score"))
+    pairs = zip(scores, value.coords["class"], strict=True)
+    own = [number(score) + _probability(facts, value, index, " ({})") for score, index in pairs]
+    several = len(labels) > 1
+    many = "logits" if several and value.unit == "logit" else value.unit
+    are = f"{many} of {_and(labels)} {'are' if several else 'is'} {_and(list(map(number, filled)))}"
+    constant = _constant(value, facts)
+    return f"with the whole layer at zero the {are} {constant} instead of {_and(own)}"
 
 
 def _and(words: list[str]) -> str:

@@ -8,6 +8,7 @@ from captum_blocks.compose.assembly.first_state import Selections, prefixed
 from captum_blocks.compose.evaluation.facts import Facts, place_name
 from captum_blocks.compose.evaluation.frames import (
     Followed,
+    Frames,
     selected_axes,
     states_of,
     thinned,

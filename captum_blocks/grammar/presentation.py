@@ -14,7 +14,7 @@ from captum_blocks.grammar.content import Activation
 from captum_blocks.grammar.operations import Content
 from captum_blocks.grammar.selections import Selection, toggle
 from captum_blocks.grammar.spec import call, from_json, to_json, word
-from captum_blocks.grammar.substrates import Given, Hidden, Input, Out, Substrate
+from captum_blocks.grammar.substrates import Given, Hidden, Input, Out, Substrate, as_target
 
 Arrangement = Literal["one", "beside", "below"]
 
@@ -190,6 +190,7 @@ class FeatureVis(_Linked):
 
     def __post_init__(self) -> None:
         if self.rivals is not None and not isinstance(self.rivals, Out):
+            as_target(self.rivals)
             raise WrongType(f"rivals= takes two answers, as in Out(281, 285), not {self.rivals!r}")
         if self.arrangement not in (None, "rows", "tiles", "versus"):
             raise InvalidArgument(

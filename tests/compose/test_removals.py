@@ -271,7 +271,7 @@ def test_beside_a_total_stands_what_cancels_and_what_the_layer_carries(
     assert f"those shown hold {kept / (up - down):.0%} and " in bars.left_out
     own_score, empty_score = (f"{float(each):+.2f}".replace("-", "−") for each in (own, empty))
     assert f"the logits of “cat” and “pig” are {empty_score} and " in bars.left_out
-    assert f"(biases of what follows) instead of {own_score} and " in bars.left_out
+    assert f"(biases of what follows) instead of {own_score} (" in bars.left_out
 
 
 def test_ticks_are_of_the_channel_that_is_pointed_at(small: cb.Network, noise_picture: Any) -> None:

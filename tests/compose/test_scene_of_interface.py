@@ -470,7 +470,7 @@ def test_a_class_asked_about_has_its_probability(small_module, noise_picture, st
     told = dict(ex.scene.footer)["probabilities"].split("; ")
     assert f"class {last.index} {share}" in told
     panel = next(ex.scene.panels())
-    assert f"(probability {share})" in panel.left_out
+    assert f" ({share})" in panel.left_out
 
 
 def test_a_panel_without_a_title_is_called_by_its_atoms(explain) -> None:

@@ -95,13 +95,13 @@ def _to_classes(small: cb.Network, x: Tensor) -> dict[str, Start]:
 
 
 def _factors(toward: Tensor) -> Start:
-    """Places to groups of classes: their attributions to all, seen along each group's direction."""
+    """Places to groups of classes: the mean of their attributions to all, by weight."""
     places = toward.sum(2)
     rows = places.permute(0, 2, 3, 1).reshape(-1, 3).clamp_min(0)
     reducer = cb.ChannelReducer(2, "nmf", random_state=0).fit(rows[rows.sum(1) > 0].numpy())
     directions = torch.as_tensor(reducer.components_).float()
-    units = directions / directions.norm(dim=1, keepdim=True)
-    maps = sum(units[None, :, c, None, None] * places[:, c, None] for c in range(3))
+    weights = directions / directions.sum(1, keepdim=True)
+    maps = sum(weights[None, :, c, None, None] * places[:, c, None] for c in range(3))
     ledger = open_ledger(maps[:, :, None].numpy(), "spatial", [("to_group", [0, 1])])
     return Start(cb.Attribution(LATE.spatial, cb.Out().groups(2)), ledger, judge="spatial 1")
 

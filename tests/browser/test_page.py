@@ -270,6 +270,19 @@ def test_forty_groups_are_told_to_the_end(open_page, tmp_path, height):
         assert tab.evaluate("at => !!document.elementFromPoint(...at).closest('.legend')", at)
 
 
+def test_no_view_button_is_cut_on_a_phone(open_page, tmp_path):
+    scene = sample_scene()
+    names = ("Groups", "Where it responds", "Effect of places at blocks.5.0.bn1", "The same, again")
+    views = tuple(Overlay(name, frames=(("strength",),), stage=True) for name in names)
+    shown = replace(scene, chapters=(Chapter("Views", "", Below(views)),))
+    tab = open_page(save(shown, tmp_path), viewport={"width": 390, "height": 844})
+    edges = tab.locator(".views button:visible").evaluate_all(
+        "all => all.map(b => [b.getBoundingClientRect().right, b.scrollWidth - b.clientWidth])"
+    )
+    assert len(edges) == len(names) + 1
+    assert all(right <= 390 - 16 and cut <= 0 for right, cut in edges)
+
+
 def test_the_foot_of_the_page_leaves_the_stage_alone(open_page, sample):
     tab = open_page(sample)
     tab.evaluate("scrollTo(0, document.documentElement.scrollHeight)")

@@ -16,6 +16,8 @@ from captum_blocks.scene import Scene
 
 # Dots an inch, and how much of a scene: what is read on one screen or two.
 DPI, HIGHEST = 110, 12.0
+# Dots in a column, at most: the drawing board ends at 65,536.
+TALLEST = 30_000
 # The most bytes of a picture that is carried by every page.
 LARGEST = 150_000
 # (size, quality) of attempts at that, the best first.
@@ -65,6 +67,8 @@ def _drawn(scene: Scene) -> Image.Image:
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure = mpl.figure(replace(scene, footer=()), highest=HIGHEST)
         canvas = FigureCanvasAgg(figure)
-        figure.set_dpi(DPI)
+        # One chapter alone may be of any length: drawn coarser then, and cut.
+        figure.set_dpi(min(DPI, TALLEST / figure.get_figheight()))
         canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    pixels = np.asarray(canvas.buffer_rgba())[: round(2 * HIGHEST * DPI), :, :3]
+    return Image.fromarray(np.ascontiguousarray(pixels))

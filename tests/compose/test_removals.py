@@ -304,6 +304,11 @@ def test_what_another_filling_would_list_is_marked(small: cb.Network, small_x: T
         "in the place of zero"
     )
     assert 0 < len(both) < 4
+    module = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net, layer = cb.Network(module.eval()), cb.Hidden("1")
+    averaged = cb.Ablation(layer.channels, cb.Out(0)).filter(strongest=2)
+    value = cb.evaluate(averaged, net, torch.rand(1, 3, 8, 8))
+    assert not any("•" in said for said in value.said)
     every = cb.evaluate(
         cb.Attribution(LATE.channels, TWO).filter(strongest=10, by=zero), small, small_x
     )

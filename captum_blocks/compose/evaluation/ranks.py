@@ -25,6 +25,8 @@ from captum_blocks.grammar import (
 from captum_blocks.grammar.content import Intervention
 from captum_blocks.grammar.spec import is_word
 
+# Changes below this are rounding.
+ROUNDING = 1e-4
 STABLE, CEILING = " •", ", at its ceiling"
 
 
@@ -141,8 +143,8 @@ def _order(strength: Tensor, ties: Tensor | None) -> Tensor:
 def _stable(content: Filter, value: Value, chosen: list[int], session: Session) -> list[int] | None:
     """Of the chosen, those that the mean in the place of zero would choose, too.
 
-    None where nothing is ranked by removal with zero, where some were chosen before, or where all
-    are kept.
+    None where nothing is ranked by removal with zero, where some were chosen before, where all are
+    kept, or where the mean in their place changes nothing.
     """
     judged = content.content if content.by is None else content.by
     words = list(parts_of(judged))
@@ -152,6 +154,8 @@ def _stable(content: Filter, value: Value, chosen: list[int], session: Session) 
     if not zeros or again or not 0 < len(chosen) < len(value.coords[axis]):
         return None
     other = in_a_row(value_of(_filled_by_mean(judged), session))
+    if float(other.data.abs().max()) < ROUNDING:
+        return None  # what follows averages over the positions anyway
     also = set(_ranked(content, value, other)[1])
     return [place for place in chosen if place in also]
 

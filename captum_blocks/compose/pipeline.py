@@ -345,7 +345,8 @@ def _asked(values: Mapping[Content, Value], facts: Facts) -> Pairs:
     if facts.several or not facts.scores:
         return ()
     to_classes = (held for held in values.values() if held.target_axes == ("class",))
-    asked = dict.fromkeys(index for held in to_classes for index in held.coords["class"])
+    few = (held for held in to_classes if len(held.coords["class"]) < len(facts.classes))
+    asked = dict.fromkeys(index for held in few for index in held.coords["class"])
     told = (f"{facts.classes[index]} {facts.scores[0][index]}" for index in asked)
     return (("probabilities", "; ".join(told)),) if asked else ()
 

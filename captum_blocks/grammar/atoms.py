@@ -208,6 +208,6 @@ add_atom(
         picked_by=("class",),
         layers=("Out",),
         activation="the class's logit",
-        score="the logit before softmax",
+        score="the class's score, before any softmax",
     )
 )

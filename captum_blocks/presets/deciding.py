@@ -275,6 +275,8 @@ def compare_classes(
     if (a is None) != (b is None):
         raise InvalidArgument("compare_classes takes two classes, or none to let the reader choose")
     of_channels = atom == "channels"
+    if a is not None and a == b:
+        raise InvalidArgument(f"compare_classes takes two classes, not {a!r} twice")
     source = layer.channels if of_channels else layer.groups(groups)
     method = of_others(method) if of_channels else of_groups(method)
     first, second = _two_answers(lambda out: Attribution(source, out, method=method), a, b)

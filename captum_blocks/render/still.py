@@ -34,7 +34,7 @@ def webp(scene: Scene) -> bytes:
     """
     try:
         shown = _drawn(scene)
-    except WrongType:
+    except (WrongType, ValueError):  # a panel that paper cannot show; the page can
         return b""
     for share, quality in _ATTEMPTS:
         wide, high = (max(1, round(share * side)) for side in shown.size)

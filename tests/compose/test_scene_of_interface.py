@@ -384,7 +384,10 @@ def test_a_title_over_chapters_is_the_page_s(explain) -> None:
 def test_every_method_and_what_it_goes_to_is_said(explain) -> None:
     ex = explain(cb.channel_attribution("early", "late", method="LayerIntegratedGradients"))
     said = dict(ex.scene.chapters[0].method)["attribution"]
-    assert "Captum's LayerIntegratedGradients to the logit before softmax, summed over" in said
+    assert (
+        "Captum's LayerIntegratedGradients to the class's score, before any softmax, summed over"
+        in said
+    )
     assert "Captum's LayerGradientXActivation to each channel's sum over positions at late" in said
     footer = dict(ex.scene.footer)
     assert footer["attribution"] == "LayerGradientXActivation, LayerIntegratedGradients"

@@ -93,24 +93,25 @@ def test_the_single_removal_stands_beside(small: cb.Network, small_x: Tensor) ->
 
 def test_the_range_is_of_like_groups_in_other_fits(small: cb.Network, small_x: Tensor) -> None:
     value = cb.evaluate(of_groups(EARLY.groups(3)), small, small_x)
-    low, high = value.also[LOWEST], value.also[HIGHEST]
-    assert bool((low <= value.data).all())
-    assert bool((high >= value.data).all())
-    found = [value.data[0, 0, 0].item()]
     held = kept(small.module, small.module.early, small_x).detach()
-    first = torch.as_tensor(cb.ChannelReducer(3).fit(held).components_)[0]
+    own = torch.as_tensor(cb.ChannelReducer(3).fit(held).components_)
     fits = [cb.ChannelReducer(n) for n in (2, 4)]
     fits += [cb.ChannelReducer(3, init="random", random_state=seed) for seed in (1, 2)]
-    for place, fit in enumerate(fits):
+    found: list[list[float]] = [[], [], []]
+    for fit in fits:
         directions = torch.as_tensor(fit.fit(held).components_)
-        alike = torch.cosine_similarity(first[None], directions)
-        if alike.max() >= 0.8:
-            given = {"fit": fit}
-            theirs = cb.evaluate(of_groups(EARLY.groups(cb.Given("fit"))), small, small_x, given)
-            assert not {LOWEST, HIGHEST} & set(theirs.also), place
-            found.append(theirs.data[0, 0, int(alike.argmax())].item())
-    assert low[0, 0, 0].item() == pytest.approx(min(found), abs=1e-4)
-    assert high[0, 0, 0].item() == pytest.approx(max(found), abs=1e-4)
+        atoms = of_groups(EARLY.groups(cb.Given("fit")))
+        theirs = cb.evaluate(atoms, small, small_x, {"fit": fit})
+        assert not {LOWEST, HIGHEST} & set(theirs.also)
+        for group, direction in enumerate(own):
+            alike = torch.cosine_similarity(direction[None], directions)
+            if alike.max() >= 0.8:
+                found[group].append(theirs.data[0, 0, int(alike.argmax())].item())
+    assert any(found)
+    for group, values in enumerate(found):
+        ends = [value.also[end][0, 0, group].item() for end in (LOWEST, HIGHEST)]
+        expected = [min(values), max(values)] if values else [float("nan")] * 2
+        assert ends == pytest.approx(expected, abs=1e-4, nan_ok=True)
 
 
 def test_a_page_names_the_game_and_the_other_numbers(small: cb.Network, noise_picture: Any) -> None:
@@ -369,3 +370,22 @@ def test_wrong_interactions_are_told(make: Any, message: str) -> None:
 def test_interactions_are_about_one_class(small: cb.Network, small_x: Tensor) -> None:
     with pytest.raises(InvalidArgument, match="for one class"):
         cb.evaluate(cb.Interaction(EARLY.groups(2), TWO), small, small_x)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_networks_of_few_outputs_have_a_page(outputs: int, noise_picture: Any) -> None:
+    torch.manual_seed(0)
+    parts = nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Flatten()
+    net = cb.Network(nn.Sequential(*parts, nn.Linear(864, outputs)).eval(), cb.Preprocess(size=16))
+    scene = cb.explain(cb.neuron_groups("1", 2), net, noise_picture, quality="draft").scene
+    panel = titled(scene, "What each group did")
+    assert hasattr(panel, "contests") == (outputs > 1)
+
+
+def test_pairs_of_the_strongest_of_many_groups_are_said() -> None:
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3136, 3)).eval()
+    net, x = cb.Network(wide), torch.rand(1, 3, 16, 16)
+    with pytest.warns(UserWarning, match="strongest are taken"):
+        value = cb.evaluate(cb.Interaction(cb.Hidden("1").groups(10), cb.Out(0)), net, x)
+    assert value.said == ("the 8 strongest of 10 groups",)

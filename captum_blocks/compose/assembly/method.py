@@ -217,7 +217,8 @@ def _filter_words(part: Filter) -> str:
     judge = part.by
     if isinstance(judge, Edit):
         return f"{words} by their region {_edited(judge)}"
-    return f"{words} by removal, {filled(judge)}" if isinstance(judge, Ablation) else words
+    removed = [each for each in parts_of(judge) if isinstance(each, Ablation)] if judge else []
+    return f"{words} by removal, {filled(removed[0])}" if removed else words
 
 
 def layers_and_methods(interface: Interface, given: Mapping[str, Any]) -> Pairs:

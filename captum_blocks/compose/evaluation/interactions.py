@@ -19,7 +19,7 @@ def _interaction(content: Interaction, session: Session) -> Value:
     table = table_of(source, look)
     index = _only_class(content, look)
     data = table.interactions(index)[:, :-1, :-1].float().cpu()
-    groups = data.shape[1]
+    groups, every = data.shape[1], len(look.directions(source))
     coords = spans(image=len(data), to_group=groups, group=groups)
     return Value(
         data,
@@ -29,6 +29,7 @@ def _interaction(content: Interaction, session: Session) -> Value:
         source,
         source,
         additive=False,
+        said=(f"the {groups} strongest of {every} groups",) if groups < every else (),
     )
 
 

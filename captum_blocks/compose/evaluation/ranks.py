@@ -87,6 +87,8 @@ class _Full:
         plain = content.by is None and value.target is None and value.unit == "activation"
         if not plain or value.source.atom != "neuron" or value.source_axes != ("channel",):
             return cls()
+        if len(value.data) != 1:  # what is full in one photograph need not be in another
+            return cls()
         look = session.of(value.source)
         top = look.ceiling(layer_name(value.source))
         at_top = (value.data == top).any(0) if top is not None else torch.zeros(1)

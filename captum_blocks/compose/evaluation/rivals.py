@@ -86,4 +86,5 @@ def _pair(named: Frames, scores: Frames) -> tuple[int, int]:
     """Two classes: those that are named, or one and the most probable other."""
     first, *others = named.values[0].coords["class"]
     ranked = scores.values[0].data[0].argsort(descending=True).tolist()
-    return first, next(index for index in (*others, *ranked) if index != first)
+    # Of one output there is no other: then rows are plain.
+    return first, next((index for index in (*others, *ranked) if index != first), first)

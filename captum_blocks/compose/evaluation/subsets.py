@@ -85,7 +85,7 @@ def played(source: Substrate, classes: tuple[int, ...], look: Looking) -> Played
         rest,
         groups[..., None, None] * shares(look.scores(source))[:, None],
         removed,
-        {ALWAYS: always, **_range(source, classes, groups, look)},
+        {ALWAYS: always, **_range(source, classes, look)},
     )
 
 
@@ -102,21 +102,24 @@ def _removed(table: SubsetTable, classes: tuple[int, ...]) -> Tensor:
     return (worth[:, everybody, None] - worth[:, alone]).transpose(1, 2).float().cpu()
 
 
-def _range(
-    source: Substrate, classes: tuple[int, ...], own: Tensor, look: Looking
-) -> dict[str, Tensor]:
-    """The smallest and largest value of like groups in other fits; nothing without such fits."""
-    found = [own]
+def _range(source: Substrate, classes: tuple[int, ...], look: Looking) -> dict[str, Tensor]:
+    """The smallest and largest value of like groups in other fits; NaN where there is none.
+
+    Nothing without such fits.
+    """
+    found = []
     for reducer, table in _other_fits(source, look):
         theirs = torch.as_tensor(reducer.components_).float().cpu()
         alike = cosine_similarity(look.directions(source)[:, None], theirs[None], dim=-1)
         best, which = alike.max(1)
         values = _of_classes(table, classes)[:, :, which]
-        found.append(torch.where(best >= ALIKE, values, own))
-    if len(found) == 1:
+        found.append(torch.where(best >= ALIKE, values, torch.nan))
+    if not found:
         return {}
     every = torch.stack(found)
-    return {LOWEST: every.amin(0), HIGHEST: every.amax(0)}
+    missing = every.isnan().all(0)
+    low, high = every.nan_to_num(torch.inf).amin(0), every.nan_to_num(-torch.inf).amax(0)
+    return {LOWEST: low.where(~missing, torch.nan), HIGHEST: high.where(~missing, torch.nan)}
 
 
 def _other_fits(source: Substrate, look: Looking) -> list[tuple[Any, SubsetTable]]:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.values import Value
 
 
+# Behind the names of what would be listed with another filling, too.
+DOT = "•"
+
+
 def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None = None) -> str:
     """What a panel does not show; numbers only where they hold in every state of it."""
     values = frames.values
@@ -28,12 +32,20 @@ def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None =
         if len(each.states) < each.n_atoms
     ]
     parts += said_of(frames)
+    if _dotted(frames) and not any(DOT in part for part in parts):
+        parts.append(f"{DOT}: also chosen with the mean over the positions in the place of zero")
     if icons and round(coverage, 2) < 1:
         parts.append(
             f"icons were drawn for those that carry {coverage:.0%} of what this shows; "
             "a higher quality draws more"
         )
     return "; ".join(parts)
+
+
+def _dotted(frames: Frames) -> bool:
+    """Whether some names end in the dot of what another filling would list, too."""
+    names = (name for value in frames.values for held in value.labels.values() for name in held)
+    return any(name.endswith(f" {DOT}") for name in names)
 
 
 def said_of(frames: Frames) -> list[str]:
@@ -80,7 +92,9 @@ def _ends(value: Value, facts: Facts | None) -> list[str]:
     if facts is None or not added or "elsewhere" in value.remainder or not value.source_axes:
         return []
     assert value.target is not None
+    named = value.labels.get("class")
     labels = [f"“{facts.label(value.target, index)}”" for index in value.coords["class"]]
+    labels = labels if named is None else [f"“{name}”" for name in named]
     parts = [_cancelling(value, labels)] if value.sides else []
     if value.ends:
         parts.append(_without_it(value, labels, facts))
@@ -92,6 +106,8 @@ def _without_it(value: Value, labels: list[str], facts: Facts) -> str:
     filled, scores = (value.ends[name][0].tolist() for name in ("filled", "score"))
     pairs = zip(scores, value.coords["class"], strict=True)
     own = [number(score) + _probability(facts, value, index, " ({})") for score, index in pairs]
+    if "class" in value.labels:  # a difference of two is no class, and has no probability
+        own = list(map(number, scores))
     several = len(labels) > 1
     many = "logits" if several and value.unit == "logit" else value.unit
     are = f"{many} of {_and(labels)} {'are' if several else 'is'} {_and(list(map(number, filled)))}"
@@ -191,8 +207,13 @@ def _also(value: Value, index: int) -> str:
     if not value.also or len(value.data) != 1:
         return ""
     place = value.coords[value.source_axes[0]].index(index)
-    told = (f"{name} {', '.join(_numbers(held[..., place]))}" for name, held in value.also.items())
-    return "; " + "; ".join(told)
+    told = [
+        f"{name} {', '.join(_numbers(held[..., place]))}"
+        for name, held in value.also.items()
+        if not bool(held[..., place].isnan().any())
+    ]
+    fewer = ["no like group in other fits"] if len(told) < len(value.also) else []
+    return "; " + "; ".join([*told, *fewer])
 
 
 def mark_label(facts: Facts, value: Value, atom: int, label: str) -> str:

@@ -268,6 +268,12 @@ class Bars {
 
   range() {
     const { low, high, signed } = this.scale;
+    // Tiles have no heads over their columns.
+    const { columns, arrangement } = this.panel;
+    if (arrangement === "tiles" && columns.length > 1) {
+      const order = columns.map((title) => `“${title}”`).join(", then ");
+      return `bars, from above: ${order}; from ${formatNumber(low, signed)} to ${formatNumber(high, signed)} ${this.panel.unit}`.trim();
+    }
     return `bars from ${formatNumber(low, signed)} to ${formatNumber(high, signed)} ${this.panel.unit}`.trim();
   }
 }

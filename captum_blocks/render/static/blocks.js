@@ -109,6 +109,10 @@ class Page extends Pools {
     return name === undefined ? null : this.selections.get(name);
   }
 
+  forgive() {
+    for (const { view } of this.panels) view.forgive?.();
+  }
+
   // The two answers that a panel compares.
   pairOf(panel) {
     return this.pairs.get(panel) ?? panel.pair;
@@ -124,7 +128,9 @@ class Page extends Pools {
   }
 
   drawNames() {
+    this.forgive();
     this.relabel();
+    if (this.stage) this.stage.shown = null;
     for (const entry of this.panels) {
       entry.frame = null;
       for (const mark of entry.section.querySelectorAll(".mark")) Object.assign(mark, { number: null, drawn: null });
@@ -133,6 +139,7 @@ class Page extends Pools {
   }
 
   choosePair(panel, pair) {
+    this.forgive();
     this.pairs.set(panel, pair);
     this.update();
   }
@@ -273,6 +280,7 @@ class Page extends Pools {
   }
 
   turnSwitch(name, key) {
+    this.forgive();
     const off = new Set(this.off.get(name));
     if (!off.delete(key)) off.add(key);
     this.off.set(name, off);
@@ -280,6 +288,7 @@ class Page extends Pools {
   }
 
   choose(name, index) {
+    this.forgive();
     this.chosen.pinned.set(name, index);
     this.update();
   }
@@ -292,6 +301,7 @@ class Page extends Pools {
   }
 
   letGo() {
+    this.forgive();
     this.place = { over: null, pinned: null };
     this.atom = { over: null, pinned: null };
     this.chosen.over.clear();

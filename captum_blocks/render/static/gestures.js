@@ -178,7 +178,7 @@ class Gestures {
 
   letGo() {
     if (this.root.querySelector("dialog[open]")) return;
-    this.root.querySelector(":is(.mark, .bin):focus")?.closest("[data-panel]").focus();
+    this.root.querySelector(":is(.mark, .bin):focus")?.closest("[data-panel]").focus({ preventScroll: true });
     this.page.letGo();
   }
 

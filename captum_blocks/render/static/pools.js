@@ -31,7 +31,20 @@ class Pools {
 
   // Everywhere at once: atoms are pooled.
   relabel() {
-    this.data.atoms.forEach((atom, i) => (atom[1] = this.nameOf(atom[0], this.usual[i])));
+    this.data.atoms.forEach((atom, i) => {
+      atom[1] = this.nameOf(atom[0], this.usual[i]);
+      this.relabelField(atom[3], this.usual[i], atom[1]);
+    });
+  }
+
+  // Maps are called after their atoms: "group 3 at bn2".
+  relabelField(name, usual, label) {
+    const field = name === null ? undefined : this.data.fields[name];
+    if (field === undefined) return;
+    field.usual ??= field.label;
+    if (!field.usual.startsWith(usual)) return;
+    field.label = label + field.usual.slice(usual.length);
+    if (this.unpacked.has(name)) this.unpacked.get(name).label = field.label;
   }
 
   field(name) {

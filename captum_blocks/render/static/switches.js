@@ -15,6 +15,16 @@ function showSwitch(page, node) {
   node.setAttribute("aria-checked", String(!page.isOff(selection, atomKey)));
 }
 
+// A bar is drawn anew where its number or its scale changes: a node that is replaced while it is
+// pressed is never clicked.
+function redraw(cell, value, scale, draw) {
+  const key = `${value} ${scale}`;
+  if (cell.lastChild.shown === key) return;
+  const track = draw();
+  track.shown = key;
+  cell.lastChild.replaceWith(track);
+}
+
 // The answers of one panel: rows of its tables, all computed by the network.
 class Answers {
   constructor(bars) {
@@ -57,7 +67,7 @@ class Answers {
     const off = this.off;
     const now = this.now();
     this.bars.marks.forEach((mark, i) => {
-      mark.lastChild.firstChild.lastChild.replaceWith(this.bars.track(now[i]));
+      redraw(mark.lastChild.firstChild, now[i], "", () => this.bars.track(now[i]));
       const label = `${mark.label}: ${this.text(now[i])}`;
       mark.detail = off.length ? `${label} without ${this.named(off)}` : this.page.data.marks[mark.number][2];
     });

@@ -2,6 +2,8 @@
 // other, and what the network answers without a group. All numbers are in the page.
 
 const LONGEST_NAME = 60;
+// In log-odds: as large as what is said below the rows.
+const LEAST_CHANGE = 0.25;
 
 class Versus {
   constructor(body, panel, page) {
@@ -28,6 +30,11 @@ class Versus {
 
   // Choosing
 
+  // What was refused is over once the reader does something else.
+  forgive() {
+    write(this.refused, "");
+  }
+
   chooser(side) {
     const input = make("input", "rival");
     Object.assign(input, { type: "text", autocomplete: "off", spellcheck: false });
@@ -35,6 +42,12 @@ class Versus {
     input.setAttribute("aria-label", side ? "rather than which answer" : "which answer");
     input.addEventListener("focus", () => input.select());
     input.addEventListener("change", () => this.choose(side, input.value));
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      input.value = this.names[this.pair[side]];
+      write(this.refused, "");
+    });
     return input;
   }
 
@@ -56,8 +69,9 @@ class Versus {
 
   choose(side, typed) {
     const pair = [...this.pair];
-    const found = this.find(typed);
-    if (found === null) write(this.refused, `There is no class “${shortened(typed)}”${this.near(typed)}.`);
+    const found = typed.trim() ? this.find(typed) : pair[side];
+    if (found === pair[side]) write(this.refused, "");
+    else if (found === null) write(this.refused, `There is no class “${shortened(typed)}”${this.near(typed)}.`);
     else if (found === pair[1 - side]) write(this.refused, `“${this.names[found]}” is the other answer already.`);
     else {
       write(this.refused, "");
@@ -98,11 +112,15 @@ class Versus {
       input.remove();
       name.hidden = button.hidden = false;
       if (keep) this.page.rename(key, input.value);
-      button.focus();
+      const row = this.bars.marks.find((each) => each.dataset.key === key);
+      (row?.querySelector(".rename") ?? button).focus();
     };
     input.addEventListener("keydown", (event) => {
       event.stopPropagation();
-      if (event.key === "Enter" || event.key === "Escape") done(event.key === "Enter");
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      // The button that has the focus next would take the key for itself.
+      event.preventDefault();
+      done(event.key === "Enter");
     });
     input.addEventListener("blur", () => done(true));
     input.addEventListener("click", (event) => event.stopPropagation());
@@ -177,7 +195,7 @@ class Versus {
     const most = Math.max(1e-9, ...differences.map(Math.abs));
     bars.scale = new Scale({ domain: [-most, most], signed: true });
     bars.marks.forEach((mark, i) => {
-      mark.lastChild.firstChild.lastChild.replaceWith(bars.track(differences[i]));
+      redraw(mark.lastChild.firstChild, differences[i], most, () => bars.track(differences[i]));
       mark.detail = this.detail(mark.label, rows[i], differences[i], i);
     });
     this.pencils();
@@ -284,10 +302,13 @@ class Versus {
     return `Without ${names} (${place}): ${this.both(scores)}${this.winner(scores)}.${gap}`;
   }
 
-  // Who is first, where it is neither of the two.
+  // Who is first, where it is not the first of the two. Of some answers only the likeliest are known
+  // one by one: what all others come to says whether one of them may be ahead.
   winner(scores) {
+    if (this.panel.head !== "classes") return "";
     const known = scores.map((score, i) => [score, i]).filter(([score]) => score !== null);
     const [, best] = known.reduce((one, other) => (other[0] > one[0] ? other : one));
+    if (scores.rest > scores[best]) return "; none of the likeliest answers is surely first";
     if (best === this.pair[0]) return "";
     return this.pair.includes(best)
       ? `; “${this.names[best]}” is first`
@@ -296,9 +317,10 @@ class Versus {
 
   disagree(removed, edited) {
     const now = this.contest.scores;
-    const [first] = this.pair;
-    const [one, other] = [removed, edited].map((scores) => leadOf(scores, first, this.panel.head) - leadOf(now, first, this.panel.head));
-    const apart = Math.sign(one) !== Math.sign(other) && Math.min(Math.abs(one), Math.abs(other)) > 0.1;
+    if (!["classes", "labels"].includes(this.panel.head)) return "";
+    const changes = (index) => [removed, edited].map((scores) => leadOf(scores, index, this.panel.head) - leadOf(now, index, this.panel.head));
+    const unlike = ([one, other]) => one * other < 0 && Math.min(Math.abs(one), Math.abs(other)) >= LEAST_CHANGE;
+    const apart = this.pair.some((index) => unlike(changes(index)));
     return apart ? " The two disagree: removing what the layer says is not removing what is in the picture." : "";
   }
 }

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).with_name("snapshots")
 TAKE = "CAPTUM_BLOCKS_TAKE_SNAPSHOTS"
 WIDTH, TILE = 320, 32
 # In 255ths, of the whole page and of its most changed part; fonts differ from machine to machine.
-MOST_IN_ALL, MOST_IN_A_TILE = 5.0, 70.0
+MOST_IN_ALL, MOST_IN_A_TILE = 2.5, 70.0
 MOST_HEIGHT = 0.04
 
 

@@ -192,6 +192,10 @@ class FeatureVis(_Linked):
         if self.rivals is not None and not isinstance(self.rivals, Out):
             as_target(self.rivals)
             raise WrongType(f"rivals= takes two answers, as in Out(281, 285), not {self.rivals!r}")
+        if self.rivals is not None and self.arrangement != "versus":
+            raise InvalidArgument(
+                "rivals= are the two answers of arrangement='versus', and of no other"
+            )
         if self.arrangement not in (None, "rows", "tiles", "versus"):
             raise InvalidArgument(
                 f"arrangement={self.arrangement!r} is none of 'rows', 'tiles' and 'versus'"

@@ -419,3 +419,11 @@ def test_python_words_have_the_same_limits() -> None:
         Selection("hover", "class", options=cb.Out(1))
     with pytest.raises(InvalidArgument, match="a list of image has no options"):
         Selection("choose", "image", options=(1, 2))
+
+
+def test_rivals_are_of_versus_alone() -> None:
+    effect = cb.Attribution(cb.Hidden("layer3").groups(2), cb.Out())
+    shown = cb.FeatureVis(effect, arrangement="versus", rivals=cb.Out(1, 2))
+    assert cb.Interface.from_json(cb.Interface((shown,)).to_json()).parts == (shown,)
+    with pytest.raises(InvalidArgument, match="and of no other"):
+        cb.FeatureVis(effect, rivals=cb.Out(1, 2))

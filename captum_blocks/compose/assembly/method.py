@@ -27,6 +27,8 @@ from captum_blocks.grammar import (
 )
 from captum_blocks.scene import Pairs
 
+# Labels and plain values have no others: there the output itself is the score.
+AGAINST = " of the class against all others (of labels and plain values: the output itself)"
 PAIRS = (
     "what two groups do to the logit together minus what each does alone: v(all) − v(all but i) − "
     "v(all but j) + v(all but both), zero in the place of what is taken away"
@@ -125,7 +127,7 @@ def _attribution_formula(part: Attribution, given: Mapping[str, Any]) -> str:
 
 def _removal_words(part: Ablation) -> str:
     atom, score = ATOMS[part.source.atom].name, part.score
-    against = " of the class against all others" if score == "log-odds" else ""
+    against = AGAINST if score == "log-odds" else ""
     return (
         f"the score minus the score without that {atom} alone, {filled(part)}; score: "
         f"{score}{against}; single removals do not add up"
@@ -133,7 +135,7 @@ def _removal_words(part: Ablation) -> str:
 
 
 def _edit_words(part: Edit) -> str:
-    against = " of the class against all others" if part.score == "log-odds" else ""
+    against = AGAINST if part.score == "log-odds" else ""
     how = " (Gaussian, σ 10% of the picture's shorter side)" if part.fill == "blur" else ""
     return (
         f"the score minus the score with one region alone {_edited(part)}{how} and the whole "

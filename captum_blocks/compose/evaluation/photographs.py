@@ -86,7 +86,9 @@ def _shown(read: tuple[Tensor, Picture]) -> tuple[Tensor, Picture]:
     longer = max(seen.size)
     scale = min(LARGEST, max(SMALLEST, longer)) / longer
     width, height = (max(1, round(side * scale)) for side in seen.size)
-    shown = seen.resize((width, height), Image.Resampling.LANCZOS)
+    # Made larger, sharper ones ring about edges.
+    how = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    shown = seen.resize((width, height), how)
     whole = None if picture.extent == WHOLE else _framed(picture)
     return x, replace(picture, image=shown, extent=WHOLE, whole=whole)
 

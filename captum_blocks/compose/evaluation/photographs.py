@@ -87,7 +87,7 @@ def _shown(read: tuple[Tensor, Picture]) -> tuple[Tensor, Picture]:
     scale = min(LARGEST, max(SMALLEST, longer)) / longer
     width, height = (max(1, round(side * scale)) for side in seen.size)
     # Made larger, sharper ones ring about edges.
-    how = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    how = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BILINEAR
     shown = seen.resize((width, height), how)
     whole = None if picture.extent == WHOLE else _framed(picture)
     return x, replace(picture, image=shown, extent=WHOLE, whole=whole)

@@ -32,6 +32,7 @@ BELOW_RENDER = {
     "_paths",
     "_interrupts",
     "_memory",
+    "numerals",
 }
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -60,6 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "zoo": {"network", "preprocessing", "errors", "_paths"},
     "grammar": {"errors"},
+    "numerals": {"grammar"},
     "scene": {"errors"},
     "optim": {"wrappers", "hooks", "behaviour", "layouts", "scores", "rewriting", "errors"},
     "reduce": {"layouts", "errors", "_paths"},
@@ -232,7 +234,7 @@ def test_room_of_compose_sees_only_what_it_may(room: str) -> None:
         ("pictures", "from captum_blocks.compose import Value"),
         ("evaluation", "from captum_blocks.scene import Field"),
         ("evaluation", "from captum_blocks.optim import Channel"),
-        ("evaluation", "from captum_blocks.compose.assembly.numerals import number"),
+        ("evaluation", "from captum_blocks.compose.assembly.layout import arranged"),
         ("marks", "from captum_blocks.network import Network"),
         ("marks", "from captum_blocks.attr import LayerMethod"),
         ("assembly", "from captum_blocks.compose.evaluation.values import Value"),

@@ -193,7 +193,13 @@ def _described(panel: Panel, scene: Scene, width: float) -> list[Block]:
         paragraph(choices(panel, scene), width, SMALL),
         draw_panel(panel, scene, width),
         paragraph(panel.left_out, width, SMALL, color=QUIET),
+        paragraph(_told(panel, scene), width, SMALL, color=QUIET),
     ]
+
+
+def _told(panel: Panel, scene: Scene) -> str:
+    """What holds in the frame that is drawn."""
+    return panel.told[scene.default_frame(panel)] if panel.told else ""
 
 
 @singledispatch

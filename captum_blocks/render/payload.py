@@ -255,7 +255,8 @@ def _pack_band(band: flows.Band) -> list[Any]:
 
 def common(kind: str, panel: Panel) -> dict[str, Any]:
     """What the data of every panel has."""
-    return {
+    told = {"told": list(panel.told)} if panel.told else {}
+    return told | {
         "kind": kind,
         "title": panel.title,
         "unit": panel.unit,

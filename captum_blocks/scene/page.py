@@ -128,7 +128,7 @@ class Scene:
         selections = (self.selection(name) for name in names if name is not None)
         return next((each for each in selections if each.grid is not None), None)
 
-    def default_frame(self, panel: Framed) -> int:
+    def default_frame(self, panel: Panel) -> int:
         """Index of the frame that is shown before the reader acts."""
         return first_frame(panel, {name: self.selection(name) for name in panel.follows})
 
@@ -136,9 +136,13 @@ class Scene:
         marked = () if panel.highlights is None else (panel.highlights,)
         for name in (*panel.follows, *panel.sets, *marked):
             self.selection(name)
+        states = int(np.prod([len(self.selection(name).keys) for name in panel.follows], dtype=int))
+        if len(panel.told) not in (0, states):
+            raise InvalidArgument(
+                f"panel {panel.title!r} follows {states} states and tells of {len(panel.told)}"
+            )
         if not isinstance(panel, (Framed, Versus)):
             return
-        states = int(np.prod([len(self.selection(name).keys) for name in panel.follows], dtype=int))
         if len(panel.frames) != states:
             raise InvalidArgument(
                 f"panel {panel.title!r} follows {states} states and has {len(panel.frames)} frames"

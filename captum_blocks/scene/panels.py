@@ -69,6 +69,7 @@ class Panel:
         sets: the selections that pointing at a mark (or a cell) of this panel changes.
         highlights: the selection whose state is marked in this panel.
         left_out: what is not shown: "showing 5 of 672 channels, 61 % of the attribution".
+        told: for each frame, what holds in that one alone; () where nothing does.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Panel:
     sets: tuple[str, ...] = ()
     highlights: str | None = None
     left_out: str = ""
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ class Versus(Panel):
             sets=self.sets,
             highlights=self.highlights,
             left_out=self.left_out,
+            told=self.told,
             columns=(f"for {first} rather than {second}",),
             frames=self.frames,
             domain=(min([0.0, *sizes]), max([0.0, *sizes])),

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-import torch
 from torch import Tensor
 
 import captum_blocks as cb
@@ -95,9 +94,7 @@ def page_of(net: cb.Network, source: str, name: str, x: Tensor, layer: str, regi
     if regions:
         edits = cb.evaluate(cb.Edit(atoms, out, score="logit"), net, x, given=given)
         effects[EDITS] = edits.data[0]
-        # "group 1: 17% of the picture", "group 2: under 0.1% of the picture"
-        told = [text.rpartition(": ")[2].split("%")[0] for text in edits.labels["group"]]
-        sizes = torch.tensor([float(text.removeprefix("under ")) / 100 for text in told])
+        sizes = edits.also["share of the picture"][0, 0]
     classes = exact.coords["class"]
     scores = net.logits(x)[0, list(classes)]
     shares = activity / activity.sum()

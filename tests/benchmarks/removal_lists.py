@@ -156,7 +156,7 @@ def listed(net: cb.Network, layer: str, x: Tensor, target: int) -> tuple[list[in
     """The channels that a page lists, and whether it says that they do not stand out."""
     removal = cb.Ablation(cb.Hidden(layer).channels, cb.Out(target))
     six = cb.evaluate(removal.filter(strongest=LISTED), net, x)
-    (said,) = six.said
+    (said,) = six.sentences
     return list(six.coords["channel"]), "stand out" in said
 
 

@@ -69,7 +69,7 @@ def test_groups_are_the_engines_numbers(small: cb.Network, photos: Tensor, score
     assert (value.axes, value.unit) == (("image", "class", "group"), score)
     assert value.coords["class"] == (0, 2)
     assert not value.additive
-    assert not value.said, "of several photographs nothing is said together"
+    assert not value.sentences, "of several photographs nothing is said together"
 
 
 def test_places_are_the_engines_numbers(small: cb.Network, small_x: Tensor) -> None:
@@ -78,16 +78,39 @@ def test_places_are_the_engines_numbers(small: cb.Network, small_x: Tensor) -> N
     expected = RegionEdit(small.module).attribute(small_x, masks, [0, 2], score="log-odds")
     torch.testing.assert_close(value.data.flatten(2), expected, rtol=1e-4, atol=1e-5)
     assert value.axes == ("image", "class", "y", "x")
-    assert value.said == ("each region is 6% of the picture",)
+    assert value.sentences == ("each region is 6% of the picture",)
 
 
 def test_some_groups_keep_their_names_and_shares(small: cb.Network, small_x: Tensor) -> None:
     every = cb.evaluate(cb.Edit(LATE.groups(3), TWO), small, small_x)
     some = cb.evaluate(cb.Edit(LATE.groups(3)[[2, 0]], TWO), small, small_x)
     torch.testing.assert_close(some.data, every.data[:, :, [2, 0]])
-    assert some.labels["group"] == tuple(every.labels["group"][i] for i in (2, 0))
-    assert some.labels["group"][0].startswith("group 3: ")
-    assert some.labels["group"][0].endswith("% of the picture")
+    share = "share of the picture"
+    torch.testing.assert_close(some.also[share], every.also[share][:, :, [2, 0]])
+    held = small.module.late(small.module.early(small_x)).detach()
+    maps = torch.as_tensor(cb.ChannelReducer(3).fit(held).transform(held))
+    expected = regions_of_maps(maps, (16, 16)).mean((-2, -1))
+    torch.testing.assert_close(every.also[share], expected[:, None].expand(-1, 2, -1))
+    ex = cb.explain(cb.InfoVis(cb.Edit(LATE.groups(3), TWO)), small, small_x, progress=False)
+    (bars,) = ex.scene.panels()
+    assert bars.frames[0][2].label == f"group 3: {expected[0, 2]:.0%} of the picture"
+
+
+def test_of_several_photographs_each_has_its_sizes_and_sentences() -> None:
+    net = cb.Network(Around(24.0).eval(), labels=["cat", "dog"])
+    x = torch.cat([_red_square(), _red_square(), torch.zeros(1, 3, 32, 32)])
+    x[1, 1, 20:, 20:] = 5
+    edit = cb.Edit(LATE.groups(2), cb.Out("cat"))
+    ex = cb.explain(cb.InfoVis(edit), net, {"a": x[:1], "b": x[1:2], "c": x[2:]}, progress=False)
+    (bars,) = ex.scene.panels()
+    alone = cb.evaluate(edit, net, x[1:2])
+    assert len(bars.told) == 3
+    assert bars.told[1].endswith(MORAL)
+    assert bars.told[2] == ""
+    sizes = [[mark.label for mark in frame] for frame in bars.frames]
+    assert sizes[0] != sizes[1]
+    assert all("of the picture" in name for names in sizes for name in names)
+    assert alone.sentences[0].startswith("without group ")
 
 
 @pytest.mark.parametrize("kind", ["tensor", "bool", "uint8", "row", "picture"])
@@ -106,7 +129,7 @@ def test_a_mask_is_one_region(small: cb.Network, small_x: Tensor, half: Tensor, 
     )
     torch.testing.assert_close(value.data, expected[..., 0], rtol=1e-4, atol=1e-5)
     assert value.axes == ("image", "class")
-    assert value.said == ("the region is 50% of the picture",)
+    assert value.sentences == ("the region is 50% of the picture",)
 
 
 def test_without_a_mask_all_of_it_is_edited(small: cb.Network, photos: Tensor) -> None:
@@ -256,8 +279,9 @@ def test_of_a_slider_the_state_that_opens_is_said() -> None:
     shown = cb.InfoVis(cb.Edit(groups, cb.Out("cat")))
     ex = cb.explain(shown, net, x, quality=FEW_STEPS, progress=False)
     (bars,) = ex.scene.panels()
-    assert bars.left_out.startswith("of 2 groups: without group ")
-    assert bars.left_out.endswith(MORAL)
+    assert bars.left_out == ""
+    assert bars.told[1].startswith("without group ")
+    assert bars.told[1].endswith(MORAL)
 
 
 def test_where_nothing_can_be_taken_out_nothing_is_compared() -> None:
@@ -272,7 +296,7 @@ def test_where_nothing_can_be_taken_out_nothing_is_compared() -> None:
     net, x = cb.Network(Twice().eval()), torch.rand(1, 3, 8, 8)
     value = cb.evaluate(cb.Edit(LATE.groups(2), cb.Out(0)), net, x)
     assert bool(value.data.isfinite().all())
-    assert value.said == ()
+    assert value.sentences == ()
 
 
 def test_sentences_stand_exactly_where_numbers_disagree() -> None:

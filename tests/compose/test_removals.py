@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.attr import LayerAblation
+from captum_blocks.attr import LayerAblation, scored
 from captum_blocks.compose.evaluation.jointly import random_alike
 from captum_blocks.errors import BlocksError, InvalidArgument, WrongType
+from captum_blocks.numerals import number
 
 EARLY, LATE = cb.Hidden("early"), cb.Hidden("late")
 TWO = cb.Out("cat", "pig")
@@ -118,7 +119,7 @@ def test_what_a_list_does_together_stands_beside_random_ones() -> None:
     removal = cb.Ablation(cb.Hidden("late").channels, cb.Out("cat"))
     value = cb.evaluate(removal.filter(strongest=2), net, x)
     assert set(value.coords["channel"]) == {3, 7}
-    _, said = value.said
+    _, said = value.sentences
     module = net.module
 
     def without(channels: list[int]) -> float:
@@ -132,7 +133,64 @@ def test_what_a_list_does_together_stands_beside_random_ones() -> None:
     assert "change the log-odds of “cat” by " + f"{change:+.2f}".replace("-", "−") in said
     assert "of 100 random sets of 2 channels as active, 0 change it as much" in said
     narrowed = cb.evaluate(removal.filter(strongest=2).filter(top=1), net, x)
-    assert narrowed.said == ()
+    assert narrowed.sentences == ()
+
+
+def test_of_several_photographs_each_has_its_own_sentence() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x = cb.Network(Wide().eval(), labels=["cat", "dog", "pig"]), torch.rand(2, 3, 8, 8)
+    removal = cb.Ablation(cb.Hidden("late").channels, cb.Out("cat"))
+    photos = {"a": x[:1], "b": x[1:]}
+    ex = cb.explain(cb.InfoVis(removal.filter(strongest=2)), net, photos, progress=False)
+    (bars,) = ex.scene.panels()
+    assert "ranked by the largest number over all 2 photographs" in bars.left_out
+    changes = []
+    for told, photo in zip(bars.told, photos.values(), strict=True):
+        value = cb.evaluate(removal.filter(strongest=2), net, photo)
+        *_, alone = value.sentences
+        changes.append(alone.split(" by ")[1].split(";")[0])
+        assert f"change the log-odds of “cat” by {changes[-1]}" in told
+    assert changes[0] != changes[1]
+
+
+def test_two_answers_compared_are_told_apart_together() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x = cb.Network(Wide().eval(), labels=["cat", "dog", "pig"]), torch.rand(1, 3, 8, 8)
+        net.module.head.weight.data.normal_()
+    ex = cb.explain(cb.compare_classes("late", 0, 1, top=2), net, x, quality="draft")
+    apart, first, second = ex.scene.panels()
+    assert "taken away" not in first.left_out + second.left_out
+    removal = [cb.Ablation(cb.Hidden("late").channels, cb.Out(index)) for index in (0, 1)]
+    sizes = cb.evaluate(removal[0].difference(removal[1]), net, x).data[0, 0]
+    for name, side in (("cat", sizes.topk(2).indices), ("dog", (-sizes).topk(2).indices)):
+        with torch.no_grad():
+            held = net.module.late(x)
+            own = net.module.head(torch.relu(held).mean((2, 3)))[0]
+            held[:, side] = 0
+            scores = net.module.head(torch.relu(held).mean((2, 3)))[0]
+        odds = [
+            scored(each[None], 0, "log-odds") - scored(each[None], 1, "log-odds")
+            for each in (own, scores)
+        ]
+        change = number(float(odds[1] - odds[0]))
+        assert (
+            f"taken away together, the 2 for “{name}” change the log-odds of “cat” minus that of "
+            f"“dog” by {change}; of 100 random sets of 2 channels as active"
+        ) in apart.left_out
+
+
+def test_of_answers_that_are_chosen_random_sets_are_tried_for_the_likeliest_two() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x = cb.Network(Wide().eval(), labels=["cat", "dog", "pig"]), torch.rand(1, 3, 8, 8)
+        net.module.head.weight.data.normal_()
+    ex = cb.explain(cb.compare_classes("late", top=2), net, x, quality="draft")
+    told = next(iter(ex.scene.panels())).told
+    assert len(told) == 9
+    assert sum("random sets" in each for each in told) == 2
+    assert sum("taken away together" in each for each in told) == 6
 
 
 def test_a_filling_that_changes_nothing_is_said_to() -> None:
@@ -142,7 +200,7 @@ def test_a_filling_that_changes_nothing_is_said_to() -> None:
         module = nn.Sequential(nn.Conv2d(3, 40, 3), nn.ReLU(), *pooled).eval()
         net, x = cb.Network(module, labels=["cat", "dog", "pig"]), torch.rand(1, 3, 8, 8)
     removal = cb.Ablation(cb.Hidden("1").channels, cb.Out("cat"), fill="mean")
-    assert cb.evaluate(removal.filter(strongest=2), net, x).said == (
+    assert cb.evaluate(removal.filter(strongest=2), net, x).sentences == (
         "neither these 2, taken away together, nor any of 100 random sets of 2 channels as active "
         "change the log-odds of “cat”: with what fills their place this list says nothing",
     )
@@ -299,7 +357,7 @@ def test_what_another_filling_would_list_is_marked(small: cb.Network, small_x: T
     both = [channel for channel in listed.coords["channel"] if channel in theirs]
     expected = [f"channel {c}" + (" •" if c in both else "") for c in listed.coords["channel"]]
     assert list(listed.labels["channel"]) == expected
-    assert listed.said[0] == (
+    assert listed.sentences[0] == (
         f"{len(both)} of these 3 (•) are also among the 3 chosen with the mean over the positions "
         "in the place of zero"
     )
@@ -308,7 +366,7 @@ def test_what_another_filling_would_list_is_marked(small: cb.Network, small_x: T
     net, layer = cb.Network(module.eval()), cb.Hidden("1")
     averaged = cb.Ablation(layer.channels, cb.Out(0)).filter(strongest=2)
     value = cb.evaluate(averaged, net, torch.rand(1, 3, 8, 8))
-    assert not any("•" in said for said in value.said)
+    assert not any("•" in said for said in value.sentences)
     every = cb.evaluate(
         cb.Attribution(EARLY.channels, TWO).filter(strongest=6, by=zero), small, small_x
     )
@@ -340,10 +398,10 @@ def test_what_is_at_its_ceiling_ties_and_removal_orders_it() -> None:
     assert value.coords["channel"] == (2, 3, 4)
     assert value.data.tolist() == [[6, 6, 6]]
     assert value.labels["channel"] == tuple(f"channel {c}, at its ceiling" for c in (2, 3, 4))
-    assert value.said == (
+    assert value.sentences == (
         "4 channels tie at the layer's ceiling, ordered by what their channels' removal changes",
     )
     below = cb.evaluate(cb.Activation(cb.Hidden("rise").neurons).filter(at=(1, 1), top=3), net, x)
     assert below.coords["channel"] == (4, 3, 2)
-    assert not below.said
+    assert not below.sentences
     assert "channel" not in below.labels

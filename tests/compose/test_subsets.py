@@ -150,7 +150,7 @@ def test_more_than_eight_groups_are_refused_or_go_another_way() -> None:
     value = cb.evaluate(cb.Attribution(many, cb.Out(0), method=either), net, x)
     torch.testing.assert_close(value.data, cb.evaluate(plain, net, x).data)
     assert value.by == "LayerGradientXActivation"
-    assert value.said[0].startswith("by LayerGradientXActivation, not by ShapleyValues: exact")
+    assert value.sentences[0].startswith("by LayerGradientXActivation, not by ShapleyValues: exact")
 
 
 def test_a_layer_that_runs_twice_goes_another_way_and_it_is_said(noise_picture: Any) -> None:
@@ -239,7 +239,7 @@ def test_of_many_groups_the_strongest_eight_have_switches() -> None:
         value = cb.evaluate(cb.Activation(cb.Out(0)).without([], of=many), net, x)
     assert value.switches is not None
     assert len(value.switches.groups) == 8
-    assert value.said == ("the 8 strongest groups can be switched off",)
+    assert value.sentences == ("the 8 strongest groups can be switched off",)
     (first, *_) = set(range(10)) - set(value.switches.groups)
     with (
         pytest.warns(UserWarning, match="strongest are taken"),
@@ -388,4 +388,4 @@ def test_pairs_of_the_strongest_of_many_groups_are_said() -> None:
     net, x = cb.Network(wide), torch.rand(1, 3, 16, 16)
     with pytest.warns(UserWarning, match="strongest are taken"):
         value = cb.evaluate(cb.Interaction(cb.Hidden("1").groups(10), cb.Out(0)), net, x)
-    assert value.said == ("the 8 strongest of 10 groups",)
+    assert value.sentences == ("the 8 strongest of 10 groups",)

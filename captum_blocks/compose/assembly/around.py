@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from captum_blocks.compose.assembly.numerals import count, number, quoted
+from captum_blocks.numerals import count, number, quoted
 
 # How the score of a class is called, and what it does.
 SCORES = {

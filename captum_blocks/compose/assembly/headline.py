@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from captum_blocks.compose.assembly.numerals import count, number, quoted, spelled
+from captum_blocks.numerals import count, number, quoted, spelled
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 
-from captum_blocks.compose.assembly.numerals import count
 from captum_blocks.grammar import ATOMS
+from captum_blocks.numerals import count
 
 # Why atoms are not taken away one by one.
 MISSING = {

@@ -14,9 +14,10 @@ from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.masks import filling_of, mask_of
 from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
-from captum_blocks.compose.evaluation.values import Value, spans
+from captum_blocks.compose.evaluation.values import REGION, Value, spans
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import ATOMS, Ablation, Edit, Out
+from captum_blocks.numerals import percent
 
 
 @evaluate_content.register
@@ -31,7 +32,6 @@ def _edit(content: Edit, session: Session) -> Value:
     data = losses(content, look, own, after[:, None], classes)
     data = data.reshape(*data.shape[:2], *_grid(content, look, data.shape[2]))
     coords = {**spans(**dict(zip(axes, data.shape, strict=True))), "class": classes}
-    alone = len(data) == 1
     return picked(
         Value(
             data,
@@ -41,9 +41,12 @@ def _edit(content: Edit, session: Session) -> Value:
             source,
             content.target,
             maps=data if source.atom == "spatial" else None,
-            labels=_labels(content, shares[0]) if alone else {},
             additive=False,
-            said=_said(content, look, (own, after, shares)) if alone else (),
+            said_in={
+                image: _said(content, look, image, (own, after, shares))
+                for image in range(len(data))
+            },
+            also=_sizes(content, shares, len(classes)),
         )
     )
 
@@ -107,27 +110,26 @@ def _grid(content: Edit, look: Looking, count: int) -> tuple[int, ...]:
     return tuple(look.maps(layer_name(content.source)).shape[2:])
 
 
-def _labels(content: Edit, shares: Tensor) -> dict[str, tuple[str, ...]]:
-    """Groups with the share of the picture that their regions are."""
-    if content.source.atom != "group":
-        return {}
-    label = ATOMS["group"].label
-    named = (f"{label(i)}: {percent(float(s))} of the picture" for i, s in enumerate(shares))
-    return {"group": tuple(named)}
+def _sizes(content: Edit, shares: Tensor, classes: int) -> dict[str, Tensor]:
+    """(image, class, group): how much of the picture each group's region is."""
+    of_groups = content.source.atom == "group"
+    return {REGION: shares[:, None].expand(-1, classes, -1)} if of_groups else {}
 
 
-def _said(content: Edit, look: Looking, edited: tuple[Tensor, Tensor, Tensor]) -> tuple[str, ...]:
+def _said(
+    content: Edit, look: Looking, image: int, edited: tuple[Tensor, Tensor, Tensor]
+) -> tuple[str, ...]:
     """What is said with the numbers of one photograph."""
-    own, after, shares = edited
+    own, after, shares = (held[image] for held in edited)
     if content.source.atom == "whole":
         part = "the region is" if content.mask is not None else "edited is all,"
-        return (f"{part} {percent(float(shares[0, 0]))} of the picture",)
+        return (f"{part} {percent(float(shares[0]))} of the picture",)
     if content.source.atom == "spatial":
         return (f"each region is {percent(float(shares.mean()))} of the picture",)
-    return _apart(content, look, own, after)
+    return _apart(content, look, image, own, after)
 
 
-def _apart(content: Edit, look: Looking, own: Tensor, after: Tensor) -> tuple[str, ...]:
+def _apart(content: Edit, look: Looking, image: int, own: Tensor, after: Tensor) -> tuple[str, ...]:
     """Where the removal of a group in the layer says the opposite, if it can be removed."""
     removal = Ablation(content.source, content.target, score=content.score)
     try:
@@ -135,9 +137,9 @@ def _apart(content: Edit, look: Looking, own: Tensor, after: Tensor) -> tuple[st
     except (UnusableLayer, UnsupportedMethod):
         return ()
     score, unit = scoring(look, content.score)
-    exclusive = look.net.head_of(own.shape[1]) == "classes"
-    removed = without[0, 0].float().cpu()
-    compared = Compared(own[0], removed, after[0], score, exclusive)
+    exclusive = look.net.head_of(len(own)) == "classes"
+    removed = without[image, 0].float().cpu()
+    compared = Compared(own, removed, after, score, exclusive)
     assert isinstance(content.target.layer, Out)
     words = Words(
         unit,
@@ -147,14 +149,3 @@ def _apart(content: Edit, look: Looking, own: Tensor, after: Tensor) -> tuple[st
     )
     groups = content.source.only or range(len(removed))
     return disagreements(compared, groups, look.classes(content.target.layer), words)
-
-
-def percent(share: float) -> str:
-    """A share of the picture in words.
-
-    >>> percent(0.142), percent(0.0012), percent(0.0), percent(1e-5)
-    ('14%', '0.1%', '0%', 'under 0.1%')
-    """
-    if 0 < share < 0.001:
-        return "under 0.1%"
-    return f"{share:.0%}" if share >= 0.01 or not share else f"{share:.1%}"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from captum_blocks.compose.evaluation.ablations import together
-from captum_blocks.compose.evaluation.looking import layer_name
+from captum_blocks.compose.evaluation.contents import value_of
+from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.grammar import Ablation
+from captum_blocks.grammar import Ablation, Difference, Filter, Out
 from captum_blocks.grammar.atoms import plural
+from captum_blocks.numerals import number
 
 RANDOM = 100
 # A listed channel is compared with one of so many whose activation is nearest in size.
@@ -23,42 +26,118 @@ SEED = 0
 NOTHING = 1e-4
 
 
-def said_jointly(content: Ablation, value: Value, session: Session) -> tuple[str, ...]:
-    """Sentences on what the channels of a list take from each class's score together.
+def said_jointly(
+    removed: Ablation | Difference, value: Value, session: Session
+) -> dict[int, tuple[str, ...]]:
+    """By photograph: sentences on what the channels of a list take from scores together.
 
     Beside them stand random sets of as many channels that are as active: where many of those change
     the score as much, no channel of the list stands out.
 
     Args:
-        content: the removals that the list was chosen from.
-        value: those of one photograph that it shows.
+        removed: the removals that the list was chosen by: of classes, or of one rather than
+            another.
+        value: the numbers of what it shows.
     """
-    look = session.of(content.source)
     chosen = value.coords.get("channel", ())
-    if content.source.atom != "channel" or len(value.data) != 1 or not 1 < len(chosen) <= ALIKE:
-        return ()
-    image, maps = value.coords["image"][0], look.maps(layer_name(content.source))
-    size = maps[image].abs().mean((1, 2))
-    if len(size) < len(chosen) + ALIKE:
-        return ()
-    sets = [list(chosen), *random_alike(size, chosen)]
-    taken = together(content, look, sets, value.coords["class"])[image]
+    if value.source.atom != "channel" or not 1 < len(chosen) <= ALIKE:
+        return {}
+    look = session.of(value.source)
+    if look.maps(layer_name(value.source)).shape[1] < len(chosen) + ALIKE:
+        return {}
+    if isinstance(removed, Ablation):
+        return {image: _on_each(removed, value, look, image) for image in value.coords["image"]}
+    pair = _Pair.of(removed, session)
+    if pair is None:
+        return {}
+    return {image: pair.said(value, look, image) for image in value.coords["image"]}
+
+
+def _on_each(content: Ablation, value: Value, look: Looking, image: int) -> tuple[str, ...]:
+    """A sentence a class on all that is listed."""
+    chosen, classes = value.coords["channel"], value.coords["class"]
+    sets = [list(chosen), *random_alike(_activity(content, look, image), chosen)]
     unit = scoring(look, content.score)[1]
     return tuple(
-        _sentence(row, len(chosen), f"{unit} of “{look.net.label(index)}”")
-        for index, row in zip(value.coords["class"], taken, strict=True)
+        _sentence(row, f"these {len(chosen)}", len(chosen), f"{unit} of “{look.net.label(index)}”")
+        for index, row in zip(classes, together(content, look, sets, classes)[image], strict=True)
     )
 
 
-def random_alike(size: Tensor, chosen: Sequence[int]) -> list[list[int]]:
+def _activity(content: Ablation, look: Looking, image: int) -> Tensor:
+    """(channel,): how active each is in a photograph."""
+    return look.maps(layer_name(content.source))[image].abs().mean((1, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """What removals take from one class rather than from another.
+
+    Attributes:
+        content: the removals.
+        classes: the two.
+        apart: (image, 1, channel), the loss of the first minus that of the second.
+        chosen: whether a reader has chosen the two, among others.
+    """
+
+    content: Ablation
+    classes: tuple[int, int]
+    apart: Tensor
+    chosen: bool
+
+    @classmethod
+    def of(cls, word: Difference, session: Session) -> _Pair | None:
+        """Of the difference of removals of two classes; None of any other."""
+        sides = [word.content, word.other]
+        plain = [each.content if isinstance(each, Filter) else each for each in sides]
+        values = [value_of(each, session) for each in sides]
+        if not all(isinstance(each, Ablation) for each in plain):
+            return None
+        if any(each.axes != ("image", "class", "channel") for each in values):
+            return None
+        first, second = (each.coords["class"] for each in values)
+        if len(first) != 1 or len(second) != 1:
+            return None
+        chosen = any(isinstance(each, Filter) for each in sides)
+        apart = values[0].data - values[1].data
+        return cls(plain[0], (first[0], second[0]), apart, chosen)  # type: ignore[arg-type]
+
+    def said(self, value: Value, look: Looking, image: int) -> tuple[str, ...]:
+        """A sentence on those that speak for the first, and one on those for the second."""
+        listed = value.coords["channel"]
+        sizes = self.apart[image, 0]
+        first, second = (f"“{look.net.label(index)}”" for index in self.classes)
+        unit = scoring(look, self.content.score)[1]
+        score = f"{unit} of {first} minus that of {second}"
+        found = []
+        for sign, name in ((1, first), (-1, second)):
+            side = [channel for channel in listed if sign * float(sizes[channel]) > 0]
+            if len(side) < 2:
+                continue
+            taken = self._taken(side, listed, look, image)
+            found.append(_sentence(taken, f"the {len(side)} for {name}", len(side), score))
+        return tuple(found)
+
+    def _taken(self, side: list[int], listed: Sequence[int], look: Looking, image: int) -> Tensor:
+        """(set,): of the channels of one side, then of random sets where those are tried."""
+        sets = [side]
+        if not self.chosen or set(self.classes) == set(look.classes(Out(top=2))):
+            activity = _activity(self.content, look, image)
+            sets += random_alike(activity, side, never=listed)
+        taken = together(self.content, look, sets, self.classes)[image]
+        return taken[0] - taken[1]
+
+
+def random_alike(size: Tensor, chosen: Sequence[int], never: Sequence[int] = ()) -> list[list[int]]:
     """Sets of other channels, each drawn from those nearest in size to one of the chosen.
 
     Args:
         size: (channel,).
         chosen: channels that are in none of the sets.
+        never: others that are in none.
     """
-    generator = torch.Generator().manual_seed(SEED)
-    others = [channel for channel in size.argsort().tolist() if channel not in set(chosen)]
+    generator, taken = torch.Generator().manual_seed(SEED), {*chosen, *never}
+    others = [channel for channel in size.argsort().tolist() if channel not in taken]
     sizes = size[others]
     nearest = [(sizes - size[one]).abs().argsort(stable=True)[:ALIKE].tolist() for one in chosen]
     found = []
@@ -71,18 +150,18 @@ def random_alike(size: Tensor, chosen: Sequence[int]) -> list[list[int]]:
     return found
 
 
-def _sentence(taken: Tensor, count: int, score: str) -> str:
-    """On one class, of what the list takes (first) and what random sets do."""
-    own, more = float(taken[0]), int((taken[1:].abs() >= taken[0].abs()).sum())
-    name, change = plural("channel"), f"{-own:+.2f}".replace("-", "−")
-    if float(taken.abs().max()) < NOTHING:
+def _sentence(taken: Tensor, those: str, count: int, score: str) -> str:
+    """On one score, of what those of the list take (first) and what random sets do."""
+    own, tried = float(taken[0]), len(taken) - 1
+    more, name = int((taken[1:].abs() >= taken[0].abs()).sum()), plural("channel")
+    if tried and float(taken.abs().max()) < NOTHING:
         return (
-            f"neither these {count}, taken away together, nor any of {RANDOM} random sets of "
+            f"neither {those}, taken away together, nor any of {tried} random sets of "
             f"{count} {name} as active change the {score}: with what fills their place this list "
             "says nothing"
         )
-    told = (
-        f"taken away together, these {count} change the {score} by {change}; of {RANDOM} random "
-        f"sets of {count} {name} as active, {more} change it as much"
-    )
+    told = f"taken away together, {those} change the {score} by {number(-own)}"
+    if not tried:
+        return told
+    told += f"; of {tried} random sets of {count} {name} as active, {more} change it as much"
     return told if more < 5 else f"{told}: no few single {name} stand out here"

@@ -44,7 +44,9 @@ def kept(content: Filter, value: Value, session: Session) -> Value:
         names |= dict.fromkeys(stable or (), STABLE)
         said = () if stable is None else _said(content, stable, chosen)
     found = _named(value, axis, names).keep(axis, chosen)
-    return replace(found, said=(*said, *full.said))
+    several = len(value.data)
+    over = () if several == 1 else (f"ranked by the largest number over all {several} photographs",)
+    return replace(found, said=(*over, *said, *full.said))
 
 
 def _judge(content: Filter, value: Value, session: Session) -> tuple[Value, tuple[str, ...]]:

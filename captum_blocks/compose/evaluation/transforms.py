@@ -45,8 +45,10 @@ def _filter(content: Filter, session: Session) -> Value:
     if content.ranks:
         value = kept(content, in_a_row(value), session)
         removed = content.content if content.by is None else content.by
-        if isinstance(removed, Ablation):
-            value = replace(value, said=(*value.said, *said_jointly(removed, value, session)))
+        # Of two answers compared, once: their own rows list the same channels.
+        repeated = isinstance(removed, Difference) and not isinstance(content.content, Difference)
+        if isinstance(removed, (Ablation, Difference)) and not repeated:
+            value = replace(value, said_in=said_jointly(removed, value, session))
     return value
 
 
@@ -162,6 +164,7 @@ def _difference(content: Difference, session: Session) -> Value:
         additive=first.additive and second.additive,
         ends=_ends_apart(first, second),
         sides={},
+        said_in={},
         also={},
         switches=None,
     )

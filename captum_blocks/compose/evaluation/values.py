@@ -21,8 +21,9 @@ REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "sum": torch.sum,
     "max": torch.amax,
 }
-# What ``Value.also`` calls the effect of an atom's removal alone, and a class's probability.
-ALONE, PROBABILITY = "taken away alone", "probability"
+# What ``Value.also`` calls the effect of an atom's removal alone, a class's probability, and how
+# much of the picture an atom's region is.
+ALONE, PROBABILITY, REGION = "taken away alone", "probability", "share of the picture"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,7 @@ class Value:
         sides: "for" and "against", the sums of all positive and of all negative numbers before any
             filter, axes ``(image, *target)``.
         said: sentences that a panel of these numbers says with them.
+        said_in: by place in the list of photographs, sentences on one photograph's numbers.
         by: the method's name in short, where the content's words leave it open.
         also: by name, other numbers of the same atoms, axes as ``data``: answers to other questions
             that are told beside the first.
@@ -89,6 +91,7 @@ class Value:
     ends: Mapping[str, Tensor] = field(default_factory=dict)
     sides: Mapping[str, Tensor] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    said_in: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     by: str = ""
     also: Mapping[str, Tensor] = field(default_factory=dict)
     switches: Switches | None = None
@@ -145,6 +148,12 @@ class Value:
     def effect(self) -> Tensor | None:
         """The score minus the score with the whole layer at zero, to be read beside ``total``."""
         return self.ends["score"] - self.ends["filled"] if "filled" in self.ends else None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All that is said with these numbers; of several photographs what holds for all alone."""
+        images = self.coords["image"]
+        return (*self.said, *(self.said_in.get(images[0], ()) if len(images) == 1 else ()))
 
     @property
     def _leading(self) -> int:
@@ -221,13 +230,15 @@ class Value:
         }
         index = torch.tensor(indices, dtype=torch.long)
         switches = None if self.switches is None else self.switches.select(axis, indices)
+        # Of one photograph among several, all that was said of them still holds.
+        quiet: dict[str, Any] = {} if axis == "image" else {"said": (), "said_in": {}}
         picked = self._along(
             axis,
             lambda held, at: held.index_select(at, index),
             switches=switches,
             coords=coords,
             labels=labels,
-            said=(),
+            **quiet,
         )
         return self._leaving(picked, rest) if axis in self.source_axes else picked
 
@@ -267,6 +278,7 @@ class Value:
             maps=maps,
             places={**self.places, **there},
             said=(),
+            said_in={},
             also={},
         )
         return self._leaving(picked, rest)
@@ -291,7 +303,7 @@ class Value:
         size, of_atoms = self.data.shape[place], axis in self.source_axes
         if how != "sum" and not size:
             raise InvalidArgument(f"{self!r}: nothing is left to take the {how} of over {axis}")
-        fields: dict[str, Any] = {"remainder_maps": {}, "said": (), "also": {}}
+        fields: dict[str, Any] = {"remainder_maps": {}, "said": (), "said_in": {}, "also": {}}
         if of_atoms or how == "max":
             fields |= {"ends": {}, "sides": {}}
         if not stays:

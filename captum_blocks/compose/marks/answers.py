@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from captum_blocks import scene
-from captum_blocks.compose.assembly.numerals import number
 from captum_blocks.compose.evaluation.values import PROBABILITY, Value
 from captum_blocks.compose.marks import captions
 from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.listed import row_of
 from captum_blocks.compose.marks.view import View, only_image
+from captum_blocks.numerals import number
 from captum_blocks.scene import Switched
 
 
@@ -26,7 +26,7 @@ class Answers(Mark):
         words["unit"] = PROBABILITY if shared else view.base.unit
         return scene.Bars(
             **words,
-            left_out=captions.left_out(view.frames, view.coverage, False, view.facts),
+            **captions.under(view.frames, view.coverage, False, view.facts),
             frames=tuple(_marks(value, view) for value in values),
             domain=(0.0, 1.0) if shared else (min([0.0, *every]), max([0.0, *every])),
             switched=tables,

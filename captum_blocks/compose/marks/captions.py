@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 from torch import Tensor
 
-from captum_blocks.compose.assembly.numerals import number, quoted
 from captum_blocks.compose.evaluation.facts import Facts
 from captum_blocks.grammar import ATOMS, Hidden, Substrate
 from captum_blocks.grammar.atoms import plural
+from captum_blocks.numerals import number, quoted
 
 if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.frames import Frames
@@ -18,45 +19,72 @@ if TYPE_CHECKING:
 
 # Behind the names of what would be listed with another filling, too.
 DOT = "•"
+# How a reader changes what stays until it is changed again.
+CHOSEN = ("choose", "slider")
 
 
-def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None = None) -> str:
-    """What a panel does not show; numbers only where they hold in every state of it."""
-    values = frames.values
-    said = [_left_out(value, len(values) == 1, facts) for value in values]
-    said = [[*each, *_ends(value, facts)] for each, value in zip(said, values, strict=True)]
-    parts = [part for part in said[0] if all(part in other for other in said)]
-    parts += [
+class Under(TypedDict):
+    """What stands under a panel's numbers."""
+
+    left_out: str
+    told: tuple[str, ...]
+
+
+def under(
+    frames: Frames,
+    coverage: float,
+    icons: bool,
+    facts: Facts | None = None,
+    besides: Sequence[Sequence[str]] = (),
+) -> Under:
+    """What a panel does not show and what is said of its numbers: always, and in each state.
+
+    Sentences that hold in one state alone are told where the reader chose the state in a list or
+    with a slider; below numbers that follow a pointer no text changes.
+
+    Args:
+        frames: what the panel shows.
+        coverage: share of the pictures it wanted that will be there.
+        icons: whether it wanted some.
+        facts: what is known; without them nothing is said of totals.
+        besides: for each state, sentences more.
+    """
+    chosen = all(each.selection.gesture in CHOSEN for each in frames.followed)
+    more = besides or [()] * len(frames.values)
+    states = [
+        dict.fromkeys(
+            [*_left_out(value, chosen, facts), *_ends(value, facts), *value.sentences, *others]
+        )
+        for value, others in zip(frames.values, more, strict=True)
+    ]
+    always = [part for part in states[0] if all(part in state for state in states)]
+    told = tuple("; ".join(part for part in state if part not in always) for state in states)
+    dots = any(DOT in part for part in (*always, *(told if chosen else ())))
+    always += _in_general(frames, dots)
+    if icons and round(coverage, 2) < 1:
+        always.append(
+            f"icons were drawn for those that carry {coverage:.0%} of what this shows; "
+            "a higher quality draws more"
+        )
+    return {"left_out": "; ".join(always), "told": told if chosen and any(told) else ()}
+
+
+def _in_general(frames: Frames, dots: bool) -> list[str]:
+    """Places that cannot be pointed at, and what a dot is unless a sentence explains it."""
+    parts = [
         f"showing {len(each.states):,} of {each.n_atoms:,} places to point at"
         for each in frames.followed
         if len(each.states) < each.n_atoms
     ]
-    parts += said_of(frames)
-    if _dotted(frames) and not any(DOT in part for part in parts):
+    if _dotted(frames) and not dots:
         parts.append(f"{DOT}: also chosen with the mean over the positions in the place of zero")
-    if icons and round(coverage, 2) < 1:
-        parts.append(
-            f"icons were drawn for those that carry {coverage:.0%} of what this shows; "
-            "a higher quality draws more"
-        )
-    return "; ".join(parts)
+    return parts
 
 
 def _dotted(frames: Frames) -> bool:
     """Whether some names end in the dot of what another filling would list, too."""
     names = (name for value in frames.values for held in value.labels.values() for name in held)
     return any(name.endswith(f" {DOT}") for name in names)
-
-
-def said_of(frames: Frames) -> list[str]:
-    """Sentences that hold in every state; of a number of groups, those of the one that opens."""
-    values, opened = frames.values, frames.values[frames.default]
-    always = [said for said in values[0].said if all(said in each.said for each in values)]
-    if [each.purpose for each in frames.followed] != ["groups"]:
-        return always
-    count = frames.followed[0].states[frames.default]
-    often = "; ".join(said for said in opened.said if said not in always)
-    return [*always, *([f"of {count} groups: {often}"] if often else [])]
 
 
 def _left_out(value: Value, numbers: bool, facts: Facts | None) -> list[str]:

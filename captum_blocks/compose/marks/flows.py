@@ -8,7 +8,6 @@ from dataclasses import replace
 from torch import Tensor
 
 from captum_blocks import scene
-from captum_blocks.compose.assembly.numerals import number
 from captum_blocks.compose.evaluation.facts import place_name
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import captions
@@ -18,6 +17,7 @@ from captum_blocks.compose.marks.view import View, image_of, only_image
 from captum_blocks.compose.pictures.requests import Subject
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Hidden, Substrate
+from captum_blocks.numerals import number
 from captum_blocks.scene import Flow, Flows
 
 Side = tuple[Substrate, tuple[int, ...]]
@@ -47,7 +47,7 @@ class Sankey(Mark):
         value = view.base
         return scene.Sankey(
             **view.words(),
-            left_out=captions.left_out(view.frames, view.coverage, icons=True),
+            **captions.under(view.frames, view.coverage, icons=True),
             titles=(place_name(value.source), _end_name(value)),
             least=LEAST,
             frames=tuple(_frame(each, view) for each in view.frames.values),

@@ -28,7 +28,7 @@ class Histogram(Mark):
         several = len(view.base.source_axes) > 1
         return scene.Histogram(
             **view.words(),
-            left_out=captions.left_out(view.frames, 1.0, icons=False),
+            **captions.under(view.frames, 1.0, icons=False),
             edges=tuple(edges.tolist()),
             columns=_names(view),
             frames=tuple(

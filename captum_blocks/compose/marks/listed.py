@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from captum_blocks.compose.evaluation.facts import Facts, place_name
-from captum_blocks.compose.evaluation.values import ALONE, Value
+from captum_blocks.compose.evaluation.values import ALONE, REGION, Value
 from captum_blocks.compose.marks import captions
 from captum_blocks.compose.marks.view import View, bounds, image_of, only_image
 from captum_blocks.compose.pictures.requests import Subject
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Ablation, FeatureVis, Hidden, Substrate
+from captum_blocks.numerals import percent
 from captum_blocks.scene import Field, Mark
 
 
@@ -139,16 +140,20 @@ def icon_key(key: str, view: View) -> str:
 def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
     """A mark for each atom, then what they leave out, and the sum of everything."""
     facts, source = view.facts, marked(value)
+    regions = value.also.get(REGION)
     value = _told_once(value, view)
     names = _column_names(value, facts)
     image = image_of(value) if view.on_photograph else None
     made = []
-    for atom, numbers in zip(atoms_of(value), columns(value).tolist(), strict=True):
+    for place, (atom, numbers) in enumerate(
+        zip(atoms_of(value), columns(value).tolist(), strict=True)
+    ):
         row = row_of(value, atom, facts)
+        size = "" if regions is None else f": {percent(float(regions[0, 0, place]))} of the picture"
         made.append(
             Mark(
                 key=row.key,
-                label=captions.mark_label(facts, value, atom, row.label),
+                label=captions.mark_label(facts, value, atom, row.label) + size,
                 values=tuple(numbers),
                 sprite=view.sprite(icon_key(row.icon, view)) if icons else None,
                 field=view.where(source, row.shown, image),
@@ -160,10 +165,10 @@ def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
 
 
 def _told_once(value: Value, view: View) -> Value:
-    """Without what the tick says already."""
-    if view.beside is None or not isinstance(view.element.beside, Ablation):
-        return value
-    return replace(value, also={n: held for n, held in value.also.items() if n != ALONE})
+    """Without what the names or the ticks say already."""
+    ticked = view.beside is not None and isinstance(view.element.beside, Ablation)
+    told = (REGION, *((ALONE,) if ticked else ()))
+    return replace(value, also={n: held for n, held in value.also.items() if n not in told})
 
 
 def _rest(value: Value, view: View, names: tuple[str, ...]) -> list[Mark]:

@@ -7,7 +7,6 @@ from math import prod
 from typing import ClassVar
 
 from captum_blocks import scene
-from captum_blocks.compose.assembly.numerals import number
 from captum_blocks.compose.evaluation.frames import Followed
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import captions
@@ -15,6 +14,7 @@ from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.view import View, bounds, image_of, only_image
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import ATOMS, Hidden, Substrate
+from captum_blocks.numerals import number
 from captum_blocks.scene import Field
 
 
@@ -75,7 +75,7 @@ class Multiples(Mark):
         values = view.frames.values
         return scene.Multiples(
             **view.words(),
-            left_out=captions.left_out(view.frames, 1.0, icons=False),
+            **captions.under(view.frames, 1.0, icons=False),
             frames=tuple(
                 tuple(_mark(found, value.unit) for found in _maps(view, frame, value))
                 for frame, value in enumerate(values)

@@ -29,7 +29,7 @@ class Bars(Mark):
         ]
         return scene.Bars(
             **view.words(),
-            left_out=captions.left_out(view.frames, view.coverage, self.icons, view.facts),
+            **captions.under(view.frames, view.coverage, self.icons, view.facts),
             columns=listed.headings(values, view.facts),
             frames=tuple(marked),
             domain=ticks.domain(listed.domain(values), marked),
@@ -69,7 +69,7 @@ class Table(Mark):
         values = view.frames.values
         return scene.Matrix(
             **view.words(),
-            left_out=captions.left_out(view.frames, view.coverage, False, view.facts),
+            **captions.under(view.frames, view.coverage, False, view.facts),
             columns=listed.headings(values, view.facts),
             frames=tuple(listed.marks(value, view, icons=False) for value in values),
             domain=listed.domain(values),

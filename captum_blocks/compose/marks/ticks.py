@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 
 from captum_blocks.compose.assembly.method import content_name
-from captum_blocks.compose.assembly.numerals import number
 from captum_blocks.compose.evaluation.facts import Facts
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import listed
 from captum_blocks.compose.marks.view import View
 from captum_blocks.errors import InvalidArgument
+from captum_blocks.numerals import number
 from captum_blocks.scene import Mark
 
 

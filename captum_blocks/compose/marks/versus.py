@@ -11,22 +11,21 @@ from torch import Tensor
 
 from captum_blocks import scene
 from captum_blocks.compose.evaluation.facts import place_name
-from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.compose.evaluation.values import REGION, Value
 from captum_blocks.compose.marks import captions, listed
 from captum_blocks.compose.marks.answers import table_of
 from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.pictured import pictured
 from captum_blocks.compose.marks.view import View, image_of, only_image
 from captum_blocks.compose.pictures.requests import Subject
+from captum_blocks.numerals import percent
 from captum_blocks.scene import Contest
 
 if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.frames import Frames
-    from captum_blocks.compose.evaluation.rivals import Rivals
 
 # Bytes of the tables of a page: as long as they hold all classes, all can be switched.
 MOST_TABLED, LIKELIEST = 350 * 1024, 20
-REGION = ": "
 
 
 @mark("versus", word=False)
@@ -46,11 +45,10 @@ class Versus(Mark):
         if not set(pair) <= set(choices):
             pair = (choices[0], choices[1])
         shown = replace(view.frames, values=tuple(_of(value, pair) for value in view.frames.values))
-        left_out = captions.left_out(shown, view.coverage, True, view.facts)
-        said = [left_out, *captions.said_of(view.frames), *_said(view.rivals)]
+        besides = [_said(view, frame) for frame in frames]
         return scene.Versus(
             **view.words(),
-            left_out="; ".join(each for each in said if each),
+            **captions.under(shown, view.coverage, True, view.facts, besides),
             classes=_names(view),
             choices=choices,
             pair=pair,
@@ -89,11 +87,17 @@ def _scores(view: View, frame: int) -> np.ndarray:
     return _plain(only_image(held.values[view.frames.same_state(frame, held)].data))
 
 
-def _said(rivals: Rivals) -> list[str]:
-    """What removal and edit disagree on, and why there is no removal."""
+def _said(view: View, frame: int) -> list[str]:
+    """Of one state: what is said of its groups, why none can be removed, and what removal and edit
+    disagree on."""
+    rivals = view.rivals
+    assert rivals is not None
     missing = [f"no group can be switched off: {rivals.missing}"] if rivals.missing else []
-    held = [each for each in (rivals.answers, rivals.unlike) if each is not None]
-    return [*missing, *(said for each in held for said in captions.said_of(each))]
+    said = [*view.frames.values[frame].sentences, *missing]
+    for held in (rivals.answers, rivals.unlike):
+        if held is not None:
+            said += held.values[view.frames.same_state(frame, held)].sentences
+    return said
 
 
 def _marks(
@@ -134,8 +138,8 @@ def _contest(view: View, frame: int, whole: set[int]) -> Contest:
     )
     regions: tuple[str, ...] = ()
     if rivals.edited is not None:
-        names = rivals.edited.values[view.frames.same_state(frame, rivals.edited)].labels
-        regions = tuple(name.partition(REGION)[2] for name in names.get("group", ()))
+        shares = rivals.edited.values[view.frames.same_state(frame, rivals.edited)].also[REGION]
+        regions = tuple(f"{percent(share)} of the picture" for share in shares[0, 0].tolist())
     contest = Contest(effects, scores, removed, edited, regions)
     if rivals.answers is None:
         return contest

@@ -348,6 +348,7 @@ class Page extends Pools {
     const frame = this.frameOf(entry.panel);
     if (frame !== entry.frame) {
       entry.view.show(frame);
+      if (entry.panel.told) write(entry.section.querySelector(".of-frame"), entry.panel.told[frame]);
       if (entry.subject) write(entry.subject, this.subjectOf(entry.panel));
       this.gestures?.noteTurn(entry.section);
     }

@@ -18,6 +18,17 @@ def number(value: float) -> str:
     return ("−" if value < 0 else "+") + digits if size else "0"
 
 
+def percent(share: float) -> str:
+    """A share of the picture in words.
+
+    >>> percent(0.142), percent(0.0012), percent(0.0), percent(1e-5)
+    ('14%', '0.1%', '0%', 'under 0.1%')
+    """
+    if 0 < share < 0.001:
+        return "under 0.1%"
+    return f"{share:.0%}" if share >= 0.01 or not share else f"{share:.1%}"
+
+
 def quoted(label: str) -> str:
     """A class name in quotation marks.
 

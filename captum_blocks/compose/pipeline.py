@@ -28,6 +28,7 @@ from captum_blocks.compose.evaluation.facts import (
 )
 from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.evaluation.holding import attributions
+from captum_blocks.compose.evaluation.numbers import settled
 from captum_blocks.compose.evaluation.photographs import Picture
 from captum_blocks.compose.evaluation.question import Question, check_given
 from captum_blocks.compose.evaluation.subsets import GAME_NAME
@@ -205,7 +206,8 @@ def _chapters(
         atoms = {value.source.atom for value in values}
         notes = [note for value in values for note in value.notes]
         beside = _holding(held, evaluation.facts)
-        told = method.method_notes(inner, atoms, notes, evaluation.facts.given, beside)
+        words = settled(inner, (frames.numbers for frames in held))
+        told = method.method_notes(words, atoms, notes, evaluation.facts.given, beside)
         said = _around(inner, evaluation.facts, told_of)
         chapters.append(chapter(inner, list(panels[start:end]), told, said))
         start = end

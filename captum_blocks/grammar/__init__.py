@@ -18,6 +18,7 @@ from captum_blocks.grammar.operations import (
     Project,
     Without,
     parts_of,
+    rewritten,
 )
 from captum_blocks.grammar.presentation import (
     Element,
@@ -77,6 +78,7 @@ __all__ = [
     "name_mark",
     "name_recipe",
     "parts_of",
+    "rewritten",
     "slider",
     "to_json",
     "toggle",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
@@ -310,3 +310,24 @@ def parts_of(spec: Any) -> Iterator[Any]:
         yield spec
         for item in fields(spec):
             yield from parts_of(getattr(spec, item.name))
+
+
+def rewritten(spec: Any, change: Callable[[Any], Any]) -> Any:
+    """A word with a change made to every word in it, inside first; selections are changed whole.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> def later(part):
+    ...     return Hidden("layer4") if isinstance(part, Hidden) else part
+    >>> rewritten(Activation(Hidden("layer3").channels), later)
+    Activation(Hidden('layer4').channels)
+    """
+    if isinstance(spec, tuple):
+        return tuple(rewritten(item, change) for item in spec)
+    if not is_word(spec):
+        return spec
+    if isinstance(spec, Selection):
+        return change(spec)
+    held = {item.name: getattr(spec, item.name) for item in fields(spec)}
+    new = {name: rewritten(value, change) for name, value in held.items()}
+    same = all(new[name] == value for name, value in held.items())
+    return change(spec if same else replace(spec, **new))

@@ -99,7 +99,7 @@ def test_some_groups_keep_their_names_and_shares(small: cb.Network, small_x: Ten
 def test_of_several_photographs_each_has_its_sizes_and_sentences() -> None:
     net = cb.Network(Around(24.0).eval(), labels=["cat", "dog"])
     x = torch.cat([_red_square(), _red_square(), torch.zeros(1, 3, 32, 32)])
-    x[1, 1, 20:, 20:] = 5
+    x[1, 1, 12:, 20:] = 5
     edit = cb.Edit(LATE.groups(2), cb.Out("cat"))
     ex = cb.explain(cb.InfoVis(edit), net, {"a": x[:1], "b": x[1:2], "c": x[2:]}, progress=False)
     (bars,) = ex.scene.panels()

@@ -378,3 +378,20 @@ def test_other_photographs_may_be_pictures(
     assert torch.equal(one.rank_correlation, other.rank_correlation)
     assert not math.isnan(one.rank_correlation[0, 0])
     assert "filled with what other photographs have there" in str(one)
+
+
+def test_removals_say_that_further_tokens_stay(x: Tensor, small: cb.Network) -> None:
+    net, block = seeded(Tokens()), cb.Hidden("block")
+    channels = cb.evaluate(cb.Ablation(block.channels, cb.Out(1)), net, x)
+    groups = cb.evaluate(cb.Attribution(block.groups(2), cb.Out(1), method="ShapleyValues"), net, x)
+    (note,) = channels.notes
+    assert note == (
+        "class and register tokens of block stay as they are: only positions lose what is taken "
+        "away"
+    )
+    assert any(
+        note.startswith("class and register tokens of block are part of what is in no group")
+        for note in groups.notes
+    )
+    plain = cb.evaluate(cb.Ablation(cb.Hidden("late").channels, cb.Out(1)), small, x)
+    assert plain.notes == ()

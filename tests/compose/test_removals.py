@@ -401,6 +401,12 @@ def test_what_is_at_its_ceiling_ties_and_removal_orders_it() -> None:
     assert value.sentences == (
         "4 channels tie at the layer's ceiling, ordered by what their channels' removal changes",
     )
+    every = cb.evaluate(cb.Activation(cb.Hidden("rise").neurons).filter(top=3), net, x)
+    assert every.coords["neuron"] == (8, 12, 16)
+    assert every.labels["neuron"][0] == "channel 2 at row 1, column 1, at its ceiling"
+    assert every.sentences == (
+        "4 neurons tie at the layer's ceiling, ordered by what their channels' removal changes",
+    )
     below = cb.evaluate(cb.Activation(cb.Hidden("rise").neurons).filter(at=(1, 1), top=3), net, x)
     assert below.coords["channel"] == (4, 3, 2)
     assert not below.sentences

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 import captum_blocks as cb
 from captum_blocks.compose.evaluation.subsets import ALWAYS, HIGHEST, LOWEST
 from captum_blocks.compose.evaluation.values import ALONE
-from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer, WrongType
+from captum_blocks.errors import (
+    InvalidArgument,
+    UnknownName,
+    UnsupportedMethod,
+    UnusableLayer,
+    WrongType,
+)
 from captum_blocks.presets.words import OF_GROUPS
 from tests.reference.removals import answered, kept
 
@@ -151,6 +157,23 @@ def test_more_than_eight_groups_are_refused_or_go_another_way() -> None:
     torch.testing.assert_close(value.data, cb.evaluate(plain, net, x).data)
     assert value.by == "LayerGradientXActivation"
     assert value.sentences[0].startswith("by LayerGradientXActivation, not by ShapleyValues: exact")
+    few = cb.Hidden("1").groups(2)
+    for groups, told in (
+        (few, "exact Shapley values"),
+        (many, "Captum's LayerGradientXActivation"),
+    ):
+        shown = cb.InfoVis(cb.Attribution(groups, cb.Out(0), method=either))
+        (chapter,) = cb.explain(shown, net, x, progress=False).scene.chapters
+        said = dict(chapter.method)["attribution"]
+        assert said.startswith(told)
+        assert "where that cannot be" not in said
+
+
+def test_a_method_that_stands_in_is_known(small: cb.Network, small_x: Tensor) -> None:
+    either = cb.Method("ShapleyValues", otherwise="LayerGradCamm")
+    content = cb.Attribution(cb.Hidden("late").groups(2), cb.Out(0), method=either)
+    with pytest.raises(UnknownName, match="LayerGradCam"):
+        cb.evaluate(content, small, small_x)
 
 
 def test_a_layer_that_runs_twice_goes_another_way_and_it_is_said(noise_picture: Any) -> None:

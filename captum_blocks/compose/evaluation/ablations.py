@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.attr import LayerAblation, scored
-from captum_blocks.compose.evaluation.contents import evaluate_content, picked
+from captum_blocks.compose.evaluation.contents import evaluate_content, picked, tokens_stay
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
@@ -42,6 +42,7 @@ def _ablation(content: Ablation, session: Session) -> Value:
             source,
             content.target,
             maps=data if source.atom in ("spatial", "neuron") else None,
+            notes=tokens_stay(source, look),
             additive=False,
         )
     )

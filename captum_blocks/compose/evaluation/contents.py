@@ -138,6 +138,17 @@ def _tokens(source: Substrate, look: Looking) -> Tensor | None:
     return _some(held, source)
 
 
+def tokens_stay(source: Substrate, look: Looking) -> tuple[str, ...]:
+    """Where a layer has class or register tokens: that taking an atom away leaves them."""
+    layer = layer_name(source)
+    if source.atom in ("whole", "token") or not look.tokens(layer).shape[-2]:
+        return ()
+    stays = "are part of what is in no group" if source.atom == "group" else "stay as they are"
+    return (
+        f"class and register tokens of {layer} {stays}: only positions lose what is taken away",
+    )
+
+
 def _some(tokens: Tensor | None, source: Substrate) -> Tensor:
     """(image, [class,] token, channel), or an error where there is no token."""
     if tokens is None or not tokens.shape[-2]:
@@ -208,7 +219,7 @@ def _by_subsets(content: Attribution, look: Looking) -> Value:
             target,
             maps=found.group_maps,
             remainder={"residual": found.rest},
-            notes=(GAME, *look.group_notes(source)),
+            notes=(GAME, *look.group_notes(source), *tokens_stay(source, look)),
             ends=look.ends(source, classes),
             sides=sides(found.groups),
             by=GAME_NAME,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,9 +21,10 @@ from captum_blocks.grammar import (
     Filter,
     Out,
     parts_of,
+    rewritten,
 )
+from captum_blocks.grammar.atoms import plural
 from captum_blocks.grammar.content import Intervention
-from captum_blocks.grammar.spec import is_word
 
 # Changes below this are rounding.
 ROUNDING = 1e-4
@@ -68,12 +69,15 @@ class _Full:
     """What of an activation is at its layer's ceiling: those tie, and their removal orders them.
 
     Attributes:
-        places: along the axis of channels.
-        order: (channel,) by what ties are broken; None where there are none.
+        places: along the axis of what is ranked.
+        order: (place,) by what ties are broken; None where there are none.
+        named: "channels" of one place, or "neurons" of all.
     """
 
-    def __init__(self, places: tuple[int, ...] = (), order: Tensor | None = None) -> None:
-        self.places, self.order = places, order
+    def __init__(
+        self, places: tuple[int, ...] = (), order: Tensor | None = None, named: str = "channels"
+    ) -> None:
+        self.places, self.order, self.named = places, order, named
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -81,13 +85,14 @@ class _Full:
         if len(self.places) < 2:
             return ()
         how = "as they come" if self.order is None else "by what their channels' removal changes"
-        return (f"{len(self.places)} channels tie at the layer's ceiling, ordered {how}",)
+        return (f"{len(self.places)} {self.named} tie at the layer's ceiling, ordered {how}",)
 
     @classmethod
     def of(cls, content: Filter, value: Value, session: Session) -> _Full:
-        """Of a filter's content, where it is the activation of one place."""
+        """Of a filter's content, where it is the activation of neurons, of one place or of all."""
         plain = content.by is None and value.target is None and value.unit == "activation"
-        if not plain or value.source.atom != "neuron" or value.source_axes != ("channel",):
+        value = in_a_row(value)
+        if not plain or value.source.atom != "neuron" or len(value.source_axes) != 1:
             return cls()
         if len(value.data) != 1:  # what is full in one photograph need not be in another
             return cls()
@@ -95,18 +100,22 @@ class _Full:
         top = look.ceiling(layer_name(value.source))
         at_top = (value.data == top).any(0) if top is not None else torch.zeros(1)
         places = tuple(at_top.nonzero().flatten().tolist())
-        return cls(places, _removed(value, session) if len(places) > 1 else None)
+        named = plural(value.source_axes[0])
+        return cls(places, _removed(value, session) if len(places) > 1 else None, named)
 
 
 def _removed(value: Value, session: Session) -> Tensor | None:
-    """(channel,): how much the most probable class's log-odds change without each channel."""
+    """(place,): how much the most probable class's log-odds change without each one's channel."""
     layer = value.source.layer
     try:
         removal = value_of(Ablation(layer.channels, Out(top=1)), session)  # type: ignore[union-attr]
     except (UnusableLayer, UnsupportedMethod):
         return None
     size = removal.data.abs().flatten(0, 1).amax(0)
-    return size[list(value.coords["channel"])]
+    (axis,) = value.source_axes
+    look = session.of(value.source)
+    cells = 1 if axis == "channel" else look.maps(layer_name(value.source))[0, 0].numel()
+    return size[[place // cells for place in value.coords[axis]]]
 
 
 def _ranked(
@@ -166,14 +175,11 @@ def _stable(content: Filter, value: Value, chosen: list[int], session: Session) 
 
 def _filled_by_mean(word: Any) -> Any:
     """The same content with the mean in the place of zero."""
-    if isinstance(word, Ablation):
-        return replace(word, fill="mean")
-    if not is_word(word):
-        return word
-    held = {item.name: getattr(word, item.name) for item in fields(word)}
-    new = {name: _filled_by_mean(each) for name, each in held.items()}
-    changed = {name: each for name, each in new.items() if each is not held[name]}
-    return replace(word, **changed) if changed else word
+
+    def fill(part: Any) -> Any:
+        return replace(part, fill="mean") if isinstance(part, Ablation) else part
+
+    return rewritten(word, fill)
 
 
 def _said(content: Filter, stable: list[int], chosen: list[int]) -> tuple[str, ...]:

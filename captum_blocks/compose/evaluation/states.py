@@ -32,10 +32,10 @@ from captum_blocks.grammar import (
     Selection,
     Substrate,
     parts_of,
+    rewritten,
 )
 from captum_blocks.grammar.atoms import numbered
 from captum_blocks.grammar.content import Intervention
-from captum_blocks.grammar.spec import is_word
 
 # The atoms that the panels which set a selection show, where there are such panels.
 Reach = Callable[[Selection, Substrate], Listed | None]
@@ -127,20 +127,6 @@ def _reachable(where: Selection, substrate: Substrate, reach: Reach) -> tuple[in
         return None
     shown = reach(where, substrate)
     return None if shown is None else shown.atoms
-
-
-def rewritten(part: Any, change: Callable[[Any], Any]) -> Any:
-    """A word with a change made to every word in it that depends on a selection, inside first."""
-    if isinstance(part, tuple):
-        return tuple(rewritten(item, change) for item in part)
-    if not is_word(part) or not selections_in(part):
-        return part
-    if isinstance(part, Selection):
-        return change(part)
-    held = {item.name: getattr(part, item.name) for item in fields(part)}
-    new = {name: rewritten(value, change) for name, value in held.items()}
-    same = all(new[name] is value for name, value in held.items())
-    return change(part if same else replace(part, **new))
 
 
 def _followed(content: Content, session: Session, reach: Reach) -> Iterator[Followed]:

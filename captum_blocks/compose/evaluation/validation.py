@@ -34,7 +34,8 @@ def validate(words: Iterable[Any], question: Question) -> None:
             if isinstance(part, (Hidden, Input, Out)):
                 _check_layer(part, question.networks[question.named(part)])
             elif isinstance(part, Method):
-                resolve_method(part.name)
+                for method in part.choices:
+                    resolve_method(method.name)
             elif isinstance(part, Edit):
                 _check_edit(part, question)
             elif isinstance(part, Grouping) and part.algorithm is not None:

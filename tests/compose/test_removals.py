@@ -176,7 +176,7 @@ def test_two_answers_compared_are_told_apart_together() -> None:
         ]
         change = number(float(odds[1] - odds[0]))
         assert (
-            f"taken away together, the 2 for “{name}” change the log-odds of “cat” minus that of "
+            f"taken away together, the 2 for “{name}” change the log-odds of “cat” minus those of "
             f"“dog” by {change}; of 100 random sets of 2 channels as active"
         ) in apart.left_out
 

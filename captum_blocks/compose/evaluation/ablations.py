@@ -74,9 +74,14 @@ def together(
     content: Ablation, look: Looking, sets: Sequence[Sequence[int]], classes: Sequence[int]
 ) -> Tensor:
     """(image, class, set): what all atoms of a set take from the scores together."""
-    atom = look.atom(content.source)
-    answers = _asked(content, look, lambda engine, x, **how: engine.together(x, sets, atom, **how))
-    return losses(content, look, *answers, classes)
+    atom, named = look.atom(content.source), tuple(map(tuple, sets))
+    own, without = look.once(
+        ("together", content.source, content.fill, content.others, named),
+        lambda: _asked(
+            content, look, lambda engine, x, **how: engine.together(x, sets, atom, **how)
+        ),
+    )
+    return losses(content, look, own, without, classes)
 
 
 def _asked(

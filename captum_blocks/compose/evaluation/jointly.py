@@ -104,28 +104,39 @@ class _Pair:
 
     def said(self, value: Value, look: Looking, image: int) -> tuple[str, ...]:
         """A sentence on those that speak for the first, and one on those for the second."""
-        listed = value.coords["channel"]
-        sizes = self.apart[image, 0]
-        first, second = (f"“{look.net.label(index)}”" for index in self.classes)
-        unit = scoring(look, self.content.score)[1]
-        score = f"{unit} of {first} minus that of {second}"
-        found = []
-        for sign, name in ((1, first), (-1, second)):
-            side = [channel for channel in listed if sign * float(sizes[channel]) > 0]
-            if len(side) < 2:
-                continue
-            taken = self._taken(side, listed, look, image)
-            found.append(_sentence(taken, f"the {len(side)} for {name}", len(side), score))
-        return tuple(found)
+        listed, sizes = value.coords["channel"], self.apart[image, 0]
+        sides = [
+            sorted(channel for channel in listed if sign * float(sizes[channel]) > 0)
+            for sign in (1, -1)
+        ]
+        names = [f"“{look.net.label(index)}”" for index in self.classes]
+        score = f"{scoring(look, self.content.score)[1]} of {names[0]} minus those of {names[1]}"
+        return tuple(
+            _sentence(taken, f"the {len(side)} for {name}", len(side), score)
+            for side, name, taken in zip(sides, names, self._taken(sides, look, image), strict=True)
+            if len(side) > 1
+        )
 
-    def _taken(self, side: list[int], listed: Sequence[int], look: Looking, image: int) -> Tensor:
-        """(set,): of the channels of one side, then of random sets where those are tried."""
-        sets = [side]
-        if not self.chosen or set(self.classes) == set(look.classes(Out(top=2))):
-            activity = _activity(self.content, look, image)
-            sets += random_alike(activity, side, never=listed)
-        taken = together(self.content, look, sets, self.classes)[image]
-        return taken[0] - taken[1]
+    def _taken(self, sides: list[list[int]], look: Looking, image: int) -> tuple[Tensor, Tensor]:
+        """(set,): of the channels of each side, then of random sets where those are tried.
+
+        The two classes the other way round ask the network the same.
+        """
+        turned = self.classes[0] > self.classes[1]
+        sides = sides[::-1] if turned else sides
+        alike = [self._random(side, [*sides[0], *sides[1]], look, image) for side in sides]
+        sets = [sides[0], *alike[0], sides[1], *alike[1]]
+        losses = together(self.content, look, sets, self.classes)[image]
+        first, second = (losses[0] - losses[1]).split([1 + len(each) for each in alike])
+        return (second, first) if turned else (first, second)
+
+    def _random(
+        self, side: list[int], listed: list[int], look: Looking, image: int
+    ) -> list[list[int]]:
+        """Sets like one side; none where the reader has chosen others than the likeliest two."""
+        if self.chosen and set(self.classes) != set(look.classes(Out(top=2))):
+            return []
+        return random_alike(_activity(self.content, look, image), side, never=listed)
 
 
 def random_alike(size: Tensor, chosen: Sequence[int], never: Sequence[int] = ()) -> list[list[int]]:

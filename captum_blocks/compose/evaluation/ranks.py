@@ -188,9 +188,11 @@ def _said(content: Filter, stable: list[int], chosen: list[int]) -> tuple[str, .
     if isinstance(judged, Difference) and not isinstance(content.content, Difference):
         return ()
     count = len(chosen)
+    those = (
+        f"{len(stable)} of these {count} (•) are also" if stable else f"none of these {count} is"
+    )
     return (
-        f"{len(stable)} of these {count} (•) are also among the {count} chosen with the mean over "
-        "the positions in the place of zero",
+        f"{those} among the {count} chosen with the mean over the positions in the place of zero",
     )
 
 

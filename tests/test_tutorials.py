@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -35,8 +36,9 @@ def script(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def icons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that the tutorials share, as they do for a reader."""
-    return tmp_path_factory.mktemp("icons")
+    """A store that the tutorials share, as they do for a reader; those of other workers too."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "icons-of-tutorials"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -1,14 +1,8 @@
 """The grammar: frozen words for what is looked at, computed and shown. No torch."""
 
 from captum_blocks.grammar.atoms import ATOMS, Atom, add_atom
-from captum_blocks.grammar.content import (
-    Ablation,
-    Activation,
-    Attribution,
-    Edit,
-    Interaction,
-    Method,
-)
+from captum_blocks.grammar.content import Activation, Attribution, Method
+from captum_blocks.grammar.interventions import Ablation, Edit, Interaction
 from captum_blocks.grammar.operations import (
     Aggregate,
     Content,

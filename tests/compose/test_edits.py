@@ -35,7 +35,7 @@ from captum_blocks.compose.evaluation.question import asked
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.errors import BlocksError, InvalidArgument, WrongType
 from captum_blocks.grammar import Content
-from captum_blocks.grammar.content import Intervention
+from captum_blocks.grammar.interventions import Intervention
 from captum_blocks.grammar.spec import WORDS
 from captum_blocks.scene import Versus
 from tests.conftest import FEW_STEPS

@@ -15,7 +15,7 @@ from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value, spans
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar import ATOMS, Ablation, Given, Out
-from captum_blocks.grammar.content import Intervention
+from captum_blocks.grammar.interventions import Intervention
 
 
 @evaluate_content.register

@@ -25,7 +25,7 @@ from captum_blocks.grammar import (
     Substrate,
     parts_of,
 )
-from captum_blocks.grammar.content import Intervention
+from captum_blocks.grammar.interventions import Intervention
 from captum_blocks.grammar.operations import COUNTS
 
 # The marks that show each number, instead of how often it occurs or the strongest few.

@@ -34,7 +34,7 @@ from captum_blocks.grammar import (
     Substrate,
     parts_of,
 )
-from captum_blocks.grammar.content import Intervention
+from captum_blocks.grammar.interventions import Intervention
 from captum_blocks.network import Network, Part, Prediction
 
 # How many groups pictures drawn together have in common.

@@ -21,7 +21,7 @@ from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 from captum_blocks.grammar import Ablation, Attribution, Hidden, Out, Substrate, parts_of
-from captum_blocks.grammar.content import SCORES
+from captum_blocks.grammar.interventions import SCORES
 
 # Removals made for this alone: so many places at most, and not longer than this.
 MOST_PLACES, MOST_SECONDS = 784, 10.0

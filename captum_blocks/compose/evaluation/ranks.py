@@ -24,7 +24,7 @@ from captum_blocks.grammar import (
     rewritten,
 )
 from captum_blocks.grammar.atoms import plural
-from captum_blocks.grammar.content import Intervention
+from captum_blocks.grammar.interventions import Intervention
 
 # Changes below this are rounding.
 ROUNDING = 1e-4

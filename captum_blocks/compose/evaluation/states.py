@@ -35,7 +35,7 @@ from captum_blocks.grammar import (
     rewritten,
 )
 from captum_blocks.grammar.atoms import numbered
-from captum_blocks.grammar.content import Intervention
+from captum_blocks.grammar.interventions import Intervention
 
 # The atoms that the panels which set a selection show, where there are such panels.
 Reach = Callable[[Selection, Substrate], Listed | None]

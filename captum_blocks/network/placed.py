@@ -19,13 +19,12 @@ from captum_blocks.network.kept import Shape
 from captum_blocks.network.layers import (
     LayerInfo,
     LayerTable,
-    layout_of,
     marked,
-    survey,
     with_places,
 )
 from captum_blocks.network.places import Found, has_several_places, without_places
 from captum_blocks.network.ready import shape_of
+from captum_blocks.network.survey import layout_of, survey
 from captum_blocks.network.tested import places_of, two_pictures
 from captum_blocks.network.ways import ways
 from captum_blocks.network.weaving import Lens

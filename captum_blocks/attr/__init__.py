@@ -18,6 +18,7 @@ from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.removal import FILLS
 from captum_blocks.attr.removed import Cumulative, Swapped
 from captum_blocks.attr.results import GroupResult, LayerResult
+from captum_blocks.attr.steady import SteadyLayerAblation
 from captum_blocks.attr.subsets import SubsetTable
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "LayerToLayerAttribution",
     "PathDependence",
     "RegionEdit",
+    "SteadyLayerAblation",
     "SubsetTable",
     "Swapped",
     "WithOptions",

@@ -68,9 +68,9 @@ class Looked:
     name: str
     tail: Tail
     held: Held
-    others: Tensor | None
-    images: int
-    at_once: int | None
+    others: Tensor | None = None
+    images: int = 1
+    at_once: int | None = None
 
     @property
     def step(self) -> int:

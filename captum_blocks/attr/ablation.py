@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -342,21 +343,25 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         at_once: int | None,
         notes: list[str],
     ) -> Looked:
-        forward = called_with(self.forward_func, additional, image, len(images))
-        one = images[image : image + 1]
-        seen = probe(forward, self.layer, self.layer_name, one)
-        check_runs_once(seen.calls, self.layer_name)
-        notes += [note for note in seen.behaviour.notes if note not in notes]
-        shape = seen.activation.shape
-        layout = resolve(self.layout, shape, picture_size(one), self.layer)
+        looked = self._look(images, image, additional)
+        notes += [note for note in looked.tail.seen.behaviour.notes if note not in notes]
+        shape = looked.held.output.shape
         if theirs is not None and theirs.shape[1:] != shape[1:]:
             raise InvalidArgument(
                 f"layer {self.layer_name!r} is {tuple(theirs.shape[1:])} for the other photographs "
                 f"and {tuple(shape[1:])} for this one; give photographs of one size"
             )
-        tail = Tail(forward, self.layer, one, seen)
+        return replace(looked, others=theirs, images=len(images), at_once=at_once)
+
+    def _look(self, images: Tensor, image: int, additional: Any) -> Looked:
+        """One image's activation of the layer, and what lies behind it."""
+        forward = called_with(self.forward_func, additional, image, len(images))
+        one = images[image : image + 1]
+        seen = probe(forward, self.layer, self.layer_name, one)
+        check_runs_once(seen.calls, self.layer_name)
+        layout = resolve(self.layout, seen.activation.shape, picture_size(one), self.layer)
         return Looked(
-            self.layer_name, tail, Held(seen.activation, layout), theirs, len(images), at_once
+            self.layer_name, Tail(forward, self.layer, one, seen), Held(seen.activation, layout)
         )
 
     def _theirs(self, others: Tensor) -> Probe:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from captum_blocks.attr import LayerAblation, scored
+from captum_blocks.attr import scored
 from captum_blocks.compose.evaluation.contents import evaluate_content, picked, tokens_stay
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.scoring import scoring
@@ -88,8 +88,7 @@ def _asked(
     content: Ablation, look: Looking, ask: Callable[..., tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
     """What the engine answers of all photographs, with the fillings that the content names."""
-    layer = layer_name(content.source)
-    engine = LayerAblation(look.net.module, layer, look.layout(layer))
+    engine = look.ablation(layer_name(content.source))
     fill = look.object(content.fill) if isinstance(content.fill, Given) else content.fill
     if isinstance(content.fill, Given) and not isinstance(fill, Tensor):
         raise WrongType(

@@ -8,7 +8,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-from captum_blocks.attr import LayerAblation, scored
+from captum_blocks.attr import scored
 from captum_blocks.compose.evaluation.facts import Changes, Exchanged
 from captum_blocks.compose.evaluation.looking import Looking
 from captum_blocks.compose.evaluation.others import beside
@@ -38,7 +38,7 @@ def exchanged(session: Session, places: Iterable[Hidden]) -> dict[Hidden, Exchan
 
 
 def _exchanged(look: Looking, layer: str, given: Tensor | None) -> Exchanged:
-    engine = LayerAblation(look.net.module, layer, look.layout(layer))
+    engine = look.ablation(layer)
     tops = [look.net.ranked(row, 1)[0].index for row in look.logits]
     taken, put, before, invented = [], [], [], False
     for places, others in beside(look.x, given):

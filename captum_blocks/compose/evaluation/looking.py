@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from captum_blocks.attr import (
     GroupResult,
-    LayerAblation,
     LayerMethod,
     LayerResult,
     LayerToLayerAttribution,
+    SteadyLayerAblation,
     WithOptions,
 )
 from captum_blocks.attr.reducers import group_scores
 from captum_blocks.behaviour import observed, of_last_call
+from captum_blocks.compose.evaluation.entrance import ENTRANCE, Entered
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate
 from captum_blocks.grammar.content import DEFAULT_METHOD, Options
@@ -30,8 +31,6 @@ from captum_blocks.reduce import ALGORITHMS, ChannelReducer
 from captum_blocks.wrappers import taking_a_picture
 
 How = Method | Given
-# The picture as if it were a layer: no module of the network has this name.
-ENTRANCE = "entrance"
 # Photographs that go through the network together: more would hold its early layers many times.
 AT_ONCE = 64
 
@@ -264,9 +263,8 @@ class Looking:
 
     def _filled(self, layer: str) -> Tensor | None:
         """(image, class): all scores with a layer whole at zero."""
-        engine = LayerAblation(self.net.module, layer, self.layout(layer))
         try:
-            _, without = engine.without(self.x, atom="whole")
+            _, without = self.ablation(layer).without(self.x, atom="whole")
         except (UnusableLayer, UnsupportedMethod):
             return None
         return without.flatten(1, -2).squeeze(1).float().cpu()
@@ -293,6 +291,13 @@ class Looking:
             **noise,
         )
 
+    def ablation(self, layer: str) -> SteadyLayerAblation:
+        """The engine that takes atoms out of a layer; what it looked at serves all questions."""
+        return self.once(  # type: ignore[no-any-return]
+            ("ablation", layer),
+            lambda: SteadyLayerAblation(self.net.module, layer, self.layout(layer)),
+        )
+
     def atom(self, substrate: Substrate) -> Any:
         """An atom as the engines know it: by name, or a fitted reducer."""
         if substrate.atom == "group":
@@ -315,7 +320,7 @@ class Looking:
         """The network, with a layer that is the picture itself where that is asked for."""
         if layer != ENTRANCE:
             return self.net.module
-        return self.once(("entrance",), lambda: _Entered(self.net.module))  # type: ignore[no-any-return]
+        return self.once(("entrance",), lambda: Entered(self.net.module))  # type: ignore[no-any-return]
 
     def _named(self, how: How) -> tuple[Any, dict[str, Any]]:
         """A method with its own options, and the noise around it."""
@@ -342,23 +347,6 @@ class Looking:
         if key not in self._memo:
             self._memo[key] = compute()
         return self._memo[key]
-
-
-class _Entered(nn.Module):
-    """A network behind a layer that gives back the picture: Captum's layer methods reach it."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.entrance, self.network = nn.Identity(), network
-        self.training = self.entrance.training = False  # the network keeps its own modes
-
-    @property
-    def stands_for(self) -> nn.Module:
-        """The network, which is known already."""
-        return self.network
-
-    def forward(self, x: Tensor) -> Any:
-        return self.network(self.entrance(x))
 
 
 def finite(tensor: Tensor, what: str) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from captum_blocks.attr import LayerAblation, SubsetTable
+from captum_blocks.attr import SubsetTable
 from captum_blocks.attr.regrouping import shares
 from captum_blocks.attr.shapley import MOST_GROUPS, check_groups
 from captum_blocks.grammar import Hidden, Substrate
@@ -43,9 +43,7 @@ def table_of(source: Substrate, look: Looking) -> SubsetTable:
 
 
 def _table(source: Substrate, reducer: Any, look: Looking) -> SubsetTable:
-    layer = _layer(source)
-    engine = LayerAblation(look.net.module, layer, look.layout(layer))
-    return engine.subsets(look.x, reducer)
+    return look.ablation(_layer(source)).subsets(look.x, reducer)
 
 
 @dataclass(frozen=True, eq=False)

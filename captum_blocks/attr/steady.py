@@ -1,0 +1,47 @@
+"""Removals in a network that stays as it is while many questions are asked of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captum_blocks.attr._ablating import Looked
+from captum_blocks.attr.ablation import LayerAblation
+from captum_blocks.layouts import Kind, Layout
+
+
+class SteadyLayerAblation(LayerAblation):
+    """``LayerAblation`` that looks at each picture once, however much it is asked of it.
+
+    For as long as the weights stay as they are: it does not look again. It keeps a copy of what
+    lies behind the layer for each picture.
+
+    Args:
+        forward_func, layer, layout: as of ``LayerAblation``.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 3, 2), nn.Flatten(), nn.Linear(12, 4)).eval()
+    >>> engine, x = SteadyLayerAblation(net, "0"), torch.ones(1, 1, 3, 3)
+    >>> engine.attribute(x, target=2).shape, engine.attribute(x, target=1, atom="whole").shape
+    (torch.Size([1, 3]), torch.Size([1]))
+    """
+
+    def __init__(
+        self,
+        forward_func: nn.Module,
+        layer: str | nn.Module,
+        layout: Layout | Kind | None = None,
+    ) -> None:
+        super().__init__(forward_func, layer, layout)
+        self._looks: list[tuple[Tensor, Looked]] = []  # each picture, and what was seen of it
+
+    def _look(self, images: Tensor, image: int, additional: Any) -> Looked:
+        if additional is not None:
+            return super()._look(images, image, additional)
+        one = images[image : image + 1]
+        for picture, looked in self._looks:
+            if torch.equal(picture, one):
+                return looked
+        self._looks.append((one.clone(), super()._look(images, image, None)))
+        return self._looks[-1][1]

@@ -1,0 +1,72 @@
+"""Many questions to one look through a network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import captum_blocks as cb
+from captum_blocks.attr import LayerAblation, SteadyLayerAblation
+
+
+class Counted(nn.Module):
+    """Counts how often it is run whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early, self.late = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 6, 3)
+        self.head, self.runs = nn.Linear(6, 5), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.runs += 1
+        return self.head(torch.relu(self.late(torch.relu(self.early(x)))).mean((2, 3)))
+
+
+@pytest.fixture
+def network() -> Counted:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Counted().eval()
+
+
+def test_every_question_is_answered_as_without_memory(network: Counted) -> None:
+    x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    steady, plain = SteadyLayerAblation(network, "late"), LayerAblation(network, "late")
+    reducer = cb.ChannelReducer(2, "semi_nmf").fit(network.late(network.early(x)).detach())
+    others = x.flip(0)
+    for atom, fill in (("channel", "zero"), ("spatial", "mean"), ("whole", "resample")):
+        own = others if fill == "resample" else None
+        for engine_x in (x, x[1:], x[:1]):
+            there = own if own is None else others[: len(engine_x)]
+            found = [each.without(engine_x, atom, fill, there) for each in (steady, plain)]
+            for first, second in zip(*found, strict=True):
+                torch.testing.assert_close(first, second, rtol=0, atol=0)
+    tables = [each.subsets(x, reducer).scores for each in (steady, plain)]
+    torch.testing.assert_close(*tables, rtol=0, atol=0)
+
+
+def test_a_picture_is_looked_at_once(network: Counted) -> None:
+    x = torch.randn(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    engine = SteadyLayerAblation(network, "late")
+    engine.without(x)
+    runs = network.runs
+    engine.without(x.clone(), "spatial")
+    engine.together(x, [[0, 1]])
+    assert network.runs == runs
+    engine.without(x + 1)
+    assert network.runs > runs
+
+
+def test_an_explanation_looks_at_a_layer_once(network: Counted, monkeypatch) -> None:
+    looks = []
+    look = LayerAblation._look
+    monkeypatch.setattr(
+        LayerAblation, "_look", lambda self, *a: (looks.append(self.layer_name), look(self, *a))[1]
+    )
+    groups = cb.Hidden("late").groups(2, algorithm="semi_nmf")
+    shown = cb.InfoVis(cb.Attribution(groups, cb.Out(0, 1), method="ShapleyValues")) & cb.InfoVis(
+        cb.Ablation(cb.Hidden("late").channels, cb.Out(0)).filter(strongest=2)
+    )
+    cb.explain(shown, network, torch.rand(1, 3, 9, 9), progress=False)
+    assert looks == ["late"]

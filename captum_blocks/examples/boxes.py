@@ -75,7 +75,8 @@ def masks(boxes: Sequence[Box], size: Size) -> Tensor:
     down, across = (torch.arange(side) for side in size)
     rows = (top <= down) & (down < bottom)
     columns = (left <= across) & (across < right)
-    return (rows[:, :, None] & columns[:, None, :])[:, None].float()
+    inside: Tensor = rows[:, :, None] & columns[:, None, :]
+    return inside[:, None].float()
 
 
 def shaved(box: Box, side: int, share: float) -> Box:

@@ -160,7 +160,7 @@ def preferred_labels(
     [(1, 'dog')]
     """
     labels = _listed(labels)
-    whose = list(range(len(labels))) if sources is None else _listed(sources)
+    whose = _listed(np.arange(len(labels)) if sources is None else sources)
     table = _checked(values, labels, whose)
     _check_options(rate, least, permutations)
     named = [image for image, label in enumerate(labels) if not _is_missing(label)]
@@ -191,7 +191,7 @@ def preferred_labels(
 def _preferred(asked: Asked, p: Array, rate: float, least: float) -> list[Preference]:
     """Of the p of each unit and label, the pairs that are discoveries and worth telling."""
     precision = np.full(p.shape, np.nan)
-    for unit in np.flatnonzero((p <= rate).any(1)):
+    for unit in np.flatnonzero((p <= rate).any(1)).tolist():
         precision[unit] = asked.precision(unit)
     worth = np.nan_to_num(precision - asked.prevalence, nan=-np.inf) >= least
     p = np.where(worth, p, 1.0)

@@ -92,7 +92,7 @@ class Crop:
         return on_photograph(self.box, self.shape, size, extent)
 
 
-def crops(
+def cropped(
     module: nn.Module,
     layer: str | nn.Module,
     x: Tensor,
@@ -146,7 +146,7 @@ def crops(
     >>> x[0, 0, 4:8, 8:12] = 1  # a red patch
     >>> red = nn.Sequential(nn.Conv2d(3, 1, 4, 4, bias=False), nn.ReLU())
     >>> _ = nn.init.constant_(red[0].weight, 0.1)
-    >>> crops(red, "1", x, torch.tensor([[1, 2]]), torch.tensor([0]))[0].box
+    >>> cropped(red, "1", x, torch.tensor([[1, 2]]), torch.tensor([0]))[0].box
     (4, 8, 8, 12)
     """
     if not 0 < keep < 1:

@@ -52,6 +52,7 @@ class Saturated(Local):
 
     def __init__(self) -> None:
         super().__init__()
+        self.seen = Magenta(stride=2)
         self.out = nn.Hardtanh(0, 0.45)
 
 
@@ -110,6 +111,14 @@ class Negative(nn.Module):
         return self.out(-self.seen(x)).mean((2, 3))
 
 
+class Full(Tokens):
+    """Attending, and without gradient: nine tenths of a patch are enough, wherever it is."""
+
+    def __init__(self) -> None:
+        super().__init__(attending=True)
+        self.out = nn.Hardtanh(0, 0.8)
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "NCHW": Local,
     "saturated": Saturated,
@@ -117,6 +126,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "NHWC": Last,
     "tokens": Tokens,
     "attending": lambda: Tokens(attending=True),
+    "attending, saturated": Full,
     "negative": Negative,
 }
 

@@ -17,7 +17,7 @@ import captum_blocks as cb
 from captum_blocks import hooks
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnusableLayer
 from captum_blocks.examples.boxes import LONGEST, STEP, area, ladder, on_photograph, shaved
-from captum_blocks.examples.crops import KEEP, Crop, crops
+from captum_blocks.examples.crops import KEEP, Crop, cropped
 from captum_blocks.layouts import resolve
 from tests.examples import planted
 from tests.reference import crops as reference
@@ -65,9 +65,9 @@ def test_planted_patch_is_found(kind: str) -> None:
     x, boxes = patches()
     net = planted.made(kind)
     places = strongest(net, x, -1 if kind == "negative" else 1)
-    if kind == "attending":
+    if kind.startswith("attending"):
         places = torch.zeros_like(places)  # all places have it
-    found = crops(net, "out", x, places, channels(len(x)))
+    found = cropped(net, "out", x, places, channels(len(x)))
     overlaps = [planted.overlap(crop.box, box) for crop, box in zip(found, boxes, strict=True)]
     assert np.mean(overlaps) > 0.6
     assert np.mean(np.array(overlaps) >= 0.5) >= 0.75
@@ -110,7 +110,7 @@ def test_patch_is_found_in_an_oblong_photograph(
     size = (300, 192)
     pairs = [planted.planted(photo, rng, inside, 50) for _ in range(6)]
     x = torch.cat([net.read(Image.fromarray(made)) for made, _ in pairs])
-    found = crops(net.module, "out", x, strongest(net.module, x), channels(6))
+    found = cropped(net.module, "out", x, strongest(net.module, x), channels(6))
     assert net.preprocess is not None
     boxes = [crop.on_photograph(size, net.preprocess.extent(size)) for crop in found]
     overlaps = [
@@ -127,9 +127,9 @@ def test_direction_is_found_as_its_channel_is() -> None:
     places = strongest(net, x)
     direction = torch.zeros(len(x), 4)
     direction[:, 3] = 2.5
-    by_direction = crops(net, net.out, x, places, direction)  # type: ignore[arg-type]
+    by_direction = cropped(net, net.out, x, places, direction)  # type: ignore[arg-type]
     assert [each.box for each in by_direction] == [
-        each.box for each in crops(net, "out", x, places, channels(len(x)))
+        each.box for each in cropped(net, "out", x, places, channels(len(x)))
     ]
 
 
@@ -139,7 +139,7 @@ def test_what_is_kept_is_what_occlusion_gives() -> None:
         torch.manual_seed(0)
         net = nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.Tanh(), nn.Conv2d(6, 5, 5, 2)).eval()
     places, units = torch.tensor([[0, 0], [2, 3], [4, 4], [1, 2]]), torch.tensor([0, 1, 2, 3])
-    for row, crop in enumerate(crops(net, "2", x, places, units)):
+    for row, crop in enumerate(cropped(net, "2", x, places, units)):
         if not crop.whole:
             place = (int(places[row, 0]), int(places[row, 1]))
             kept = reference.kept(net, x[row : row + 1], crop.box, place, int(units[row]))
@@ -151,8 +151,8 @@ def test_rows_do_not_depend_on_each_other() -> None:
     x, _ = patches()
     net = planted.made("gated")
     places = strongest(net, x)
-    together = crops(net, "out", x[:3], places[:3], channels(3), at_once=2)
-    alone = crops(net, "out", x[2:3], places[2:3], channels(1))
+    together = cropped(net, "out", x[:3], places[:3], channels(3), at_once=2)
+    alone = cropped(net, "out", x[2:3], places[2:3], channels(1))
     assert together[2].box == alone[0].box
 
 
@@ -160,10 +160,10 @@ def test_a_few_passes_that_end_at_the_layer() -> None:
     x, _ = patches()
     net = planted.made("NCHW")
     places = strongest(net, x)
-    crops(net, "out", x[:1], places[:1], channels(1))  # how it behaves is tried once
+    cropped(net, "out", x[:1], places[:1], channels(1))  # how it behaves is tried once
     counted = nn.Sequential(net.seen, net.out, nn.Softmax2d())  # type: ignore[arg-type]
     with hooks.count_calls({"first": counted[0], "last": counted[2]}) as counts:
-        crops(counted, "1", x[:1], places[:1], channels(1))
+        cropped(counted, "1", x[:1], places[:1], channels(1))
     # Four to five are of how it behaves, and one of its layout runs to the end.
     assert counts["first"] - counts["last"] <= 15
 
@@ -180,7 +180,9 @@ def test_whole_picture_where_nothing_smaller_will_do() -> None:
 
     x = torch.zeros(1, 3, 32, 32)
     x[:, :, ::2] = 1
-    (crop,) = crops(Everything(), "out", x, torch.zeros(1, 2, dtype=torch.long), torch.tensor([0]))
+    (crop,) = cropped(
+        Everything(), "out", x, torch.zeros(1, 2, dtype=torch.long), torch.tensor([0])
+    )
     assert (crop.box, crop.area, crop.whole, crop.kept) == ((0, 0, 32, 32), 1.0, True, 1.0)
     assert crop.note == (
         "no smaller part that was tried keeps 80% of the activation: this is the whole picture"
@@ -193,14 +195,14 @@ def test_no_part_is_named_where_a_plain_picture_gives_as_much() -> None:
     nn.init.ones_(net.bias)  # type: ignore[arg-type]
     net = nn.Sequential(net)  # type: ignore[assignment]
     x = torch.rand(1, 3, 8, 8)
-    (crop,) = crops(net, "0", x, torch.tensor([[1, 1]]), torch.tensor([1]))
+    (crop,) = cropped(net, "0", x, torch.tensor([[1, 1]]), torch.tensor([1]))
     assert crop.whole
     assert np.isnan(crop.kept)
     assert crop.note == (
         "a plain picture in the mean colour of this one gives as much or more, so no part of it is "
         "the cause: this is the whole picture"
     )
-    (crop,) = crops(net, "0", x * torch.nan, torch.tensor([[1, 1]]), torch.tensor([1]))
+    (crop,) = cropped(net, "0", x * torch.nan, torch.tensor([[1, 1]]), torch.tensor([1]))
     assert crop.note == "the activation is not finite: this is the whole picture"
 
 
@@ -210,9 +212,9 @@ def test_low_example_of_a_rectified_layer_is_what_holds_it_down() -> None:
     x = torch.full((1, 1, 32, 32), 0.8)
     x[..., 8:16, 16:24] = 0
     place, unit = torch.tensor([[1, 2]]), torch.tensor([0])
-    (crop,) = crops(net, "1", x, place, unit, signs=torch.tensor([-1]))
+    (crop,) = cropped(net, "1", x, place, unit, signs=torch.tensor([-1]))
     assert planted.overlap(crop.box, (8, 16, 16, 24)) >= 0.6
-    (crop,) = crops(net, "1", x, place, unit, signs=torch.tensor([1]))
+    (crop,) = cropped(net, "1", x, place, unit, signs=torch.tensor([1]))
     assert crop.whole
 
 
@@ -224,7 +226,7 @@ def test_layer_without_gradient_is_searched_about_its_place() -> None:
     net = nn.Sequential(Steps(), nn.AvgPool2d(8))
     x = torch.zeros(1, 1, 32, 32)
     x[..., 8:16, 16:24] = 1
-    (crop,) = crops(net, "1", x, torch.tensor([[1, 2]]), torch.tensor([0]))
+    (crop,) = cropped(net, "1", x, torch.tensor([[1, 2]]), torch.tensor([0]))
     assert planted.overlap(crop.box, (8, 16, 16, 24)) >= 0.5
 
 
@@ -235,7 +237,7 @@ def test_network_comes_back_as_it_was() -> None:
     places = strongest(planted.made("gated"), x)
     given, drawn = x[:2].clone(), torch.get_rng_state()
     with torch.inference_mode():
-        crops(net, "out", given, places[:2], channels(2))
+        cropped(net, "out", given, places[:2], channels(2))
     assert torch.equal(given, x[:2])
     assert torch.equal(drawn, torch.get_rng_state())
     assert all(module.training for module in net.modules())
@@ -249,8 +251,8 @@ def test_network_whose_rows_move_each_other_runs_them_by_themselves() -> None:
     x = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     x[..., 8:16, 16:24] += 3
     places, units = torch.tensor([[1, 2]]).repeat(3, 1), torch.zeros(3, dtype=torch.long)
-    together = crops(net, "1", x, places, units)
-    assert together[1] == crops(net, "1", x[1:2], places[1:2], units[1:2])[0]
+    together = cropped(net, "1", x, places, units)
+    assert together[1] == cropped(net, "1", x[1:2], places[1:2], units[1:2])[0]
 
 
 def test_layer_that_runs_twice_is_looked_at_on_its_last_call() -> None:
@@ -264,7 +266,7 @@ def test_layer_that_runs_twice_is_looked_at_on_its_last_call() -> None:
 
     x = torch.zeros(1, 1, 32, 32)
     x[..., 8:16, 16:24] = 1
-    (crop,) = crops(Twice(), "relu", x, torch.tensor([[1, 2]]), torch.tensor([0]))
+    (crop,) = cropped(Twice(), "relu", x, torch.tensor([[1, 2]]), torch.tensor([0]))
     assert planted.overlap(crop.box, (8, 16, 16, 24)) >= 0.7
 
 
@@ -308,13 +310,13 @@ def test_what_cannot_be_is_said(change: dict[str, object], kind: type, words: st
         "units": torch.zeros(2).long(),
     }
     with pytest.raises(kind) as error:
-        crops(net, **{**given, **change})  # type: ignore[arg-type]
+        cropped(net, **{**given, **change})  # type: ignore[arg-type]
     assert str(error.value) == words
 
 
 def test_no_rows_no_crops() -> None:
     none = torch.zeros(0, 2).long()
-    assert crops(planted.made("NCHW"), "out", torch.zeros(0, 3, 8, 8), none, none[:, 0]) == []
+    assert cropped(planted.made("NCHW"), "out", torch.zeros(0, 3, 8, 8), none, none[:, 0]) == []
 
 
 @pytest.mark.parametrize("seed", range(3))

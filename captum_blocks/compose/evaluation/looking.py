@@ -19,7 +19,6 @@ from captum_blocks.attr import (
 )
 from captum_blocks.attr.reducers import group_scores
 from captum_blocks.behaviour import observed, of_last_call
-from captum_blocks.compose.evaluation.entrance import ENTRANCE, Entered
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import Given, Grouping, Hidden, Input, Method, Out, Substrate
 from captum_blocks.grammar.content import DEFAULT_METHOD, Options
@@ -27,6 +26,7 @@ from captum_blocks.hooks import capture, count_calls, find_layer, running, toget
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 from captum_blocks.network.answers import UNITS
+from captum_blocks.network.entrance import ENTRANCE, Entered
 from captum_blocks.reduce import ALGORITHMS, ChannelReducer
 from captum_blocks.wrappers import taking_a_picture
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from captum_blocks.grammar import Element, Interface
-from captum_blocks.scene import Below, Beside, Chapter, Layout, Overlay, Pairs, Panel, Section
+from captum_blocks.scene import Below, Beside, Chapter, Layout, Overlay, Pairs, Panel, Section, Versus
+
+# Between the name of a layer and its size, in a caption.
+SIZE = ", "
 
 
 def arrange(interface: Interface, panels: Mapping[int, Panel]) -> Layout:
@@ -52,6 +56,31 @@ def elements_of(interface: Interface) -> list[Element]:
     for part in interface.parts:
         found += elements_of(part) if isinstance(part, Interface) else [part]
     return found
+
+
+def sized_once(panels: Sequence[Panel]) -> list[Panel]:
+    """What a layer's size is stands where it is seen first, and no layer below its own name.
+
+    >>> shown = sized_once([Panel("Groups", "bn2, 9 channels"), Panel("Places at bn2", "bn2, 9 channels")])
+    >>> [panel.caption for panel in shown]
+    ['bn2, 9 channels', '']
+    """
+    met: set[str] = set()
+    found = []
+    for panel in panels:
+        layer, comma, _ = panel.caption.partition(SIZE)
+        if comma and panel.caption in met:
+            short = "" if layer in panel.title.replace(":", " ").split() else layer
+            panel = replace(panel, caption=short)
+        elif not _unseen(panel):
+            met.add(panel.caption)
+        found.append(panel)
+    return found
+
+
+def _unseen(panel: Panel) -> bool:
+    """Whether a page has no place for its caption."""
+    return isinstance(panel, Versus) or (isinstance(panel, Overlay) and panel.on_stage)
 
 
 def chapter(interface: Interface, panels: list[Panel], method: Pairs, said: str = "") -> Chapter:

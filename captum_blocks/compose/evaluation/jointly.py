@@ -21,6 +21,8 @@ ALIKE = 20
 SEED = 0
 # Changes below this are rounding: behind a mean, the mean as filling changes nothing.
 NOTHING = 1e-4
+FEW = 5
+NONE = "no few single channels stand out"
 
 
 def said_jointly(content: Ablation, value: Value, session: Session) -> tuple[str, ...]:
@@ -44,10 +46,13 @@ def said_jointly(content: Ablation, value: Value, session: Session) -> tuple[str
     sets = [list(chosen), *random_alike(size, chosen)]
     taken = together(content, look, sets, value.coords["class"])[image]
     unit = scoring(look, content.score)[1]
-    return tuple(
-        _sentence(row, len(chosen), f"{unit} of “{look.net.label(index)}”")
-        for index, row in zip(value.coords["class"], taken, strict=True)
-    )
+    said: list[str] = []
+    for index, row in zip(value.coords["class"], taken, strict=True):
+        name = f"“{look.net.label(index)}”"
+        said.append(_sentence(row, len(chosen), f"{unit} of {name}"))
+        if not _stand_out(row):
+            said.append(f"{NONE} for {name}")
+    return tuple(said)
 
 
 def random_alike(size: Tensor, chosen: Sequence[int]) -> list[list[int]]:
@@ -73,7 +78,7 @@ def random_alike(size: Tensor, chosen: Sequence[int]) -> list[list[int]]:
 
 def _sentence(taken: Tensor, count: int, score: str) -> str:
     """On one class, of what the list takes (first) and what random sets do."""
-    own, more = float(taken[0]), int((taken[1:].abs() >= taken[0].abs()).sum())
+    own, more = float(taken[0]), _as_much(taken)
     name, change = plural("channel"), f"{-own:+.2f}".replace("-", "−")
     if float(taken.abs().max()) < NOTHING:
         return (
@@ -81,8 +86,17 @@ def _sentence(taken: Tensor, count: int, score: str) -> str:
             f"{count} {name} as active change the {score}: with what fills their place this list "
             "says nothing"
         )
-    told = (
+    return (
         f"taken away together, these {count} change the {score} by {change}; of {RANDOM} random "
         f"sets of {count} {name} as active, {more} change it as much"
     )
-    return told if more < 5 else f"{told}: no few single {name} stand out here"
+
+
+def _as_much(taken: Tensor) -> int:
+    """How many random sets change the score at least as much as the list."""
+    return int((taken[1:].abs() >= taken[0].abs()).sum())
+
+
+def _stand_out(taken: Tensor) -> bool:
+    """Whether the list does more than nearly all random sets do, or nothing can be told."""
+    return float(taken.abs().max()) < NOTHING or _as_much(taken) < FEW

@@ -51,8 +51,13 @@ class Bars {
   traits() {
     const ticked = this.ticked !== null;
     const switches = this.toggle !== null;
-    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-switches": switches, long: this.long, ticked };
+    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-switches": switches, long: this.long, ticked, single: this.isSingle() };
     return Object.keys(has).filter((trait) => has[trait]);
+  }
+
+  // One bar a name: both fit a line of a narrow panel.
+  isSingle() {
+    return this.panel.columns.length === 1 && !this.hasIcons && !this.hasMaps && this.toggle === null;
   }
 
   get marks() {
@@ -260,10 +265,18 @@ class Bars {
   // What a tick is, in words, behind a sample of bar and tick; nothing where there are no words.
   legend() {
     if (!this.ticked) return [];
-    const [legend, sample] = [make("p", "tick-legend"), make("span", "track sample")];
+    const [legend, sample] = [make("p", `tick-legend ${this.isToldAbove() ? "again" : ""}`), make("span", "track sample")];
     sample.append(make("span", `fill ${this.scale.signed ? "supports" : "plain"}`), make("span", "second"));
     legend.append(sample, make("span", "words", this.ticked));
     return [legend];
+  }
+
+  // Whether a panel above in this chapter has said the same of its ticks.
+  isToldAbove() {
+    const chapter = this.body.closest(".chapter");
+    const sections = [...(chapter?.querySelectorAll("[data-panel]") ?? [])];
+    const above = sections.slice(0, sections.indexOf(this.body.closest("[data-panel]")));
+    return above.some(({ dataset }) => this.page.data.panels[Number(dataset.panel)].ticked === this.ticked);
   }
 
   range() {

@@ -315,6 +315,12 @@ class Page extends Pools {
   prepareForPaper() {
     this.letGo();
     for (const { view } of this.panels) view.fillAll?.();
+    this.folded = [...this.root.querySelectorAll("details.left-out:not([open])")];
+    for (const each of this.folded) each.open = true;
+  }
+
+  leavePaper() {
+    for (const each of this.folded ?? []) each.open = false;
   }
 
   // The selections that pointing at this mark changes: those of which the mark is a state.

@@ -28,6 +28,7 @@ class Gestures {
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.letGo(), { signal });
     if (this.page.spatial.length) root.querySelectorAll(".picture").forEach((node) => this.sensePlaces(node));
     addEventListener("beforeprint", () => this.page.prepareForPaper(), { signal });
+    addEventListener("afterprint", () => this.page.leavePaper(), { signal });
     this.followReading();
   }
 

@@ -1,8 +1,8 @@
 // Flows between two columns of marks: width is magnitude on one scale, colour is sign.
 
 // Pixels that all flows together are wide, the least a mark takes, and the space between marks.
-const FULL = 260;
-const LEAST_SLOT = 60;
+const FULL = 220;
+const LEAST_SLOT = 52;
 const BETWEEN = 6;
 // Bands thinner than this, in pixels, are drawn as a line, or are hard to point at.
 const HAIR = 1;

@@ -55,7 +55,9 @@ class _Marks:
 
     def place(self, mark: Mark) -> int:
         identity = (mark.key, mark.label, mark.sprite, mark.field, mark.hue, mark.role)
-        atom = self.atoms.place(identity, list(identity))
+        lent = () if mark.lent is None else (mark.lent.sprite, mark.lent.words)
+        packed = [*identity, list(lent)] if lent else list(identity)
+        atom = self.atoms.place((*identity, lent), packed)
         values = [_rounded(value) for value in mark.values]
         item: list[Any] = [atom, values, mark.detail]
         if mark.ticks:

@@ -78,6 +78,17 @@ def sized_once(panels: Sequence[Panel]) -> list[Panel]:
     return found
 
 
+def _placed_once(panels: Sequence[Panel]) -> list[Panel]:
+    """What is of the same layer as the panel before it need not say so again."""
+    last, found = "", []
+    for panel in panels:
+        layer = panel.caption.partition(SIZE)[0]
+        found.append(replace(panel, caption="") if panel.caption == last else panel)
+        if not _unseen(panel):
+            last = layer or last
+    return found
+
+
 def _unseen(panel: Panel) -> bool:
     """Whether a page has no place for its caption."""
     return isinstance(panel, Versus) or (isinstance(panel, Overlay) and panel.on_stage)
@@ -85,5 +96,5 @@ def _unseen(panel: Panel) -> bool:
 
 def chapter(interface: Interface, panels: list[Panel], method: Pairs, said: str = "") -> Chapter:
     """An interface and its panels as a chapter; what is said stands before any number of it."""
-    body = arrange(interface, dict(enumerate(panels)))
+    body = arrange(interface, dict(enumerate(_placed_once(panels))))
     return Chapter(interface.title, interface.reading, body, method, said)

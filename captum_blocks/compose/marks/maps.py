@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from torch import Tensor
+
 from captum_blocks import scene
 from captum_blocks.compose.assembly.numerals import number
 from captum_blocks.compose.evaluation.frames import Followed
@@ -145,7 +147,7 @@ def _value_maps(view: View, frame: int, value: Value) -> tuple[Map, ...]:
             "with .filter(to=0), .filter(to=(y, x)) or .filter(to=selection)"
         )
     sums = grids.mean((1, 2)) if value.target is None else grids.sum((1, 2))
-    domain = _domain(value, bounds([grids]))
+    domain = _domain(value, _span(value, grids))
     hues = _of(value, "to_group") if _are_factors(value) else (None,) * len(grids)
     found = []
     for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True)):
@@ -175,6 +177,12 @@ def _title(view: View, source: Substrate | None) -> str:
 def _are_factors(value: Value) -> bool:
     """Whether its maps are of factors, each of which has its own colour."""
     return value.of_factors and value.source.atom == "spatial"
+
+
+def _span(value: Value, grids: Tensor) -> tuple[float, float]:
+    """The range of some maps; of plain numbers above zero without what is everywhere."""
+    low, high = float(grids.min()), float(grids.max())
+    return (low, high) if value.target is None and 0 < low < high else bounds([grids])
 
 
 def _domain(value: Value, span: tuple[float, float]) -> tuple[float, float]:

@@ -114,7 +114,7 @@ class Bars {
   fill(node, number) {
     if (node.number === number) return;
     const [atom, values, , ticks = []] = this.page.data.marks[number];
-    const [, label, sprite, field, hue, role] = this.page.data.atoms[atom];
+    const [, label, sprite, field, hue, role, lent] = this.page.data.atoms[atom];
     identify(node, number, this.page);
     if (node.drawn === atom) {
       const { children } = node.lastChild;
@@ -126,10 +126,21 @@ class Bars {
     if (this.toggle) lead.append(this.switchOf(node.dataset.key, label));
     // Of tiles, what is no atom is a line of its own below them: no icon is missing there.
     const iconless = !this.hasIcons || (this.panel.arrangement === "tiles" && role !== "atom");
-    if (!iconless) lead.append(sprite === null ? make("span", "no-icon") : iconNode(this.page, sprite, label));
+    if (!iconless) lead.append(this.icon(sprite, lent, label));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
     lead.append(nameNode(this.page, label, hue));
     node.replaceChildren(lead, this.bars(values, ticks, role));
+  }
+
+  // Where none was drawn, the nearest that was, which says so.
+  icon(sprite, lent, label) {
+    if (sprite !== null) return iconNode(this.page, sprite, label);
+    if (!lent) return make("span", "no-icon");
+    const icon = iconNode(this.page, lent[0], label);
+    icon.classList.add("lent");
+    icon.title = lent[1];
+    icon.append(make("span", "", "nearest drawn"));
+    return icon;
   }
 
   switchOf(key, label) {

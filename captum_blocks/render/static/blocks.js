@@ -192,7 +192,14 @@ class Page extends Pools {
     const panel = this.viewPanel();
     const own = panel && this.placed(panel.sets.concat(panel.highlights));
     if (own) return own;
+    if (panel && this.spatial.length) return this.gridOf(panel);
     return this.spatial.reduce((best, next) => (best && sizeOf(best) >= sizeOf(next) ? best : next), null);
+  }
+
+  // A view that is about no selection has the cells of its own grid, none of which is chosen.
+  gridOf(panel) {
+    const { rows, columns, extent } = this.field(panel.frames[this.frameOf(panel)][0]);
+    return { grid: [rows, columns], extent, gesture: "hover", default: null };
   }
 
   // The first of these selections that is one of places.
@@ -233,7 +240,7 @@ class Page extends Pools {
   // Arrows pin as they go: what they chose must outlast the focus that Tab takes elsewhere.
   moveCell([down, right], spot) {
     const [rows, columns] = spot.grid;
-    const index = this.state(spot);
+    const index = this.state(spot) ?? Math.floor(rows / 2) * columns + Math.floor(columns / 2);
     const row = Math.min(rows - 1, Math.max(0, Math.floor(index / columns) + down));
     const column = Math.min(columns - 1, Math.max(0, (index % columns) + right));
     this.place = { over: null, pinned: middleOf(spot, row * columns + column) };

@@ -202,7 +202,7 @@ class Gestures {
     const { spot = this.page.spot(), teller = null } = picture;
     this.page.teller = teller;
     if (ARROWS[key]) this.page.moveCell(ARROWS[key], spot);
-    else if (key === "Enter") this.clickPlace(middleOf(spot, this.page.state(spot)), picture);
+    else if (key === "Enter" && this.page.state(spot) !== null) this.clickPlace(middleOf(spot, this.page.state(spot)), picture);
     else if (key === " " && teller) teller.enlarge();
     else return false;
     return true;

@@ -52,7 +52,7 @@ class Picture {
   cellsOf(selection) {
     const [chosen, looked] = [this.page.state(selection), this.page.looked(selection)];
     const grid = { grid: selection.grid, extent: this.within(selection.extent) };
-    const cells = [["cell", cellBox(grid, chosen)]];
+    const cells = chosen === null ? [] : [["cell", cellBox(grid, chosen)]];
     return looked === chosen ? cells : [...cells, ["cell hint", cellBox(grid, looked)]];
   }
 
@@ -216,6 +216,7 @@ class Stage {
   tellCell(spot, fields) {
     const [rows, columns] = spot.grid;
     const index = this.page.looked(spot);
+    if (index === null) return "";
     const [row, column] = [Math.floor(index / columns) + 1, (index % columns) + 1];
     const where = `row ${row}, column ${column} of ${rows} × ${columns}`;
     return fields.length ? `${where} · ${this.strongestAt(fields, middleOf(spot, index))}` : where;

@@ -58,6 +58,7 @@ from captum_blocks.scene import (
     Sprite,
 )
 
+
 @dataclass(frozen=True, eq=False)
 class Composition:
     """A scene, the numbers behind it, keyed by content, and the most probable classes.

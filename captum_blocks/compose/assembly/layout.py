@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from captum_blocks.grammar import Element, Interface
-from captum_blocks.scene import Below, Beside, Chapter, Layout, Overlay, Pairs, Panel, Section, Versus
+from captum_blocks.scene import (
+    Below,
+    Beside,
+    Chapter,
+    Layout,
+    Overlay,
+    Pairs,
+    Panel,
+    Section,
+    Versus,
+)
 
 # Between the name of a layer and its size, in a caption.
 SIZE = ", "

@@ -16,7 +16,7 @@ from captum_blocks.compose.marks import captions
 from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.view import View, bounds, image_of, only_image
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import ATOMS, Hidden, Substrate
+from captum_blocks.grammar import ATOMS, Hidden, InfoVis, Substrate
 from captum_blocks.scene import Field
 
 
@@ -147,7 +147,10 @@ def _value_maps(view: View, frame: int, value: Value) -> tuple[Map, ...]:
             "with .filter(to=0), .filter(to=(y, x)) or .filter(to=selection)"
         )
     sums = grids.mean((1, 2)) if value.target is None else grids.sum((1, 2))
-    domain = _domain(value, _span(value, grids))
+    overlaid = isinstance(view.element, InfoVis) and view.element.mark == "overlay"
+    domain = _domain(
+        value, _raised(grids) if overlaid and value.target is None else bounds([grids])
+    )
     hues = _of(value, "to_group") if _are_factors(value) else (None,) * len(grids)
     found = []
     for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True)):
@@ -179,10 +182,17 @@ def _are_factors(value: Value) -> bool:
     return value.of_factors and value.source.atom == "spatial"
 
 
-def _span(value: Value, grids: Tensor) -> tuple[float, float]:
-    """The range of some maps; of plain numbers above zero without what is everywhere."""
-    low, high = float(grids.min()), float(grids.max())
-    return (low, high) if value.target is None and 0 < low < high else bounds([grids])
+def _raised(grids: Tensor) -> tuple[float, float]:
+    """The range of colours over a photograph, which would hide it where numbers are large everywhere.
+
+    Of those that are above zero everywhere, only the larger half has a colour.
+
+    >>> import torch
+    >>> _raised(torch.tensor([[[4.0, 5.0], [6.0, 9.0]]])), _raised(torch.tensor([[[0.0, 5.0]]]))
+    ((5.0, 9.0), (0.0, 5.0))
+    """
+    low, middle, high = (float(each) for each in (grids.min(), grids.median(), grids.max()))
+    return (middle, high) if 0 < low < middle < high else bounds([grids])
 
 
 def _domain(value: Value, span: tuple[float, float]) -> tuple[float, float]:

@@ -44,7 +44,7 @@ class Page extends Pools {
     const panel = this.data.panels[Number(section.dataset.panel)];
     const body = section.querySelector(".panel-body");
     this.controls.add(body, panel);
-    section.querySelector(".panel-head").append(copyButtons(panel, this));
+    section.append(copyButtons(panel, this));
     const subject = this.pointedAtFor(panel).length ? make("p", "subject") : null;
     if (subject) section.querySelector("h3").after(subject);
     return { section, panel, subject, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };

@@ -41,6 +41,7 @@ SCRIPTS = (
     "copy.js",
     "table.js",
     "gestures.js",
+    "remembered.js",
     "blocks.js",
 )
 STYLES = (

@@ -71,7 +71,8 @@ def elements_of(interface: Interface) -> list[Element]:
 def sized_once(panels: Sequence[Panel]) -> list[Panel]:
     """What a layer's size is stands where it is seen first, and no layer below its own name.
 
-    >>> shown = sized_once([Panel("Groups", "bn2, 9 channels"), Panel("Places at bn2", "bn2, 9 channels")])
+    >>> place = "bn2, 9 channels"
+    >>> shown = sized_once([Panel("Groups", place), Panel("Places at bn2", place)])
     >>> [panel.caption for panel in shown]
     ['bn2, 9 channels', '']
     """

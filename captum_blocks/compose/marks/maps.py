@@ -183,7 +183,7 @@ def _are_factors(value: Value) -> bool:
 
 
 def _raised(grids: Tensor) -> tuple[float, float]:
-    """The range of colours over a photograph, which would hide it where numbers are large everywhere.
+    """The range of colours over a photograph, which numbers large everywhere would hide.
 
     Of those that are above zero everywhere, only the larger half has a colour.
 

@@ -66,7 +66,7 @@ def _is_training(part: nn.Module) -> bool:
 def _is_told(module: nn.Module) -> bool:
     """Whether some of it is in training mode, and that may change what it does.
 
-    A container made around a network in ``eval()`` is in training mode, and does nothing else there.
+    A container made around a network in ``eval()`` is in training mode, and does the same there.
     """
     parts = list(module.modules())
     training = [part for part in parts if _is_training(part)]

@@ -286,16 +286,19 @@ def compare_classes(
     first, second = _two_answers(lambda out: Attribution(source, out, method=method), a, b)
     without, without_second = _two_answers(lambda out: Ablation(source, out), a, b)
     net, apart = first.difference(second), without.difference(without_second)
-    apart_most = {"top": top, "bottom": top, "by": apart}
+
+    def most(content: Content) -> Content:
+        return content.filter(top=top, bottom=top, by=apart)
+
     both = FeatureVis(
-        net.filter(**apart_most),
+        most(net),
         arrangement="tiles",
         title="First minus second",
         beside=apart,
     )
     # Their pictures stand above.
     each, other = (
-        InfoVis(content.filter(**apart_most), title=title, beside=beside)
+        InfoVis(most(content), title=title, beside=beside)
         for content, beside, title in (
             (first, without, "The same for the first answer"),
             (second, without_second, "The same for the second answer"),

@@ -153,9 +153,13 @@ def test_the_first_sentence_says_why_it_is_of_this_group(demo, first_screen, ope
     values = rows(tab).locator(".value").all_inner_texts()[:COUNT]
     numbers = [float(text.replace("−", "-")) for text in values]
     strongest = numbers.index(max(numbers)) + 1
-    assert tab.locator(".verdict").inner_text().startswith(
-        "The group that speaks most for “tiger cat” and against “Egyptian cat” is "
-        f"group {strongest}. Without its activity at bn2: “tiger cat” "
+    assert (
+        tab.locator(".verdict")
+        .inner_text()
+        .startswith(
+            "The group that speaks most for “tiger cat” and against “Egyptian cat” is "
+            f"group {strongest}. Without its activity at bn2: “tiger cat” "
+        )
     )
 
 

@@ -11,7 +11,7 @@ from captum_blocks.compose.evaluation.ablations import together
 from captum_blocks.compose.evaluation.looking import layer_name
 from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
-from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.compose.evaluation.values import NONE_STAND_OUT, Value
 from captum_blocks.grammar import Ablation
 from captum_blocks.grammar.atoms import plural
 
@@ -22,7 +22,6 @@ SEED = 0
 # Changes below this are rounding: behind a mean, the mean as filling changes nothing.
 NOTHING = 1e-4
 FEW = 5
-NONE = "no few single channels stand out"
 
 
 def said_jointly(content: Ablation, value: Value, session: Session) -> tuple[str, ...]:
@@ -51,7 +50,7 @@ def said_jointly(content: Ablation, value: Value, session: Session) -> tuple[str
         name = f"“{look.net.label(index)}”"
         said.append(_sentence(row, len(chosen), f"{unit} of {name}"))
         if not _stand_out(row):
-            said.append(f"{NONE} for {name}")
+            said.append(f"{NONE_STAND_OUT} for {name}")
     return tuple(said)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from captum_blocks.compose.assembly.numerals import number, quoted
 from captum_blocks.compose.evaluation.facts import Facts
-from captum_blocks.compose.evaluation.jointly import NONE
+from captum_blocks.compose.evaluation.values import NONE_STAND_OUT
 from captum_blocks.grammar import ATOMS, Hidden, Substrate
 from captum_blocks.grammar.atoms import plural
 
@@ -32,11 +32,11 @@ def left_out(frames: Frames, coverage: float, icons: bool, facts: Facts | None =
         for each in frames.followed
         if len(each.states) < each.n_atoms
     ]
-    said = said_of(frames)
+    told = said_of(frames)
     # What is found stands before what it was found from.
-    found = [each for each in said if each.startswith(NONE)]
+    found = [each for each in told if each.startswith(NONE_STAND_OUT)]
     parts[1:1] = found
-    parts += [each for each in said if each not in found]
+    parts += [each for each in told if each not in found]
     if _dotted(frames) and not any(DOT in part for part in parts):
         parts.append(f"{DOT}: also chosen with the mean over the positions in the place of zero")
     if icons and round(coverage, 2) < 1:

@@ -11,6 +11,8 @@ const TICKS_OF_MANY = 38;
 const LEAST_PRESENCE = 0.2;
 // Values come rounded: by so much of the scale one may lie beyond its end.
 const ROUNDED = 1e-3;
+// Characters of a name that may not fit the width of its tile.
+const LONG_NAME = 12;
 const NEAR = "600px 0px";
 
 // What a mark needs of its panel: where zero lies, and how a value becomes a length.
@@ -39,7 +41,7 @@ class Bars {
     this.ticked = panel.ticked ?? null;
     this.toggle = page.toggleSetBy(panel);
     this.place = make("div", "lists");
-    body.classList.add(panel.arrangement, ...this.traits());
+    body.classList.add(panel.arrangement, ...this.traits(drawn));
     body.style.setProperty("--columns", panel.columns.length);
     body.style.setProperty("--share", this.share);
     const rows = panel.arrangement === "rows";
@@ -48,11 +50,16 @@ class Bars {
     if (this.long) this.watch = new IntersectionObserver((seen) => this.notice(seen), { rootMargin: NEAR });
   }
 
-  traits() {
+  traits(drawn) {
     const ticked = this.ticked !== null;
     const switches = this.toggle !== null;
-    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-switches": switches, long: this.long, ticked, single: this.isSingle() };
+    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-switches": switches, long: this.long, ticked, single: this.isSingle(), steady: this.isSteady(drawn) };
     return Object.keys(has).filter((trait) => has[trait]);
+  }
+
+  // Names of one or two lines that change places need room for two.
+  isSteady(drawn) {
+    return this.panel.follows.length > 0 && drawn.some(([, label]) => label.length > LONG_NAME);
   }
 
   // One bar a name: both fit a line of a narrow panel.

@@ -173,6 +173,10 @@ class Page extends Remembered {
     const own = panel && this.placed(panel.sets.concat(panel.highlights));
     if (own) return own;
     if (panel && this.spatial.length) return this.gridOf(panel);
+    return this.finest();
+  }
+
+  finest() {
     return this.spatial.reduce((best, next) => (best && sizeOf(best) >= sizeOf(next) ? best : next), null);
   }
 
@@ -220,11 +224,17 @@ class Page extends Remembered {
   // Arrows pin as they go: what they chose must outlast the focus that Tab takes elsewhere.
   moveCell([down, right], spot) {
     const [rows, columns] = spot.grid;
-    const index = this.state(spot) ?? Math.floor(rows / 2) * columns + Math.floor(columns / 2);
+    const index = this.state(spot) ?? cellAt(spot, this.settledPlace());
     const row = Math.min(rows - 1, Math.max(0, Math.floor(index / columns) + down));
     const column = Math.min(columns - 1, Math.max(0, (index % columns) + right));
     this.place = { over: null, pinned: middleOf(spot, row * columns + column) };
     this.update();
+  }
+
+  // Where the finest selection of places is.
+  settledPlace() {
+    const finest = this.finest();
+    return middleOf(finest, this.state(finest));
   }
 
   pointAtMark(mark) {

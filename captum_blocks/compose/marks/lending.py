@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 import torch
 
-from captum_blocks.compose.pictures.requests import USUAL
-from captum_blocks.grammar import FeatureVis, Hidden, Substrate
+from captum_blocks.compose.evaluation.facts import Facts
+from captum_blocks.grammar import Hidden, Substrate
 from captum_blocks.scene import Lent
 
-if TYPE_CHECKING:
-    from captum_blocks.compose.marks.view import View
 
-
-def lenders(source: Substrate, view: View) -> dict[int, Lent]:
+def lenders(source: Substrate, facts: Facts, pictured: Collection[str]) -> dict[int, Lent]:
     """For each channel of a layer without a picture, that of the drawn one that fires most alike.
 
     Alike is the cosine of where both fire in the photographs; of nothing alike nothing is lent.
 
     Args:
         source: channels or neurons of a hidden layer; others lend nothing.
-        view: what is drawn, and where channels fire.
+        facts: where channels fire.
+        pictured: keys of the atoms that are drawn.
     """
-    element = view.element
-    own = isinstance(element, FeatureVis) and element.objective is not None
-    fires = view.facts.fires(source)
-    if fires is None or source.grouping is not None or own or view.recipe != USUAL:
+    fires = facts.fires(source)
+    if fires is None or source.grouping is not None:
         return {}
     assert isinstance(source.layer, Hidden)
     rows = torch.nn.functional.normalize(fires.transpose(0, 1).flatten(1).double(), dim=1)
-    keys = [view.facts.key(source, index) for index in range(len(rows))]
-    drawn = [index for index, key in enumerate(keys) if view.sprite(key) is not None]
+    keys = [facts.key(source, index) for index in range(len(rows))]
+    drawn = [index for index, key in enumerate(keys) if key in pictured]
     if not drawn:
         return {}
     alike, places = (rows @ rows[drawn].T).max(1)
     pairs = enumerate(zip(alike.tolist(), places.tolist(), strict=True))
     named = ((index, size, drawn[place]) for index, (size, place) in pairs)
     return {
-        index: Lent(keys[lender], _words(view.facts.label(source, lender), size))
+        index: Lent(keys[lender], _words(facts.label(source, lender), size))
         for index, size, lender in named
-        if size > 0 and view.sprite(keys[index]) is None
+        if size > 0 and keys[index] not in pictured
     }
 
 

@@ -145,7 +145,9 @@ def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
     image = image_of(value) if view.on_photograph else None
     rows = [row_of(value, atom, facts) for atom in atoms_of(value)]
     sprites = [view.sprite(icon_key(row.icon, view)) if icons else None for row in rows]
-    lent = lenders(source, view) if icons and None in sprites else {}
+    # Pictures of another kind are not lent.
+    usual = icons and icon_key("", view) == ""
+    lent = lenders(source, facts, view.pictured) if usual and None in sprites else {}
     made = []
     for atom, row, sprite, numbers in zip(
         atoms_of(value), rows, sprites, columns(value).tolist(), strict=True

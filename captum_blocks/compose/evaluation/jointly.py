@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from captum_blocks.compose.evaluation.ablations import together
+from captum_blocks.compose.evaluation.facts import NONE_STAND_OUT
 from captum_blocks.compose.evaluation.looking import layer_name
 from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
-from captum_blocks.compose.evaluation.values import NONE_STAND_OUT, Value
+from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.grammar import Ablation
 from captum_blocks.grammar.atoms import plural
 

@@ -23,8 +23,6 @@ REDUCTIONS: dict[str, Callable[..., Tensor]] = {
 }
 # What ``Value.also`` calls the effect of an atom's removal alone, and a class's probability.
 ALONE, PROBABILITY = "taken away alone", "probability"
-# How the sentence begins that says so of channels taken away together.
-NONE_STAND_OUT = "no few single channels stand out"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from captum_blocks.compose.assembly.numerals import number, quoted
-from captum_blocks.compose.evaluation.facts import Facts
-from captum_blocks.compose.evaluation.values import NONE_STAND_OUT
+from captum_blocks.compose.evaluation.facts import NONE_STAND_OUT, Facts
 from captum_blocks.grammar import ATOMS, Hidden, Substrate
 from captum_blocks.grammar.atoms import plural
 

@@ -82,3 +82,13 @@ def test_what_a_panel_says_beside_its_numbers_is_not_cut(open_page, real_page, w
     assert any("taken away together" in text for text in said.all_inner_texts())
     cut = "all => all.filter(p => p.scrollHeight > p.clientHeight + 1).map(p => p.innerText)"
     assert said.evaluate_all(cut) == []
+
+
+def test_what_is_folded_is_printed(open_page, real_page) -> None:
+    tab = open_page(real_page)
+    folded = tab.locator("details.left-out")
+    assert folded.count() > 1
+    for event, opened in (("beforeprint", True), ("afterprint", False)):
+        tab.evaluate(f"dispatchEvent(new Event('{event}'))")
+        states = folded.evaluate_all("all => all.map((each) => each.open)")
+        assert set(states) == {opened}

@@ -14,7 +14,13 @@ from torch import Tensor
 
 from captum_blocks.compose.assembly import around, headline, holding, method
 from captum_blocks.compose.assembly.first_state import Selections
-from captum_blocks.compose.assembly.layout import chapter, chapters_of, elements_of, has_chapters
+from captum_blocks.compose.assembly.layout import (
+    chapter,
+    chapters_of,
+    elements_of,
+    has_chapters,
+    sized_once,
+)
 from captum_blocks.compose.evaluation.elements import Evaluation, Limits, evaluate_elements
 from captum_blocks.compose.evaluation.facts import (
     Answered,
@@ -52,9 +58,6 @@ from captum_blocks.scene import (
     Scene,
     Sprite,
 )
-
-# Between the name of a layer and its size, in a caption.
-SIZE = ", "
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,20 +182,7 @@ def _panels(views: Sequence[View], plan: Plan, selections: Selections) -> list[P
     for panel in panels:
         selections.open_alike(panel.sets)
     selections.open_on_what_is_shown(panels)
-    return _sized_once(panels)
-
-
-def _sized_once(panels: Sequence[Panel]) -> list[Panel]:
-    """What a layer's size is stands where it is met first."""
-    met: set[str] = set()
-    found = []
-    for panel in panels:
-        layer, comma, _ = panel.caption.partition(SIZE)
-        if comma and panel.caption in met:
-            panel = replace(panel, caption=layer)
-        met.add(panel.caption)
-        found.append(panel)
-    return found
+    return sized_once(panels)
 
 
 def _chapters(

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import modules as modules_of_torch
 from torch.nn.modules import module as modules
 from torch.utils.hooks import RemovableHandle
 
@@ -16,6 +17,15 @@ from captum_blocks._interrupts import uninterrupted
 from captum_blocks.hooks.claims import alone, in_this_thread
 from captum_blocks.hooks.structures import copied
 from captum_blocks.wrappers import eagerly
+
+_TWO_MODES = (
+    modules_of_torch.batchnorm._NormBase,
+    modules_of_torch.dropout._DropoutNd,
+    nn.RNNBase,
+    nn.MultiheadAttention,
+    nn.TransformerEncoderLayer,
+    nn.RReLU,
+)
 
 
 @uninterrupted
@@ -53,6 +63,21 @@ def _is_training(part: nn.Module) -> bool:
     return getattr(part, "training", False)  # frozen scripts have no mode
 
 
+def _is_told(module: nn.Module) -> bool:
+    """Whether some of it is in training mode, and that may change what it does.
+
+    A container made around a network in ``eval()`` is in training mode, and does the same there.
+    """
+    parts = list(module.modules())
+    training = [part for part in parts if _is_training(part)]
+    return bool(training) and (len(training) == len(parts) or any(map(_has_two_modes, training)))
+
+
+def _has_two_modes(part: nn.Module) -> bool:
+    """Of what torch brings only some do; of others it is not known."""
+    return not type(part).__module__.startswith("torch.nn.modules.") or isinstance(part, _TWO_MODES)
+
+
 def _train(parts: Iterable[nn.Module]) -> None:
     for part in parts:
         part.training = True
@@ -85,7 +110,7 @@ def running(
     module = module_of(network)
     with alone(module), ExitStack() as undo:
         if module is not None:
-            if any(map(_is_training, module.modules())):
+            if _is_told(module):
                 met_training()
             undo.enter_context(evaluation_mode(module))
             undo.callback(_copying(module).remove)

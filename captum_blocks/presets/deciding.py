@@ -77,7 +77,9 @@ def channel_attribution(
         title=f"Single channels at {last.layer} whose removal changes the answers most",
         beside=removal,
     )
-    shown = row & _answers(last, pointed, method, Ablation(last.channels, TOP_FIVE))
+    shown = Interface((row,))
+    # What the channels of a layer did stands beside what they are made of.
+    did: Interface | InfoVis = _answers(last, pointed, method, Ablation(last.channels, TOP_FIVE))
     for earlier, later in reversed(list(pairwise(chain))):
         made_of = Attribution(earlier.channels, later.channels).filter(to=chosen)
         parts = FeatureVis(
@@ -92,7 +94,9 @@ def channel_attribution(
             went_into.filter(strongest=max(strongest // 2, 1)),
             title=f"What that channel of {earlier.layer} went into, at {later.layer}",
         )
-        shown = shown & (parts | uses) & _answers(earlier, pointed, method)
+        shown = shown & (did | parts)
+        did = _answers(earlier, pointed, method) | uses
+    shown = shown & did
     drilled = "; click it for what it is made of, and one of those for what it went into"
     return shown.titled(
         "Which single channels mattered most?",
@@ -253,7 +257,7 @@ def compare_classes(
 ) -> Interface:
     """What tells two answers apart: the atoms whose removal moves them apart most.
 
-    Three rows of the same atoms: the difference, the first answer, the second; bars are what the
+    The same atoms three times: the difference, the first answer, the second; bars are what the
     method says, ticks what the log-odds lose without the atom.
 
     Args:
@@ -282,24 +286,28 @@ def compare_classes(
     first, second = _two_answers(lambda out: Attribution(source, out, method=method), a, b)
     without, without_second = _two_answers(lambda out: Ablation(source, out), a, b)
     net, apart = first.difference(second), without.difference(without_second)
-    rows = [
-        FeatureVis(
-            content.filter(top=top, bottom=top, by=apart),
-            arrangement="tiles",
-            title=title,
-            beside=beside,
-        )
+
+    def most(content: Content) -> Content:
+        return content.filter(top=top, bottom=top, by=apart)
+
+    both = FeatureVis(
+        most(net),
+        arrangement="tiles",
+        title="First minus second",
+        beside=apart,
+    )
+    # Their pictures stand above.
+    each, other = (
+        InfoVis(most(content), title=title, beside=beside)
         for content, beside, title in (
-            (net, apart, "First minus second"),
             (first, without, "The same for the first answer"),
             (second, without_second, "The same for the second answer"),
         )
-    ]
-    return (rows[0] & rows[1] & rows[2]).titled(
+    )
+    return (both & (each | other)).titled(
         "What tells the two answers apart?",
         "Those whose removal moves the two apart most. Blue speaks for the first answer and orange "
-        "for the second, a tick is what the log-odds lose without the atom; below, the same atoms "
-        "for each of the two.",
+        "for the second, a tick is what the log-odds lose without the atom.",
     )
 
 
@@ -327,12 +335,12 @@ def levels(
         layer: which.
         class_: index or name; the most probable one unless given.
         groups: how many groups; a slider unless given.
-        top: how many channels.
+        top: how many channels, and how many neurons.
         method: a Captum attribution method: gradient × activation unless given, and exact Shapley
             values of up to eight groups.
 
     >>> len(levels("layer4", 207).parts)
-    4
+    3
     """
     layer = hidden(layer)
     out = Out(top=1) if class_ is None else Out(class_)
@@ -346,20 +354,22 @@ def levels(
     return (
         InfoVis(whole, title="The whole layer")
         & FeatureVis(by_group, arrangement="tiles", title="Its groups")
-        & FeatureVis(
-            channels,
-            arrangement="tiles",
-            title="Its channels of largest removal",
-            beside=removal,
-        )
-        & FeatureVis(
-            by_neuron.filter(strongest=top),
-            arrangement="tiles",
-            title="Its neurons: a channel at a place",
+        & (
+            FeatureVis(
+                channels,
+                arrangement="tiles",
+                title="Its channels of largest removal",
+                beside=removal,
+            )
+            | FeatureVis(
+                by_neuron.filter(strongest=top),
+                arrangement="tiles",
+                title="Its neurons: a channel at a place",
+            )
         )
     ).titled(
         "The same decision, seen closer and closer",
-        "The bars of each level add up to the same number: what the finer level leaves out is a "
-        "row of its own. The channels are those whose removal changes the answer most; a tick is "
-        "what its log-odds lose without the channel.",
+        "The bars of each level add up to the same number: what it leaves out is a row of its own. "
+        "The channels are those whose removal changes the answer most; a tick is what its log-odds "
+        "lose without the channel.",
     )

@@ -83,8 +83,8 @@ def neuron_groups(
     answers = InfoVis(Activation(Out(top=5)).without(off, of=groups), title="The likeliest answers")
     return (where | effect & answers).titled(
         "Which parts of the picture made it say so?",
-        "Channels that fire together are one group, and its bar says for which of two answers it "
-        "spoke. Switch a group off to see what the network answers without it.",
+        "Channels that fire together are one group, and its bar says which answer it spoke for. "
+        "Switch a group off to see what the network answers without it.",
     )
 
 

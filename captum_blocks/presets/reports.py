@@ -48,7 +48,7 @@ def report(
         & channel_attribution(*named, classes=classes, method=method)
         & group_attribution(*named, groups=groups, classes=classes, method=method)
         & compare_classes(named[0], method=method)
-        & levels(named[-1], groups=groups, method=method)
+        & levels(named[-1], groups=groups, top=3, method=method)
     )
 
 

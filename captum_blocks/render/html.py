@@ -17,6 +17,7 @@ from captum_blocks.errors import legible
 from captum_blocks.render import palette, still
 from captum_blocks.render.payload import payload
 from captum_blocks.render.pictures import photo_uri
+from captum_blocks.render.wording import in_brief
 from captum_blocks.scene import Bars, Below, Beside, Layout, Matrix, Overlay, Panel, Scene, Section
 
 TEMPLATES = ("page.html.j2", "article.html.j2")
@@ -40,6 +41,7 @@ SCRIPTS = (
     "copy.js",
     "table.js",
     "gestures.js",
+    "remembered.js",
     "blocks.js",
 )
 STYLES = (
@@ -161,13 +163,15 @@ def _read(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=DictLoader({name: _read(name) for name in TEMPLATES}),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["in_brief"] = in_brief
+    return made
 
 
 def _policy(script: str, style: str) -> str:

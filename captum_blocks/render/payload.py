@@ -11,6 +11,7 @@ import numpy as np
 from captum_blocks.errors import WrongType
 from captum_blocks.render import flows, palette
 from captum_blocks.render.pictures import pack_field, photo_uri, sheets
+from captum_blocks.render.wording import in_brief
 from captum_blocks.scene import (
     Bars,
     Cells,
@@ -55,7 +56,9 @@ class _Marks:
 
     def place(self, mark: Mark) -> int:
         identity = (mark.key, mark.label, mark.sprite, mark.field, mark.hue, mark.role)
-        atom = self.atoms.place(identity, list(identity))
+        lent = () if mark.lent is None else (mark.lent.sprite, mark.lent.words)
+        packed = [*identity, list(lent)] if lent else list(identity)
+        atom = self.atoms.place((*identity, lent), packed)
         values = [_rounded(value) for value in mark.values]
         item: list[Any] = [atom, values, mark.detail]
         if mark.ticks:
@@ -255,7 +258,7 @@ def _pack_band(band: flows.Band) -> list[Any]:
 
 def common(kind: str, panel: Panel) -> dict[str, Any]:
     """What the data of every panel has."""
-    told = {"told": list(panel.told)} if panel.told else {}
+    told = {"told": list(map(in_brief, panel.told))} if panel.told else {}
     return told | {
         "kind": kind,
         "title": panel.title,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from captum_blocks.scene import Panel, Scene, Selection, marks_of
 
+# About as many characters as a line below a panel has.
+BRIEF = 100
+
 
 def number(value: float | None, signed: bool = False) -> str:
     """A value in as many digits as a reader compares.
@@ -50,6 +53,24 @@ def state(selection: Selection, scene: Scene) -> str:
     key = selection.keys[selection.default]
     marks = (mark for panel in scene.panels() for mark in marks_of(panel))
     return next((mark.label for mark in marks if mark.key == key), key)
+
+
+def in_brief(words: str, most: int = BRIEF) -> tuple[str, tuple[str, ...]]:
+    """What stands in a line, and the clauses that are read when it is opened.
+
+    Args:
+        words: clauses between semicolons.
+        most: characters of a line; the first clause is always in it.
+
+    >>> in_brief("showing 6 of 9 channels; all of them +2.00 −1.00; filled with zero", 30)
+    ('showing 6 of 9 channels', ('all of them +2.00 −1.00', 'filled with zero'))
+    >>> in_brief("showing 6 of 9 channels")
+    ('showing 6 of 9 channels', ())
+    """
+    first, *rest = words.split("; ")
+    while rest and len(first) + len(rest[0]) + 2 <= most:
+        first = f"{first}; {rest.pop(0)}"
+    return first, tuple(rest)
 
 
 def _size(size: float) -> str:

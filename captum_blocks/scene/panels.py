@@ -14,6 +14,19 @@ Role = Literal["atom", "remainder", "total"]
 
 
 @dataclass(frozen=True)
+class Lent:
+    """The picture of another atom, in the place of one that was not drawn.
+
+    Attributes:
+        sprite: name in ``Scene.sprites``.
+        words: whose it is, and why it.
+    """
+
+    sprite: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Mark:
     """One atom's line in a panel.
 
@@ -28,6 +41,7 @@ class Mark:
         detail: one line told on pointing, values and ticks included.
         ticks: a second number a column, drawn by ``Bars`` as a tick across the bar's track, on the
             same scale; finite, None where there is none, () for none at all.
+        lent: what stands in the place of a picture of its own on a page; paper leaves it blank.
 
     Raises:
         InvalidArgument: another number of ticks than of values, or one that is not finite.
@@ -42,6 +56,7 @@ class Mark:
     role: Role = "atom"
     detail: str = ""
     ticks: tuple[float | None, ...] = ()
+    lent: Lent | None = None
 
     def __post_init__(self) -> None:
         if len(self.ticks) not in (0, len(self.values)):
@@ -293,4 +308,5 @@ def named_in(panel: Panel) -> Iterator[str]:
         for names in panel.frames if isinstance(panel, Overlay) else panel.tints:
             yield from names
     for mark in marks_of(panel):
-        yield from (name for name in (mark.sprite, mark.field) if name is not None)
+        lent = None if mark.lent is None else mark.lent.sprite
+        yield from (name for name in (mark.sprite, mark.field, lent) if name is not None)

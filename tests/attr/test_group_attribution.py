@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -219,6 +220,19 @@ def test_training_mode_is_told_and_restored(
     assert torch.equal(found.maps, expected)
     assert "training mode" in found.notes[0]
     assert convnet.training
+
+
+@pytest.mark.parametrize(("behind", "told"), [(nn.Sigmoid(), 0), (nn.Dropout(), 1)])
+def test_a_container_in_training_mode_around_a_network_in_eval_is_no_news(
+    convnet: nn.Module, x: Tensor, three_groups: Directions, behind: nn.Module, told: int
+) -> None:
+    around = nn.Sequential(convnet.eval(), behind)
+    method = attr.GroupAttribution(around, "0.conv2", three_groups)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        method.attribute(x, [1])
+    assert sum("training mode" in str(each.message) for each in caught) == told
+    assert around.training
 
 
 def test_network_comes_back_as_it_was(

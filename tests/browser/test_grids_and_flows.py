@@ -44,7 +44,7 @@ from tests.render.sample_grids import (
 MOSAIC = ".mosaic"
 STAGE = "[data-stage]"
 LEFT, RIGHT = ".flows .left .mark", ".flows .right .mark"
-FULL = 260
+FULL = 220
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -463,7 +463,7 @@ def test_thin_bands_wait_until_an_end_is_pointed_at(open_page, tmp_path):
 
 
 def test_columns_change_with_the_number_of_groups(open_page, tmp_path):
-    """Fewer marks in one state than in another: the panel keeps its height, focus its place."""
+    """Fewer marks in one state than in another take less room; focus keeps its place."""
     number = Selection("k", "slider", "number", ("3", "2"))
     many = flows().frames[0]
     few = Flows(
@@ -479,7 +479,7 @@ def test_columns_change_with_the_number_of_groups(open_page, tmp_path):
     )
     assert tab.locator(f"{LEFT} .label").all_inner_texts() == [mark.label for mark in few.left]
     assert tab.locator(".band").count() == len(few.flows)
-    assert tab.locator(".flows").bounding_box()["height"] == height
+    assert tab.locator(".flows").bounding_box()["height"] < height
     assert tab.evaluate("document.activeElement.dataset.key") == many.left[1].key
     made = figure(replace(scene, selections=(replace(number, default=1),)))
     assert "group 1" not in [text.get_text() for text in made.axes[0].texts]

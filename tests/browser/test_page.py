@@ -91,8 +91,9 @@ def wait_for_fragment(tab, wanted):
 def test_default_cell_and_view_are_shown(open_page, sample):
     tab = open_page(sample)
     assert tiles(tab) == frame_at(5.5 / GRID, 6.5 / GRID)
-    assert "group 6 at bn2" in legend(tab)
-    assert readout(tab).startswith("row 6, column 7 of 14 × 14 · group 2 at bn2")
+    assert "group 6" in legend(tab)
+    assert readout(tab) == "Point at a place to read its number here."
+    assert tab.locator(f"{STAGE} .cell").count() == 0
 
 
 def test_two_places_of_the_photo_show_two_dictionaries(open_page, sample):
@@ -102,7 +103,7 @@ def test_two_places_of_the_photo_show_two_dictionaries(open_page, sample):
     hover_at(tab, 0.8, 0.9)
     assert tiles(tab) == frame_at(0.8, 0.9)
     assert frame_at(0.2, 0.2) != frame_at(0.8, 0.9)
-    assert readout(tab).startswith("row 12, column 13 of 14 × 14")
+    assert readout(tab).startswith("row 6, column 7 of 7 × 7 · group ")
 
 
 def test_leaving_the_photo_brings_the_default_back(open_page, sample):
@@ -123,7 +124,7 @@ def test_a_group_row_isolates_its_field_on_the_stage(open_page, sample):
     tab.wait_for_timeout(200)
     assert np.abs(pixels(tab, STAGE) - everything).mean() > 3
     tab.mouse.move(700, 20)
-    assert "group 1 at bn2" in legend(tab)
+    assert "group 1" in legend(tab)
 
 
 def test_a_mark_lights_its_likes_and_dims_its_siblings(open_page, sample):
@@ -176,7 +177,7 @@ def test_a_click_pins_a_row_and_a_second_click_lets_go(open_page, sample):
     wait_for_fragment(tab, "mark=bn2%2Fgroup%2F2")
     row.locator(".name").click()
     tab.mouse.move(700, 20)
-    assert "group 6 at bn2" in legend(tab)
+    assert "group 6" in legend(tab)
 
 
 def test_arrow_keys_move_the_cell(open_page, sample):
@@ -184,11 +185,11 @@ def test_arrow_keys_move_the_cell(open_page, sample):
     tab.locator(STAGE).focus()
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("ArrowDown")
-    assert readout(tab).startswith("row 7, column 8 of 14 × 14")
-    assert tiles(tab) == frame_at(6.5 / GRID, 7.5 / GRID)
+    assert readout(tab).startswith("row 4, column 5 of 7 × 7")
+    assert tiles(tab) == frame_at(3.5 / 7, 4.5 / 7)
     for _ in range(20):
         tab.keyboard.press("ArrowLeft")
-    assert readout(tab).startswith("row 7, column 1 of 14 × 14")
+    assert readout(tab).startswith("row 4, column 1 of 7 × 7")
 
 
 def test_the_keyboard_walks_the_marks_of_a_panel(open_page, sample):
@@ -287,14 +288,14 @@ def test_the_foot_of_the_page_leaves_the_stage_alone(open_page, sample):
     tab = open_page(sample)
     tab.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     stage, foot = (tab.locator(name).bounding_box() for name in (".stage", ".closing"))
-    assert stage["x"] + stage["width"] <= foot["x"]
+    assert stage["y"] + stage["height"] <= foot["y"]
 
 
 @pytest.mark.parametrize("fragment", ["at=7,7", "at=x", "mark=nobody", "view=99", "is.here=3", "%"])
 def test_a_fragment_that_means_nothing_does_nothing(open_page, sample, fragment):
     tab = open_page(sample, fragment)
     assert tiles(tab) == frame_at(5.5 / GRID, 6.5 / GRID)
-    assert "group 6 at bn2" in legend(tab)
+    assert "group 6" in legend(tab)
 
 
 def test_views_are_chosen_by_button(open_page, sample):
@@ -308,7 +309,7 @@ def test_views_are_chosen_by_button(open_page, sample):
 
 def test_scrolling_to_a_chapter_calls_its_view(open_page, sample):
     tab = open_page(sample)
-    assert "group 6 at bn2" in legend(tab)
+    assert "group 6" in legend(tab)
     tab.get_by_role("heading", name="What did it see there?").evaluate(
         "heading => scrollTo(0, heading.getBoundingClientRect().top - 100)"
     )
@@ -435,7 +436,7 @@ def test_paper_shows_the_default_state(open_page, sample):
     tab = open_page(sample, "at=0.9,0.9&mark=bn2%2Fgroup%2F2")
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert tiles(tab) == frame_at(5.5 / GRID, 6.5 / GRID)
-    assert "group 6 at bn2" in legend(tab)
+    assert "group 6" in legend(tab)
 
 
 def test_paper_shows_the_views_that_the_photo_cannot(open_page, sample):

@@ -74,7 +74,21 @@ def test_pointing_at_a_channel_tells_what_it_did_to_five_answers(
 @pytest.mark.parametrize("width", [390, 1280])
 def test_what_a_panel_says_beside_its_numbers_is_not_cut(open_page, real_page, width: int) -> None:
     tab = open_page(real_page, viewport={"width": width, "height": 720})
-    said = tab.locator(".left-out")
+    said = tab.locator("details.left-out")
+    folded = said.all_inner_texts()
+    assert any(text.startswith("showing 6 of ") for text in folded)
+    assert not any("taken away together" in text for text in folded)
+    said.evaluate_all("all => all.forEach((each) => each.querySelector('summary').click())")
     assert any("taken away together" in text for text in said.all_inner_texts())
     cut = "all => all.filter(p => p.scrollHeight > p.clientHeight + 1).map(p => p.innerText)"
     assert said.evaluate_all(cut) == []
+
+
+def test_what_is_folded_is_printed(open_page, real_page) -> None:
+    tab = open_page(real_page)
+    folded = tab.locator("details.left-out")
+    assert folded.count() > 1
+    for event, opened in (("beforeprint", True), ("afterprint", False)):
+        tab.evaluate(f"dispatchEvent(new Event('{event}'))")
+        states = folded.evaluate_all("all => all.map((each) => each.open)")
+        assert set(states) == {opened}

@@ -125,4 +125,4 @@ def test_a_page_fills_a_very_wide_window(open_page, tmp_path) -> None:
     assert widths[1] > 1.5 * widths[0]
     box = wall.locator("[data-stage]").bounding_box()
     wall.mouse.move(box["x"] + 2.5 / 14 * box["width"], box["y"] + 12.5 / 14 * box["height"])
-    assert wall.locator(".readout").inner_text().startswith("row 13, column 3 of 14 × 14")
+    assert wall.locator(".readout").inner_text().startswith("row 7, column 2 of 7 × 7")

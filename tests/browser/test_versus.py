@@ -128,6 +128,10 @@ def test_a_class_that_does_not_exist_and_the_same_class_twice(first_screen, open
     assert len(refused.inner_text()) < 200
     choose(tab, 1, "lynx")
     assert refused.inner_text() == ""
+    choose(tab, 1, "281")
+    assert rivals(tab) == [before[0], "tabby"]
+    choose(tab, 1, "1000")
+    assert refused.inner_text().startswith("There is no class “1000”")
 
 
 def test_removal_and_edit_are_told_of_the_group_pointed_at(demo, first_screen, groups, open_page):
@@ -142,6 +146,38 @@ def test_removal_and_edit_are_told_of_the_group_pointed_at(demo, first_screen, g
     assert re.search(
         r"With the part of the picture where it fires blurred \(\d+% of the picture\): “", words
     )
+
+
+def test_the_first_sentence_says_why_it_is_of_this_group(demo, first_screen, open_page):
+    tab = open_page(first_screen)
+    values = rows(tab).locator(".value").all_inner_texts()[:COUNT]
+    numbers = [float(text.replace("−", "-")) for text in values]
+    strongest = numbers.index(max(numbers)) + 1
+    assert (
+        tab.locator(".verdict")
+        .inner_text()
+        .startswith(
+            "The group that speaks most for “tiger cat” and against “Egyptian cat” is "
+            f"group {strongest}. Without its activity at bn2: “tiger cat” "
+        )
+    )
+
+
+def test_what_was_switched_off_is_off_again_after_printing(first_screen, open_page):
+    tab = open_page(first_screen)
+    before = shares(tab)
+    switch(tab, 0).click()
+    without_it = shares(tab)
+    assert without_it != before
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shares(tab) == before
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert shares(tab) == without_it
+
+
+def test_a_view_without_places_has_its_own_cells_and_none_is_chosen(first_screen, open_page):
+    tab = open_page(first_screen)
+    assert tab.locator("[data-stage] .cell").count() == 0
 
 
 def test_names_are_written_over_and_kept(first_screen, open_page):
@@ -215,6 +251,19 @@ def test_nothing_is_cut_on_a_phone(first_screen, open_page):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     box = switch(tab, 0).bounding_box()
     assert min(box["width"], box["height"]) >= 24
+
+
+def test_the_answer_is_in_view_twice_enlarged(first_screen, open_page):
+    tab = open_page(first_screen, viewport={"width": 640, "height": 360})
+    line = tab.locator(".contest").bounding_box()
+    assert line["y"] + line["height"] <= 330
+
+
+def test_copying_is_in_reach_of_a_finger(first_screen, open_page):
+    tab = open_page(first_screen, **PHONE)
+    button = tab.locator(".panel.versus").get_by_role("button", name="Copy numbers")
+    assert button.evaluate("node => getComputedStyle(node).opacity") == "1"
+    assert button.bounding_box()["height"] >= 24
 
 
 def test_names_and_rivals_given_in_python(small, noise_picture, store):

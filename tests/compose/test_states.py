@@ -117,7 +117,7 @@ def test_what_follows_a_click_has_the_states_that_are_shown(explain, numbers) ->
 
 def test_drilling_down_two_layers_and_up_again(explain, numbers) -> None:
     ex = explain(cb.channel_attribution("early", "late", strongest=4, classes=cb.Out(1)))
-    upper, answers, lower, uses, low_answers = ex.scene.panels()
+    upper, answers, lower, low_answers, uses = ex.scene.panels()
     assert upper.sets[0] == upper.highlights == lower.follows[0]
     assert upper.sets[1] == answers.follows[0]
     assert lower.sets[1] == low_answers.follows[0]

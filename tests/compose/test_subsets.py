@@ -335,6 +335,16 @@ def test_several_photographs_have_a_table_each(small: cb.Network) -> None:
         torch.testing.assert_close(torch.as_tensor(table.scores[3]), own[shown])
 
 
+def test_rivals_are_among_the_answers(small: cb.Network, noise_picture: Any) -> None:
+    effect = cb.Attribution(EARLY.groups(2), cb.Out("cat", "dog"))
+    page = cb.FeatureVis(effect, arrangement="versus", rivals=cb.Out("pig", "cat"))
+    with pytest.raises(InvalidArgument, match="open with two of the answers that their content"):
+        cb.explain(page, small, noise_picture, quality="draft")
+    own = cb.FeatureVis(effect, arrangement="versus", rivals=cb.Out("dog", "cat"))
+    (panel,) = cb.explain(own, small, noise_picture, quality="draft").scene.panels()
+    assert panel.pair == (1, 0)  # type: ignore[attr-defined]
+
+
 def test_where_nothing_can_be_switched_off_it_is_said(noise_picture: Any) -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from captum_blocks.grammar import Element, Interface
-from captum_blocks.scene import Below, Beside, Chapter, Layout, Overlay, Pairs, Panel, Section
+from captum_blocks.scene import (
+    Below,
+    Beside,
+    Chapter,
+    Layout,
+    Overlay,
+    Pairs,
+    Panel,
+    Section,
+    Versus,
+)
+
+# Between the name of a layer and its size, in a caption.
+SIZE = ", "
 
 
 def arrange(interface: Interface, panels: Mapping[int, Panel]) -> Layout:
@@ -54,7 +68,44 @@ def elements_of(interface: Interface) -> list[Element]:
     return found
 
 
+def sized_once(panels: Sequence[Panel]) -> list[Panel]:
+    """What a layer's size is stands where it is seen first, and no layer below its own name.
+
+    >>> place = "bn2, 9 channels"
+    >>> shown = sized_once([Panel("Groups", place), Panel("Places at bn2", place)])
+    >>> [panel.caption for panel in shown]
+    ['bn2, 9 channels', '']
+    """
+    met: set[str] = set()
+    found = []
+    for panel in panels:
+        layer, comma, _ = panel.caption.partition(SIZE)
+        if comma and panel.caption in met:
+            short = "" if layer in panel.title.replace(":", " ").split() else layer
+            panel = replace(panel, caption=short)
+        elif not _unseen(panel):
+            met.add(panel.caption)
+        found.append(panel)
+    return found
+
+
+def _placed_once(panels: Sequence[Panel]) -> list[Panel]:
+    """What is of the same layer as the panel before it need not say so again."""
+    last, found = "", []
+    for panel in panels:
+        layer = panel.caption.partition(SIZE)[0]
+        found.append(replace(panel, caption="") if panel.caption == last else panel)
+        if not _unseen(panel):
+            last = layer or last
+    return found
+
+
+def _unseen(panel: Panel) -> bool:
+    """Whether a page has no place for its caption."""
+    return isinstance(panel, Versus) or (isinstance(panel, Overlay) and panel.on_stage)
+
+
 def chapter(interface: Interface, panels: list[Panel], method: Pairs, said: str = "") -> Chapter:
     """An interface and its panels as a chapter; what is said stands before any number of it."""
-    body = arrange(interface, dict(enumerate(panels)))
+    body = arrange(interface, dict(enumerate(_placed_once(panels))))
     return Chapter(interface.title, interface.reading, body, method, said)

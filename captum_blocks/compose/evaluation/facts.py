@@ -11,6 +11,8 @@ from torch import Tensor
 from captum_blocks.grammar import ATOMS, Ablation, Attribution, Hidden, Out, Substrate
 
 Extent = tuple[float, float, float, float]
+# How the sentence begins that says so of channels taken away together.
+NONE_STAND_OUT = "no few single channels stand out"
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from captum_blocks.compose.evaluation.ablations import together
 from captum_blocks.compose.evaluation.contents import value_of
+from captum_blocks.compose.evaluation.facts import NONE_STAND_OUT
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.scoring import scoring
 from captum_blocks.compose.evaluation.session import Session
@@ -24,6 +25,7 @@ ALIKE = 20
 SEED = 0
 # Changes below this are rounding: behind a mean, the mean as filling changes nothing.
 NOTHING = 1e-4
+FEW = 5
 
 
 def said_jointly(
@@ -58,10 +60,14 @@ def _on_each(content: Ablation, value: Value, look: Looking, image: int) -> tupl
     chosen, classes = value.coords["channel"], value.coords["class"]
     sets = [list(chosen), *random_alike(_activity(content, look, image), chosen)]
     unit = scoring(look, content.score)[1]
-    return tuple(
-        _sentence(row, f"these {len(chosen)}", len(chosen), f"{unit} of “{look.net.label(index)}”")
-        for index, row in zip(classes, together(content, look, sets, classes)[image], strict=True)
+    taken = together(content, look, sets, classes)[image]
+    named = [f"“{look.net.label(index)}”" for index in classes]
+    those = f"these {len(chosen)}"
+    told = (
+        _sentences(row, those, len(chosen), f"{unit} of {name}", name)
+        for name, row in zip(named, taken, strict=True)
     )
+    return tuple(sentence for each in told for sentence in each)
 
 
 def _activity(content: Ablation, look: Looking, image: int) -> Tensor:
@@ -111,11 +117,12 @@ class _Pair:
         ]
         names = [f"“{look.net.label(index)}”" for index in self.classes]
         score = f"{scoring(look, self.content.score)[1]} of {names[0]} minus those of {names[1]}"
-        return tuple(
-            _sentence(taken, f"the {len(side)} for {name}", len(side), score)
+        told = (
+            _sentences(taken, f"the {len(side)} for {name}", len(side), score, name)
             for side, name, taken in zip(sides, names, self._taken(sides, look, image), strict=True)
             if len(side) > 1
         )
+        return tuple(sentence for each in told for sentence in each)
 
     def _taken(self, sides: list[list[int]], look: Looking, image: int) -> tuple[Tensor, Tensor]:
         """(set,): of the channels of each side, then of random sets where those are tried.
@@ -161,10 +168,15 @@ def random_alike(size: Tensor, chosen: Sequence[int], never: Sequence[int] = ())
     return found
 
 
+def _sentences(taken: Tensor, those: str, count: int, score: str, name: str) -> list[str]:
+    """What is found of a list, for a class, and whether it stands out."""
+    said = [_sentence(taken, those, count, score)]
+    return said if _stand_out(taken) else [*said, f"{NONE_STAND_OUT} for {name}"]
+
+
 def _sentence(taken: Tensor, those: str, count: int, score: str) -> str:
     """On one score, of what those of the list take (first) and what random sets do."""
-    own, tried = float(taken[0]), len(taken) - 1
-    more, name = int((taken[1:].abs() >= taken[0].abs()).sum()), plural("channel")
+    own, tried, name = float(taken[0]), len(taken) - 1, plural("channel")
     if tried and float(taken.abs().max()) < NOTHING:
         return (
             f"neither {those}, taken away together, nor any of {tried} random sets of "
@@ -174,5 +186,15 @@ def _sentence(taken: Tensor, those: str, count: int, score: str) -> str:
     told = f"taken away together, {those} change the {score} by {number(-own)}"
     if not tried:
         return told
-    told += f"; of {tried} random sets of {count} {name} as active, {more} change it as much"
-    return told if more < 5 else f"{told}: no few single {name} stand out here"
+    more = _as_much(taken)
+    return f"{told}; of {tried} random sets of {count} {name} as active, {more} change it as much"
+
+
+def _as_much(taken: Tensor) -> int:
+    """How many random sets change the score at least as much as the list."""
+    return int((taken[1:].abs() >= taken[0].abs()).sum())
+
+
+def _stand_out(taken: Tensor) -> bool:
+    """Whether the list does more than nearly all random sets do, or nothing can be told."""
+    return float(taken.abs().max()) < NOTHING or _as_much(taken) < FEW

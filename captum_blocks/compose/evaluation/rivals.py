@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from captum_blocks.compose.evaluation.frames import Frames
@@ -56,7 +56,7 @@ def rivals(element: FeatureVis, evaluate: Callable[[Content], Frames]) -> Rivals
         evaluate: a content in every state.
 
     Raises:
-        InvalidArgument: it is another content.
+        InvalidArgument: it is another content, or its rivals are none of its answers.
     """
     content = element.content
     if not isinstance(content, Attribution) or content.source.grouping is None:
@@ -68,7 +68,14 @@ def rivals(element: FeatureVis, evaluate: Callable[[Content], Frames]) -> Rivals
         raise InvalidArgument(f"{element!r}: the target of arrangement='versus' is Out(...)")
     groups, every = content.source, Out()
     scores = evaluate(Activation(every))
-    pair = _pair(evaluate(Activation(element.rivals or Out(top=2))), scores)
+    choices = evaluate(content).values[0].coords["class"]
+    named = evaluate(Activation(element.rivals or Out(top=2))).values[0].coords["class"]
+    if element.rivals is not None and not set(named) <= set(choices):
+        raise InvalidArgument(
+            f"rivals={element.rivals!r}: rows of arrangement='versus' open with two of the answers "
+            f"that their content is to, {content.target!r}; name two of those, or take Out() there"
+        )
+    pair = _pair(named, choices, scores)
     try:
         answers = evaluate(Activation(every).without(element.switches, of=groups))
         removed = evaluate(Ablation(groups, every, score="logit"))
@@ -82,9 +89,9 @@ def rivals(element: FeatureVis, evaluate: Callable[[Content], Frames]) -> Rivals
     return Rivals(pair, scores, answers, removed, edited, unlike)
 
 
-def _pair(named: Frames, scores: Frames) -> tuple[int, int]:
-    """Two classes: those that are named, or one and the most probable other."""
-    first, *others = named.values[0].coords["class"]
+def _pair(named: Sequence[int], choices: Sequence[int], scores: Frames) -> tuple[int, int]:
+    """Two of the answers: those that are named, then the most probable ones."""
     ranked = scores.values[0].data[0].argsort(descending=True).tolist()
-    # Of one output there is no other: then rows are plain.
-    return first, next((index for index in (*others, *ranked) if index != first), first)
+    first, *others = [index for index in dict.fromkeys((*named, *ranked)) if index in choices]
+    # Of one answer there is no other: then rows are plain.
+    return first, others[0] if others else first

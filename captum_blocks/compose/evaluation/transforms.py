@@ -176,7 +176,7 @@ def _minus(first: Tensor | None, second: Tensor | None) -> Tensor | None:
 
 def _ends_apart(first: Value, second: Value) -> dict[str, Tensor]:
     """Scores minus scores, where both values know theirs and they are of two classes."""
-    if not first.ends or not second.ends or first.coords["class"] == second.coords["class"]:
+    if not first.ends or not second.ends or first.coords.get("class") == second.coords.get("class"):
         return {}
     return {name: held - second.ends[name] for name, held in first.ends.items()}
 

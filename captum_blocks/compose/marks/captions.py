@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from torch import Tensor
 
-from captum_blocks.compose.evaluation.facts import Facts
+from captum_blocks.compose.evaluation.facts import NONE_STAND_OUT, Facts
 from captum_blocks.grammar import ATOMS, Hidden, Substrate
 from captum_blocks.grammar.atoms import plural
 from captum_blocks.numerals import number, quoted
@@ -57,8 +57,9 @@ def under(
         )
         for value, others in zip(frames.values, more, strict=True)
     ]
-    always = [part for part in states[0] if all(part in state for state in states)]
-    told = tuple("; ".join(part for part in state if part not in always) for state in states)
+    always = _found_first([part for part in states[0] if all(part in state for state in states)])
+    own = ([part for part in state if part not in always] for state in states)
+    told = tuple("; ".join(_found_first(parts)) for parts in own)
     dots = any(DOT in part for part in (*always, *(told if chosen else ())))
     always += _in_general(frames, dots)
     if icons and round(coverage, 2) < 1:
@@ -67,6 +68,13 @@ def under(
             "a higher quality draws more"
         )
     return {"left_out": "; ".join(always), "told": told if chosen and any(told) else ()}
+
+
+def _found_first(parts: list[str]) -> list[str]:
+    """What is found stands before what it was found from."""
+    found = [each for each in parts if each.startswith(NONE_STAND_OUT)]
+    others = [each for each in parts if each not in found]
+    return [*others[:1], *found, *others[1:]]
 
 
 def _in_general(frames: Frames, dots: bool) -> list[str]:

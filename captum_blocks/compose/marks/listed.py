@@ -10,6 +10,7 @@ from torch import Tensor
 from captum_blocks.compose.evaluation.facts import Facts, place_name
 from captum_blocks.compose.evaluation.values import ALONE, REGION, Value
 from captum_blocks.compose.marks import captions
+from captum_blocks.compose.marks.lending import lenders
 from captum_blocks.compose.marks.view import View, bounds, image_of, only_image
 from captum_blocks.compose.pictures.requests import Subject
 from captum_blocks.errors import InvalidArgument
@@ -144,18 +145,23 @@ def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
     value = _told_once(value, view)
     names = _column_names(value, facts)
     image = image_of(value) if view.on_photograph else None
+    rows = [row_of(value, atom, facts) for atom in atoms_of(value)]
+    sprites = [view.sprite(icon_key(row.icon, view)) if icons else None for row in rows]
+    # Pictures of another kind are not lent.
+    usual = icons and icon_key("", view) == ""
+    lent = lenders(source, facts, view.pictured) if usual and None in sprites else {}
     made = []
-    for place, (atom, numbers) in enumerate(
-        zip(atoms_of(value), columns(value).tolist(), strict=True)
+    for place, (atom, row, sprite, numbers) in enumerate(
+        zip(atoms_of(value), rows, sprites, columns(value).tolist(), strict=True)
     ):
-        row = row_of(value, atom, facts)
         size = "" if regions is None else f": {percent(float(regions[0, 0, place]))} of the picture"
         made.append(
             Mark(
                 key=row.key,
                 label=captions.mark_label(facts, value, atom, row.label) + size,
                 values=tuple(numbers),
-                sprite=view.sprite(icon_key(row.icon, view)) if icons else None,
+                sprite=sprite,
+                lent=lent.get(row.shown) if sprite is None else None,
                 field=view.where(source, row.shown, image),
                 hue=atom if source.grouping is not None and source is value.source else None,
                 detail=captions.detail(facts, value, (atom, row.label), tuple(numbers), names),

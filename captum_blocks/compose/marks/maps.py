@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from torch import Tensor
+
 from captum_blocks import scene
 from captum_blocks.compose.evaluation.frames import Followed
 from captum_blocks.compose.evaluation.values import Value
@@ -13,7 +15,7 @@ from captum_blocks.compose.marks import captions
 from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.view import View, bounds, image_of, only_image
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import ATOMS, Hidden, Substrate
+from captum_blocks.grammar import ATOMS, Hidden, InfoVis, Substrate
 from captum_blocks.numerals import number
 from captum_blocks.scene import Field
 
@@ -145,7 +147,10 @@ def _value_maps(view: View, frame: int, value: Value) -> tuple[Map, ...]:
             "with .filter(to=0), .filter(to=(y, x)) or .filter(to=selection)"
         )
     sums = grids.mean((1, 2)) if value.target is None else grids.sum((1, 2))
-    domain = _domain(value, bounds([grids]))
+    overlaid = isinstance(view.element, InfoVis) and view.element.mark == "overlay"
+    domain = _domain(
+        value, _raised(grids) if overlaid and value.target is None else bounds([grids])
+    )
     hues = _of(value, "to_group") if _are_factors(value) else (None,) * len(grids)
     found = []
     for i, (grid, (key, label), total) in enumerate(zip(grids, names, sums, strict=True)):
@@ -175,6 +180,19 @@ def _title(view: View, source: Substrate | None) -> str:
 def _are_factors(value: Value) -> bool:
     """Whether its maps are of factors, each of which has its own colour."""
     return value.of_factors and value.source.atom == "spatial"
+
+
+def _raised(grids: Tensor) -> tuple[float, float]:
+    """The range of colours over a photograph, which numbers large everywhere would hide.
+
+    Of those that are above zero everywhere, only the larger half has a colour.
+
+    >>> import torch
+    >>> _raised(torch.tensor([[[4.0, 5.0], [6.0, 9.0]]])), _raised(torch.tensor([[[0.0, 5.0]]]))
+    ((5.0, 9.0), (0.0, 5.0))
+    """
+    low, middle, high = (float(each) for each in (grids.min(), grids.median(), grids.max()))
+    return (middle, high) if 0 < low < middle < high else bounds([grids])
 
 
 def _domain(value: Value, span: tuple[float, float]) -> tuple[float, float]:

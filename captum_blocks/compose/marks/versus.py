@@ -42,8 +42,6 @@ class Versus(Mark):
         frames, whole = range(len(view.frames.values)), _whole(view)
         contests = tuple(_contest(view, frame, whole) for frame in frames)
         choices, pair = view.base.coords["class"], view.rivals.pair
-        if not set(pair) <= set(choices):
-            pair = (choices[0], choices[1])
         shown = replace(view.frames, values=tuple(_of(value, pair) for value in view.frames.values))
         besides = [_said(view, frame) for frame in frames]
         return scene.Versus(

@@ -11,6 +11,8 @@ const TICKS_OF_MANY = 38;
 const LEAST_PRESENCE = 0.2;
 // Values come rounded: by so much of the scale one may lie beyond its end.
 const ROUNDED = 1e-3;
+// Characters of a name that may not fit the width of its tile.
+const LONG_NAME = 12;
 const NEAR = "600px 0px";
 
 // What a mark needs of its panel: where zero lies, and how a value becomes a length.
@@ -39,7 +41,7 @@ class Bars {
     this.ticked = panel.ticked ?? null;
     this.toggle = page.toggleSetBy(panel);
     this.place = make("div", "lists");
-    body.classList.add(panel.arrangement, ...this.traits());
+    body.classList.add(panel.arrangement, ...this.traits(drawn));
     body.style.setProperty("--columns", panel.columns.length);
     body.style.setProperty("--share", this.share);
     const rows = panel.arrangement === "rows";
@@ -48,11 +50,21 @@ class Bars {
     if (this.long) this.watch = new IntersectionObserver((seen) => this.notice(seen), { rootMargin: NEAR });
   }
 
-  traits() {
+  traits(drawn) {
     const ticked = this.ticked !== null;
     const switches = this.toggle !== null;
-    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-switches": switches, long: this.long, ticked };
+    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-switches": switches, long: this.long, ticked, single: this.isSingle(), steady: this.isSteady(drawn) };
     return Object.keys(has).filter((trait) => has[trait]);
+  }
+
+  // Names of one or two lines that change places need room for two.
+  isSteady(drawn) {
+    return this.panel.follows.length > 0 && drawn.some(([, label]) => label.length > LONG_NAME);
+  }
+
+  // One bar a name: both fit a line of a narrow panel.
+  isSingle() {
+    return this.panel.columns.length === 1 && !this.hasIcons && !this.hasMaps && this.toggle === null;
   }
 
   get marks() {
@@ -109,7 +121,7 @@ class Bars {
   fill(node, number) {
     if (node.number === number) return;
     const [atom, values, , ticks = []] = this.page.data.marks[number];
-    const [, label, sprite, field, hue, role] = this.page.data.atoms[atom];
+    const [, label, sprite, field, hue, role, lent] = this.page.data.atoms[atom];
     identify(node, number, this.page);
     if (node.drawn === atom) {
       const { children } = node.lastChild;
@@ -121,10 +133,21 @@ class Bars {
     if (this.toggle) lead.append(this.switchOf(node.dataset.key, label));
     // Of tiles, what is no atom is a line of its own below them: no icon is missing there.
     const iconless = !this.hasIcons || (this.panel.arrangement === "tiles" && role !== "atom");
-    if (!iconless) lead.append(sprite === null ? make("span", "no-icon") : iconNode(this.page, sprite, label));
+    if (!iconless) lead.append(this.icon(sprite, lent, label));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
     lead.append(nameNode(this.page, label, hue));
     node.replaceChildren(lead, this.bars(values, ticks, role));
+  }
+
+  // Where none was drawn, the nearest that was, which says so.
+  icon(sprite, lent, label) {
+    if (sprite !== null) return iconNode(this.page, sprite, label);
+    if (!lent) return make("span", "no-icon");
+    const icon = iconNode(this.page, lent[0], label);
+    icon.classList.add("lent");
+    icon.title = lent[1];
+    icon.append(make("span", "", "nearest drawn"));
+    return icon;
   }
 
   switchOf(key, label) {
@@ -260,10 +283,18 @@ class Bars {
   // What a tick is, in words, behind a sample of bar and tick; nothing where there are no words.
   legend() {
     if (!this.ticked) return [];
-    const [legend, sample] = [make("p", "tick-legend"), make("span", "track sample")];
+    const [legend, sample] = [make("p", `tick-legend ${this.isToldAbove() ? "again" : ""}`), make("span", "track sample")];
     sample.append(make("span", `fill ${this.scale.signed ? "supports" : "plain"}`), make("span", "second"));
     legend.append(sample, make("span", "words", this.ticked));
     return [legend];
+  }
+
+  // Whether a panel above in this chapter has said the same of its ticks.
+  isToldAbove() {
+    const chapter = this.body.closest(".chapter");
+    const sections = [...(chapter?.querySelectorAll("[data-panel]") ?? [])];
+    const above = sections.slice(0, sections.indexOf(this.body.closest("[data-panel]")));
+    return above.some(({ dataset }) => this.page.data.panels[Number(dataset.panel)].ticked === this.ticked);
   }
 
   range() {

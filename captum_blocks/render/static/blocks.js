@@ -1,7 +1,7 @@
 // The page's state: who is pointed at, what is pinned, which panels follow, what lies on the photo.
 // It knows kinds of panels and kinds of selections, never the name of an interface.
 
-class Page extends Pools {
+class Page extends Remembered {
   constructor(root, data, images, memory, closing) {
     super(data);
     Object.assign(this, { root, memory, closing });
@@ -44,7 +44,7 @@ class Page extends Pools {
     const panel = this.data.panels[Number(section.dataset.panel)];
     const body = section.querySelector(".panel-body");
     this.controls.add(body, panel);
-    section.querySelector(".panel-head").append(copyButtons(panel, this));
+    section.append(copyButtons(panel, this));
     const subject = this.pointedAtFor(panel).length ? make("p", "subject") : null;
     if (subject) section.querySelector("h3").after(subject);
     return { section, panel, subject, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
@@ -118,26 +118,6 @@ class Page extends Pools {
     return this.pairs.get(panel) ?? panel.pair;
   }
 
-  // A name that is empty or the usual one lets go of what was written.
-  rename(key, typed) {
-    const name = typed.replace(/\s+/g, " ").trim().slice(0, LONGEST_NAME);
-    const atom = this.atomOf(key);
-    if (!name || name === this.usual[atom]) this.named.delete(key);
-    else this.named.set(key, name);
-    this.drawNames();
-  }
-
-  drawNames() {
-    this.forgive();
-    this.relabel();
-    if (this.stage) this.stage.shown = null;
-    for (const entry of this.panels) {
-      entry.frame = null;
-      for (const mark of entry.section.querySelectorAll(".mark")) Object.assign(mark, { number: null, drawn: null });
-    }
-    this.update();
-  }
-
   choosePair(panel, pair) {
     this.forgive();
     this.pairs.set(panel, pair);
@@ -192,7 +172,18 @@ class Page extends Pools {
     const panel = this.viewPanel();
     const own = panel && this.placed(panel.sets.concat(panel.highlights));
     if (own) return own;
+    if (panel && this.spatial.length) return this.gridOf(panel);
+    return this.finest();
+  }
+
+  finest() {
     return this.spatial.reduce((best, next) => (best && sizeOf(best) >= sizeOf(next) ? best : next), null);
+  }
+
+  // A view that is about no selection has the cells of its own grid, none of which is chosen.
+  gridOf(panel) {
+    const { rows, columns, extent } = this.field(panel.frames[this.frameOf(panel)][0]);
+    return { grid: [rows, columns], extent, gesture: "hover", default: null };
   }
 
   // The first of these selections that is one of places.
@@ -233,11 +224,17 @@ class Page extends Pools {
   // Arrows pin as they go: what they chose must outlast the focus that Tab takes elsewhere.
   moveCell([down, right], spot) {
     const [rows, columns] = spot.grid;
-    const index = this.state(spot);
+    const index = this.state(spot) ?? cellAt(spot, this.settledPlace());
     const row = Math.min(rows - 1, Math.max(0, Math.floor(index / columns) + down));
     const column = Math.min(columns - 1, Math.max(0, (index % columns) + right));
     this.place = { over: null, pinned: middleOf(spot, row * columns + column) };
     this.update();
+  }
+
+  // Where the finest selection of places is.
+  settledPlace() {
+    const finest = this.finest();
+    return middleOf(finest, this.state(finest));
   }
 
   pointAtMark(mark) {
@@ -311,12 +308,6 @@ class Page extends Pools {
     this.update();
   }
 
-  // Paper shows the default state, and every mark.
-  prepareForPaper() {
-    this.letGo();
-    for (const { view } of this.panels) view.fillAll?.();
-  }
-
   // The selections that pointing at this mark changes: those of which the mark is a state.
   setBy(mark) {
     const panel = this.data.panels[Number(mark.closest("[data-panel]").dataset.panel)];
@@ -348,12 +339,18 @@ class Page extends Pools {
     const frame = this.frameOf(entry.panel);
     if (frame !== entry.frame) {
       entry.view.show(frame);
-      if (entry.panel.told) write(entry.section.querySelector(".of-frame"), entry.panel.told[frame]);
+      if (entry.panel.told) this.tell(entry.section.querySelector(".of-frame"), entry.panel.told[frame]);
       if (entry.subject) write(entry.subject, this.subjectOf(entry.panel));
       this.gestures?.noteTurn(entry.section);
     }
     entry.frame = frame;
     entry.view.follow?.();
+  }
+
+  // What holds in one state alone, as open as it was in the last.
+  tell(place, [brief, clauses]) {
+    const open = place.querySelector("details")?.open ?? false;
+    place.replaceChildren(...(brief ? [noteOf(brief, clauses, open)] : []));
   }
 
   subjectOf(panel) {
@@ -402,84 +399,6 @@ class Page extends Pools {
   highlighted(panel) {
     const selection = this.selections.get(panel.highlights);
     return selection?.keys ? selection.keys[this.state(selection)] : null;
-  }
-
-  // What is pinned, as names and numbers that a page's address can hold
-
-  pins() {
-    const pins = {};
-    if (this.place.pinned) pins.at = this.place.pinned.map((part) => part.toFixed(4)).join();
-    if (this.atom.pinned !== null) pins.mark = this.keyOf(this.atom.pinned);
-    if (this.viewPinned && this.view !== this.firstView()) pins.view = this.view;
-    for (const [name, index] of this.chosen.pinned) pins[`is.${name}`] = this.selections.get(name).keys[index];
-    for (const [name, off] of this.off) {
-      const { keys } = this.selections.get(name);
-      if (off.size) pins[`off.${name}`] = [...off].map((key) => keys.indexOf(key)).join();
-    }
-    for (const [panel, number] of this.comparing()) {
-      if (this.pairs.has(panel)) pins[`pair.${number}`] = this.pairs.get(panel).join();
-    }
-    for (const [key, name] of this.named) pins[`name.${key}`] = name;
-    return pins;
-  }
-
-  // What is shown, pinned or not: the state of each selection, and the mark pointed at.
-  selected() {
-    const selected = Object.fromEntries(this.data.selections.map((each) => [each.name, this.keyOfState(each)]));
-    return this.pointed() === null ? selected : { ...selected, mark: this.keyOf(this.pointed()) };
-  }
-
-  // Panels that compare two answers, by number.
-  comparing() {
-    return this.data.panels.map((panel, number) => [panel, number]).filter(([panel]) => panel.pair);
-  }
-
-  keyOfState(selection) {
-    if (selection.gesture === "toggle") return [...(this.off.get(selection.name) ?? [])];
-    const index = this.state(selection);
-    if (!selection.grid) return selection.keys[index];
-    return `${Math.floor(index / selection.grid[1])},${index % selection.grid[1]}`;
-  }
-
-  recallNames(pins) {
-    const before = JSON.stringify([...this.named]);
-    this.named.clear();
-    for (const [pin, name] of Object.entries(pins)) {
-      const key = pin.startsWith("name.") ? pin.slice(5) : null;
-      if (key !== null && this.atomOf(key) !== null && name.trim()) this.named.set(key, name.trim().slice(0, LONGEST_NAME));
-    }
-    if (JSON.stringify([...this.named]) !== before) this.drawNames();
-  }
-
-  recall() {
-    const pins = this.memory.read();
-    const place = (pins.at || "").split(",").map(Number);
-    this.place.pinned = place.length === 2 && place.every((part) => part >= 0 && part <= 1) ? place : null;
-    this.atom.pinned = this.atomOf(pins.mark);
-    this.viewPinned = pins.view === "photo" || Boolean(this.stage?.has(pins.view));
-    this.view = this.viewPinned ? pins.view : this.firstView();
-    this.chosen.pinned.clear();
-    for (const { name, keys } of this.data.selections) {
-      const index = keys ? keys.indexOf(pins[`is.${name}`]) : -1;
-      if (index >= 0) this.chosen.pinned.set(name, index);
-    }
-    for (const [name, there] of this.switchable) {
-      const { keys } = this.selections.get(name);
-      const off = (pins[`off.${name}`] ?? "").split(",").map((place) => keys[place]);
-      this.off.set(name, new Set(off.filter((key) => there.has(key))));
-    }
-    this.recallNames(pins);
-    this.pairs.clear();
-    for (const [panel, number] of this.comparing()) {
-      const pair = (pins[`pair.${number}`] ?? "").split(",").map(Number);
-      const known = (index) => (panel.choices ? panel.choices.includes(index) : index in panel.classes);
-      if (pair.length === 2 && pair[0] !== pair[1] && pair.every(known)) this.pairs.set(panel, pair);
-    }
-    // The place is one of the photograph that was pinned with it.
-    const { pinned } = this.place;
-    this.turnPhotograph();
-    this.place.pinned = pinned;
-    this.update();
   }
 }
 

@@ -31,7 +31,7 @@ class Mosaic {
   makeRoom(body) {
     const wide = `${LEAST_CELL * this.panel.grid[1]}px`;
     this.node.style.flexBasis = `max(260px, ${wide})`;
-    this.node.style.maxWidth = `max(440px, ${wide})`;
+    this.node.style.maxWidth = `max(360px, ${wide})`;
     const section = body.closest("[data-panel]");
     if (section) section.style.flexBasis = `max(280px, ${wide})`;
   }

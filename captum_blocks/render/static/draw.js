@@ -22,6 +22,15 @@ function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// A line below a panel, and the clauses that are read when it is opened.
+function noteOf(brief, clauses, open) {
+  if (!clauses.length) return make("p", "left-out", brief);
+  const note = make("details", "left-out");
+  note.open = open;
+  note.append(make("summary", "", brief), ...clauses.map((clause) => make("p", "", clause)));
+  return note;
+}
+
 function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }

@@ -1,7 +1,8 @@
 // The icon of a mark at twice its size, with the words that belong to it.
 
 function enlarge(page, mark) {
-  const [, , sprite] = page.data.atoms[mark.atom];
+  const [, , own, , , , lent] = page.data.atoms[mark.atom];
+  const sprite = own ?? lent[0];
   const [, , label, details] = page.data.sprites[sprite];
   const dialog = page.root.querySelector("dialog");
   const picture = make("div", "icon large");

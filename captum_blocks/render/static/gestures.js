@@ -28,6 +28,7 @@ class Gestures {
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.letGo(), { signal });
     if (this.page.spatial.length) root.querySelectorAll(".picture").forEach((node) => this.sensePlaces(node));
     addEventListener("beforeprint", () => this.page.prepareForPaper(), { signal });
+    addEventListener("afterprint", () => this.page.leavePaper(), { signal });
     this.followReading();
   }
 
@@ -201,7 +202,7 @@ class Gestures {
     const { spot = this.page.spot(), teller = null } = picture;
     this.page.teller = teller;
     if (ARROWS[key]) this.page.moveCell(ARROWS[key], spot);
-    else if (key === "Enter") this.clickPlace(middleOf(spot, this.page.state(spot)), picture);
+    else if (key === "Enter" && this.page.state(spot) !== null) this.clickPlace(middleOf(spot, this.page.state(spot)), picture);
     else if (key === " " && teller) teller.enlarge();
     else return false;
     return true;

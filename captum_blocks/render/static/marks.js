@@ -3,11 +3,12 @@
 // A node becomes the mark of this number: gestures and lights know it by what is set here.
 function identify(node, number, page) {
   const [atom, , detail] = page.data.marks[number];
-  const [key, label, , , , role] = page.data.atoms[atom];
+  const [key, label, , , , role, lent] = page.data.atoms[atom];
   node.className = `mark ${role}`;
   // What is told of an atom begins with its name.
   const usual = page.usual[atom];
-  const told = label !== usual && detail.startsWith(usual) ? label + detail.slice(usual.length) : detail;
+  const named = label !== usual && detail.startsWith(usual) ? label + detail.slice(usual.length) : detail;
+  const told = lent ? `${named}; ${lent[1]}` : named;
   Object.assign(node, { tabIndex: -1, number, atom, detail: told, label });
   node.dataset.key = key;
   // Beside a photograph the readout tells the detail; elsewhere the browser's own hint does.

@@ -37,6 +37,8 @@ class PhotoOverlay {
     if (this.bare && fields.length) this.picture.node.extent = fields[0].extent;
     this.picture.show(fields);
     this.legend.show(fields);
+    const [named] = this.legend.node.querySelectorAll(".field-label");
+    if (named?.textContent === this.panel.title) named.remove();
   }
 
   follow() {

@@ -1,8 +1,8 @@
 // Flows between two columns of marks: width is magnitude on one scale, colour is sign.
 
 // Pixels that all flows together are wide, the least a mark takes, and the space between marks.
-const FULL = 260;
-const LEAST_SLOT = 60;
+const FULL = 220;
+const LEAST_SLOT = 52;
 const BETWEEN = 6;
 // Bands thinner than this, in pixels, are drawn as a line, or are hard to point at.
 const HAIR = 1;
@@ -12,11 +12,9 @@ const SVG = "http://www.w3.org/2000/svg";
 class Flows {
   constructor(body, panel, page) {
     Object.assign(this, { panel, page, band: null, unit: panel.whole > 0 ? FULL / panel.whole : 0 });
-    // As high as the fullest frame, so that nothing below moves.
-    this.height = Math.max(...panel.frames.flatMap(({ sides }) => sides.map((numbers, side) => this.needed(numbers, side))));
+    this.steady = page.pointedAtFor(panel).length > 0;
     this.sides = ["left", "right"].map((side) => ({ list: make("ul", `marks ${side}`), nodes: [], numbers: null }));
-    for (const { list } of this.sides) list.style.height = `${this.height}px`;
-    this.drawing = draw("svg", { viewBox: `0 0 100 ${this.height}`, height: this.height, preserveAspectRatio: "none" });
+    this.drawing = draw("svg", { preserveAspectRatio: "none" });
     this.drawing.setAttribute("aria-hidden", "true");
     this.listen();
     this.place = make("div", "flows");
@@ -24,6 +22,15 @@ class Flows {
     this.place.append(labelled(left), make("span"), labelled(right), this.sides[0].list, this.drawing, this.sides[1].list);
     this.note = make("p", "left-out");
     body.append(this.legend(), this.place, this.note);
+  }
+
+  // What pointing changes is as high as its fullest frame, so that nothing below moves.
+  measure(frame) {
+    const shown = this.steady ? this.panel.frames : [frame];
+    this.height = Math.max(...shown.flatMap(({ sides }) => sides.map((numbers, side) => this.needed(numbers, side))));
+    for (const { list } of this.sides) list.style.height = `${this.height}px`;
+    this.drawing.setAttribute("viewBox", `0 0 100 ${this.height}`);
+    this.drawing.setAttribute("height", this.height);
   }
 
   slot(number, side) {
@@ -82,6 +89,7 @@ class Flows {
   show(frame) {
     const { sides, bands } = this.panel.frames[frame];
     this.flows = bands;
+    this.measure(this.panel.frames[frame]);
     this.least = this.panel.least * bands.reduce((sum, flow) => sum + Math.abs(flow[2]), 0);
     sides.forEach((numbers, side) => this.fillSide(side, numbers));
     this.sides.forEach(({ nodes }, side) => nodes.forEach((node, i) => this.stand(node, side, i)));

@@ -1,6 +1,7 @@
 // A photograph with cells over it, and the one of them that stays in view.
 
 const HOW_TO_POINT = "point at a place, or move with the arrow keys";
+const NOTHING_POINTED_AT = "Point at a place to read its number here.";
 
 class Picture {
   constructor(node, page) {
@@ -52,7 +53,7 @@ class Picture {
   cellsOf(selection) {
     const [chosen, looked] = [this.page.state(selection), this.page.looked(selection)];
     const grid = { grid: selection.grid, extent: this.within(selection.extent) };
-    const cells = [["cell", cellBox(grid, chosen)]];
+    const cells = chosen === null ? [] : [["cell", cellBox(grid, chosen)]];
     return looked === chosen ? cells : [...cells, ["cell hint", cellBox(grid, looked)]];
   }
 
@@ -95,14 +96,23 @@ class Legend {
 
   show(fields) {
     if (fields.length === 1) this.node.replaceChildren(...this.ramp(fields[0]));
-    else this.node.replaceChildren(...fields.map((field) => this.entry(field)), ...this.uncoloured(fields));
+    else this.node.replaceChildren(...this.several(fields), ...this.uncoloured(fields));
   }
 
-  entry(field) {
+  // Where all are of one layer, it is named once.
+  several(fields) {
+    const parts = fields.map(({ label }) => / at \S+$/.exec(label)?.[0] ?? "");
+    const [place] = new Set(parts).size === 1 ? parts : [""];
+    const names = fields.map(({ label }) => label.slice(0, label.length - place.length));
+    const entries = fields.map((field, i) => this.entry(field, names[i]));
+    return place ? [...entries, make("span", "unit", place.trim())] : entries;
+  }
+
+  entry(field, name = field.label) {
     const entry = make("span", "entry");
     const swatch = make("span", "swatch");
     swatch.style.background = `rgb(${colourOf(field, this.page.data.palette, this.bare)})`;
-    entry.append(swatch, make("span", "", field.label));
+    entry.append(swatch, make("span", "", name));
     return entry;
   }
 
@@ -131,8 +141,11 @@ class Legend {
     return [make("span", "field-label", field.label), this.scale(field), ...this.uncoloured([field])];
   }
 
-  // Colours that tell groups apart leave out what is below zero, and say so.
+  // Colours that tell groups apart leave out what is below zero, others what is below their scale;
+  // both say so.
   uncoloured(fields) {
+    const lower = fields.some(({ domain: [low], values }) => low > 0 && values.some((value) => value < low));
+    if (lower) return [make("span", "unit", "lower: no colour")];
     const below = fields.some(({ hue, domain }) => hue !== null && domain[0] < 0);
     return below ? [make("span", "unit", "below zero: no colour")] : [];
   }
@@ -185,10 +198,17 @@ class Stage {
     if (!same) {
       this.picture.show(fields);
       this.legend.show(fields);
+      this.dropTitle();
       this.shown = fields;
     }
     this.picture.outline(this.page.spot());
     this.read(fields);
+  }
+
+  // The button that is pressed has said what lies on the photograph.
+  dropTitle() {
+    const named = this.legend.node.querySelector(".field-label");
+    if (named && named.textContent === this.page.viewPanel()?.title) named.remove();
   }
 
   rephotograph() {
@@ -216,6 +236,7 @@ class Stage {
   tellCell(spot, fields) {
     const [rows, columns] = spot.grid;
     const index = this.page.looked(spot);
+    if (index === null) return NOTHING_POINTED_AT;
     const [row, column] = [Math.floor(index / columns) + 1, (index % columns) + 1];
     const where = `row ${row}, column ${column} of ${rows} × ${columns}`;
     return fields.length ? `${where} · ${this.strongestAt(fields, middleOf(spot, index))}` : where;

@@ -18,7 +18,9 @@ class Versus {
     this.refused.setAttribute("role", "alert");
     this.inputs = [0, 1].map((side) => this.chooser(side));
     this.shares = [0, 1].map(() => make("b", "share"));
-    this.line.append(this.inputs[0], " ", this.shares[0], make("span", "rather", " rather than "));
+    // Labels and values do not compete: one is there beside the other.
+    const between = ["labels", "values"].includes(panel.head) ? " beside " : " rather than ";
+    this.line.append(this.inputs[0], " ", this.shares[0], make("span", "rather", between));
     this.line.append(this.inputs[1], " ", this.shares[1]);
     body.closest("[data-panel]")?.classList.add("versus");
     body.addEventListener("click", (event) => this.write(event.target.closest(".rename")));
@@ -85,7 +87,9 @@ class Versus {
   find(typed) {
     const wanted = typed.trim().toLowerCase();
     const found = this.choices.find((index) => this.names[index].toLowerCase() === wanted);
-    return found ?? null;
+    // Whoever knows the index of a class may write it.
+    const numbered = /^\d+$/.test(wanted) && this.choices.includes(Number(wanted)) ? Number(wanted) : null;
+    return found ?? numbered;
   }
 
   near(typed) {
@@ -269,14 +273,22 @@ class Versus {
     if (off.length) return this.withoutWords(off);
     const row = this.told();
     if (row === null || !this.contest.removed.length) return "";
-    const name = this.nameOf(row);
     const removed = this.contest.removed[row];
-    const layer = `Without ${name}’s activity at ${this.panel.where}: ${this.both(removed)}${this.winner(removed)}.`;
+    const layer = `${this.removedWords(row)} activity at ${this.panel.where}: ${this.both(removed)}${this.winner(removed)}.`;
     const edited = this.contest.edited[row];
     if (!edited) return layer;
     const size = this.contest.regions[row] ? ` (${this.contest.regions[row]})` : "";
     const picture = `With the part of the picture where it fires blurred${size}: ${this.both(edited)}${this.winner(edited)}.`;
     return `${layer} ${picture}${this.disagree(removed, edited)}`;
+  }
+
+  // Whose activity is taken away, and of the one that nobody pointed at why it is told.
+  removedWords(row) {
+    const name = this.nameOf(row);
+    const leads = row !== this.pointedRow() && this.leadOf(row) > 0 && this.contest.removed.length > 1;
+    if (!leads) return `Without ${name}’s`;
+    const [first, second] = this.pair.map((index) => `“${this.names[index]}”`);
+    return `The group that speaks most for ${first} and against ${second} is ${name}. Without its`;
   }
 
   nameOf(row) {
@@ -285,12 +297,21 @@ class Versus {
 
   // The group pointed at or pinned; at first the one that does most for the one and against the other.
   told() {
-    const key = this.page.keyOf(this.page.pointed());
-    const pointed = key === null ? -1 : this.atomRow(key);
+    const pointed = this.pointedRow();
     if (pointed >= 0 && pointed < this.contest.removed.length) return pointed;
-    const [one, other] = this.pair.map((index) => this.columns.get(index));
-    const sizes = this.contest.effects.slice(0, this.contest.removed.length).map((row) => row[one] - row[other]);
+    const sizes = this.contest.removed.map((_, row) => this.leadOf(row));
     return sizes.length ? sizes.indexOf(Math.max(...sizes)) : null;
+  }
+
+  pointedRow() {
+    const key = this.page.keyOf(this.page.pointed());
+    return key === null ? -1 : this.atomRow(key);
+  }
+
+  // What a group did for the one answer and against the other.
+  leadOf(row) {
+    const [one, other] = this.pair.map((index) => this.contest.effects[row][this.columns.get(index)]);
+    return one - other;
   }
 
   withoutWords(off) {

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
+from captum_blocks._memory import give_back
 from captum_blocks.compose.pictures.kept import Entry, as_bytes, details
 from captum_blocks.compose.pictures.progress import Advance
 from captum_blocks.compose.pictures.quality import Quality, Recipe
@@ -51,6 +52,7 @@ class OptimizedIcon(PictureSource):
             with renderer.progress.stage(stage, steps, "steps") as advance:
                 for batch in _batches(missing):
                     icons |= work.drawn(batch, advance)
+                    give_back()  # another layer's batch takes other sizes
         return icons
 
     def told(self, drawn: int, wanted: int, quality: Quality) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_blocks._memory import give_back
 from captum_blocks.compose.pictures.kept import Entry, as_bytes, details
 from captum_blocks.compose.pictures.progress import Advance
 from captum_blocks.compose.pictures.quality import Quality
@@ -82,6 +83,7 @@ def _drawn(request: Request, renderer: PictureRenderer, quality: Quality) -> dic
     stage = f"drawing {count} positions"
     with renderer.progress.stage(stage, mosaic.n_steps, "steps") as advance:
         pictures, scores = _visualized(mosaic, maker, advance)
+        give_back()
     sheet = pictures.reshape(-1, *pictures.shape[2:])
     about = {"label": request.label, "objective": "activation vectors"}
     renderer.keep(entry, sheet, **about, size=size, scores=scores)

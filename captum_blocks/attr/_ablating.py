@@ -118,6 +118,7 @@ class Looked:
     def together(self, atom: Any, fill: Fill, sets: Sequence[Sequence[int]]) -> Tensor:
         """(filling, set, class): the logits without all atoms of a set."""
         rows = self._removals(atom, fill)
+        check_sets(sets, rows[0].count)
         masks = torch.zeros(len(sets), rows[0].count, dtype=torch.bool)
         for mask, atoms in zip(masks, sets, strict=True):
             mask[list(atoms)] = True
@@ -168,6 +169,25 @@ class Looked:
         """(photograph, class): the image's logits with the layer taken from each other."""
         assert self.others is not None
         return torch.cat(list(self.tail.scores(self.others.split(self.step))))
+
+
+def check_sets(sets: Any, count: int) -> None:
+    """Whether these can be sets of atoms.
+
+    Raises:
+        WrongType: they are no sequences of whole numbers.
+        InvalidArgument: there is none, or an atom that does not exist.
+    """
+    listed = (list, tuple)
+    if not isinstance(sets, listed) or not all(isinstance(each, listed) for each in sets):
+        raise WrongType("sets= is a list of lists of atoms' numbers, such as [[3, 7], [3]]")
+    if not sets:
+        raise InvalidArgument("sets= is empty: name one set at least")
+    for atom in (atom for each in sets for atom in each):
+        if isinstance(atom, bool) or not isinstance(atom, int):
+            raise WrongType(f"sets= holds {atom!r}; atoms are counted by whole numbers")
+        if not 0 <= atom < count:
+            raise InvalidArgument(f"sets= names atom {atom}, and there are atoms 0 to {count - 1}")
 
 
 def check_order(order: Any, images: int, points: int) -> None:

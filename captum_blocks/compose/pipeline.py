@@ -127,6 +127,9 @@ def compose(
     with renderer.progress.stage("laying out the page"):
         values, photos = evaluation.numbers, [_photo(picture) for picture in pictures]
         title, answer = _headline(interface, facts, values)
+        words = settled(
+            interface, (held.numbers for each in evaluation.elements for held in each.all)
+        )
         made = Scene(
             title=title,
             answer=answer,
@@ -135,7 +138,7 @@ def compose(
             sprites={key: _sprite(icon) for key, icon in icons.items()},
             fields=coloured_fields(fields, facts),
             selections=tuple(selections.made.values()),
-            footer=_footer(interface, facts, pictures, _asked(values, facts) + renderer.told(plan)),
+            footer=_footer(words, facts, pictures, _asked(values, facts) + renderer.told(plan)),
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
         )

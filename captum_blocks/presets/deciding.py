@@ -36,6 +36,12 @@ from captum_blocks.presets.words import (
 )
 
 FACTORS = 2
+# Of levels by one method, and of those by the usual ones.
+TOTAL = "its total stands below it"
+ADD_UP = (
+    "its total stands below it: one for the layer, its channels and its neurons, whose bars are "
+    "gradient × activation; another for its groups, whose bars are exact Shapley values"
+)
 
 
 def channel_attribution(
@@ -46,7 +52,7 @@ def channel_attribution(
 ) -> Interface:
     """The single channels whose removal changes the answers most, and what they are made of.
 
-    Each channel's bar is what the method says of it, its tick what the log-odds lose without it.
+    Each channel's bar is what the method says of it, its tick what the answer loses without it.
     Point at a channel to see where it fired and what it did to the five most probable classes;
     click it to see which channels of the layer before made it what it is, and which of the layer
     behind it went into.
@@ -101,8 +107,8 @@ def channel_attribution(
     return shown.titled(
         "Which single channels mattered most?",
         "Each picture is one channel, summed over the photograph: the bar is what the method says "
-        "it added to or took from each answer, the tick what the answer's log-odds lose when it is "
-        "set to zero. Point at one to see where it fired and what it did to other answers"
+        "it added to or took from each answer, the tick what the answer loses when it is set to "
+        "zero. Point at one to see where it fired and what it did to other answers"
         f"{drilled if len(chain) > 1 else ', and click it to keep it'}.",
     )
 
@@ -258,7 +264,7 @@ def compare_classes(
     """What tells two answers apart: the atoms whose removal moves them apart most.
 
     The same atoms three times: the difference, the first answer, the second; bars are what the
-    method says, ticks what the log-odds lose without the atom.
+    method says, ticks what the answer loses without the atom.
 
     Args:
         layer: whose atoms.
@@ -307,7 +313,7 @@ def compare_classes(
     return (both & (each | other)).titled(
         "What tells the two answers apart?",
         "Those whose removal moves the two apart most. Blue speaks for the first answer and orange "
-        "for the second, a tick is what the log-odds lose without the atom.",
+        "for the second, a tick is what the answer loses without the atom.",
     )
 
 
@@ -369,7 +375,7 @@ def levels(
         )
     ).titled(
         "The same decision, seen closer and closer",
-        "The bars of each level add up to the same number: what it leaves out is a row of its own. "
-        "The channels are those whose removal changes the answer most; a tick is what its log-odds "
-        "lose without the channel.",
+        f"What a level leaves out is a row of its own, and {ADD_UP if method is None else TOTAL}. "
+        "The channels are those whose removal changes the answer most; a tick is what it loses "
+        "without the channel.",
     )

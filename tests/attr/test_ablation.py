@@ -24,6 +24,7 @@ from captum_blocks.errors import (
     UnknownName,
     UnsupportedMethod,
     UnusableLayer,
+    WrongType,
 )
 from tests.reference.removals import answered, kept
 
@@ -430,3 +431,20 @@ def test_a_layer_that_runs_twice_is_refused() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu, nn.Flatten())
     with pytest.raises(UnusableLayer, match="runs 2 times"):
         LayerAblation(module, relu).attribute(torch.zeros(1, 3, 8, 8), 0)
+
+
+@pytest.mark.parametrize(
+    ("sets", "kind", "words"),
+    [
+        ([[0, 30]], InvalidArgument, "sets= names atom 30, and there are atoms 0 to 5"),
+        ([[-1]], InvalidArgument, "sets= names atom -1"),
+        ([], InvalidArgument, "sets= is empty"),
+        ([3], WrongType, "a list of lists"),
+        (torch.tensor([[1, 2]]), WrongType, "a list of lists"),
+        ([[True]], WrongType, "sets= holds True"),
+        ([[2.9]], WrongType, "sets= holds 2.9"),
+    ],
+)
+def test_sets_that_are_none_are_refused(sets: Any, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        LayerAblation(Residual().eval(), "norm").together(torch.rand(1, 3, 9, 9), sets)

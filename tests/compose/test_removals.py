@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from captum_blocks.attr import LayerAblation, scored
 from captum_blocks.compose.evaluation.jointly import random_alike
 from captum_blocks.errors import BlocksError, InvalidArgument, WrongType
 from captum_blocks.numerals import number
+from tests.compose.test_faithfulness import Tokens
+from tests.conftest import FEW_STEPS
 
 EARLY, LATE = cb.Hidden("early"), cb.Hidden("late")
 TWO = cb.Out("cat", "pig")
@@ -189,7 +192,9 @@ def test_of_answers_that_are_chosen_random_sets_are_tried_for_the_likeliest_two(
     ex = cb.explain(cb.compare_classes("late", top=2), net, x, quality="draft")
     told = next(iter(ex.scene.panels())).told
     assert len(told) == 9
-    assert sum("random sets" in each for each in told) == 2
+    assert sum("of 100 random sets" in each for each in told) == 2
+    assert sum("are tried for the two likeliest answers alone" in each for each in told) == 4
+    assert sum("both are the same" in each for each in told) == 3
     assert sum("taken away together" in each for each in told) == 6
 
 
@@ -204,6 +209,122 @@ def test_a_filling_that_changes_nothing_is_said_to() -> None:
         "neither these 2, taken away together, nor any of 100 random sets of 2 channels as active "
         "change the log-odds of “cat”: with what fills their place this list says nothing",
     )
+
+
+class Twice(nn.Module):
+    """A layer that runs two times: nothing can be put in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 40, 3), nn.Conv2d(40, 40, 3)
+        self.twice, self.head = nn.ReLU(), nn.Linear(40, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.twice(self.second(self.twice(self.first(x)))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("preset", [cb.channel_attribution, cb.compare_classes, cb.levels])
+def test_where_nothing_can_be_removed_lists_are_ranked_by_their_own_numbers(preset: Any) -> None:
+    net, x = cb.Network(Twice().eval(), labels=["cat", "dog", "pig"]), torch.rand(1, 3, 12, 12)
+    ex = cb.explain(preset("twice"), net, x, quality=FEW_STEPS, progress=False)
+    notes = [note for panel in ex.scene.panels() for note in (panel.left_out, *panel.told)]
+    assert any("ranked by these numbers themselves, not by removal" in note for note in notes)
+    assert not any("taken away together" in note for note in notes)
+
+
+def test_activations_are_ranked_by_removal_too() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x = cb.Network(Wide().eval(), labels=["cat", "dog", "pig"]), torch.rand(1, 3, 8, 8)
+    late = cb.Hidden("late").channels
+    removal = cb.Ablation(late, cb.Out("cat"))
+    value = cb.evaluate(cb.Activation(late).filter(strongest=2, by=removal), net, x)
+    assert set(value.coords["channel"]) == {3, 7}
+    *_, joint = value.sentences
+    assert joint == cb.evaluate(removal.filter(strongest=2), net, x).sentences[-1]
+
+
+def test_only_one_and_the_same_removal_of_two_classes_is_told_together() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x = cb.Network(Wide().eval(), labels=["cat", "dog", "pig"]), torch.rand(2, 3, 8, 8)
+    late = cb.Hidden("late").channels
+    cat, dog = (cb.Ablation(late, cb.Out(name)) for name in ("cat", "dog"))
+    for judge in (
+        cat.filter(image=0).difference(cat.filter(image=1)),
+        cat.difference(replace(cat, fill="mean")),
+        cat.difference(replace(dog, fill="mean")),
+    ):
+        value = cb.evaluate(judge.filter(top=2, bottom=2), net, x)
+        assert not any("taken away together" in each for each in value.sentences)
+    second = cat.filter(image=1).difference(dog.filter(image=1))
+    value = cb.evaluate(second.filter(top=2, bottom=2), net, x)
+    alone = cb.evaluate(cat.difference(dog).filter(top=2, bottom=2), net, x[1:])
+    told = [each for each in value.sentences if "taken away together" in each]
+    assert told == [each for each in alone.sentences if "taken away together" in each]
+    assert len(told) == 2
+
+
+def test_of_a_mean_over_photographs_nothing_is_told_together() -> None:
+    net, x = cb.Network(Wide().eval(), labels=["cat", "dog", "pig"]), torch.rand(2, 3, 8, 8)
+    late = cb.Hidden("late").channels
+    removal, effect = cb.Ablation(late, cb.Out(0)), cb.Attribution(late, cb.Out(0))
+    mean = effect.aggregate("image", "mean").filter(
+        strongest=3, by=removal.aggregate("image", "mean")
+    )
+    assert not any("taken away" in each for each in cb.evaluate(mean, net, x).sentences)
+
+
+def test_joint_removals_cost_as_many_rows_a_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    together = LayerAblation.together
+    monkeypatch.setattr(
+        LayerAblation,
+        "together",
+        lambda self, x, sets, *a, **k: (
+            rows.append(len(x) * len(sets)),
+            together(self, x, sets, *a, **k),
+        )[1],
+    )
+    net, x = cb.Network(Wide().eval(), labels=["cat", "dog", "pig"]), torch.rand(4, 3, 8, 8)
+    removal = cb.Ablation(cb.Hidden("late").channels, cb.Out("cat"))
+    cb.evaluate(removal.filter(strongest=2), net, x)
+    assert rows == [101] * 4
+
+
+def test_a_class_is_not_compared_with_itself() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 30, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = cb.Network(nn.Sequential(*module, nn.Linear(30, 1)).eval())
+    ex = cb.explain(
+        cb.compare_classes("1"), net, torch.rand(1, 3, 9, 9), quality=FEW_STEPS, progress=False
+    )
+    assert "both are the same, so nothing tells them apart" in next(ex.scene.panels()).left_out
+
+
+def test_what_is_shown_of_a_layer_with_tokens_leaves_them_out() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x = cb.Network(Tokens().eval()), torch.rand(1, 3, 8, 8)
+    effect = cb.Attribution(cb.Hidden("block").channels, cb.Out(1)).filter(strongest=3)
+    ex = cb.explain(cb.InfoVis(effect), net, x, progress=False)
+    (bars,) = ex.scene.panels()
+    value = ex.values[effect]
+    shown, total = (number(float(each)) for each in (value.data.sum(), value.total[0, 0]))
+    assert f"showing 3 of 8 channels, {shown} of {total} logit" in bars.left_out
+
+
+def test_ties_of_several_photographs_are_told_of_each() -> None:
+    net, x = cb.Network(Full().eval()), torch.full((2, 3, 2, 2), 0.1)
+    x[1, :, 0, 0] = 1.0
+    here = cb.Activation(cb.Hidden("rise").neurons).filter(at=(0, 0), top=3)
+    ex = cb.explain(cb.InfoVis(here), net, {"a": x[:1], "b": x[1:]}, progress=False)
+    (bars,) = ex.scene.panels()
+    words = "4 channels tie at the layer's ceiling here, and are marked on no name"
+    assert words not in bars.told[0]
+    assert words in bars.told[1]
+    alone = cb.evaluate(here, net, x[1:])
+    picked = cb.Activation(cb.Hidden("rise").neurons).filter(at=(0, 0), image=1)
+    assert cb.evaluate(picked.filter(top=3), net, x).coords["channel"] == alone.coords["channel"]
 
 
 def test_random_sets_are_as_active_and_hold_none_of_the_list() -> None:

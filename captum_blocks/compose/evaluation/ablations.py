@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from captum_blocks.attr import scored
+from captum_blocks.attr import LayerAblation, scored
 from captum_blocks.compose.evaluation.contents import evaluate_content, picked, tokens_stay
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.scoring import scoring
@@ -71,23 +72,32 @@ def without_each(content: Ablation, look: Looking) -> tuple[Tensor, Tensor]:
 
 
 def together(
-    content: Ablation, look: Looking, sets: Sequence[Sequence[int]], classes: Sequence[int]
+    content: Ablation,
+    look: Looking,
+    image: int,
+    sets: Sequence[Sequence[int]],
+    classes: Sequence[int],
 ) -> Tensor:
-    """(image, class, set): what all atoms of a set take from the scores together."""
+    """(class, set): what all atoms of a set take from one photograph's scores together."""
     atom, named = look.atom(content.source), tuple(map(tuple, sets))
+
+    def ask(engine: LayerAblation, x: Tensor, **how: Any) -> tuple[Tensor, Tensor]:
+        return engine.together(x, sets, atom, **how)
+
     own, without = look.once(
-        ("together", content.source, content.fill, content.others, named),
-        lambda: _asked(
-            content, look, lambda engine, x, **how: engine.together(x, sets, atom, **how)
-        ),
+        ("together", content.source, content.fill, content.others, image, named),
+        lambda: _asked(content, look, ask, [image]),
     )
-    return losses(content, look, own, without, classes)
+    return losses(content, look, own, without, classes)[0]
 
 
 def _asked(
-    content: Ablation, look: Looking, ask: Callable[..., tuple[Tensor, Tensor]]
+    content: Ablation,
+    look: Looking,
+    ask: Callable[..., tuple[Tensor, Tensor]],
+    images: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What the engine answers of all photographs, with the fillings that the content names."""
+    """What the engine answers of photographs, all unless given, with the content's fillings."""
     engine = look.ablation(layer_name(content.source))
     fill = look.object(content.fill) if isinstance(content.fill, Given) else content.fill
     if isinstance(content.fill, Given) and not isinstance(fill, Tensor):
@@ -96,9 +106,9 @@ def _asked(
             f"{type(fill).__name__}"
         )
     if content.fill != "resample":
-        return ask(engine, look.x, fill=fill)
+        return ask(engine, look.x if images is None else look.x[list(images)], fill=fill)
     found = []
-    for image in range(len(look.x)):
+    for image in range(len(look.x)) if images is None else images:
         others = photographs_beside(content.others, look, image)
         found.append(ask(engine, look.x[image : image + 1], fill=fill, others=others))
     own, without = zip(*found, strict=True)

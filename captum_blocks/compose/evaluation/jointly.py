@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,29 +42,30 @@ def said_jointly(
         value: the numbers of what it shows.
     """
     chosen = value.coords.get("channel", ())
-    if value.source.atom != "channel" or not 1 < len(chosen) <= ALIKE:
-        return {}
-    look = session.of(value.source)
-    if look.maps(layer_name(value.source)).shape[1] < len(chosen) + ALIKE:
+    one_each = "image" not in value.labels  # a mean over photographs is of none of them
+    if value.source.atom != "channel" or not one_each or not 0 < len(chosen) <= ALIKE:
         return {}
     if isinstance(removed, Ablation):
-        return {image: _on_each(removed, value, look, image) for image in value.coords["image"]}
+        if len(chosen) < 2:
+            return {}
+        return {image: _on_each(removed, value, session, image) for image in value.coords["image"]}
     pair = _Pair.of(removed, session)
     if pair is None:
         return {}
-    return {image: pair.said(value, look, image) for image in value.coords["image"]}
+    return {image: pair.said(value, session, image) for image in value.coords["image"]}
 
 
-def _on_each(content: Ablation, value: Value, look: Looking, image: int) -> tuple[str, ...]:
+def _on_each(content: Ablation, value: Value, session: Session, image: int) -> tuple[str, ...]:
     """A sentence a class on all that is listed."""
-    chosen, classes = value.coords["channel"], value.coords["class"]
+    look, chosen = session.of(content.source), value.coords["channel"]
+    assert isinstance(content.target.layer, Out)
+    classes = value.coords.get("class") or look.classes(content.target.layer)
     sets = [list(chosen), *random_alike(_activity(content, look, image), chosen)]
     unit = scoring(look, content.score)[1]
-    taken = together(content, look, sets, classes)[image]
+    taken = together(content, look, image, sets, classes)
     named = [f"“{look.net.label(index)}”" for index in classes]
-    those = f"these {len(chosen)}"
     told = (
-        _sentences(row, those, len(chosen), f"{unit} of {name}", name)
+        _sentences(row, f"these {len(chosen)}", len(chosen), f"{unit} of {name}", name)
         for name, row in zip(named, taken, strict=True)
     )
     return tuple(sentence for each in told for sentence in each)
@@ -82,37 +83,44 @@ class _Pair:
     Attributes:
         content: the removals.
         classes: the two.
-        apart: (image, 1, channel), the loss of the first minus that of the second.
+        apart: by photograph, (channel,), the loss of the first minus that of the second.
         chosen: whether a reader has chosen the two, among others.
     """
 
     content: Ablation
     classes: tuple[int, int]
-    apart: Tensor
+    apart: Mapping[int, Tensor]
     chosen: bool
 
     @classmethod
     def of(cls, word: Difference, session: Session) -> _Pair | None:
-        """Of the difference of removals of two classes; None of any other."""
+        """Of one and the same removal, of two classes; None of any other difference."""
         sides = [word.content, word.other]
         plain = [each.content if isinstance(each, Filter) else each for each in sides]
-        values = [value_of(each, session) for each in sides]
         if not all(isinstance(each, Ablation) for each in plain):
             return None
+        first, second = plain
+        if replace(first, target=second.target) != second:  # type: ignore[type-var, attr-defined]
+            return None
+        values = [value_of(each, session) for each in sides]
+        images, classes = (
+            [each.coords.get(axis) for each in values] for axis in ("image", "class")
+        )
         if any(each.axes != ("image", "class", "channel") for each in values):
             return None
-        first, second = (each.coords["class"] for each in values)
-        if len(first) != 1 or len(second) != 1:
+        one_each = all(held is not None and len(held) == 1 for held in classes)
+        if images[0] != images[1] or not one_each or classes[0] == classes[1]:
             return None
-        chosen = any(isinstance(each, Filter) for each in sides)
-        apart = values[0].data - values[1].data
-        return cls(plain[0], (first[0], second[0]), apart, chosen)  # type: ignore[arg-type]
+        rows = (values[0].data - values[1].data)[:, 0]
+        apart = dict(zip(images[0], rows, strict=True))  # type: ignore[arg-type]
+        chosen = any(isinstance(each, Filter) and each.to is not None for each in sides)
+        return cls(first, (classes[0][0], classes[1][0]), apart, chosen)  # type: ignore[arg-type, index]
 
-    def said(self, value: Value, look: Looking, image: int) -> tuple[str, ...]:
+    def said(self, value: Value, session: Session, image: int) -> tuple[str, ...]:
         """A sentence on those that speak for the first, and one on those for the second."""
-        listed, sizes = value.coords["channel"], self.apart[image, 0]
+        look, sizes = session.of(self.content.source), self.apart[image]
         sides = [
-            sorted(channel for channel in listed if sign * float(sizes[channel]) > 0)
+            sorted(c for c in value.coords["channel"] if sign * float(sizes[c]) > 0)
             for sign in (1, -1)
         ]
         names = [f"“{look.net.label(index)}”" for index in self.classes]
@@ -120,9 +128,11 @@ class _Pair:
         told = (
             _sentences(taken, f"the {len(side)} for {name}", len(side), score, name)
             for side, name, taken in zip(sides, names, self._taken(sides, look, image), strict=True)
-            if len(side) > 1
+            if side
         )
-        return tuple(sentence for each in told for sentence in each)
+        said = [sentence for each in told for sentence in each]
+        tried = "random sets of channels are tried for the two likeliest answers alone"
+        return tuple(said if self._tries(look, image) or not said else [*said, tried])
 
     def _taken(self, sides: list[list[int]], look: Looking, image: int) -> tuple[Tensor, Tensor]:
         """(set,): of the channels of each side, then of random sets where those are tried.
@@ -133,17 +143,23 @@ class _Pair:
         sides = sides[::-1] if turned else sides
         alike = [self._random(side, [*sides[0], *sides[1]], look, image) for side in sides]
         sets = [sides[0], *alike[0], sides[1], *alike[1]]
-        losses = together(self.content, look, sets, self.classes)[image]
+        losses = together(self.content, look, image, sets, self.classes)
         first, second = (losses[0] - losses[1]).split([1 + len(each) for each in alike])
         return (second, first) if turned else (first, second)
 
     def _random(
         self, side: list[int], listed: list[int], look: Looking, image: int
     ) -> list[list[int]]:
-        """Sets like one side; none where the reader has chosen others than the likeliest two."""
-        if self.chosen and set(self.classes) != set(look.classes(Out(top=2))):
+        """Sets like one side, where they are tried."""
+        if not side or not self._tries(look, image):
             return []
         return random_alike(_activity(self.content, look, image), side, never=listed)
+
+    def _tries(self, look: Looking, image: int) -> bool:
+        """Whether the two were given, or are the photograph's likeliest."""
+        return not self.chosen or set(self.classes) == set(
+            look.logits[image].argsort(descending=True)[:2].tolist()
+        )
 
 
 def random_alike(size: Tensor, chosen: Sequence[int], never: Sequence[int] = ()) -> list[list[int]]:
@@ -153,9 +169,14 @@ def random_alike(size: Tensor, chosen: Sequence[int], never: Sequence[int] = ())
         size: (channel,).
         chosen: channels that are in none of the sets.
         never: others that are in none.
+
+    Returns:
+        None at all of a layer that has too few others.
     """
     generator, taken = torch.Generator().manual_seed(SEED), {*chosen, *never}
     others = [channel for channel in size.argsort().tolist() if channel not in taken]
+    if len(others) < ALIKE:
+        return []
     sizes = size[others]
     nearest = [(sizes - size[one]).abs().argsort(stable=True)[:ALIKE].tolist() for one in chosen]
     found = []
@@ -197,4 +218,5 @@ def _as_much(taken: Tensor) -> int:
 
 def _stand_out(taken: Tensor) -> bool:
     """Whether the list does more than nearly all random sets do, or nothing can be told."""
-    return float(taken.abs().max()) < NOTHING or _as_much(taken) < FEW
+    nothing = len(taken) == 1 or float(taken.abs().max()) < NOTHING
+    return nothing or _as_much(taken) < FEW

@@ -137,7 +137,7 @@ class Faithfulness:
             )
         common = round(float(self.top_overlap[here]) * self.k)
         return (
-            f"{compared_with}, {name} has a rank correlation of {correlation:.2f} and shares "
+            f"{compared_with}, {name} has a rank correlation of {_two(correlation)} and shares "
             f"{common} of its {self.k} strongest; {_against(float(self.randomised.all[here]))}."
         )
 
@@ -158,4 +158,13 @@ def _against(correlation: float) -> str:
     """How the attribution compares with a network of shuffled weights."""
     if isnan(correlation):
         return "with all weights shuffled, no removal changes the score more than another"
-    return f"against the network with all its weights shuffled {correlation:.2f}"
+    return f"against the network with all its weights shuffled {_two(correlation)}"
+
+
+def _two(correlation: float) -> str:
+    """In two digits, zero without a sign.
+
+    >>> _two(-0.001), _two(-0.5)
+    ('0.00', '-0.50')
+    """
+    return f"{round(correlation, 2) + 0.0:.2f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,10 +45,12 @@ def kept(content: Filter, value: Value, session: Session) -> Value:
         stable = _stable(content, value, chosen, session)
         names |= dict.fromkeys(stable or (), STABLE)
         said = () if stable is None else _said(content, stable, chosen)
-    found = _named(value, axis, names).keep(axis, chosen)
+    by_name = _named(value, axis, names).keep(axis, chosen)
     several = len(value.data)
     over = () if several == 1 else (f"ranked by the largest number over all {several} photographs",)
-    return replace(found, said=(*over, *said, *full.said))
+    ties = full.said(value.coords["image"])
+    before = () if axis in value.counts else value.said  # of all atoms, not of those kept before
+    return replace(by_name, said=(*before, *over, *said), said_in=ties)
 
 
 def _judge(content: Filter, value: Value, session: Session) -> tuple[Value, tuple[str, ...]]:
@@ -69,23 +72,35 @@ class _Full:
     """What of an activation is at its layer's ceiling: those tie, and their removal orders them.
 
     Attributes:
-        places: along the axis of what is ranked.
-        order: (place,) by what ties are broken; None where there are none.
+        there: (image, place), of what is ranked.
+        order: (place,) by what ties of one photograph are broken; None where there are none.
         named: "channels" of one place, or "neurons" of all.
     """
 
     def __init__(
-        self, places: tuple[int, ...] = (), order: Tensor | None = None, named: str = "channels"
+        self, there: Tensor | None = None, order: Tensor | None = None, named: str = "channels"
     ) -> None:
-        self.places, self.order, self.named = places, order, named
+        self.there, self.order, self.named = there, order, named
 
     @property
-    def said(self) -> tuple[str, ...]:
-        """That they tie."""
-        if len(self.places) < 2:
-            return ()
+    def places(self) -> tuple[int, ...]:
+        """Those of one photograph: what is full in it need not be in another."""
+        alone = self.there is not None and len(self.there) == 1
+        return tuple(self.there[0].nonzero().flatten().tolist()) if alone else ()  # type: ignore[index]
+
+    def said(self, images: Sequence[int]) -> dict[int, tuple[str, ...]]:
+        """By photograph, that they tie."""
+        if self.there is None:
+            return {}
         how = "as they come" if self.order is None else "by what their channels' removal changes"
-        return (f"{len(self.places)} {self.named} tie at the layer's ceiling, ordered {how}",)
+        several = len(images) > 1
+        ordered = "here, and are marked on no name" if several else f", ordered {how}"
+        counts = dict(zip(images, self.there.sum(1).tolist(), strict=True))
+        return {
+            image: (f"{count} {self.named} tie at the layer's ceiling{' ' * several}{ordered}",)
+            for image, count in counts.items()
+            if count > 1
+        }
 
     @classmethod
     def of(cls, content: Filter, value: Value, session: Session) -> _Full:
@@ -94,14 +109,13 @@ class _Full:
         value = in_a_row(value)
         if not plain or value.source.atom != "neuron" or len(value.source_axes) != 1:
             return cls()
-        if len(value.data) != 1:  # what is full in one photograph need not be in another
+        top = session.of(value.source).ceiling(layer_name(value.source))
+        if top is None or "image" in value.labels:
             return cls()
-        look = session.of(value.source)
-        top = look.ceiling(layer_name(value.source))
-        at_top = (value.data == top).any(0) if top is not None else torch.zeros(1)
-        places = tuple(at_top.nonzero().flatten().tolist())
-        named = plural(value.source_axes[0])
-        return cls(places, _removed(value, session) if len(places) > 1 else None, named)
+        there = value.data == top
+        ties = len(there) == 1 and int(there.sum()) > 1
+        order = _removed(value, session) if ties else None
+        return cls(there, order, plural(value.source_axes[0]))
 
 
 def _removed(value: Value, session: Session) -> Tensor | None:
@@ -111,9 +125,9 @@ def _removed(value: Value, session: Session) -> Tensor | None:
         removal = value_of(Ablation(layer.channels, Out(top=1)), session)  # type: ignore[union-attr]
     except (UnusableLayer, UnsupportedMethod):
         return None
-    size = removal.data.abs().flatten(0, 1).amax(0)
-    (axis,) = value.source_axes
-    look = session.of(value.source)
+    (axis,), (image,), look = value.source_axes, value.coords["image"], session.of(value.source)
+    best = int(look.logits[image].argmax())
+    size = removal.data[image, removal.coords["class"].index(best)].abs()
     cells = 1 if axis == "channel" else look.maps(layer_name(value.source))[0, 0].numel()
     return size[[place // cells for place in value.coords[axis]]]
 

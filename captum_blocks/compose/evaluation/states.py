@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from itertools import product
 from math import prod
@@ -19,7 +19,7 @@ from captum_blocks.compose.evaluation.frames import (
 )
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import (
     ATOMS,
     Activation,
@@ -183,7 +183,14 @@ def _picking(
     # Whatever else the content follows does not decide which atoms there are to pick from.
     others = _followed(base, session, everywhere)
     bound = bind(base, {each.selection: each.states[0] for each in others}, session)
-    value = value_of(bound, session)
+    try:
+        value = value_of(bound, session)
+    except (UnusableLayer, UnsupportedMethod):
+        if not isinstance(base, Intervention):
+            raise
+        # Nothing can be taken out of the layer; who ranks by it says so. Its atoms are the same.
+        base = Attribution(base.source, base.target)
+        value = value_of(base, session)
     states = states_of(selection, value, of_target)
     if isinstance(selection.options, Out):
         look = session.of(selection.options)
@@ -241,18 +248,28 @@ def _place(
     """Where the atom that is selected stands on the axes of the content that is filtered."""
     if not isinstance(where, Selection) or where not in states:
         return where
-    value, state = value_of(part.content, session), states[where]
+    axes, state = selected_axes(where, of_target), states[where]
+    coords = _coordinates(part.content, axes, session)
     indices = state if isinstance(state, tuple) else (state,)
-    axes = selected_axes(where, of_target)
     for axis, index in zip(axes, indices, strict=True):
-        if index not in value.coords.get(axis, ()):
+        if index not in coords.get(axis, ()):
             raise InvalidArgument(
                 f"{where!r} picks {axis} {index}, which {part.content!r} does not have"
             )
-    places = tuple(
-        value.coords[axis].index(index) for axis, index in zip(axes, indices, strict=True)
-    )
+    places = tuple(coords[axis].index(index) for axis, index in zip(axes, indices, strict=True))
     return places if isinstance(state, tuple) else places[0]
+
+
+def _coordinates(
+    content: Content, axes: tuple[str, ...], session: Session
+) -> Mapping[str, tuple[int, ...]]:
+    """What stands at the places of some axes; classes are known before any number is."""
+    target = getattr(content, "target", None)
+    named = axes == ("class",) and isinstance(content, (Attribution, Intervention))
+    plain = isinstance(target, Substrate) and target.only is None and target.grouping is None
+    if named and plain and isinstance(target.layer, Out):  # type: ignore[union-attr]
+        return {"class": session.of(target).classes(target.layer)}  # type: ignore[arg-type, union-attr]
+    return value_of(content, session).coords
 
 
 def _check_size(content: Content, followed: list[Followed]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +17,7 @@ from captum_blocks.compose.evaluation.ranks import kept
 from captum_blocks.compose.evaluation.select import at, in_a_row, to, within
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import (
     Ablation,
     Activation,
@@ -48,8 +50,20 @@ def _filter(content: Filter, session: Session) -> Value:
         # Of two answers compared, once: their own rows list the same channels.
         repeated = isinstance(removed, Difference) and not isinstance(content.content, Difference)
         if isinstance(removed, (Ablation, Difference)) and not repeated:
-            value = replace(value, said_in=said_jointly(removed, value, session))
+            with suppress(UnusableLayer, UnsupportedMethod):  # said already, by the ranking
+                joint = said_jointly(removed, value, session)
+                value = replace(value, said_in=_merged(value.said_in, joint))
     return value
+
+
+def _merged(
+    first: Mapping[int, tuple[str, ...]], second: Mapping[int, tuple[str, ...]]
+) -> dict[int, tuple[str, ...]]:
+    """By photograph, the sentences of both."""
+    return {
+        image: (*first.get(image, ()), *second.get(image, ()))
+        for image in dict.fromkeys((*first, *second))
+    }
 
 
 def _image_place(wanted: Any, value: Value, session: Session) -> int:
@@ -164,6 +178,7 @@ def _difference(content: Difference, session: Session) -> Value:
         additive=first.additive and second.additive,
         ends=_ends_apart(first, second),
         sides={},
+        said=tuple(dict.fromkeys((*first.said, *second.said, *_nothing_apart(first, second)))),
         said_in={},
         also={},
         switches=None,
@@ -172,6 +187,14 @@ def _difference(content: Difference, session: Session) -> Value:
 
 def _minus(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     return None if first is None or second is None else first - second
+
+
+def _nothing_apart(first: Value, second: Value) -> tuple[str, ...]:
+    """That a class was compared with itself."""
+    same = first.coords.get("class") == second.coords.get("class")
+    if same and torch.equal(first.data, second.data):
+        return ("both are the same, so nothing tells them apart",)
+    return ()
 
 
 def _ends_apart(first: Value, second: Value) -> dict[str, Tensor]:

@@ -188,7 +188,7 @@ def _share(value: Value) -> str:
         return ""
     if value.target_axes not in ((), ("class",)):
         return ""
-    shown = value.total - value.remainder["not shown"]
+    shown = value.data.flatten(1 + len(value.target_axes)).sum(-1)
     pairs = zip(_numbers(shown), _numbers(value.total), strict=True)
     shares = [f"{part} of {whole}" for part, whole in pairs]
     return ", " + " and ".join(shares) + f" {value.unit}"

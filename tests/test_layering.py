@@ -28,6 +28,7 @@ BELOW_RENDER = {
     "optim",
     "reduce",
     "attr",
+    "examples",
     "_pictures",
     "_paths",
     "_interrupts",
@@ -73,6 +74,16 @@ ALLOWED: dict[str, set[str]] = {
         "rewriting",
         "errors",
     },
+    "examples": {
+        "hooks",
+        "behaviour",
+        "layouts",
+        "store",
+        "network",
+        "errors",
+        "_paths",
+        "_pictures",
+    },
     "render": {"scene", "errors"},
     "compose": BELOW_RENDER,
     "presets": {"grammar", "errors"},
@@ -88,6 +99,9 @@ ONLY_IN = {
     "matplotlib": {"render", "explanation", "reduce"},
     "jinja2": {"render"},
     "click": {"cli"},
+    "pyarrow": {"examples"},
+    "fsspec": {"examples"},
+    "safetensors": {"examples"},
 }
 NEVER_IN = {"torch": {"grammar", "scene", "render", "presets", "errors", "store"}}
 # What a room within compose never sees, besides the front that all of them stand behind.

@@ -1,0 +1,42 @@
+"""One photograph, and why it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A photograph that excites a unit or a direction, or one that does not.
+
+    Attributes:
+        value: the largest over places of activation . direction: of a channel, its maximum.
+        path: of the photograph, complete where the root is known; empty where it has no name.
+        label: its label, in words, or None.
+        image: its number among the pictures that the index was built of.
+        source: the photograph that it is, or was cut from.
+        position: (y, x) of that place in the grid of the layer.
+        box: the part of the photograph that matters, top, left, bottom, right in fractions of it;
+            None where it has not been found.
+        like: how many photographs that are nearly the same would stand before or beside it, and
+            are not shown.
+
+    >>> str(Example(2.5, "birds/a.jpg", "bird", 3, "a", (1, 4), like=3))
+    'birds/a.jpg (2.5, and 3 like it)'
+    """
+
+    value: float
+    path: str
+    label: str | None
+    image: int
+    source: str
+    position: tuple[int, int]
+    box: Box | None = None
+    like: int = 0
+
+    def __str__(self) -> str:
+        """What it is called, its value, and how many like it are not shown."""
+        more = f", and {self.like} like it" if self.like else ""
+        return f"{self.path or f'picture {self.image}'} ({self.value:.4g}{more})"

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples.items import Pictures
-from captum_blocks.examples.likeness import FEW_BITS, NEAR_COLOUR, signatures
+from captum_blocks.examples.likeness import FEW_BITS, NEAR_COLOUR, bits_apart, signatures
 from captum_blocks.examples.reading import Batch, read_batch
 from captum_blocks.examples.stored import Stored
 from captum_blocks.hooks import count_calls, find_layer, run_until, running, together
@@ -89,9 +89,10 @@ class Again:
             )
         hashes, colours = signatures(batch.x)
         known = self._stored.pictures
-        bits = np.unpackbits((hashes ^ known["hashes"][rows]).view(np.uint8).reshape(-1, 8), 1)
         apart = np.abs(colours.astype(np.float32) - known["colours"][rows].astype(np.float32))
-        other = (bits.sum(1) > FEW_BITS) | (apart.max(1) > NEAR_COLOUR)
+        other = (bits_apart(hashes, known["hashes"][rows]) > FEW_BITS) | (
+            apart.max(1) > NEAR_COLOUR
+        )
         if other.any():
             item = batch.items[int(other.argmax())]
             called = item.path or f"picture {batch.images[int(other.argmax())]}"

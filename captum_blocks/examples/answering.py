@@ -13,7 +13,7 @@ from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples.again import Again
 from captum_blocks.examples.asking import Question
 from captum_blocks.examples.bounds import Bounds, bounds_of, bounds_of_channel
-from captum_blocks.examples.choosing import Chosen, choose, spread
+from captum_blocks.examples.choosing import choose, spread
 from captum_blocks.examples.example import Box, Example
 from captum_blocks.examples.items import Pictures
 from captum_blocks.examples.search import Search
@@ -62,9 +62,9 @@ class Answerer:
             rows, values = (np.array(table[f"{rank}{end}"][:, channel]) for end in ("_rows", ""))
             inside = self._allowed[rows]
             chosen = choose(rows[inside], self._stored.looks, k)
-            if len(chosen.rows) == k or len(rows) == self._stored.rows:
+            if len(chosen) == k or len(rows) == self._stored.rows:
                 known = dict(zip(rows.tolist(), values.tolist(), strict=True))
-                found = [(known[row], int(at[row, channel])) for row in chosen.rows]
+                found = [(known[row], int(at[row, channel])) for row in chosen]
                 return self._examples(layer, chosen, found)
             if self._net is not None and self._pictures is not None:
                 one = np.zeros((1, self._stored.widths[layer]))
@@ -73,10 +73,10 @@ class Answerer:
                 return self._exactly(layer, one, bounds, k, rank)[0]
         values = np.array(table["high"][:, channel], np.float32)
         chosen = self._drawn(values, k, rank, seed)
-        found = [(float(values[row]), int(at[row, channel])) for row in chosen.rows]
+        found = [(float(values[row]), int(at[row, channel])) for row in chosen]
         return self._examples(layer, chosen, found)
 
-    def _drawn(self, values: Array, k: int, rank: str, seed: int) -> Chosen:
+    def _drawn(self, values: Array, k: int, rank: str, seed: int) -> list[int]:
         """Rows by values that are known for all of them."""
         rows = np.flatnonzero(self._allowed)
         if rank == "random":
@@ -98,7 +98,7 @@ class Answerer:
             self._drawn(bounds.estimate[:, each], k, rank, seed) for each in range(len(directions))
         ]
         search = self._search(layer, directions, bounds)
-        search.look_at(sorted({row for each in drawn for row in each.rows}))
+        search.look_at(sorted({row for each in drawn for row in each}))
         return self._told(layer, search, drawn, sign=1)
 
     def _exactly(
@@ -131,23 +131,23 @@ class Answerer:
         return Again(self._stored, self._net, self._pictures, layer)
 
     def _told(
-        self, layer: int, search: Search, chosen: Sequence[Chosen], sign: int
+        self, layer: int, search: Search, chosen: Sequence[list[int]], sign: int
     ) -> list[list[Example]]:
         values, places = sign * search.found.values, search.found.places
         return [
-            self._examples(
-                layer, each, [(float(values[r, d]), int(places[r, d])) for r in each.rows]
-            )
+            self._examples(layer, each, [(float(values[r, d]), int(places[r, d])) for r in each])
             for d, each in enumerate(chosen)
         ]
 
     def _examples(
-        self, layer: int, chosen: Chosen, found: Sequence[tuple[float, int]]
+        self, layer: int, chosen: list[int], found: Sequence[tuple[float, int]]
     ) -> list[Example]:
         """What is shown of rows, with the value and place of each."""
         columns = self._stored.grid(layer)[1]
         table = self._stored.table
-        told = [column(table[name], chosen.rows) for name in ("path", "label", "image", "source")]
+        everything = np.flatnonzero(self._allowed)
+        like = [self._stored.looks.count_like(row, everything) for row in chosen]
+        told = [column(table[name], chosen) for name in ("path", "label", "image", "source")]
         return [
             Example(
                 value,
@@ -157,10 +157,10 @@ class Answerer:
                 source,
                 divmod(place, columns),
                 self._box(layer, image, place),
-                like,
+                more,
             )
-            for (value, place), like, path, label, image, source in zip(
-                found, chosen.like, *told, strict=True
+            for (value, place), more, path, label, image, source in zip(
+                found, like, *told, strict=True
             )
         ]
 

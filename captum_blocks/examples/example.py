@@ -20,8 +20,7 @@ class Example:
         position: (y, x) of that place in the grid of the layer.
         box: the part of the photograph that matters, top, left, bottom, right in fractions of it;
             None where it has not been found.
-        like: how many photographs that are nearly the same would stand before or beside it, and
-            are not shown.
+        like: how many others are nearly the same photograph, and not shown beside it.
 
     >>> str(Example(2.5, "birds/a.jpg", "bird", 3, "a", (1, 4), like=3))
     'birds/a.jpg (2.5, and 3 like it)'

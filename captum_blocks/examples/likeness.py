@@ -17,6 +17,7 @@ FEW_BITS = 4
 NEAR_COLOUR = 0.15
 # A step of brightness that is none, as a share of the picture's deviation.
 FLAT = 0.02
+_ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 def signatures(x: Tensor) -> tuple[Array, Array]:
@@ -55,7 +56,18 @@ def alike(hashes: Array, colours: Array, one: int, others: Array) -> Array:
     >>> alike(np.uint64([1, 3, 255]), np.zeros((3, 12), np.float16), 0, np.array([1, 2])).tolist()
     [True, False]
     """
-    bits = np.unpackbits((hashes[others] ^ hashes[one]).view(np.uint8).reshape(len(others), 8), 1)
-    apart = np.abs(colours[others].astype(np.float32) - colours[one].astype(np.float32)).max(1)
-    near: Array = (bits.sum(1) <= FEW_BITS) & (apart <= NEAR_COLOUR)
+    near = bits_apart(hashes[others], hashes[one]) <= FEW_BITS
+    places = others[near]
+    apart = np.abs(colours[places].astype(np.float32) - colours[one].astype(np.float32))
+    near[near] = apart.max(1, initial=0) <= NEAR_COLOUR
     return near
+
+
+def bits_apart(hashes: Array, others: Array) -> Array:
+    """In how many of 64 bits hashes differ.
+
+    >>> bits_apart(np.uint64([7, 8]), np.uint64([0, 0])).tolist()
+    [3, 1]
+    """
+    changed = np.ascontiguousarray(hashes ^ others)
+    return np.asarray(_ONES[changed.view(np.uint8)].reshape(-1, 8).sum(1))

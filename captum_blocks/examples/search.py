@@ -11,7 +11,7 @@ import numpy as np
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples.bounds import Bounds
-from captum_blocks.examples.choosing import Chosen, Looks, choose
+from captum_blocks.examples.choosing import Looks, choose
 
 Array = np.ndarray[Any, np.dtype[Any]]
 # Rows that are looked at before the others are asked again whether they have to be.
@@ -61,12 +61,12 @@ class Search:
         self._told = False
         self.looked_at = 0
 
-    def best(self, k: int) -> list[Chosen]:
+    def best(self, k: int) -> list[list[int]]:
         """The k best rows for each direction, of different photographs."""
         while True:
             chosen = [self._chosen(d, k) for d in range(self._bounds.estimate.shape[1])]
             known = self.found.known
-            wanted = {row for each in chosen for row in each.rows if not known[row]}
+            wanted = {row for rows in chosen for row in rows if not known[row]}
             if not wanted:
                 wanted = self._open(chosen, k)
             if not wanted:
@@ -79,7 +79,6 @@ class Search:
         Raises:
             InvalidArgument: they are not what the index says.
         """
-        self._tell(len(rows))
         values, places = self._look(rows, len(rows) > CHUNK)
         at = np.array(rows)
         off = APART * np.maximum(self._bounds.scale[at], 1e-6)
@@ -93,7 +92,7 @@ class Search:
         self.found.values[at], self.found.places[at] = values, places
         self.looked_at += len(rows)
 
-    def _chosen(self, direction: int, k: int) -> Chosen:
+    def _chosen(self, direction: int, k: int) -> list[int]:
         values = np.where(
             self.found.known, self.found.values[:, direction], self._bounds.estimate[:, direction]
         )
@@ -101,31 +100,30 @@ class Search:
         order = rows[np.argsort(-values[rows], kind="stable")]
         return choose(order, self._looks, k)
 
-    def _open(self, chosen: Sequence[Chosen], k: int) -> set[int]:
+    def _open(self, chosen: Sequence[list[int]], k: int) -> set[int]:
         """Rows that may be better than the last one chosen, the most promising first."""
         gains: dict[int, float] = {}
         unknown = np.flatnonzero(self._allowed & ~self.found.known)
         for direction, each in enumerate(chosen):
-            values = self.found.values[each.rows, direction]
-            least = values.min() if len(each.rows) == k else -np.inf
+            values = self.found.values[each, direction]
+            least = values.min() if len(each) == k else -np.inf
             upper = self._bounds.upper[unknown, direction]
             rows, tops = unknown[upper >= least], upper[upper >= least]
             for row, top in zip(rows, tops, strict=True):
                 if len(rows) > FEW or not self._is_stood_for(int(row), float(top), each, values):
                     gains[int(row)] = max(gains.get(int(row), -np.inf), float(top - least))
         first = sorted(gains, key=lambda row: (-gains[row], row))
-        if not self._told and len(gains) > MANY * len(self._allowed):
-            self._tell(len(gains))
+        self._tell(len(gains))
         return set(first[: max(CHUNK, len(first) // 4)])
 
-    def _is_stood_for(self, row: int, top: float, each: Chosen, values: Array) -> bool:
+    def _is_stood_for(self, row: int, top: float, each: list[int], values: Array) -> bool:
         """Whether a photograph that is shown, and cannot be worse, is the same one or like it."""
-        better = np.array(each.rows)[values >= top]
-        return self._looks.stands_for(row, better) is not None
+        better = [other for other, value in zip(each, values, strict=True) if value >= top]
+        return self._looks.is_among(row, better)
 
     def _tell(self, count: int) -> None:
         total = len(self._allowed)
-        if self._told or count <= MANY * total:
+        if self._told or count <= max(CHUNK, MANY * total):
             return
         self._told = True
         warnings.warn(

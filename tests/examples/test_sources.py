@@ -36,7 +36,7 @@ def shown() -> list[Image.Image]:
 @pytest.fixture(scope="module")
 def wanted(small: cb.Network, shown: list[Image.Image]) -> list[list[tuple[int, float]]]:
     maps = torch.cat(list(small.activations("late", shown))).flatten(2).amax(2)
-    found = maps.sort(0, descending=True, stable=True)
+    found = torch.sort(maps, dim=0, descending=True, stable=True)
     return [
         [(int(i), float(v)) for i, v in zip(found.indices[:5, c], found.values[:5, c], strict=True)]
         for c in range(10)

@@ -101,7 +101,6 @@ ONLY_IN = {
     "click": {"cli"},
     "pyarrow": {"examples"},
     "fsspec": {"examples"},
-    "safetensors": {"examples"},
 }
 NEVER_IN = {"torch": {"grammar", "scene", "render", "presets", "errors", "store"}}
 # What a room within compose never sees, besides the front that all of them stand behind.
@@ -305,6 +304,8 @@ def test_functions_of_compose_are_seen_whole() -> None:
         ("compose", "from captum_blocks import render"),
         ("attr", "import sklearn.decomposition"),
         ("compose", "import captum.attr"),
+        ("examples", "from captum_blocks.grammar import Hidden"),
+        ("compose", "import pyarrow.parquet"),
     ],
 )
 def test_planted_violation_is_seen(room: str, planted: str) -> None:

@@ -57,11 +57,19 @@ def bounds_of(stored: Stored, order: int, directions: Array) -> Bounds:
     """
     shape = (stored.rows, len(directions))
     made = Bounds(*(np.empty(shape, np.float32) for _ in range(4)))
-    blocks = _kept if stored.keeps(order) else _extremes
-    for rows, found in blocks(stored, order, directions):
+    for rows, found in _blocks(stored, order, directions):
         made.lower[rows], made.upper[rows] = found.lower, found.upper
         made.estimate[rows], made.scale[rows] = found.estimate, found.scale
     return made
+
+
+def _blocks(stored: Stored, order: int, directions: Array) -> Iterator[tuple[slice, Bounds]]:
+    """All rows: by activations where those are kept, which is of the first ones."""
+    start = 0
+    for rows, found in _kept(stored, order, directions):
+        start = rows.stop
+        yield rows, found
+    yield from _extremes(stored, order, directions, start)
 
 
 def _kept(stored: Stored, order: int, directions: Array) -> Iterator[tuple[slice, Bounds]]:
@@ -87,9 +95,16 @@ def _kept(stored: Stored, order: int, directions: Array) -> Iterator[tuple[slice
 
 def _scores(levels: Array, d: Tensor, base: Tensor, step: Tensor) -> Tensor:
     """(row, direction, place) estimates of activation . direction."""
-    numbers = torch.from_numpy(np.array(levels)).float()
-    weighed = d[None] * step[:, None]
-    return torch.baddbmm((base @ d.T)[:, :, None], weighed, numbers)
+    given, made = torch.from_numpy(np.array(levels)), base.new_empty(*_shape(levels, d))
+    start, numbers = base @ d.T, base.new_empty(levels.shape[1:])
+    for row, own in enumerate(made):  # a picture's numbers stay near the processor
+        numbers.copy_(given[row])
+        torch.addmm(start[row][:, None], d * step[row], numbers, out=own)
+    return made
+
+
+def _shape(levels: Array, d: Tensor) -> tuple[int, int, int]:
+    return len(levels), len(d), levels.shape[2]
 
 
 def _size(low: Array, high: Array) -> Array:
@@ -98,11 +113,13 @@ def _size(low: Array, high: Array) -> Array:
     return np.asarray(np.minimum(largest, float(np.finfo(np.float16).max)))
 
 
-def _extremes(stored: Stored, order: int, directions: Array) -> Iterator[tuple[slice, Bounds]]:
-    """By the extremes and the mean of each channel."""
+def _extremes(
+    stored: Stored, order: int, directions: Array, first: int
+) -> Iterator[tuple[slice, Bounds]]:
+    """By the extremes and the mean of each channel, from a row on."""
     table = stored.layer(order)
     up, down = directions.clip(0), directions.clip(None, 0)
-    for start in range(0, stored.rows, BLOCK):
+    for start in range(first, stored.rows, BLOCK):
         rows = slice(start, min(start + BLOCK, stored.rows))
         high, low = (np.array(table[name][rows], np.float64) for name in ("high", "low"))
         scale = _size(low, high) @ np.abs(directions).T

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -26,7 +27,7 @@ from captum_blocks.examples.folding import (
 )
 from captum_blocks.examples.identity import check_same, identity
 from captum_blocks.examples.items import Pictures
-from captum_blocks.examples.looking import LayerPlan, fits, margin_of, planned
+from captum_blocks.examples.looking import LayerPlan, margin_of, planned
 from captum_blocks.examples.needs import needed
 from captum_blocks.examples.reading import Batch, check_still, first_readable, read_batch
 from captum_blocks.examples.shards import (
@@ -127,7 +128,8 @@ def build(
     with said_where(folder, "the index is not begun"):
         if _is_there(folder, recipe, net):
             return
-    how = How(tuple(plans), margin_of(plans), options.seed, options.sources)
+    kept = _batches_kept(plans, pictures.size, options)
+    how = How(tuple(plans), margin_of(plans), options.seed, options.sources, kept)
     numbers = _look_at_all(net, pictures, folder, how, recipe, progress)
     with said_where(folder, "all pictures are looked at, but the tables are not put together"):
         survey = fold(folder, plans, numbers, options.vectors, options.seed)
@@ -142,13 +144,21 @@ def build(
 def _kept(plans: Sequence[LayerPlan], size: int | None, options: Options) -> list[LayerPlan]:
     """The layers, with those marked whose activations are kept: the small ones first."""
     left, kept = options.budget, set[str]()
-    if options.keep == "activations" and size is not None:
-        for plan in sorted(plans, key=lambda each: each.bytes_an_image):
-            total = plan.bytes_an_image * size
-            if fits(total, left):
-                left -= total
-                kept.add(plan.name)
+    for plan in sorted(plans, key=lambda each: each.bytes_an_image):
+        total = plan.bytes_an_image * (options.batch_size if size is None else size)
+        if options.keep == "activations" and total <= left:
+            left -= total
+            kept.add(plan.name)
     return [replace(plan, kept=plan.name in kept) for plan in plans]
+
+
+def _batches_kept(plans: Sequence[LayerPlan], size: int | None, options: Options) -> float:
+    """Of how many batches activations are kept: where nobody knows how many there will be, as many
+    as fit the budget."""
+    an_image = sum(plan.bytes_an_image for plan in plans if plan.kept)
+    if size is not None or not an_image:
+        return inf
+    return options.budget // (an_image * options.batch_size)
 
 
 def _recipe(
@@ -266,7 +276,7 @@ def _look_at_all(
 
 
 def _told_if_there(folder: Path, number: int, how: How) -> Told | None:
-    if not is_whole(folder, number, how.plans):
+    if not is_whole(folder, number, how.plans_of(number)):
         return None
     return told_of(mapped(shard_path(folder, number)))
 
@@ -274,7 +284,9 @@ def _told_if_there(folder: Path, number: int, how: How) -> Told | None:
 def _absent(folder: Path, start: int, how: How, size: int | None, step: int) -> int | None:
     """The next batch that has to be read; None behind the last."""
     last = start if size is None else -(-size // step) - 1
-    return next((n for n in range(start, last + 1) if not is_whole(folder, n, how.plans)), None)
+    return next(
+        (n for n in range(start, last + 1) if not is_whole(folder, n, how.plans_of(n))), None
+    )
 
 
 class _Ahead:
@@ -326,7 +338,7 @@ def _finish(
     """Say that the index is whole, and only then remove what it was put together from."""
     names = [IMAGES, PICTURES, SKIPPED, UNITS, *(layer_file(i) for i in range(len(plans)))]
     kept = [kept_path(folder, number) for number, _, rows in survey.batches if rows]
-    kept = kept if any(plan.kept for plan in plans) else []
+    kept = [path for path in kept if path.exists()]
     content = {
         **recipe,
         "captum_blocks": __version__,

@@ -23,7 +23,12 @@ from captum_blocks.examples.identity import check_same
 from captum_blocks.examples.items import Pictures
 from captum_blocks.examples.reading import Skipped
 from captum_blocks.examples.sources import Sources, found_again, pictures_of
-from captum_blocks.examples.statistics import UnitStatistics, quantiles, statistics_of
+from captum_blocks.examples.statistics import (
+    UnitStatistics,
+    percentiles,
+    quantiles,
+    statistics_of,
+)
 from captum_blocks.examples.stored import Stored
 from captum_blocks.network import Network
 
@@ -60,10 +65,7 @@ class ExampleIndex:
         temporary: tempfile.TemporaryDirectory[str] | None = None,
     ) -> None:
         self._stored, self._pictures, self._temporary = Stored(folder), pictures, temporary
-        self._net: Network | None = None
-        if net is not None:
-            self.check(net)
-            self._net = net
+        self._net = net
 
     @classmethod
     def build(
@@ -150,7 +152,7 @@ class ExampleIndex:
             InvalidArgument: no index, one that is damaged or not finished, of another network or
                 preprocessing; photographs that are not there.
         """
-        made = cls(as_path(path, said="no such index:"))
+        made = cls(Path(as_path(path, said="no such index:")))
         if net is not None:
             made.check(net)
             made._net = net
@@ -290,7 +292,52 @@ class ExampleIndex:
         left = [layer["name"] for layer in content["layers"] if not layer["kept"]]
         if left:
             lines.append(f"activations are not kept at {', '.join(left)}: {_why(content)}")
+        if left != list(self.layers) and self._stored.kept_rows < self.count:
+            lines.append(_partly(self._stored))
         return "; ".join([*lines, *([self.too_few] if self.too_few else [])])
+
+    def pictures(self) -> dict[str, Array]:
+        """What is known of each photograph, row by row.
+
+        Returns:
+            ``image``: its number among the pictures the index was built of; ``label``: the place of
+            its label in ``labels``, -1 where it has none; ``source``: a number that is the same for
+            pictures cut from one photograph.
+        """
+        known = self._stored.pictures
+        return {
+            "image": known["images"],
+            "label": known["labels"],
+            "source": np.unique(known["sources"], return_inverse=True)[1],
+        }
+
+    def tables(self, layer: str) -> dict[str, Array]:
+        """(photograph, channel) what each photograph is to each channel, mapped from disk.
+
+        Returns:
+            ``maximum`` and ``minimum`` over places, float16, rounded outward; ``mean``, float32;
+            ``position``: the place of the maximum, row by row of the layer's grid.
+        """
+        table = self._stored.layer(layer_in(layer, self._stored.names))
+        names = {"maximum": "high", "minimum": "low", "mean": "mean", "position": "at"}
+        return {name: table[held] for name, held in names.items()}
+
+    def percentiles(self, layer: str, values: Any, of: str = "mean") -> Array | None:
+        """Where numbers stand among those of the photographs.
+
+        Args:
+            layer: its name.
+            values: (channel,) one for each channel.
+            of: "mean", "maximum" or "minimum" of each photograph.
+
+        Returns:
+            (channel,) the share of photographs with a smaller number, and half of those with an
+            equal one; None where too few photographs are there to claim any, see ``too_few``.
+        """
+        if self.too_few:
+            return None
+        order = layer_in(layer, self._stored.names)
+        return percentiles(self._stored, order, np.asarray(values, np.float32), of)
 
     def statistics(self, layer: str) -> UnitStatistics:
         """Count, moments and maximum of each channel, over all places of all photographs."""
@@ -366,6 +413,8 @@ class ExampleIndex:
                 f"{_called(first)}: {first.reason}; index.skipped names all",
                 stacklevel=3,
             )
+        if left != list(self.layers) and self._stored.kept_rows < self.count:
+            warnings.warn(_partly(self._stored), stacklevel=3)
         if left and content["options"]["keep"] == "activations":
             warnings.warn(
                 f"activations are not kept at {', '.join(left)}: {_why(content)}; directions there "
@@ -381,9 +430,14 @@ def _called(skipped: Skipped) -> str:
 def _why(content: dict[str, Any]) -> str:
     if content["options"]["keep"] != "activations":
         return "only extremes were asked for"
-    if content["pictures"]["size"] is None:
-        return "nobody knew how many pictures there would be"
     return f"more than the budget of {content['options']['budget']:.3g} bytes"
+
+
+def _partly(stored: Stored) -> str:
+    return (
+        f"activations are kept of the first {stored.kept_rows} of {stored.rows} photographs alone: "
+        "nobody knew how many there would be, and more would not fit the budget"
+    )
 
 
 def _check_workers(workers: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -122,11 +121,11 @@ def look(
     Args:
         net: the network; rows that would change each other are run one by one.
         x: (picture, channel, y, x).
-        plans: the layers.
+        plans: the layers, by their full names.
         places: (picture, 2) float: where in the network's input the vectors are from, in [0, 1].
     """
     by_name = {plan.name: plan for plan in plans}
-    modules = {name: find_layer(net.module, name)[1] for name in by_name}
+    modules = {name: net.module.get_submodule(name) for name in by_name}
     parts: dict[str, list[LayerNumbers]] = {name: [] for name in by_name}
     apart = len(x) > 1 and observed(net.module, x).apart
     start = 0
@@ -240,8 +239,3 @@ def finite_rows(found: Mapping[str, LayerNumbers]) -> tuple[Array, str]:
         where = where or ("" if rows.all() else name)
         fine = fine & rows
     return fine, where
-
-
-def fits(total: float, budget: float) -> bool:
-    """Whether so many bytes may be kept."""
-    return isfinite(total) and total <= budget

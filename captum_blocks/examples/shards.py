@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,19 @@ class How:
         margin: left out along each side by the vectors' places.
         seed: of the vectors' places.
         sources: which photographs pictures are of.
+        batches_kept: of how many batches activations are kept; of all unless given.
     """
 
     plans: tuple[LayerPlan, ...]
     margin: float
     seed: int
     sources: Sources
+    batches_kept: float = inf
+
+    def plans_of(self, batch: int) -> list[LayerPlan]:
+        """The layers, of a batch."""
+        keeps = batch < self.batches_kept
+        return [replace(plan, kept=plan.kept and keeps) for plan in self.plans]
 
 
 def write_shard(folder: Path, number: int, net: Network, batch: Batch, how: How) -> Told:
@@ -92,7 +100,7 @@ def write_shard(folder: Path, number: int, net: Network, batch: Batch, how: How)
     Returns:
         What is known of its pictures; those that give no plain numbers are among the skipped.
     """
-    arrays, kept, told = _looked(net, batch, how)
+    arrays, kept, told = _looked(net, batch, how, how.plans_of(number))
     if kept:
         _write(kept_path(folder, number), kept)
     _write(shard_path(folder, number), arrays)
@@ -100,13 +108,13 @@ def write_shard(folder: Path, number: int, net: Network, batch: Batch, how: How)
 
 
 def _looked(
-    net: Network, batch: Batch, how: How
+    net: Network, batch: Batch, how: How, plans: Sequence[LayerPlan]
 ) -> tuple[dict[str, Array], dict[str, Array], Told]:
     if batch.x is None:
         told = Told([], [], [], batch.skipped, batch.asked, batch.met)
         return _with_told({"images": np.zeros(0, np.int64)}, told), {}, told
     places = places_of(batch.images, batch.boxes, how.margin, how.seed)
-    found = look(net, batch.x, how.plans, places)
+    found = look(net, batch.x, plans, places)
     rows, where = finite_rows(found)
     hashes, colours = signatures(batch.x)
     arrays: dict[str, Array] = {
@@ -116,7 +124,7 @@ def _looked(
         "colours": colours[rows],
     }
     kept: dict[str, Array] = {}
-    for order, plan in enumerate(how.plans):
+    for order, plan in enumerate(plans):
         numbers = found[plan.name].rows(rows)
         arrays |= {f"{order}.{name}": each for name, each in _arrays(numbers, plan).items()}
         if plan.kept and rows.any():

@@ -82,12 +82,24 @@ class Stored:
         return int(rows), int(columns)
 
     def keeps(self, order: int) -> bool:
-        """Whether activations of a layer are kept."""
+        """Whether activations of a layer are kept, of the first pictures at least."""
         return bool(self.content["layers"][order]["kept"])
+
+    @cached_property
+    def kept_rows(self) -> int:
+        """Of how many pictures activations are kept, the first ones."""
+        there = self.content["sizes"]
+        return sum(
+            rows
+            for number, _, rows in self.content["batches"]
+            if kept_path(self.folder, number).name in there
+        )
 
     def kept(self, order: int) -> Iterator[tuple[slice, Array, Array]]:
         """Rows, levels (row, channel, place) and what is left (row, place), batch by batch."""
-        for number, start, rows in self.content["batches"]:
+        for number, start, rows in self.content["batches"] if self.keeps(order) else ():
+            if kept_path(self.folder, number).name not in self.content["sizes"]:
+                return
             found = mapped(kept_path(self.folder, number))
             yield (
                 slice(start, start + rows),

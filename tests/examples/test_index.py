@@ -69,6 +69,38 @@ def test_quantiles_are_exact(
             assert of == "mean" or value == slow.halves_around(wanted)[of == "maximum"]
 
 
+@pytest.mark.parametrize("of", ["maximum", "mean"])
+def test_percentiles_count_half_of_those_that_are_equal(
+    small: cb.Network, index: cb.ExampleIndex, pictures: list[torch.Tensor], of: str
+) -> None:
+    flat = maps_of(small, pictures).flatten(2)
+    numbers = (flat.amax(2) if of == "maximum" else flat.mean(2)).numpy()
+    found = index.percentiles("late", numbers[3], of)
+    assert found is not None
+    for channel in range(10):
+        own = numbers[:, channel]
+        below, equal = (own < own[3]).sum(), (own == own[3]).sum()
+        assert found[channel] == pytest.approx((below + equal / 2) / COUNT, abs=0.6 / COUNT)
+    with pytest.raises(InvalidArgument, match="late has 10 channels, and the values are of shape"):
+        index.percentiles("late", numbers[3, :4])
+
+
+def test_tables_are_of_each_photograph(
+    small: cb.Network, index: cb.ExampleIndex, pictures: list[torch.Tensor]
+) -> None:
+    flat = maps_of(small, pictures).flatten(2)
+    found = index.tables("late")
+    assert np.array_equal(found["position"], flat.argmax(2))
+    assert (found["maximum"] >= flat.amax(2).numpy() - 1e-6).all()
+    assert (found["minimum"] <= flat.amin(2).numpy() + 1e-6).all()
+    np.testing.assert_allclose(found["maximum"], flat.amax(2), rtol=1e-3)
+    np.testing.assert_allclose(found["mean"], flat.mean(2), atol=1e-6)
+    known = index.pictures()
+    assert known["image"].tolist() == list(range(COUNT))
+    assert set(known["label"]) == {-1}
+    assert len(set(known["source"])) == COUNT
+
+
 def test_quantiles_that_there_are_not(index: cb.ExampleIndex) -> None:
     with pytest.raises(InvalidArgument, match="shares from 0 to 1"):
         index.quantiles("late", [1.5])
@@ -278,6 +310,7 @@ def test_few_photographs_claim_nothing(index: cb.ExampleIndex, saved: cb.Example
     assert index.too_few == ""
     assert saved.too_few.startswith("the index is of 30 different photographs, and with fewer than")
     assert saved.too_few in saved.report
+    assert saved.percentiles(saved.layers[0], np.zeros(saved._stored.widths[0])) is None
 
 
 def test_the_command(tmp_path: Path) -> None:

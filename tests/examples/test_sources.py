@@ -128,9 +128,14 @@ class Running(IterableDataset):  # type: ignore[type-arg]
 def test_pictures_that_nobody_counts(
     small: cb.Network, shown: list[Image.Image], wanted: Any, tmp_path: Path
 ) -> None:
-    with pytest.warns(match="nobody knew how many pictures there would be"):
-        index = built(small, Running(shown), path=tmp_path / "a")
+    index = built(small, Running(shown), path=tmp_path / "a")
     assert_is(index, wanted)
+    assert index._stored.kept_rows == 20
+    two_batches = 16 * (10 + 2) * 7 * 2
+    with pytest.warns(match="are kept of the first 14 of 20 photographs alone: nobody knew how"):
+        partly = built(small, Running(shown), budget=two_batches)
+    (found,), (wanted_,) = (each.top(torch.ones(10), 3, layer="late") for each in (partly, index))
+    assert [each.image for each in found] == [each.image for each in wanted_]
     assert (index.count, index.labels) == (20, ("0", "1", "2"))
     (along,) = index.top(torch.ones(10), 3, layer="late")
     (direct,) = built(small, shown).top(torch.ones(10), 3, layer="late")

@@ -17,7 +17,7 @@ from captum_blocks.examples.items import Pictures
 from captum_blocks.examples.likeness import FEW_BITS, NEAR_COLOUR, bits_apart, signatures
 from captum_blocks.examples.reading import Batch, read_batch
 from captum_blocks.examples.stored import Stored
-from captum_blocks.hooks import count_calls, find_layer, run_until, running, together
+from captum_blocks.hooks import find_layer, run_until, running, together
 from captum_blocks.network import Network
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -37,7 +37,7 @@ class Again:
     def __init__(self, stored: Stored, net: Network, pictures: Pictures, order: int) -> None:
         self._stored, self._net, self._pictures = stored, net, pictures
         self._name = stored.names[order]
-        self._calls: int | None = None
+        self._calls = {self._name: int(stored.content["layers"][order]["calls"])}
         self._shape = tuple(stored.content["pictures"]["shape"])
 
     def values(
@@ -107,13 +107,8 @@ class Again:
         net, layer = self._net, {self._name: find_layer(self._net.module, self._name)[1]}
         apart = len(x) > 1 and observed(net.module, x).apart
         with torch.no_grad(), running(net.module):
-            if self._calls is None:
-                with count_calls(layer) as counted:
-                    net.module(x[:1])
-                self._calls = counted[self._name]
-            calls = {self._name: self._calls}
             outputs = [
-                run_until(net.module, layer, rows, calls=calls)[self._name]
+                run_until(net.module, layer, rows, calls=self._calls)[self._name]
                 for rows in x.split(1 if apart else len(x))
             ]
         output = together(outputs)

@@ -186,6 +186,7 @@ def _recipe(
                 "grid": list(plan.grid),
                 "layout": repr(plan.layout),
                 "kept": plan.kept,
+                "calls": plan.calls,
             }
             for plan in plans
         ],

@@ -1,4 +1,4 @@
-"""One pass over a batch: what all layers say of each picture, computed as they return it."""
+"""One pass over a batch: what all layers say of each picture."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 from captum_blocks.examples.reading import Box
 from captum_blocks.examples.roundings import half_above, half_below, in_eight_bits
-from captum_blocks.hooks import find_layer, noted, running
+from captum_blocks.hooks import capture, count_calls, find_layer, run_until, running
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
 
@@ -31,6 +31,7 @@ class LayerPlan:
         channels: how many.
         grid: (rows, columns) of places.
         kept: whether activations of all places are kept, in 8 bits.
+        calls: how often it runs in one pass; its last output is what is looked at.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerPlan:
     channels: int
     grid: tuple[int, int]
     kept: bool = False
+    calls: int = 1
 
     @property
     def places(self) -> int:
@@ -90,33 +92,28 @@ def planned(net: Network, x: Tensor, layers: Sequence[str]) -> list[LayerPlan]:
         LayerNotFound: there is no such layer.
         UnusableLayer: it never runs, or its numbers have no places.
     """
+    modules = {name: find_layer(net.module, name)[1] for name in layers}
+    with (
+        torch.no_grad(),
+        running(net.module),
+        count_calls(modules) as calls,
+        capture(modules) as outputs,
+    ):
+        net.module(x)
     plans = []
-    outputs = _outputs(net, x, {name: find_layer(net.module, name)[1] for name in layers})
     for name in layers:
         if name not in outputs:
-            raise UnusableLayer(f"layer {name!r} returns nothing that can be looked at")
+            raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")
         layout = net.layout_of(name, outputs[name], tuple(x.shape[1:]))
         _, channels, rows, columns = layout.to_maps(outputs[name]).shape
-        plans.append(LayerPlan(name, layout, channels, (rows, columns)))
+        plans.append(LayerPlan(name, layout, channels, (rows, columns), calls=calls[name]))
     return plans
-
-
-def _outputs(net: Network, x: Tensor, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    seen: dict[str, Tensor] = {}
-
-    def note(name: str, output: Tensor) -> None:
-        if name in modules:
-            seen[name] = output.clone()
-
-    with torch.no_grad(), running(net.module), noted(modules, note):
-        net.module(x)
-    return seen
 
 
 def look(
     net: Network, x: Tensor, plans: Sequence[LayerPlan], places: Array
 ) -> dict[str, LayerNumbers]:
-    """What layers say of pictures, in one pass.
+    """What layers say of pictures, in one pass as far as the deepest of them.
 
     Args:
         net: the network; rows that would change each other are run one by one.
@@ -124,33 +121,19 @@ def look(
         plans: the layers, by their full names.
         places: (picture, 2) float: where in the network's input the vectors are from, in [0, 1].
     """
-    by_name = {plan.name: plan for plan in plans}
-    modules = {name: net.module.get_submodule(name) for name in by_name}
-    parts: dict[str, list[LayerNumbers]] = {name: [] for name in by_name}
+    modules = {plan.name: find_layer(net.module, plan.name)[1] for plan in plans}
+    calls = {plan.name: plan.calls for plan in plans}
+    parts: dict[str, list[LayerNumbers]] = {plan.name: [] for plan in plans}
     apart = len(x) > 1 and observed(net.module, x).apart
     start = 0
-    for rows in x.split(1 if apart else len(x)):
-        seen: dict[str, LayerNumbers] = {}
-        at = places[start : start + len(rows)]
-
-        def note(
-            name: str, output: Tensor, seen: dict[str, LayerNumbers] = seen, at: Array = at
-        ) -> None:
-            if name in by_name:
-                seen[name] = numbers_of(output, by_name[name], at)
-
-        with torch.no_grad(), running(net.module), noted(modules, note):
-            net.module(rows)
-        for name in by_name:
-            parts[name].append(_of(seen, name))
-        start += len(rows)
+    with torch.no_grad(), running(net.module):
+        for rows in x.split(1 if apart else len(x)):
+            at = places[start : start + len(rows)]
+            start += len(rows)
+            outputs = run_until(net.module, modules, rows, calls=calls)
+            for plan in plans:
+                parts[plan.name].append(numbers_of(outputs.pop(plan.name), plan, at))
     return {name: LayerNumbers.joined(found) for name, found in parts.items()}
-
-
-def _of(seen: Mapping[str, LayerNumbers], name: str) -> LayerNumbers:
-    if name not in seen:
-        raise UnusableLayer(f"layer {name!r} did not run for these pictures, and did before")
-    return seen[name]
 
 
 def numbers_of(output: Tensor, plan: LayerPlan, places: Array) -> LayerNumbers:

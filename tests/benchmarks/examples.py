@@ -16,6 +16,8 @@ of the wallpapers of ``plasma-workspace-wallpapers`` and ``gnome-backgrounds``.
 from __future__ import annotations
 
 import argparse
+import itertools
+import random
 import resource
 import statistics
 import subprocess
@@ -39,54 +41,46 @@ from tests.benchmarks.photographs import bundled, others
 LAYERS = ("blocks.4.2.bn1", "blocks.5.0.bn1", "bn2")
 MIDDLE, LATE = "blocks.4.2.bn1", "bn2"
 WALLPAPERS = (Path("/usr/share/wallpapers"), Path("/usr/share/backgrounds"))
-TILE, PLAIN = 256, 6.0
+TILE, PLAIN, MOST_TILES = 256, 6.0, 120
 K, DIRECTIONS, BATCH = 9, 16, 16
 FEW, MANY = 500, 5000
 SMALL = 64  # pixels of the network's input where only memory is measured
 
 
 def tiles() -> Iterator[tuple[str, Image.Image]]:
-    """(wallpaper, tile), without plain ones, a tile of each wallpaper in turn."""
-    paths = [
-        p for root in WALLPAPERS for p in sorted(root.rglob("*")) if "screenshot" not in p.name
-    ]
-    waiting = [_tiles_of(p) for p in paths if p.suffix in (".jpg", ".png", ".webp") and p.is_file()]
-    while waiting:
-        left = []
-        for each in waiting:
-            found = next(each, None)
-            if found is not None:
-                left.append(each)
-                yield found
-        waiting = left
+    """(wallpaper, tile), without plain ones, a wallpaper after the other."""
+    for root in WALLPAPERS:
+        for path in sorted(root.rglob("*")):
+            known = path.suffix in (".jpg", ".png", ".webp") and "screenshot" not in path.name
+            if known and path.is_file():
+                yield from itertools.islice(_tiles_of(path), MOST_TILES)
 
 
 def _tiles_of(path: Path) -> Iterator[tuple[str, Image.Image]]:
-    name = "-".join(path.parts[4:])
-    try:
-        with Image.open(path) as image:
-            whole = image.convert("RGB")
-    except OSError:  # a link to nothing
-        return
-    for top in range(0, whole.height - TILE + 1, TILE):
-        for left in range(0, whole.width - TILE + 1, TILE):
-            tile = whole.crop((left, top, left + TILE, top + TILE))
-            if np.asarray(tile, np.float32).std() > PLAIN:
-                yield name, tile
+    with Image.open(path) as image:
+        whole = image.convert("RGB")
+    corners = list(
+        itertools.product(
+            range(0, whole.height - TILE + 1, TILE), range(0, whole.width - TILE + 1, TILE)
+        )
+    )
+    random.Random(0).shuffle(corners)
+    for top, left in corners:
+        tile = whole.crop((left, top, left + TILE, top + TILE))
+        if np.asarray(tile, np.float32).std() > PLAIN:
+            yield "-".join(path.parts[4:]), tile
 
 
 def photographs(folder: Path, count: int) -> Path:
     """So many real photographs as JPEG files, in a folder for each that they were cut from."""
-    everything: list[tuple[str, Image.Image]] = [(s, p) for s, _, p in bundled()]
-    everything += [(source, picture) for source, _, picture in others()]
-    for number, (source, picture) in enumerate(everything[:count]):
+    real = itertools.chain(
+        ((source, picture) for source, _, picture in bundled()),
+        ((source, picture) for source, _, picture in others()),
+        tiles(),
+    )
+    number = 0
+    for number, (source, picture) in enumerate(itertools.islice(real, count), 1):
         _save(folder, source, number, picture)
-    number = min(count, len(everything))
-    for source, tile in tiles() if number < count else ():
-        _save(folder, source, number, tile)
-        number += 1
-        if number == count:
-            return folder
     if number < count:
         print(f"only {number} photographs are there: install the packages named above")
     return folder

@@ -15,29 +15,22 @@ import numpy as np
 from captum_blocks._paths import absolute, as_path
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.examples.answering import Answerer
-from captum_blocks.examples.asking import asked, check_rank, layer_in
-from captum_blocks.examples.building import INDEX, Options, build
+from captum_blocks.examples.asking import asked, check_rank
+from captum_blocks.examples.building import build
 from captum_blocks.examples.disk import said_where
 from captum_blocks.examples.example import Example
 from captum_blocks.examples.identity import check_same
 from captum_blocks.examples.items import Pictures
-from captum_blocks.examples.reading import Skipped
+from captum_blocks.examples.known import Known
+from captum_blocks.examples.recipe import INDEX, Options
 from captum_blocks.examples.sources import Sources, found_again, pictures_of
-from captum_blocks.examples.statistics import (
-    UnitStatistics,
-    percentiles,
-    quantiles,
-    statistics_of,
-)
 from captum_blocks.examples.stored import Stored
 from captum_blocks.network import Network
 
 Array = np.ndarray[Any, np.dtype[Any]]
-# With fewer photographs than this nothing is claimed of what is usual among them.
-ENOUGH = 50
 
 
-class ExampleIndex:
+class ExampleIndex(Known):
     """What excites each unit of some layers, among the reader's own photographs.
 
     Made by ``build`` or ``load``. It is on disk; what is asked of it is read from there.
@@ -133,7 +126,8 @@ class ExampleIndex:
             folder = absolute(as_path(path, said="no such folder:"))
         build(net, pictures, names, folder, options, progress)
         made = cls(folder, net, pictures, temporary)
-        made._tell_what_is_missing()
+        for said in made.missing:
+            warnings.warn(said, stacklevel=2)
         return made
 
     @classmethod
@@ -233,147 +227,6 @@ class ExampleIndex:
         """
         check_same(self._stored.content["of"], net, f"the index in {self.folder}")
 
-    @property
-    def folder(self) -> Path:
-        """Where it is."""
-        return self._stored.folder
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The names of its layers."""
-        return tuple(self._stored.names)
-
-    @property
-    def count(self) -> int:
-        """How many photographs are in it."""
-        return self._stored.rows
-
-    def __len__(self) -> int:
-        return self.count
-
-    @property
-    def sources(self) -> int:
-        """How many photographs its pictures were cut from."""
-        return self._stored.sources
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels there are, sorted; none where nearly every picture has one of its own."""
-        return tuple(self._stored.content["labels"])
-
-    @property
-    def skipped(self) -> list[Skipped]:
-        """The photographs that are not in it, with the reasons."""
-        return self._stored.skipped
-
-    @property
-    def too_few(self) -> str:
-        """Why nothing is claimed of what is usual among so few photographs; empty where it may be.
-
-        Pictures cut from one photograph are no independent samples: photographs count.
-        """
-        if self.sources >= ENOUGH:
-            return ""
-        return (
-            f"the index is of {self.sources} different photographs, and with fewer than {ENOUGH} "
-            "no percentile, label or match is claimed"
-        )
-
-    @property
-    def report(self) -> str:
-        """What is in it and what is not, in words."""
-        content = self._stored.content
-        lines = [f"{self.count} photographs at {', '.join(self.layers)}"]
-        if self.sources != self.count:
-            lines.append(f"cut from {self.sources} different ones")
-        if content["skipped"]:
-            first = self.skipped[0]
-            lines.append(f"{content['skipped']} skipped, as {_called(first)}: {first.reason}")
-        left = [layer["name"] for layer in content["layers"] if not layer["kept"]]
-        if left:
-            lines.append(f"activations are not kept at {', '.join(left)}: {_why(content)}")
-        if left != list(self.layers) and self._stored.kept_rows < self.count:
-            lines.append(_partly(self._stored))
-        return "; ".join([*lines, *([self.too_few] if self.too_few else [])])
-
-    def pictures(self) -> dict[str, Array]:
-        """What is known of each photograph, row by row.
-
-        Returns:
-            ``image``: its number among the pictures the index was built of; ``label``: the place of
-            its label in ``labels``, -1 where it has none; ``source``: a number that is the same for
-            pictures cut from one photograph.
-        """
-        known = self._stored.pictures
-        return {
-            "image": known["images"],
-            "label": known["labels"],
-            "source": np.unique(known["sources"], return_inverse=True)[1],
-        }
-
-    def tables(self, layer: str) -> dict[str, Array]:
-        """(photograph, channel) what each photograph is to each channel, mapped from disk.
-
-        Returns:
-            ``maximum`` and ``minimum`` over places, float16, rounded outward; ``mean``, float32;
-            ``position``: the place of the maximum, row by row of the layer's grid.
-        """
-        table = self._stored.layer(layer_in(layer, self._stored.names))
-        names = {"maximum": "high", "minimum": "low", "mean": "mean", "position": "at"}
-        return {name: table[held] for name, held in names.items()}
-
-    def percentiles(self, layer: str, values: Any, of: str = "mean") -> Array | None:
-        """Where numbers stand among those of the photographs.
-
-        Args:
-            layer: its name.
-            values: (channel,) one for each channel.
-            of: "mean", "maximum" or "minimum" of each photograph.
-
-        Returns:
-            (channel,) the share of photographs with a smaller number, and half of those with an
-            equal one; None where too few photographs are there to claim any, see ``too_few``.
-        """
-        if self.too_few:
-            return None
-        order = layer_in(layer, self._stored.names)
-        return percentiles(self._stored, order, np.asarray(values, np.float32), of)
-
-    def statistics(self, layer: str) -> UnitStatistics:
-        """Count, moments and maximum of each channel, over all places of all photographs."""
-        return statistics_of(self._stored, layer_in(layer, self._stored.names))
-
-    def quantiles(self, layer: str, at: Sequence[float], of: str = "maximum") -> Array:
-        """Exact quantiles over photographs.
-
-        Args:
-            layer: its name.
-            at: from 0 to 1.
-            of: "maximum" or "minimum" of each photograph, as kept in half precision, or its "mean".
-
-        Returns:
-            (quantile, channel) float32: the smallest kept number that such a share does not exceed.
-        """
-        return quantiles(self._stored, layer_in(layer, self._stored.names), at, of)
-
-    def vectors(self, layer: str) -> tuple[Array, Array, Array]:
-        """Activations of all channels at one place of each of some photographs.
-
-        Returns:
-            (photograph, channel) float32; (photograph,) their numbers; (photograph, 2) the places,
-            down and across in [0, 1] of the network's input: the same in all layers.
-        """
-        known = self._stored.pictures
-        found = np.array(self._stored.layer(layer_in(layer, self._stored.names))["vectors"])
-        return found, known["images"][known["vector_rows"]], known["vector_places"]
-
-    def label_means(self, layer: str, of: str = "mean") -> dict[str, Array]:
-        """(channel,) the mean over the photographs of each label, of their mean or maximum."""
-        if of not in ("mean", "maximum"):
-            raise InvalidArgument(f"of={of!r} is none of mean, maximum")
-        table = self._stored.layer(layer_in(layer, self._stored.names))[f"label_{of}"]
-        return dict(zip(self.labels, np.array(table), strict=True))
-
     def _labelled(self, label: str | None) -> Array:
         """(row,) which photographs are of a label."""
         if label is None:
@@ -402,42 +255,6 @@ class ExampleIndex:
         for each in self.skipped:
             paths[each.image] = each.path
         return paths
-
-    def _tell_what_is_missing(self) -> None:
-        content = self._stored.content
-        left = [layer["name"] for layer in content["layers"] if not layer["kept"]]
-        if content["skipped"]:
-            first = self.skipped[0]
-            warnings.warn(
-                f"{content['skipped']} of {content['met']} pictures are not in the index, as "
-                f"{_called(first)}: {first.reason}; index.skipped names all",
-                stacklevel=3,
-            )
-        if left != list(self.layers) and self._stored.kept_rows < self.count:
-            warnings.warn(_partly(self._stored), stacklevel=3)
-        if left and content["options"]["keep"] == "activations":
-            warnings.warn(
-                f"activations are not kept at {', '.join(left)}: {_why(content)}; directions there "
-                "are found by looking at many photographs again",
-                stacklevel=3,
-            )
-
-
-def _called(skipped: Skipped) -> str:
-    return skipped.path or f"picture {skipped.image}"
-
-
-def _why(content: dict[str, Any]) -> str:
-    if content["options"]["keep"] != "activations":
-        return "only extremes were asked for"
-    return f"more than the budget of {content['options']['budget']:.3g} bytes"
-
-
-def _partly(stored: Stored) -> str:
-    return (
-        f"activations are kept of the first {stored.kept_rows} of {stored.rows} photographs alone: "
-        "nobody knew how many there would be, and more would not fit the budget"
-    )
 
 
 def _check_workers(workers: int) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.examples.building import BEGUN, FORMAT, INDEX, VERSION
 from captum_blocks.examples.choosing import Looks
 from captum_blocks.examples.disk import checksum, held, mapped, read_json, read_table
 from captum_blocks.examples.folding import IMAGES, PICTURES, SKIPPED, UNITS, layer_file
 from captum_blocks.examples.reading import Skipped
+from captum_blocks.examples.recipe import BEGUN, FORMAT, INDEX, VERSION
 from captum_blocks.examples.shards import KEPT, kept_path
 
 Array = np.ndarray[Any, np.dtype[Any]]

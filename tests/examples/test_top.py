@@ -165,7 +165,7 @@ def test_a_label_alone(small: cb.Network, folder: Path) -> None:
 
 
 def test_more_than_what_is_kept_in_full(small: cb.Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("captum_blocks.examples.folding.EXACT", 4)
+    monkeypatch.setattr("captum_blocks.examples.layering.EXACT", 4)
     generator = torch.Generator().manual_seed(5)
     pictures = [torch.randn(3, 16, 16, generator=generator) for _ in range(30)]
     index = cb.ExampleIndex.build(small, pictures, "late", progress=False)

@@ -115,7 +115,7 @@ class Answerer:
             values, places = again.values(rows, directions, progress and self._progress)
             return sign * values, places
 
-        return Search(bounds, self._stored.looks, look, self._allowed)
+        return Search(bounds, self._stored.looks, look, self._allowed, self._stored.same)
 
     def _again(self, layer: int) -> Again:
         if self._net is None or self._pictures is None:

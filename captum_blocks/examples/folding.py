@@ -162,6 +162,7 @@ def _pictures(survey: Survey, vectors: int) -> dict[str, Spec]:
     return {
         "images": Spec((survey.rows,), np.int64),
         "hashes": Spec((survey.rows,), np.uint64),
+        "digests": Spec((survey.rows,), np.uint64),
         "colours": Spec((survey.rows, survey.colours), np.float16),
         "sources": Spec((survey.rows,), np.uint64),
         "labels": Spec((survey.rows,), np.int32),
@@ -176,7 +177,7 @@ def _write_pictures(
     """Write what is known of pictures; returns the numbers of their labels."""
     order = {label: place for place, label in enumerate(survey.labels)}
     labels = np.array([-1 if e is None else order.get(e, -1) for e in told.labels], np.int32)
-    for name in ("images", "hashes", "colours"):
+    for name in ("images", "hashes", "digests", "colours"):
         file.write(name, arrays[name], start)
     file.write("sources", np.array([number_of(e) for e in told.sources], np.uint64), start)
     file.write("labels", labels, start)

@@ -52,10 +52,15 @@ class Search:
         looks: what tells photographs apart.
         look: tells values exactly, of ascending rows; also whether a bar is to be shown.
         allowed: (row,) which rows may be among them.
+        same: (row,) the first row of the same picture, which is looked at for all of them: their
+            values are equal, and stay so.
     """
 
-    def __init__(self, bounds: Bounds, looks: Looks, look: Look, allowed: Array) -> None:
+    def __init__(
+        self, bounds: Bounds, looks: Looks, look: Look, allowed: Array, same: Array
+    ) -> None:
         self._bounds, self._looks, self._look, self._allowed = bounds, looks, look, allowed
+        self._same = same
         shape = bounds.estimate.shape
         self.found = Found(np.full(shape, np.nan), np.full(shape, -1, np.int64))
         self._told = False
@@ -79,8 +84,8 @@ class Search:
         Raises:
             InvalidArgument: they are not what the index says.
         """
-        values, places = self._look(rows, len(rows) > CHUNK)
-        at = np.array(rows)
+        at = np.unique(self._same[rows])
+        values, places = self._look(at.tolist(), len(at) > CHUNK)
         off = APART * np.maximum(self._bounds.scale[at], 1e-6)
         wrong = (values > self._bounds.upper[at] + off) | (values < self._bounds.lower[at] - off)
         if wrong.any():
@@ -89,8 +94,10 @@ class Search:
                 "when the index was built: the photographs, or how the network computes, are not "
                 "what they were; build it again"
             )
-        self.found.values[at], self.found.places[at] = values, places
-        self.looked_at += len(rows)
+        copies = np.flatnonzero(np.isin(self._same, at))
+        learnt = np.searchsorted(at, self._same[copies])
+        self.found.values[copies], self.found.places[copies] = values[learnt], places[learnt]
+        self.looked_at += len(at)
 
     def _chosen(self, direction: int, k: int) -> list[int]:
         values = np.where(

@@ -13,7 +13,7 @@ import numpy as np
 
 from captum_blocks.errors import BlocksError
 from captum_blocks.examples.disk import Spec, held, mapped, tensors_written
-from captum_blocks.examples.likeness import signatures
+from captum_blocks.examples.likeness import digests, signatures
 from captum_blocks.examples.looking import (
     LayerNumbers,
     LayerPlan,
@@ -121,6 +121,7 @@ def _looked(
         "images": np.array(batch.images, np.int64)[rows],
         "places": places[rows],
         "hashes": hashes[rows],
+        "digests": digests(batch.x)[rows],
         "colours": colours[rows],
     }
     kept: dict[str, Array] = {}

@@ -50,6 +50,14 @@ class Stored:
         return Looks(found["sources"], found["hashes"], found["colours"])
 
     @cached_property
+    def same(self) -> Array:
+        """(row,) the first row of the same picture, bit for bit."""
+        _, first, group = np.unique(
+            self.pictures["digests"], return_index=True, return_inverse=True
+        )
+        return np.asarray(first[group])
+
+    @cached_property
     def table(self) -> dict[str, Any]:
         """Path, label and source of each picture, as arrow arrays."""
         return read_table(self.folder / IMAGES)

@@ -149,6 +149,28 @@ def test_near_duplicates_are_shown_once_with_their_number(small: cb.Network) -> 
     assert sum(each.like for each in along) == 6
 
 
+def test_the_same_picture_twice_is_looked_at_once_and_the_smaller_number_shown(
+    small: cb.Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    originals = photographs(11)
+    index = cb.ExampleIndex.build(small, originals * 3, "late", batch_size=4, progress=False)
+    looked: list[int] = []
+    values = Again.values
+
+    def counted(self: Again, rows: list[int], *args: object) -> object:
+        looked.extend(rows)
+        return values(self, rows, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Again, "values", counted)
+    directions = torch.randn(4, 10, generator=torch.Generator().manual_seed(6))
+    maps = maps_of(small, "late", [small.read(each)[0] for each in originals])
+    for examples, direction in zip(index.top(directions, 5, layer="late"), directions, strict=True):
+        assert_same(examples, slow.top(maps, direction, 5))
+        assert [each.like for each in examples] == [2] * 5
+    assert sorted(looked) == sorted(set(looked))
+    assert max(looked) < 11
+
+
 def test_a_label_alone(small: cb.Network, folder: Path) -> None:
     index = cb.ExampleIndex.build(small, folder, "late", progress=False)
     assert index.labels == ("bird", "cat", "dog")

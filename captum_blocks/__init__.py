@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from captum_blocks.compose import faithfulness as faithfulness
     from captum_blocks.compose import mark as mark
     from captum_blocks.errors import BlocksError as BlocksError
+    from captum_blocks.examples import Example as Example
+    from captum_blocks.examples import ExampleIndex as ExampleIndex
     from captum_blocks.explanation import Explanation as Explanation
     from captum_blocks.explanation import explain as explain
     from captum_blocks.grammar import Ablation as Ablation
@@ -80,6 +82,7 @@ _HOMES = {
     ),
     "compose": ("Faithfulness", "Mark", "Quality", "Value", "evaluate", "faithfulness", "mark"),
     "errors": ("BlocksError",),
+    "examples": ("Example", "ExampleIndex"),
     "explanation": ("Explanation", "explain"),
     "grammar": (
         "Ablation",

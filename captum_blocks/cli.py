@@ -1,4 +1,4 @@
-"""The command line: ``captum-blocks demo | explain | layers | icons | cache``."""
+"""The command line: ``captum-blocks demo | explain | layers | icons | index | cache``."""
 
 from __future__ import annotations
 
@@ -203,6 +203,66 @@ def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) ->
     if not quiet:
         new = sum(not icon.cached for icon in made.values())
         click.echo(legible(f"{len(made)} icons of {name} ({new} new) in {store.folder}"))
+
+
+@main.command()
+@click.argument("network")
+@click.argument("folder")
+@click.option("-o", "--output", required=True, help="A folder for the index, e.g. birds.blocks.")
+@click.option("--layers", default="", help="With commas; those that are recommended unless given.")
+@click.option(
+    "--keep",
+    default="activations",
+    show_default=True,
+    metavar="activations|extremes",
+    help="activations: later directions are found without looking at all photographs again.",
+)
+@click.option(
+    "--budget",
+    type=float,
+    default=2.0,
+    show_default=True,
+    help="GB that activations may take, in all layers together.",
+)
+@click.option(
+    "--sources",
+    default=None,
+    metavar="folder",
+    help="folder: pictures in one folder were cut from one photograph.",
+)
+@click.option("--thumbnails", is_flag=True, help="Keep a small copy of each photograph.")
+@_QUIET
+def index(
+    network: str,
+    folder: str,
+    output: str,
+    layers: str,
+    keep: str,
+    budget: float,
+    sources: str | None,
+    thumbnails: bool,
+    quiet: bool,
+) -> None:
+    """Index the photographs in FOLDER by what excites NETWORK; goes on where it stopped.
+
+    FOLDER may also be a WebDataset tar or an address that fsspec knows; subfolders are labels.
+    """
+    from captum_blocks.examples import ExampleIndex
+    from captum_blocks.zoo import load_network
+
+    made = ExampleIndex.build(
+        load_network(network),
+        folder,
+        _parts(layers, ",") or None,
+        output,
+        keep=keep,
+        budget=budget * 1e9,
+        sources=sources,  # type: ignore[arg-type]
+        thumbnails=thumbnails,
+        progress=not quiet,
+    )
+    if not quiet:
+        click.echo(legible(f"{made.report}; in {made.folder}"))
 
 
 @main.group()

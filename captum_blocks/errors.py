@@ -70,6 +70,10 @@ class WeightsUnavailable(BlocksError, OSError):
     """Weights that are not on this machine and cannot be fetched."""
 
 
+class NotWritten(BlocksError, OSError):
+    """A folder that is full or may not be written to, so that something is missing from it."""
+
+
 class UnsupportedMethod(BlocksError, ValueError):
     """An attribution method that cannot answer the question asked of it."""
 

@@ -14,10 +14,11 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
@@ -72,6 +73,41 @@ def default_folder() -> Path:
             f"{ENVIRONMENT_VARIABLE} is {chosen!r}, but there is no such home folder; "
             "set it to a folder that is yours"
         ) from error
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when all of it is written, or not at all.
+
+    It is written beside its place under a name that ``unfinished`` tells, and removed on any error.
+
+    Raises:
+        OSError: the folder is not there, may not be written to, or is full.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with whole_file(path := Path(folder) / "numbers.bin") as file:
+    ...         _ = file.write(b"12"), path.exists()
+    ...     path.read_bytes()
+    b'12'
+    """
+    handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def unfinished(path: Path) -> bool:
+    """Whether a file is what a process that died has left of ``whole_file``.
+
+    >>> unfinished(Path("birds.blocks/index.json"))
+    False
+    """
+    return path.name.startswith(_UNFINISHED)
 
 
 class Store:
@@ -228,14 +264,8 @@ class Store:
                     raise
 
     def _write_once(self, path: Path, content: bytes) -> None:
-        handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=self.folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as file:
+            file.write(content)
 
     def _evict(self, keep: str) -> None:
         mine = {start: entry for start, entry in self._entries().items() if entry.is_mine}

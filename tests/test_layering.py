@@ -76,7 +76,17 @@ ALLOWED: dict[str, set[str]] = {
         "rewriting",
         "errors",
     },
-    "examples": {"hooks", "behaviour", "layouts", "store", "network", "preprocessing", "errors"},
+    "examples": {
+        "hooks",
+        "behaviour",
+        "layouts",
+        "store",
+        "network",
+        "preprocessing",
+        "errors",
+        "_paths",
+        "_pictures",
+    },
     "render": {"scene", "errors"},
     "compose": BELOW_RENDER,
     "presets": {"grammar", "errors"},
@@ -92,6 +102,8 @@ ONLY_IN = {
     "matplotlib": {"render", "explanation", "reduce"},
     "jinja2": {"render"},
     "click": {"cli"},
+    "pyarrow": {"examples"},
+    "fsspec": {"examples"},
 }
 NEVER_IN = {"torch": {"grammar", "scene", "render", "presets", "errors", "store"}}
 # What a room within compose never sees, besides the front that all of them stand behind.
@@ -295,6 +307,8 @@ def test_functions_of_compose_are_seen_whole() -> None:
         ("compose", "from captum_blocks import render"),
         ("attr", "import sklearn.decomposition"),
         ("compose", "import captum.attr"),
+        ("examples", "from captum_blocks.grammar import Hidden"),
+        ("compose", "import pyarrow.parquet"),
     ],
 )
 def test_planted_violation_is_seen(room: str, planted: str) -> None:

@@ -56,6 +56,7 @@ class LayerInfo:
         several tensors or runs several times, the answers are alike, or the network cannot be run
         so. Of what the places alone carry it says nothing: see ``places_carry_all``.
 
+        >>> from torch import nn
         >>> from captum_blocks.network import Network, Preprocess
         >>> net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), Preprocess(size=8))
         >>> net.layers()[0].carries_all
@@ -149,6 +150,7 @@ class LayerTable(tuple[LayerInfo, ...]):
         Args:
             progress: whether a bar is shown meanwhile.
 
+        >>> from torch import nn
         >>> from captum_blocks.network import Network, Preprocess
         >>> net = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), Preprocess(size=8))
         >>> "carries" in repr(net.layers()), "carries" in repr(net.layers().with_carrying())

@@ -38,10 +38,7 @@ from captum_blocks.presets.words import (
 FACTORS = 2
 # Of levels by one method, and of those by the usual ones.
 TOTAL = "its total stands below it"
-ADD_UP = (
-    "its total stands below it: one for the layer, its channels and its neurons, whose bars are "
-    "gradient × activation; another for its groups, whose bars are exact Shapley values"
-)
+ADD_UP = "its total stands below it: groups, by exact Shapley values, have another"
 
 
 def channel_attribution(
@@ -106,9 +103,9 @@ def channel_attribution(
     drilled = "; click it for what it is made of, and one of those for what it went into"
     return shown.titled(
         "Which single channels mattered most?",
-        "Each picture is one channel, summed over the photograph: the bar is what the method says "
-        "it added to or took from each answer, the tick what the answer loses when it is set to "
-        "zero. Point at one to see where it fired and what it did to other answers"
+        "Each picture is one channel, summed over the photograph. Its bar is what the method says "
+        "it added to or took from each answer, its tick what the answer loses with it at zero. "
+        "Point at one for where it fired and what it did to other answers"
         f"{drilled if len(chain) > 1 else ', and click it to keep it'}.",
     )
 

@@ -258,7 +258,8 @@ def _pack_band(band: flows.Band) -> list[Any]:
 
 def common(kind: str, panel: Panel) -> dict[str, Any]:
     """What the data of every panel has."""
-    told = {"told": list(map(in_brief, panel.told))} if panel.told else {}
+    notes = ("; ".join(filter(None, (panel.left_out, each))) for each in panel.told)
+    told = {"told": list(map(in_brief, notes))} if panel.told else {}
     return told | {
         "kind": kind,
         "title": panel.title,

@@ -43,8 +43,9 @@ def test_each_photograph_has_its_own_notes(open_page, explained, tmp_path) -> No
     tab = open_page(explained.save(tmp_path / "page.html"))
     panel = next(explained.scene.panels())
     place = tab.locator(f'[aria-label="{panel.title}"] .of-frame')
-    briefs = [in_brief(told) for told in panel.told]
+    briefs = [in_brief(f"{panel.left_out}; {told}") for told in panel.told]
     assert briefs[0] != briefs[1]
+    assert "ranked by the largest number over all 2 photographs" in briefs[0][0]
     assert place.locator("summary").inner_text() == briefs[0][0]
     place.locator("summary").click()
     assert place.locator("p").all_inner_texts() == list(briefs[0][1])

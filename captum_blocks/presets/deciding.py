@@ -100,12 +100,12 @@ def channel_attribution(
         shown = shown & (did | parts)
         did = _answers(earlier, pointed, method) | uses
     shown = shown & did
-    drilled = "; click it for what it is made of, and one of those for what it went into"
+    drilled = "; click it for what made it, and one of those for what that went into"
     return shown.titled(
         "Which single channels mattered most?",
-        "Each picture is one channel, summed over the photograph. Its bar is what the method says "
-        "it added to or took from each answer, its tick what the answer loses with it at zero. "
-        "Point at one for where it fired and what it did to other answers"
+        "Each picture is one channel, summed over the photograph. The bar is what the method says "
+        "it did to each answer, the tick what the answer loses with it at zero. Point at one for "
+        "where it fired and what it did to other answers"
         f"{drilled if len(chain) > 1 else ', and click it to keep it'}.",
     )
 

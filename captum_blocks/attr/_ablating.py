@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_blocks.attr.head import no_such_class, whole_number
 from captum_blocks.attr.odds import Score, scored
 from captum_blocks.attr.reducers import Reducer
 from captum_blocks.attr.removal import Fill, Groups, Held, Removal, filling_tensor, removal
@@ -257,3 +258,27 @@ def strongest(groups: Sequence[Groups]) -> tuple[int, ...]:
         stacklevel=4,
     )
     return tuple(sorted(strength.topk(MOST_GROUPS).indices.tolist()))
+
+
+def target_of(target: Any, image: int, images: int, classes: int) -> int:
+    """The class of one image.
+
+    Raises:
+        InvalidArgument: it does not exist, there is not one for each image, or none was given
+            where there are several.
+        WrongType: it is no integer.
+    """
+    if target is None:
+        if classes > 1:
+            raise InvalidArgument(
+                f"target=None, and the network has {classes} classes: give one, e.g. target=0"
+            )
+        return 0
+    several = isinstance(target, (list, tuple)) or (isinstance(target, Tensor) and target.ndim)
+    wanted = list(target) if several else [target]
+    if len(wanted) not in (1, images):
+        raise InvalidArgument(f"{len(wanted)} targets for {images} images: give one, or one each")
+    found = whole_number(wanted[min(image, len(wanted) - 1)])
+    if not -classes <= found < classes:
+        raise no_such_class(found, classes)
+    return found % classes

@@ -13,7 +13,14 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
-from captum_blocks.attr._ablating import Looked, as_tuple, called_with, check_order, strongest
+from captum_blocks.attr._ablating import (
+    Looked,
+    as_tuple,
+    called_with,
+    check_order,
+    strongest,
+    target_of,
+)
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
     Head,
@@ -21,16 +28,14 @@ from captum_blocks.attr.head import (
     check_input,
     check_runs_once,
     check_targets,
-    no_such_class,
     probe,
-    whole_number,
 )
 from captum_blocks.attr.odds import Score, check_score, scored
 from captum_blocks.attr.reducers import Reducer, fitted_components
 from captum_blocks.attr.removal import Fill, Held, check_fill
 from captum_blocks.attr.removed import Cumulative, Swapped
 from captum_blocks.attr.subsets import SubsetTable
-from captum_blocks.attr.tail import Tail
+from captum_blocks.attr.tail import Copy, Tail, fast_copy
 from captum_blocks.behaviour import warn_of
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
@@ -115,7 +120,7 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         found = []
         with self._looking(inputs, additional_forward_args, others, perturbations_per_eval) as each:
             for image, seen in enumerate(each):
-                wanted = _target(target, image, len(inputs), seen.tail.seen.scores.shape[1])
+                wanted = target_of(target, image, len(inputs), seen.tail.seen.scores.shape[1])
                 answers = seen.own, seen.without(atom, fill)
                 found.append(_taken(answers, wanted, score, atom))
         return torch.stack(found)
@@ -360,9 +365,13 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         seen = probe(forward, self.layer, self.layer_name, one)
         check_runs_once(seen.calls, self.layer_name)
         layout = resolve(self.layout, seen.activation.shape, picture_size(one), self.layer)
-        return Looked(
-            self.layer_name, Tail(forward, self.layer, one, seen), Held(seen.activation, layout)
-        )
+        copy = None if seen.behaviour.apart else self._copy(forward)
+        tail = Tail(forward, self.layer, one, seen, copy)
+        return Looked(self.layer_name, tail, Held(seen.activation, layout))
+
+    def _copy(self, forward: Callable[..., Any]) -> Copy | None:
+        """A copy of the network made fast, and the layer in it."""
+        return fast_copy(forward, self.layer)
 
     def _theirs(self, others: Tensor) -> Probe:
         return probe(self.forward_func, self.layer, self.layer_name, check_input(others))
@@ -373,27 +382,3 @@ def _taken(answers: tuple[Tensor, Tensor], target: int, score: Score, atom: Any)
     own, without = answers
     taken = scored(own, target, score) - scored(without, target, score).mean(0)
     return taken[0] if isinstance(atom, str) and atom == "whole" else taken
-
-
-def _target(target: Any, image: int, images: int, classes: int) -> int:
-    """The class of one image.
-
-    Raises:
-        InvalidArgument: it does not exist, there is not one for each image, or none was given
-            where there are several.
-        WrongType: it is no integer.
-    """
-    if target is None:
-        if classes > 1:
-            raise InvalidArgument(
-                f"target=None, and the network has {classes} classes: give one, e.g. target=0"
-            )
-        return 0
-    several = isinstance(target, (list, tuple)) or (isinstance(target, Tensor) and target.ndim)
-    wanted = list(target) if several else [target]
-    if len(wanted) not in (1, images):
-        raise InvalidArgument(f"{len(wanted)} targets for {images} images: give one, or one each")
-    found = whole_number(wanted[min(image, len(wanted) - 1)])
-    if not -classes <= found < classes:
-        raise no_such_class(found, classes)
-    return found % classes

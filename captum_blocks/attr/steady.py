@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,14 +10,15 @@ from torch import Tensor, nn
 
 from captum_blocks.attr._ablating import Looked
 from captum_blocks.attr.ablation import LayerAblation
+from captum_blocks.attr.tail import Copy
 from captum_blocks.layouts import Kind, Layout
 
 
 class SteadyLayerAblation(LayerAblation):
     """``LayerAblation`` that looks at each picture once, however much it is asked of it.
 
-    For as long as the weights stay as they are: it does not look again. It keeps a copy of what
-    lies behind the layer for each picture.
+    For as long as the weights stay as they are: it does not look again. It keeps one
+    copy of the network, and the layer of each picture.
 
     Args:
         forward_func, layer, layout: as of ``LayerAblation``.
@@ -35,6 +37,7 @@ class SteadyLayerAblation(LayerAblation):
     ) -> None:
         super().__init__(forward_func, layer, layout)
         self._looks: list[tuple[Tensor, Looked]] = []  # each picture, and what was seen of it
+        self._copies: list[Copy | None] = []  # one, once it is made
 
     def _look(self, images: Tensor, image: int, additional: Any) -> Looked:
         if additional is not None:
@@ -45,3 +48,10 @@ class SteadyLayerAblation(LayerAblation):
                 return looked
         self._looks.append((one.clone(), super()._look(images, image, None)))
         return self._looks[-1][1]
+
+    def _copy(self, forward: Callable[..., Any]) -> Copy | None:
+        if forward is not self.forward_func:
+            return super()._copy(forward)
+        if not self._copies:
+            self._copies.append(super()._copy(forward))
+        return self._copies[0]

@@ -28,6 +28,8 @@ MOST_SECONDS = 300.0
 # The tail is another order of the same sums: scores agree to rounding, relative to the largest.
 _EXACT = 1e-5
 _JOINS = (torch.cat, torch.concat, torch.concatenate)
+# A network, and a layer in it.
+Copy = tuple[nn.Module, nn.Module]
 _AT_MOST: ContextVar[float | None] = ContextVar("the most seconds that removals take", default=None)
 
 
@@ -75,13 +77,19 @@ class Tail:
         layer: whose activation is put in.
         x: (1, ...), the picture.
         seen: what the network answered to it.
+        copy: of the network, made fast; None where there is none.
 
     Attributes:
         alone: whether only what lies behind the layer runs again, and not the whole network.
     """
 
     def __init__(
-        self, forward: Callable[..., Any], layer: nn.Module, x: Tensor, seen: Probe
+        self,
+        forward: Callable[..., Any],
+        layer: nn.Module,
+        x: Tensor,
+        seen: Probe,
+        copy: Copy | None = None,
     ) -> None:
         self.x, self.seen = x, seen
         self._plain = Head(forward, layer, apart=seen.behaviour.apart)
@@ -91,7 +99,7 @@ class Tail:
         with torch.no_grad():
             self._expected = self._whole(self._pair)
             if not seen.behaviour.apart:
-                places = filter(None, (_copied(forward, layer), (forward, layer)))
+                places = filter(None, (copy, (forward, layer)))
                 ways = (_behind(*each, x) for each in places)
                 self._fast = next(filter(self._agrees, ways), None)
 
@@ -168,7 +176,7 @@ def _behind(forward: Any, layer: nn.Module, x: Tensor) -> Callable[[Tensor], Ten
     return run
 
 
-def _copied(forward: Any, layer: nn.Module) -> tuple[nn.Module, nn.Module] | None:
+def fast_copy(forward: Any, layer: nn.Module) -> Copy | None:
     """A copy of the network made fast, and the layer in it; None where it has none."""
     if not isinstance(forward, nn.Module):
         return None

@@ -17,7 +17,7 @@ import captum_blocks as cb
 from captum_blocks.attr import LayerAblation, scored
 from captum_blocks.attr import tail as tails
 from captum_blocks.attr.head import probe
-from captum_blocks.attr.tail import Tail
+from captum_blocks.attr.tail import Tail, fast_copy
 from captum_blocks.errors import (
     BlocksError,
     InvalidArgument,
@@ -180,29 +180,23 @@ def test_shapes(case: Any) -> None:
 def test_only_what_lies_behind_runs_again(case: Any) -> None:
     module, layer, name, x = case
     seen = probe(module, layer, name, x[:1])
-    assert Tail(module, layer, x[:1], seen).alone
+    assert Tail(module, layer, x[:1], seen, fast_copy(module, layer)).alone
 
 
-def test_the_copy_of_the_network_goes_with_the_tail(
-    case: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_copy_of_the_network_goes_with_the_tail(case: Any) -> None:
     """At once, not when a garbage collector comes by: many tails would be many networks."""
     module, layer, name, x = case
-    copies, copied = [], tails._copied
-
-    def remembered(forward: Any, layer: nn.Module) -> Any:
-        made = copied(forward, layer)
-        copies.append(weakref.ref(made[0]))
-        return made
-
-    monkeypatch.setattr(tails, "_copied", remembered)
-    tail = Tail(module, layer, x[:1], probe(module, layer, name, x[:1]))
+    copy = fast_copy(module, layer)
+    assert copy is not None
+    there = weakref.ref(copy[0])
+    tail = Tail(module, layer, x[:1], probe(module, layer, name, x[:1]), copy)
     assert tail.alone
-    assert copies[0]() is not None
     gc.disable()
     try:
+        del copy
+        assert there() is not None
         del tail
-        assert copies[0]() is None
+        assert there() is None
     finally:
         gc.enable()
 
@@ -222,7 +216,7 @@ class Fickle(nn.Module):
 def test_where_the_tail_cannot_run_alone_the_whole_network_does() -> None:
     module, x = Fickle().eval(), torch.randn(1, 3, 8, 8)
     seen = probe(module, module.early, "early", x)
-    assert not Tail(module, module.early, x, seen).alone
+    assert not Tail(module, module.early, x, seen, fast_copy(module, module.early)).alone
     found = LayerAblation(module, "early").attribute(x, 1)
     for channel in range(4):
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.attr import LayerAblation, SteadyLayerAblation
+from captum_blocks.attr import LayerAblation, SteadyLayerAblation, ablation
 
 
 class Counted(nn.Module):
@@ -56,6 +56,18 @@ def test_a_picture_is_looked_at_once(network: Counted) -> None:
     assert network.runs == runs
     engine.without(x + 1)
     assert network.runs > runs
+
+
+def test_one_copy_of_the_network_serves_all_pictures(network: Counted, monkeypatch) -> None:
+    copies = []
+    made = ablation.fast_copy
+    monkeypatch.setattr(ablation, "fast_copy", lambda *a: (copies.append(1), made(*a))[1])
+    x = torch.randn(5, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    steady, plain = SteadyLayerAblation(network, "late"), LayerAblation(network, "late")
+    own, without = steady.without(x)
+    assert len(copies) == 1
+    for found, expected in zip((own, without), plain.without(x), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_an_explanation_looks_at_a_layer_once(network: Counted, monkeypatch) -> None:

@@ -111,6 +111,15 @@ def settled() -> None:
 
 
 @pytest.fixture(autouse=True)
+def nothing_else_to_collect() -> Iterator[None]:
+    """What other tests have left is not looked through again before every line."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
 def pythons_own_handler() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("only the main thread gets Ctrl-C")

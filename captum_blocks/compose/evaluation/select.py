@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captum_blocks.compose.evaluation.positions import POSITIONS, size_of
 from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar import Substrate
 
 
@@ -105,7 +105,11 @@ def _picks(
     word: str, place: int | tuple[int, ...], axes: tuple[str, ...], owner: Substrate
 ) -> list[tuple[str, int]]:
     """The place on each axis."""
-    places = (place,) if isinstance(place, int) else place
+    places = place if isinstance(place, tuple) else (place,)
+    if wrong := [each for each in places if not isinstance(each, int)]:
+        raise WrongType(
+            f"{word}={place!r}: {axes[0]} is counted by whole numbers, not {wrong[0]!r}"
+        )
     if len(places) != len(axes):
         raise InvalidArgument(f"{word}={place!r}: {owner!r} is picked by ({', '.join(axes)})")
     return list(zip(axes, places, strict=True))

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 import captum_blocks as cb
 from captum_blocks.attr import methods
 from captum_blocks.compose.evaluation.facts import Facts
-from captum_blocks.errors import InvalidArgument, LayerNotFound, UnknownName, UnsupportedMethod
+from captum_blocks.errors import (
+    InvalidArgument,
+    LayerNotFound,
+    UnknownName,
+    UnsupportedMethod,
+    WrongType,
+)
 from tests.reference.composition import activation, gradient_times_activation
 
 LATE = cb.Hidden("late")
@@ -206,6 +212,7 @@ def test_a_table_has_remainders_as_rows(small, small_x) -> None:
         (cb.Attribution(LATE, cb.Out("dgo")), InvalidArgument, "did you mean 'dog'"),
         (cb.Activation(LATE.groups(2, algorithm="nfm")), UnknownName, "no algorithm 'nfm'"),
         (cb.Activation(LATE.groups(11)), InvalidArgument, "11"),
+        (cb.Activation(LATE.channels).filter(at="x"), WrongType, "channel is counted by whole"),
         (cb.Activation(LATE.channels[:12]), InvalidArgument, "has 10 channels, no 11"),
         (cb.Activation(LATE.tokens), InvalidArgument, "has no class or register tokens"),
         (

@@ -92,6 +92,8 @@ def read_batch(
             x, shown = _read(net, item.picture)
             shape = tuple(x.shape[1:]) if shape is None else tuple(shape)
             _check(x, shape)
+        except MemoryError:
+            raise  # no fault of the picture's, which is not left out for it
         except Exception as error:
             said = (str(error).strip() or type(error).__name__).splitlines()[0]
             batch.skipped.append(Skipped(index, item.path, said))

@@ -5,25 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import captum_blocks as cb
 from captum_blocks.compose import Quality
 from captum_blocks.render.wording import in_brief
-
-
-class Wide(nn.Module):
-    """Forty channels, of which two decide."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.late, self.head = nn.Conv2d(3, 40, 3), nn.Linear(40, 3)
-        with torch.no_grad():
-            self.head.weight *= 0.02
-            self.head.weight[0, [3, 7]] = 4.0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.relu(self.late(x)).mean((2, 3)))
+from tests.compose.test_removals import Wide
 
 
 @pytest.fixture(scope="module")

@@ -241,3 +241,17 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     with pytest.raises(MissingDependency, match=r"pip install 'captum-blocks\[examples\]'"):
         needs.needed("pyarrow.parquet")
+
+
+def test_a_picture_is_not_left_out_for_want_of_memory(small: cb.Network) -> None:
+    class Starved(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            if index == 2:
+                raise MemoryError
+            return torch.full((3, 16, 16), float(index))
+
+    with pytest.raises(MemoryError):
+        cb.ExampleIndex.build(small, Starved(), ["late"], progress=False)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from captum_blocks.grammar import Ablation as Ablation
     from captum_blocks.grammar import Activation as Activation
     from captum_blocks.grammar import Attribution as Attribution
+    from captum_blocks.grammar import Dataset as Dataset
     from captum_blocks.grammar import Edit as Edit
     from captum_blocks.grammar import FeatureVis as FeatureVis
     from captum_blocks.grammar import Given as Given
@@ -88,6 +89,7 @@ _HOMES = {
         "Ablation",
         "Activation",
         "Attribution",
+        "Dataset",
         "Edit",
         "FeatureVis",
         "Given",

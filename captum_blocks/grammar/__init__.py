@@ -2,6 +2,7 @@
 
 from captum_blocks.grammar.atoms import ATOMS, Atom, add_atom
 from captum_blocks.grammar.content import Activation, Attribution, Method
+from captum_blocks.grammar.datasets import Dataset
 from captum_blocks.grammar.interventions import Ablation, Edit, Interaction
 from captum_blocks.grammar.operations import (
     Aggregate,
@@ -43,6 +44,7 @@ __all__ = [
     "Atom",
     "Attribution",
     "Content",
+    "Dataset",
     "Difference",
     "Edit",
     "Element",

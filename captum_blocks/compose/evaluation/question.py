@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from captum_blocks.attr.reducers import is_fitted
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
-from captum_blocks.grammar import Given, Grouping, Hidden, Input, Out, Substrate, parts_of
+from captum_blocks.examples import ExampleIndex
+from captum_blocks.grammar import Dataset, Given, Grouping, Hidden, Input, Out, Substrate, parts_of
 from captum_blocks.network import Network
 
 Place = Substrate | Hidden | Input | Out
@@ -94,7 +95,8 @@ def check_given(words: Iterable[Any], given: Mapping[str, Any]) -> None:
     Raises:
         UnknownName: a name without an object, or an object without a name.
     """
-    named = {part.name for word in words for part in parts_of(word) if isinstance(part, Given)}
+    parts = [part for word in words for part in parts_of(word)]
+    named = {part.name for part in parts if isinstance(part, (Given, Dataset))}
     for name in sorted(named - set(given)):
         hint = did_you_mean(name, given) or f"; pass given={{{name!r}: ...}}"
         raise UnknownName(f"nothing is given for {name!r}{hint}")
@@ -103,9 +105,20 @@ def check_given(words: Iterable[Any], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value is None:
             raise WrongType(f"given {name!r} is None")
-    for part in (part for word in words for part in parts_of(word)):
+    for part in parts:
         if isinstance(part, Grouping) and isinstance(part.n, Given):
             _check_reducer(part.n.name, given[part.n.name])
+        elif isinstance(part, Dataset):
+            _check_index(part.name, given[part.name])
+
+
+def _check_index(name: str, given: Any) -> None:
+    """A data set is an index of photographs."""
+    if not isinstance(given, ExampleIndex):
+        raise WrongType(
+            f"given {name!r} is a data set, so it is an ExampleIndex, not a "
+            f"{type(given).__name__}: ExampleIndex.build(net, photographs), or .load(path, photos)"
+        )
 
 
 def _check_reducer(name: str, given: Any) -> None:

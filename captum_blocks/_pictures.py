@@ -215,3 +215,25 @@ def _lost(values: np.ndarray, known: np.ndarray, top: float) -> str | None:
     if high < top / 4:
         return f"{found}: it comes out almost black"
     return f"{found}: it comes out almost white" if low > top * 3 / 4 else None
+
+
+def stretched(pixels: np.ndarray) -> Image.Image:
+    """Numbers of any range as a picture: the smallest is black, the largest white.
+
+    Args:
+        pixels: (channel, y, x); of another number of channels than one or three, their mean.
+
+    Raises:
+        InvalidArgument: a number that is not finite.
+
+    >>> np.asarray(stretched(np.array([[[-1.0, 3.0]]])))[0].tolist()
+    [[0, 0, 0], [255, 255, 255]]
+    """
+    if pixels.shape[0] not in (1, 3):
+        pixels = pixels.mean(0, keepdims=True)
+    if not np.isfinite(pixels).all():
+        raise InvalidArgument("the picture holds NaN or infinite values")
+    low, high = pixels.min(), pixels.max()
+    shares = (pixels - low) / max(float(high - low), 1e-12)
+    levels = (shares * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3))))

@@ -15,7 +15,7 @@ from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples.items import Pictures
 from captum_blocks.examples.likeness import FEW_BITS, NEAR_COLOUR, bits_apart, signatures
-from captum_blocks.examples.reading import Batch, read_batch
+from captum_blocks.examples.reading import Batch, Make, read_batch
 from captum_blocks.examples.stored import Stored
 from captum_blocks.hooks import find_layer, run_until, running, together
 from captum_blocks.layouts import Layout
@@ -53,14 +53,18 @@ class Again:
             output = run_until(self._net.module, layer, one, calls=self._calls)[self._name]
         return self._net.layout_of(self._name, output, tuple(x.shape[1:]))
 
-    def read(self, images: Sequence[int]) -> Batch:
+    def read(self, images: Sequence[int], make: Make | None = None) -> Batch:
         """Pictures by their ascending numbers, if they are those that the index was built of.
+
+        Args:
+            images: their numbers.
+            make: what else is made of each, as ``read_batch`` does.
 
         Raises:
             InvalidArgument: they are not where they were, or other ones.
         """
         rows = np.searchsorted(self._stored.pictures["images"], images).tolist()
-        batch = self._read(rows)
+        batch = self._read(rows, make)
         self._checked(batch, rows)
         return batch
 
@@ -97,9 +101,9 @@ class Again:
                 bar.update(len(piece))
         return np.concatenate(values), np.concatenate(places)
 
-    def _read(self, rows: Sequence[int]) -> Batch:
+    def _read(self, rows: Sequence[int], make: Make | None = None) -> Batch:
         images = [int(self._stored.pictures["images"][row]) for row in rows]
-        return read_batch(self._net, self._pictures, images, self._shape)
+        return read_batch(self._net, self._pictures, images, self._shape, make)
 
     def _checked(self, batch: Batch, rows: Sequence[int]) -> Tensor:
         """The pictures, if they are those that the index was built of."""

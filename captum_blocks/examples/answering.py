@@ -15,10 +15,12 @@ from captum_blocks.examples.asking import Question
 from captum_blocks.examples.bounds import Bounds, bounds_of, bounds_of_channel
 from captum_blocks.examples.boxed import boxed
 from captum_blocks.examples.choosing import choose, spread
+from captum_blocks.examples.cutting import Cut, cut
 from captum_blocks.examples.example import Example
 from captum_blocks.examples.items import Pictures
 from captum_blocks.examples.search import Search
 from captum_blocks.examples.stored import Stored, column
+from captum_blocks.examples.typical import Extents
 from captum_blocks.network import Network
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -119,11 +121,30 @@ class Answerer:
         return Search(bounds, self._stored.looks, look, self._allowed, self._stored.same)
 
     def boxed(self, found: list[list[Example]], question: Question, rank: str) -> Any:
-        """Examples with their boxes."""
+        """Examples with their boxes, each of which is found."""
         sign = {"top": 1, "bottom": -1}.get(rank)
         again = self._again(question.layer, "the part of each photograph that matters")
         assert self._net is not None
         return boxed(found, question, again, self._net, sign)
+
+    def cut(
+        self, examples: Sequence[tuple[int, Example]], extents: Extents, side: int, longest: int
+    ) -> list[Cut]:
+        """The pictures of examples, each of a layer."""
+        layers = {layer for layer, _ in examples}
+        again = {layer: self._again(layer, "pictures of examples") for layer in sorted(layers)}
+        assert self._net is not None
+        frames = {layer: extents.frame(layer, again[layer], self._net) for layer in again}
+        wanted = [(example, frames[layer]) for layer, example in examples]
+        return cut(wanted, next(iter(again.values())), side, longest) if wanted else []
+
+    def look_there(self) -> None:
+        """Look at one photograph.
+
+        Raises:
+            InvalidArgument: it is not where it was, or is another one.
+        """
+        self._again(0, "pictures of examples").read([int(self._stored.pictures["images"][0])])
 
     def _again(self, layer: int, why: str = "the exact answer") -> Again:
         if self._net is None or self._pictures is None:

@@ -19,7 +19,7 @@ from captum_blocks.examples.items import Pictures
 from captum_blocks.examples.layering import Survey
 from captum_blocks.examples.looking import LayerPlan, margin_of, planned
 from captum_blocks.examples.needs import needed
-from captum_blocks.examples.reading import Batch, check_still, first_readable, read_batch
+from captum_blocks.examples.reading import Batch, check_still, first_readable, read_batch, thumbnail
 from captum_blocks.examples.recipe import (
     INDEX,
     Options,
@@ -129,7 +129,7 @@ class _Ahead:
         self, net: Network, pictures: Pictures, step: int, shape: Any, thumbnails: bool
     ) -> None:
         self._net, self._pictures, self._step = net, pictures, step
-        self._shape, self._thumbnails = shape, thumbnails
+        self._shape, self._make = shape, thumbnail if thumbnails else None
         self._reader = ThreadPoolExecutor(1, "photographs")
         self._waiting: dict[int, Future[Batch]] = {}
 
@@ -160,7 +160,7 @@ class _Ahead:
                 self._pictures,
                 range(start, stop),
                 self._shape,
-                self._thumbnails,
+                self._make,
             )
         return self._waiting[number]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 import warnings
@@ -15,8 +16,9 @@ import numpy as np
 from captum_blocks._paths import absolute, as_path
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.examples.answering import Answerer
-from captum_blocks.examples.asking import asked, check_rank
+from captum_blocks.examples.asking import asked, check_rank, layer_in
 from captum_blocks.examples.building import build
+from captum_blocks.examples.cutting import Cut
 from captum_blocks.examples.disk import said_where
 from captum_blocks.examples.example import Example
 from captum_blocks.examples.identity import check_same
@@ -25,6 +27,7 @@ from captum_blocks.examples.known import Known
 from captum_blocks.examples.recipe import INDEX, Options
 from captum_blocks.examples.sources import Sources, found_again, pictures_of
 from captum_blocks.examples.stored import Stored
+from captum_blocks.examples.typical import Extents
 from captum_blocks.network import Network
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -59,6 +62,7 @@ class ExampleIndex(Known):
     ) -> None:
         self._stored, self._pictures, self._temporary = Stored(folder), pictures, temporary
         self._net = net
+        self._extents = Extents(self._stored)
 
     @classmethod
     def build(
@@ -220,9 +224,53 @@ class ExampleIndex(Known):
                 f"k={k}, and there are {int(rows.sum())} photographs: all of them are given",
                 stacklevel=2,
             )
-        answerer = Answerer(self._stored, self._net, self._pictures, rows, progress)
+        answerer = self._answerer(rows, progress)
         found = answerer.answer(question, k, rank, seed)
         return answerer.boxed(found, question, rank) if boxes else found
+
+    def cut(
+        self,
+        examples: Sequence[Example],
+        layer: str | Sequence[str],
+        *,
+        side: int = 64,
+        longest: int = 192,
+    ) -> list[Cut]:
+        """What examples look like: the part that is shown of each photograph, and all of it.
+
+        Of an example without a box the part about its place is shown. That is as high and as wide
+        as the medians, over eight examples of the layer, of the smallest part that alone keeps 80 %
+        of an activation; they are found once for a layer, and kept with the index.
+
+        Args:
+            examples: of ``top``.
+            layer: that they are of; or one for each of them.
+            side: of a crop, in pixels.
+            longest: the longer side of a photograph, in pixels, at most.
+
+        Returns:
+            One for each example.
+
+        Raises:
+            LayerNotFound: the layer is not in the index.
+            InvalidArgument: photographs or the network are not there, or are other ones.
+        """
+        names = [layer] * len(examples) if isinstance(layer, str) else list(layer)
+        orders = [layer_in(name, self._stored.names) for name in names]
+        wanted = list(zip(orders, examples, strict=True))
+        return self._answerer().cut(wanted, self._extents, side, longest)
+
+    def bound(self, net: Network) -> ExampleIndex:
+        """The same index, of a network that its photographs can be looked at again with.
+
+        Raises:
+            InvalidArgument: the network is another one; the photographs are not there.
+        """
+        self.check(net)
+        made = copy.copy(self)
+        made._net = net
+        made._answerer().look_there()
+        return made
 
     def check(self, net: Network) -> None:
         """Whether a network is the one that this index is of.
@@ -231,6 +279,11 @@ class ExampleIndex(Known):
             InvalidArgument: it has other weights or another preprocessing.
         """
         check_same(self._stored.content["of"], net, f"the index in {self.folder}")
+
+    def _answerer(self, rows: Array | None = None, progress: bool = False) -> Answerer:
+        """What answers questions, of some photographs or of all."""
+        allowed = np.ones(self.count, bool) if rows is None else rows
+        return Answerer(self._stored, self._net, self._pictures, allowed, progress)
 
     def _labelled(self, label: str | None) -> Array:
         """(row,) which photographs are of a label."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -20,6 +20,9 @@ from captum_blocks.network import Network
 TRIED, TIMES = 4, 4
 SMALL = 96
 Box = tuple[float, float, float, float]
+# What else is made of a picture: of it as a person sees it, None for a ready tensor, and as the
+# network takes it.
+Make = Callable[[Any, Tensor], Any]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
@@ -48,7 +51,7 @@ class Batch:
         items: what is known of each.
         boxes: the part of the network's input that shows each photograph, top, left, bottom, right
             in fractions of it: less than all of it beside the bars of a letterbox.
-        thumbnails: small JPEG files, where they were asked for.
+        made: what was made of each, where that was asked for: a small JPEG file.
         shown: of each photograph its (width, height) and the part of it that the network sees; None
             of a ready tensor.
         skipped: those that could not be read.
@@ -60,7 +63,7 @@ class Batch:
     images: list[int] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
-    thumbnails: list[bytes] = field(default_factory=list)
+    made: list[Any] = field(default_factory=list)
     shown: list[Any] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     asked: int = 0
@@ -72,7 +75,7 @@ def read_batch(
     pictures: Pictures,
     indices: Sequence[int],
     shape: Sequence[int] | None = None,
-    thumbnails: bool = False,
+    make: Make | None = None,
 ) -> Batch:
     """Read pictures of ascending numbers.
 
@@ -81,7 +84,7 @@ def read_batch(
         pictures: where they are.
         indices: their numbers.
         shape: (channel, height, width) that they are to have; the first one's unless given.
-        thumbnails: whether a small JPEG file of each is made.
+        make: what else is made of each.
     """
     batch, read = Batch(asked=len(indices)), list[Tensor]()
     for index, item in zip(indices, pictures.items(indices), strict=False):
@@ -103,8 +106,8 @@ def read_batch(
         batch.items.append(item)
         batch.boxes.append(_shown_in(net, shown))
         batch.shown.append(_size_and_part(net, shown))
-        if thumbnails:
-            batch.thumbnails.append(_thumbnail(shown))
+        if make is not None:
+            batch.made.append(make(shown, x))
     batch.x = torch.cat(read) if read else None
     return batch
 
@@ -149,7 +152,8 @@ def _size_and_part(net: Network, shown: Any) -> Any:
     return shown.size, net.preprocess.extent(shown.size)
 
 
-def _thumbnail(shown: Any) -> bytes:
+def thumbnail(shown: Any, x: Tensor) -> bytes:
+    """A small JPEG file of a picture; empty of a ready tensor."""
     if shown is None:
         return b""
     small = shown.copy()

@@ -130,8 +130,8 @@ def _looked(
         arrays |= {f"{order}.{name}": each for name, each in _arrays(numbers, plan).items()}
         if plan.kept and rows.any():
             kept |= {f"{order}.levels": numbers.levels, f"{order}.left": numbers.left}
-    if batch.thumbnails:
-        arrays |= _files([each for each, row in zip(batch.thumbnails, rows, strict=True) if row])
+    if batch.made:
+        arrays |= _files([each for each, row in zip(batch.made, rows, strict=True) if row])
     told = _told(batch, rows, where, how.sources)
     return _with_told(arrays, told), kept, told
 

@@ -9,11 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from captum_blocks._pictures import stretched
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.network import Network, printable
 
@@ -172,12 +172,4 @@ def _split(x: Tensor) -> list[tuple[Tensor, Picture]]:
 
 def _displayed(x: Tensor) -> Image.Image:
     """A ready picture with its values stretched to what a screen shows."""
-    pixels = x[0].detach().float().cpu()
-    if pixels.shape[0] not in (1, 3):
-        pixels = pixels.mean(0, keepdim=True)
-    if not pixels.isfinite().all():
-        raise InvalidArgument("the picture holds NaN or infinite values")
-    low, high = pixels.min(), pixels.max()
-    pixels = (pixels - low) / (high - low).clamp_min(1e-12)
-    array = (pixels * 255).round().byte().permute(1, 2, 0).expand(-1, -1, 3)
-    return Image.fromarray(np.ascontiguousarray(array.numpy()))
+    return stretched(x[0].detach().float().cpu().numpy())

@@ -1,0 +1,115 @@
+"""Pictures of examples: the part that is shown of each photograph, and the photograph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from captum_blocks._pictures import stretched
+from captum_blocks.examples.again import Again
+from captum_blocks.examples.example import Box, Example
+from captum_blocks.examples.typical import Frame
+
+Array = np.ndarray[Any, np.dtype[Any]]
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+# What fills a square beside a part that is none.
+BESIDE = (127, 127, 127)
+# A part of less than this is enlarged until nobody can tell what it is.
+LEAST = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What an example looks like.
+
+    Attributes:
+        crop: (side, side, 3) uint8, the part of the photograph in the box.
+        photograph: (y, x, 3) uint8, all of it; one array for all examples of one photograph.
+        box: top, left, bottom, right in fractions of the photograph: the example's own, or as large
+            as is usual at the layer, about its place.
+        usual: whether it is that.
+    """
+
+    crop: Array
+    photograph: Array
+    box: Box
+    usual: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the photograph is in the box."""
+        return self.box == WHOLE
+
+
+def cut(
+    examples: Sequence[tuple[Example, Frame]], again: Again, side: int, longest: int
+) -> list[Cut]:
+    """The pictures of examples; each photograph is read once, and checked to be the index's.
+
+    Args:
+        examples: in any order, each with what is shown of it where it has no box.
+        again: reads photographs.
+        side: of a crop, in pixels.
+        longest: the longer side of a photograph, in pixels, at most.
+
+    Raises:
+        InvalidArgument: photographs are not where they were, or other ones.
+    """
+    of_image: dict[int, list[int]] = defaultdict(list)
+    for number, (example, _) in enumerate(examples):
+        of_image[example.image].append(number)
+    found = dict[int, Cut]()
+    for image in sorted(of_image):  # one at a time: photographs may be large
+        batch = again.read([image], _displayed)
+        (photograph,), (shown,) = batch.made, batch.shown
+        small = _small(photograph, longest)
+        for number in of_image[image]:
+            example, frame = examples[number]
+            box = example.box or frame.about(example.position, shown)
+            part = _part(photograph, box, side)
+            found[number] = Cut(part, small, box, example.box is None)
+    return [found[number] for number in range(len(examples))]
+
+
+def _displayed(shown: Any, x: Tensor) -> Image.Image:
+    if isinstance(shown, Image.Image):
+        return shown
+    return stretched(x[0].detach().float().cpu().numpy())
+
+
+def _part(photograph: Image.Image, box: Box, side: int) -> Array:
+    """A part as a square; what is not square stands in the middle of one."""
+    wide, high = photograph.size
+    top, left, bottom, right = box
+    (first, last) = _inside(left * wide, right * wide, wide)
+    (upper, lower) = _inside(top * high, bottom * high, high)
+    part = photograph.crop((first, upper, last, lower))
+    scale = side / max(part.size)
+    size = (max(1, round(part.width * scale)), max(1, round(part.height * scale)))
+    # Made larger, sharper ones ring about edges.
+    how = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BILINEAR
+    square = Image.new("RGB", (side, side), BESIDE)
+    square.paste(part.resize(size, how), ((side - size[0]) // 2, (side - size[1]) // 2))
+    return np.asarray(square)
+
+
+def _inside(start: float, stop: float, most: int) -> tuple[int, int]:
+    """Whole pixels, at least a few."""
+    first, last = round(start), round(stop)
+    if last - first < LEAST:
+        first = round((start + stop - LEAST) / 2)
+        first = min(max(first, 0), max(most - LEAST, 0))
+        last = min(first + LEAST, most)
+    return first, last
+
+
+def _small(photograph: Image.Image, longest: int) -> Array:
+    small = photograph.copy()
+    small.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return np.asarray(small)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 import time
 from collections.abc import Sequence
@@ -11,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from captum_blocks import __version__
+from captum_blocks import __version__, _options
 from captum_blocks.errors import BlocksError, InvalidArgument, legible
 
 if TYPE_CHECKING:
+    from captum_blocks.examples import ExampleIndex
     from captum_blocks.explanation import Explanation
     from captum_blocks.grammar import Method
     from captum_blocks.network import Network
 
 DEMO_PAGE = "captum-blocks-demo.html"
 INTERRUPTED = 130
-MOST_DIGITS = 9
 
 
 class _Commands(click.Group):
@@ -115,6 +114,16 @@ def demo(output: str, quality: str, quiet: bool) -> None:
     help="At least eight other photographs: what becomes of the answer with theirs in the place of "
     "a layer that part of it goes around.",
 )
+@click.option(
+    "--examples",
+    default=None,
+    metavar="INDEX",
+    help="An index of photographs, made by captum-blocks index: those that excite a channel or a "
+    "group stand beside its picture.",
+)
+@click.option(
+    "--photos", default=None, metavar="FOLDER", help="Where the photographs of --examples are now."
+)
 @click.option("--short", is_flag=True, help="Only the answer, groups, dictionary and channels.")
 @_QUALITY
 @_QUIET
@@ -127,6 +136,8 @@ def explain(
     method: str | None,
     groups: int | None,
     others: str | None,
+    examples: str | None,
+    photos: str | None,
     short: bool,
     quality: str,
     quiet: bool,
@@ -137,8 +148,9 @@ def explain(
     _check_photo(photo)
     from captum_blocks.zoo import load_network
 
-    how = None if method is None else _method(method)
-    options = {"layers": _parts(layers, ","), "classes": _parts(classes, ";")}
+    index = _index(examples, photos)
+    how = None if method is None else _options.method(method)
+    options = {"layers": _options.parts(layers, ","), "classes": _options.parts(classes, ";")}
     _explain_to(
         target,
         load_network(network),
@@ -147,6 +159,7 @@ def explain(
         method=how,
         groups=groups,
         others=others,
+        examples=index,
         short=short,
         quality=quality,
         quiet=quiet,
@@ -195,13 +208,13 @@ def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) ->
     info = next((info for info in net.layers() if info.name == name), None)
     if info is None:
         raise InvalidArgument(f"layer {name!r} has no channels to draw")
-    wanted = [channel_subject(name, index) for index in _indices(channels, info.channels)]
+    wanted = [channel_subject(name, index) for index in _options.indices(channels, info.channels)]
     store = Store()
     store.check_writable()
     planned = Plan(tuple(OptimizedIcon().plan(wanted)))
     made = PictureRenderer(net, chosen, store, Progress(not quiet)).draw(planned)
     if not quiet:
-        new = sum(not icon.cached for icon in made.values())
+        new = sum(not getattr(icon, "cached", False) for icon in made.values())
         click.echo(legible(f"{len(made)} icons of {name} ({new} new) in {store.folder}"))
 
 
@@ -253,7 +266,7 @@ def index(
     made = ExampleIndex.build(
         load_network(network),
         folder,
-        _parts(layers, ",") or None,
+        _options.parts(layers, ",") or None,
         output,
         keep=keep,
         budget=budget * 1e9,
@@ -313,6 +326,21 @@ def _in_folder(others: str | None) -> list[str]:
     return [] if others is None else [str(file) for file in listed(others).values()]
 
 
+def _index(examples: str | None, photos: str | None) -> ExampleIndex | None:
+    """The index of --examples; one that cannot be is refused before a network is loaded."""
+    from captum_blocks.examples import ExampleIndex
+
+    if examples is None:
+        if photos is not None:
+            raise InvalidArgument(
+                "--photos says where the photographs of --examples are: give both"
+            )
+        return None
+    if photos is None:
+        raise InvalidArgument("--examples needs --photos, the folder that its photographs are in")
+    return ExampleIndex.load(examples, photos)
+
+
 def _explain_to(
     target: Path,
     net: Network,
@@ -324,6 +352,7 @@ def _explain_to(
     method: Method | None = None,
     groups: int | None = None,
     others: str | None = None,
+    examples: ExampleIndex | None = None,
     short: bool = False,
     quality: str = "standard",
     quiet: bool = False,
@@ -333,12 +362,12 @@ def _explain_to(
     from captum_blocks.presets import overview, report
 
     chosen = tuple(layers) or net.recommended()
-    out = Out(*(_class(wanted) for wanted in classes)) if classes else Out(top=2)
+    out = Out(*(_options.class_name(wanted) for wanted in classes)) if classes else Out(top=2)
     options = {} if groups is None else {"groups": groups}
     preset = overview if short else report
     interface = preset(*chosen, classes=out, method=method, **options)
-    progress = not quiet
-    found = explained(interface, net, photo, others=others, quality=quality, progress=progress)
+    how = {"others": others, "examples": examples, "quality": quality, "progress": not quiet}
+    found = explained(interface, net, photo, **how)  # type: ignore[arg-type]
     found.save(target)
     if not quiet:
         _summary(found, net, target, time.perf_counter() - start)
@@ -350,69 +379,6 @@ def _summary(found: Explanation, net: Network, target: Path, seconds: float) -> 
         click.echo(legible(f"{said:>6}  {prediction.label} ({prediction.index})"))
     click.echo(legible(found.scene.answer))
     click.echo(legible(f"{target}  ({seconds:.0f} s)"))
-
-
-def _method(text: str) -> Method:
-    """ "LayerConductance", or with options "LayerConductance(n_steps=8)", of a known name."""
-    from captum_blocks.attr import resolve_method
-    from captum_blocks.grammar import Method
-
-    name, options = _call(text)
-    resolve_method(name)
-    return Method(name, **options)
-
-
-def _call(text: str) -> tuple[str, dict[str, Any]]:
-    """A name and the plain values in the parentheses behind it: nothing is run."""
-    refusal = InvalidArgument(
-        f"--method {text!r}: give a name, or a name with options that are plain values, as in "
-        "'LayerConductance(n_steps=8)'"
-    )
-    name, opened, _ = text.partition("(")
-    if not opened:
-        return text, {}
-    try:
-        parsed = ast.parse(text.strip(), mode="eval").body
-        if not isinstance(parsed, ast.Call) or parsed.args:
-            raise refusal
-        values = {str(each.arg): ast.literal_eval(each.value) for each in parsed.keywords}
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise refusal from None
-    return name.strip(), values
-
-
-def _class(wanted: str) -> int | str:
-    return int(wanted) if _is_number(wanted) else wanted
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text is a number of atoms: plain digits, and not endlessly many."""
-    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
-
-
-def _parts(text: str, separator: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(separator) if part.strip())
-
-
-def _indices(text: str, size: int) -> list[int]:
-    """ "all", "3", "0-15,31" as channel numbers."""
-    if text == "all":
-        return list(range(size))
-    shown = text if len(text) <= 60 else f"{text[:60]}..."
-    found: list[int] = []
-    for part in _parts(text, ","):
-        first, dash, last = part.partition("-")
-        if not _is_number(first) or (dash and not _is_number(last)):
-            raise InvalidArgument(f"--channels {shown!r}: give all, or numbers like 0-15,31")
-        start, end = int(first), int(last or first)
-        if end < start:
-            raise InvalidArgument(f"--channels {shown!r}: {part} runs backwards")
-        if end >= size:
-            raise InvalidArgument(f"--channels {shown!r}: the layer has channels 0 to {size - 1}")
-        found += range(start, end + 1)
-    if not found:
-        raise InvalidArgument(f"--channels {shown!r}: give all, or numbers like 0-15,31")
-    return list(dict.fromkeys(found))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,18 @@ from captum_blocks.compose.evaluation.others import listed, read_others
 from captum_blocks.compose.evaluation.photographs import read_pictures
 from captum_blocks.compose.evaluation.question import asked
 from captum_blocks.compose.pictures.renderer import PictureRenderer
-from captum_blocks.errors import BlocksError, InvalidArgument, MissingDependency
-from captum_blocks.grammar import Content, Element, Hidden, Interface, Substrate, as_interface
+from captum_blocks.errors import BlocksError, InvalidArgument, MissingDependency, WrongType
+from captum_blocks.examples import ExampleIndex
+from captum_blocks.grammar import (
+    Content,
+    Dataset,
+    Element,
+    Hidden,
+    Interface,
+    Substrate,
+    as_interface,
+    exampled,
+)
 from captum_blocks.network import Network, Prediction
 from captum_blocks.render import html as html_page
 from captum_blocks.render import mpl, notebook, still, weighing
@@ -210,6 +220,7 @@ def explain(
     given: Mapping[str, Any] | None = None,
     others: Any = None,
     names: Mapping[Substrate, Sequence[str]] | None = None,
+    examples: ExampleIndex | None = None,
     quality: str | Quality = "standard",
     progress: bool = True,
     store: Store | None = None,
@@ -232,6 +243,8 @@ def explain(
             test pictures that are made up otherwise.
         names: of groups, e.g. ``{Hidden("layer4").groups(2): ["ears", "snout"]}``; the page lets
             its reader write over them.
+        examples: an index of photographs: crops of those that excite each channel and group stand
+            beside its picture, further ones behind a click.
         quality: of the icons: "draft", "standard" or "high".
         progress: show what is being done, and how far it is.
         store: where finished icons are kept; the user's cache folder unless given.
@@ -251,7 +264,7 @@ def explain(
     torch.Size([1, 1, 4])
     """
     chosen = quality_named(quality)
-    words = as_interface(interface)
+    words, given = with_examples(as_interface(interface), dict(given or {}), examples)
     if isinstance(network, Mapping):
         raise InvalidArgument(
             f"a page is of one network, not of {', '.join(map(str, network))}: explain each by "
@@ -264,7 +277,7 @@ def explain(
     x, pictures = read_pictures(net, image)
     shape = tuple(x.shape[1:])
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress), shape)
-    question = asked(net, x, dict(given or {}))
+    question = asked(net, x, given)
     question = replace(
         question, others={None: read_others(net, others, x)}, names=names_of(names, [words])
     )
@@ -279,6 +292,33 @@ def explain(
         composition.groups,
         composition.answered,
     )
+
+
+def with_examples(
+    interface: Interface, given: dict[str, Any], index: ExampleIndex | None
+) -> tuple[Interface, dict[str, Any]]:
+    """An interface with an index's photographs beside its pictures, and the objects it names.
+
+    Raises:
+        WrongType: it is no index.
+    """
+    if index is None:
+        return interface, given
+    if not isinstance(index, ExampleIndex):
+        raise WrongType(
+            f"examples= takes an ExampleIndex, not {type(index).__name__}: "
+            "ExampleIndex.build(net, photographs), or .load(path, photos)"
+        )
+    name = index.name
+    while name in given:
+        name += "'"
+    made = exampled(interface, Dataset(name))
+    if made == interface:
+        raise InvalidArgument(
+            "examples= stands beside pictures of channels and groups, and this interface has none "
+            "that it could stand beside: add FeatureVis(...)"
+        )
+    return made, {**given, name: index}
 
 
 def files_in(image: Any) -> tuple[Path, ...]:

@@ -43,9 +43,10 @@ from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import View, mark_of
 from captum_blocks.compose.marks.colours import coloured, coloured_fields
 from captum_blocks.compose.marks.links import links
-from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
+from captum_blocks.compose.pictures.plan import Plan
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.sources import Icon
+from captum_blocks.compose.picturing import galleries, indexes_of, planned, said
 from captum_blocks.grammar import Attribution, Content, Hidden, Interface, Substrate, parts_of
 from captum_blocks.network import Prediction
 from captum_blocks.scene import (
@@ -115,15 +116,16 @@ def compose(
     check_given([interface], question.given)
     validate([interface], question)
     question = replace(question, photographs=tuple(picture.name for picture in pictures))
+    renderer = replace(renderer, indexes=indexes_of(interface, question))
     limits = Limits(pictures[0].extent, LARGEST_PAGE)
     elements = elements_of(interface)
     evaluation = evaluate_elements(elements, question, limits, renderer.progress.stage)
     facts, fields, selections = evaluation.facts, dict[str, Field](), Selections()
     views = _views(evaluation, fields)
-    plan = plan_pictures([_wanted(view) for view in views], renderer.quality.budget)
+    plan, views = planned(views, renderer)
     panels = coloured(_panels(views, plan, selections), facts)
     chapters = _chapters(interface, panels, evaluation)
-    icons = renderer.draw(plan)
+    drawn = renderer.draw(plan)
     with renderer.progress.stage("laying out the page"):
         values, photos = evaluation.numbers, [_photo(picture) for picture in pictures]
         title, answer = _headline(interface, facts, values)
@@ -135,12 +137,13 @@ def compose(
             answer=answer,
             photo=photos[0],
             chapters=tuple(chapters),
-            sprites={key: _sprite(icon) for key, icon in icons.items()},
+            sprites={key: _sprite(icon) for key, icon in drawn.items() if isinstance(icon, Icon)},
             fields=coloured_fields(fields, facts),
             selections=tuple(selections.made.values()),
             footer=_footer(words, facts, pictures, _asked(values, facts) + renderer.told(plan)),
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
+            **galleries(drawn),
         )
     return _composed(made, values, evaluation)
 
@@ -169,19 +172,18 @@ def _views(evaluation: Evaluation, fields: dict[str, Field]) -> list[View]:
     ]
 
 
-def _wanted(view: View) -> Wanted:
-    """The pictures an element would show, and what draws them."""
-    subjects = mark_of(view.element, view.base).pictures(view)
-    return Wanted(tuple(subjects), view.recipe)
-
-
 def _panels(views: Sequence[View], plan: Plan, selections: Selections) -> list[Panel]:
     """A panel an element, of the pictures that are planned."""
-    panels = []
+    panels, keys = [], plan.keys
     for view, coverage in zip(views, plan.coverage, strict=True):
-        linked = links(view, selections)
-        ready = replace(view, links=linked, pictured=plan.keys, coverage=coverage)
-        panels.append(mark_of(view.element, view.base).panel(ready))
+        ready = replace(
+            view,
+            links=links(view, selections),
+            pictured=keys,
+            photographed=keys,
+            coverage=coverage,
+        )
+        panels.append(said(mark_of(view.element, view.base).panel(ready), view.lacking))
     for panel in panels:
         selections.open_alike(panel.sets)
     selections.open_on_what_is_shown(panels)

@@ -29,7 +29,8 @@ class Cut:
     """What an example looks like.
 
     Attributes:
-        crop: (side, side, 3) uint8, the part of the photograph in the box.
+        crop: (side, side, 3) uint8, the square about the box: a little more than it where it is
+            not square.
         photograph: (y, x, 3) uint8, all of it; one array for all examples of one photograph.
         box: top, left, bottom, right in fractions of the photograph: the example's own, or as large
             as is usual at the layer, about its place.
@@ -84,11 +85,15 @@ def _displayed(shown: Any, x: Tensor) -> Image.Image:
 
 
 def _part(photograph: Image.Image, box: Box, side: int) -> Array:
-    """A part as a square; what is not square stands in the middle of one."""
+    """The square about a part, moved where it would leave the photograph.
+
+    Where that is too narrow for a square, what it has stands in the middle of one.
+    """
     wide, high = photograph.size
     top, left, bottom, right = box
-    (first, last) = _inside(left * wide, right * wide, wide)
-    (upper, lower) = _inside(top * high, bottom * high, high)
+    long = max((bottom - top) * high, (right - left) * wide, LEAST)
+    upper, lower = _along((top + bottom) / 2 * high, long, high)
+    first, last = _along((left + right) / 2 * wide, long, wide)
     part = photograph.crop((first, upper, last, lower))
     scale = side / max(part.size)
     size = (max(1, round(part.width * scale)), max(1, round(part.height * scale)))
@@ -99,14 +104,11 @@ def _part(photograph: Image.Image, box: Box, side: int) -> Array:
     return np.asarray(square)
 
 
-def _inside(start: float, stop: float, most: int) -> tuple[int, int]:
-    """Whole pixels, at least a few."""
-    first, last = round(start), round(stop)
-    if last - first < LEAST:
-        first = round((start + stop - LEAST) / 2)
-        first = min(max(first, 0), max(most - LEAST, 0))
-        last = min(first + LEAST, most)
-    return first, last
+def _along(middle: float, long: float, most: int) -> tuple[int, int]:
+    """Whole pixels about a middle, within a side."""
+    size = min(round(long), most)
+    first = min(max(round(middle - long / 2), 0), most - size)
+    return first, first + size
 
 
 def _small(photograph: Image.Image, longest: int) -> Array:

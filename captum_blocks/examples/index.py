@@ -23,7 +23,7 @@ from captum_blocks.examples.disk import said_where
 from captum_blocks.examples.example import Example
 from captum_blocks.examples.identity import check_same
 from captum_blocks.examples.items import Pictures
-from captum_blocks.examples.known import Known
+from captum_blocks.examples.known import TEMPORARY, Known
 from captum_blocks.examples.recipe import INDEX, Options
 from captum_blocks.examples.sources import Sources, found_again, pictures_of
 from captum_blocks.examples.stored import Stored
@@ -124,7 +124,7 @@ class ExampleIndex(Known):
         names = _names(net, layers)
         temporary = None
         if path is None:
-            temporary = tempfile.TemporaryDirectory(prefix="captum-blocks-")
+            temporary = tempfile.TemporaryDirectory(prefix=TEMPORARY)
             folder = Path(temporary.name)
         else:
             folder = absolute(as_path(path, said="no such folder:"))

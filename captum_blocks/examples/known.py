@@ -24,6 +24,8 @@ from captum_blocks.examples.stored import Stored
 Array = np.ndarray[Any, np.dtype[Any]]
 # With fewer photographs than this nothing is claimed of what is usual among them.
 ENOUGH = 50
+# How the folder of an index begins that is gone with it.
+TEMPORARY = "captum-blocks-"
 
 
 class Known:
@@ -35,6 +37,12 @@ class Known:
     def folder(self) -> Path:
         """Where it is."""
         return self._stored.folder
+
+    @property
+    def name(self) -> str:
+        """What its photographs are called: after its folder, "examples" where that is temporary."""
+        folder = self.folder.name.removesuffix(".blocks")
+        return "examples" if not folder or folder.startswith(TEMPORARY) else folder
 
     @property
     def layers(self) -> tuple[str, ...]:

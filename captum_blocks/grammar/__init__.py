@@ -3,6 +3,7 @@
 from captum_blocks.grammar.atoms import ATOMS, Atom, add_atom
 from captum_blocks.grammar.content import Activation, Attribution, Method
 from captum_blocks.grammar.datasets import Dataset
+from captum_blocks.grammar.exampled import exampled
 from captum_blocks.grammar.interventions import Ablation, Edit, Interaction
 from captum_blocks.grammar.operations import (
     Aggregate,
@@ -69,6 +70,7 @@ __all__ = [
     "as_substrate",
     "choose",
     "click",
+    "exampled",
     "from_json",
     "hover",
     "name_mark",

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType, did_you_mean
 from captum_blocks.grammar.content import Activation
+from captum_blocks.grammar.datasets import OPTIMIZED, By, Dataset, check_crops, checked_by
 from captum_blocks.grammar.operations import Content
 from captum_blocks.grammar.selections import Selection, toggle
 from captum_blocks.grammar.spec import call, from_json, to_json, word
@@ -170,6 +171,12 @@ class FeatureVis(_Linked):
         title, caption: short name, and one sentence on how to read it.
         beside: as in ``InfoVis``.
         rivals: of "versus", the two answers that it opens with; the two most probable unless given.
+        by: what makes the pictures: "optimized" unless told; ``Dataset("birds")``, crops of the
+            photographs of an index, for channels, neurons and groups; or both, ``("optimized",
+            Dataset("birds"))``, one beside the other.
+        n, rank: of ``by`` a data set, how many crops of an atom are shown, and which: "top",
+            "bottom", "quantiles" (one of each of n bands of equally many photographs) or "random".
+            The reader opens the others by a click.
 
     >>> FeatureVis(Hidden("layer3").channels[:4]).content
     Activation(Hidden('layer3').channels[[0, 1, 2, 3]])
@@ -187,8 +194,26 @@ class FeatureVis(_Linked):
     caption: str = ""
     beside: Content | None = None
     rivals: Out | None = None
+    by: By | None = None
+    n: int = 3
+    rank: str = "top"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "by", checked_by(self.by))
+        check_crops(self.n, self.rank)
+        if self.recipe is not None and not self.is_drawn:
+            raise InvalidArgument(
+                f"recipe={self.recipe!r} draws pictures, and by={self.by!r} shows photographs in "
+                "their place: leave one out, or say by=('optimized', ...)"
+            )
+        self._check_pictures()
+        if isinstance(self.content, (Substrate, Hidden, Input, Out)):
+            object.__setattr__(self, "content", Activation(self.content))  # type: ignore[arg-type]
+        if not isinstance(self.content, Content):
+            raise WrongType(f"FeatureVis draws a content or substrate, not {self.content!r}")
+        self._check_links()
+
+    def _check_pictures(self) -> None:
         if self.rivals is not None and not isinstance(self.rivals, Out):
             as_target(self.rivals)
             raise WrongType(f"rivals= takes two answers, as in Out(281, 285), not {self.rivals!r}")
@@ -217,11 +242,26 @@ class FeatureVis(_Linked):
                 "a spec holds names: objective=Given('name') with given={'name': objective}, not "
                 f"{self.objective!r}"
             )
-        if isinstance(self.content, (Substrate, Hidden, Input, Out)):
-            object.__setattr__(self, "content", Activation(self.content))  # type: ignore[arg-type]
-        if not isinstance(self.content, Content):
-            raise WrongType(f"FeatureVis draws a content or substrate, not {self.content!r}")
-        self._check_links()
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The data set whose photographs are shown.
+
+        >>> FeatureVis(Hidden("layer3").channels, by=("optimized", Dataset("birds"))).dataset
+        Dataset(name='birds')
+        """
+        words = self.by if isinstance(self.by, tuple) else (self.by,)
+        return next((each for each in words if isinstance(each, Dataset)), None)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether pictures are optimized.
+
+        >>> FeatureVis(Hidden("layer3").channels, by=Dataset("birds")).is_drawn
+        False
+        """
+        words = self.by if isinstance(self.by, tuple) else (self.by,)
+        return self.by is None or OPTIMIZED in words
 
     @property
     def is_versus(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from captum_blocks.errors import WrongType
 from captum_blocks.render import flows, palette
+from captum_blocks.render.galleries import pack_galleries
 from captum_blocks.render.pictures import pack_field, photo_uri, sheets
 from captum_blocks.render.wording import in_brief
 from captum_blocks.scene import (
@@ -57,8 +58,10 @@ class _Marks:
     def place(self, mark: Mark) -> int:
         identity = (mark.key, mark.label, mark.sprite, mark.field, mark.hue, mark.role)
         lent = () if mark.lent is None else (mark.lent.sprite, mark.lent.words)
-        packed = [*identity, list(lent)] if lent else list(identity)
-        atom = self.atoms.place((*identity, lent), packed)
+        besides = [list(lent) or None, mark.gallery]
+        while besides and besides[-1] is None:
+            besides.pop()
+        atom = self.atoms.place((*identity, lent, mark.gallery), [*identity, *besides])
         values = [_rounded(value) for value in mark.values]
         item: list[Any] = [atom, values, mark.detail]
         if mark.ticks:
@@ -87,6 +90,7 @@ def payload(scene: Scene) -> dict[str, Any]:
             name: [*places[name], sprite.label, [list(pair) for pair in sprite.details]]
             for name, sprite in scene.sprites.items()
         },
+        **pack_galleries(scene),
         "fields": {name: pack_field(field) for name, field in scene.fields.items()},
         "selections": [_pack_selection(selection) for selection in scene.selections],
         "palette": {

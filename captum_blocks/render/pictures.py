@@ -15,7 +15,7 @@ from PIL import Image
 from captum_blocks.scene import Field, Sprite
 
 PHOTO_SIDE, LEAST_SIDE = 760, 320
-PHOTO_QUALITY, ICON_QUALITY = 86, 84
+PHOTO_QUALITY, ICON_QUALITY, CROP_QUALITY = 86, 84, 72
 GUTTER = 8
 MOST_LEVELS = 65535
 
@@ -50,6 +50,16 @@ def sheets(sprites: Mapping[str, Sprite]) -> tuple[list[dict[str, Any]], dict[st
     return made, places
 
 
+def crop_sheet(pictures: list[np.ndarray]) -> dict[str, Any]:
+    """Crops of one size as one sheet, as ``sheets`` lays icons out."""
+    return _sheet(pictures, CROP_QUALITY)
+
+
+def whole_uri(pixels: np.ndarray) -> str:
+    """A small photograph as a ``data:`` address."""
+    return _data_uri(Image.fromarray(pixels), CROP_QUALITY)
+
+
 def pack_field(field: Field) -> dict[str, Any]:
     """A field with its values as 16-bit levels between its own lowest and highest value."""
     values = field.values.astype(float)
@@ -70,7 +80,7 @@ def pack_field(field: Field) -> dict[str, Any]:
     }
 
 
-def _sheet(pictures: list[np.ndarray]) -> dict[str, Any]:
+def _sheet(pictures: list[np.ndarray], quality: int = ICON_QUALITY) -> dict[str, Any]:
     height, width = pictures[0].shape[:2]
     columns = ceil(sqrt(len(pictures)))
     rows = ceil(len(pictures) / columns)
@@ -81,7 +91,7 @@ def _sheet(pictures: list[np.ndarray]) -> dict[str, Any]:
     lines = [np.concatenate(cells[i : i + columns], 1) for i in range(0, len(cells), columns)]
     image = Image.fromarray(np.concatenate(lines, 0))
     return {
-        "src": _data_uri(image, ICON_QUALITY),
+        "src": _data_uri(image, quality),
         "width": width,
         "height": height,
         "columns": columns,

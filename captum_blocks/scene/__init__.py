@@ -5,6 +5,7 @@ hold what many marks share and name: ``sprites`` (icons) and ``fields`` (numbers
 photograph, shown there when a mark is pointed at).
 """
 
+from captum_blocks.scene.galleries import Band, Crop, Gallery
 from captum_blocks.scene.page import (
     LARGEST_PAGE,
     Below,
@@ -42,6 +43,7 @@ from captum_blocks.scene.versus import Contest, Versus
 
 __all__ = [
     "LARGEST_PAGE",
+    "Band",
     "Bars",
     "Below",
     "Beside",
@@ -49,10 +51,12 @@ __all__ = [
     "Cells",
     "Chapter",
     "Contest",
+    "Crop",
     "Field",
     "Flow",
     "Flows",
     "Framed",
+    "Gallery",
     "Gesture",
     "Histogram",
     "Layout",

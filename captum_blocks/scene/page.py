@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.scene.panels import Bars, Cells, Framed, Panel, named_in
+from captum_blocks.scene.galleries import Gallery
+from captum_blocks.scene.panels import Bars, Cells, Framed, Panel, marks_of, named_in
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Selection
 from captum_blocks.scene.versus import Versus
@@ -82,6 +83,8 @@ class Scene:
         pictured: name of the selection that says which of them is shown: its states are
             ``(photo, *others)``. Grids of selections and of ``Cells`` are given on ``photo``; on
             another one they lie on the same part of what the network saw of it.
+        galleries: photographs beside atoms, by the names that marks call them.
+        photographs: (y, x, 3) uint8, small: the wholes that their crops are of.
     """
 
     title: str
@@ -94,6 +97,8 @@ class Scene:
     footer: Pairs = ()
     others: tuple[Photo, ...] = ()
     pictured: str | None = None
+    galleries: Mapping[str, Gallery] = field(default_factory=dict)
+    photographs: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.pictured is not None:
@@ -105,6 +110,12 @@ class Scene:
                 )
         for panel in self.panels():
             self._check(panel)
+        for gallery in self.galleries.values():
+            for crop in gallery.crops:
+                if crop.photograph not in self.photographs:
+                    raise InvalidArgument(
+                        f"a crop of {gallery.label!r} is of {crop.photograph!r}, which is not there"
+                    )
 
     @property
     def photos(self) -> tuple[Photo, ...]:
@@ -155,6 +166,11 @@ class Scene:
         for name in named_in(panel):
             if name not in self.fields and name not in self.sprites:
                 raise InvalidArgument(f"panel {panel.title!r} names {name!r}, which is in no pool")
+        for mark in marks_of(panel):
+            if mark.gallery is not None and mark.gallery not in self.galleries:
+                raise InvalidArgument(
+                    f"panel {panel.title!r} names the gallery {mark.gallery!r}, which is not there"
+                )
 
     def _check_switches(self, panel: Framed | Versus) -> None:
         """Whether every frame's answers have a table, of atoms that have switches."""

@@ -42,6 +42,7 @@ class Mark:
         ticks: a second number a column, drawn by ``Bars`` as a tick across the bar's track, on the
             same scale; finite, None where there is none, () for none at all.
         lent: what stands in the place of a picture of its own on a page; paper leaves it blank.
+        gallery: name in ``Scene.galleries``: photographs beside it.
 
     Raises:
         InvalidArgument: another number of ticks than of values, or one that is not finite.
@@ -57,6 +58,7 @@ class Mark:
     detail: str = ""
     ticks: tuple[float | None, ...] = ()
     lent: Lent | None = None
+    gallery: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.ticks) not in (0, len(self.values)):

@@ -146,9 +146,11 @@ def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
     names = _column_names(value, facts)
     image = image_of(value) if view.on_photograph else None
     rows = [row_of(value, atom, facts) for atom in atoms_of(value)]
-    sprites = [view.sprite(icon_key(row.icon, view)) if icons else None for row in rows]
+    keys = [icon_key(row.icon, view) for row in rows]
+    drawn = icons and view.is_drawn
+    sprites = [view.sprite(key) if drawn else None for key in keys]
     # Pictures of another kind are not lent.
-    usual = icons and icon_key("", view) == ""
+    usual = drawn and icon_key("", view) == ""
     lent = lenders(source, facts, view.pictured) if usual and None in sprites else {}
     made = []
     for place, (atom, row, sprite, numbers) in enumerate(
@@ -162,6 +164,7 @@ def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
                 values=tuple(numbers),
                 sprite=sprite,
                 lent=lent.get(row.shown) if sprite is None else None,
+                gallery=view.gallery(keys[place]) if icons else None,
                 field=view.where(source, row.shown, image),
                 hue=atom if source.grouping is not None and source is value.source else None,
                 detail=captions.detail(facts, value, (atom, row.label), tuple(numbers), names),

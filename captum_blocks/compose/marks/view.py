@@ -11,6 +11,7 @@ from torch import Tensor
 from captum_blocks.compose.evaluation.facts import Facts
 from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.marks import captions
+from captum_blocks.compose.pictures.gallery import Order
 from captum_blocks.compose.pictures.requests import USUAL
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Element, FeatureVis, Substrate
@@ -57,6 +58,8 @@ class View:
         links: the selections it follows, sets and marks.
         pictured: keys of the atoms whose pictures will be there.
         coverage: share of the pictures this element wanted that will be there.
+        photographed: keys of the galleries that will be there.
+        lacking: why some of its atoms have none.
         fields: maps on the photograph by name; a mark adds its own with ``keep``.
 
     >>> from captum_blocks.grammar import Activation, InfoVis, Out
@@ -72,6 +75,8 @@ class View:
     links: Links = Links()
     pictured: frozenset[str] = frozenset()
     coverage: float = 1.0
+    photographed: frozenset[str] = frozenset()
+    lacking: str = ""
     fields: dict[str, Field] = field(default_factory=dict)
     beside: Frames | None = None
     missing: str = ""
@@ -93,6 +98,19 @@ class View:
         """The source that its pictures come from."""
         own = self.element.recipe if isinstance(self.element, FeatureVis) else None
         return own or USUAL
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it shows optimized pictures."""
+        return isinstance(self.element, FeatureVis) and self.element.is_drawn
+
+    @property
+    def order(self) -> Order | None:
+        """Which photographs it shows beside its atoms, or in place of pictures."""
+        element = self.element
+        if not isinstance(element, FeatureVis) or element.dataset is None:
+            return None
+        return Order(element.dataset.name, element.n, element.rank)
 
     def by_recipe(self, key: str) -> str:
         """The identity of a picture: another source makes another one."""
@@ -116,6 +134,11 @@ class View:
     def sprite(self, key: str) -> str | None:
         """The name of an atom's picture, where there will be one."""
         return key if key in self.pictured else None
+
+    def gallery(self, key: str) -> str | None:
+        """The name of an atom's photographs, by the key of its picture; None where it has none."""
+        name = None if self.order is None else self.order.key(key)
+        return name if name in self.photographed else None
 
     def where(self, source: Substrate, index: int, image: int | None) -> str | None:
         """The name of the map of where an atom fires in a photograph; None where there is none."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from captum_blocks.compose.pictures.gallery import Order
 from captum_blocks.compose.pictures.requests import USUAL, Request, Subject
 from captum_blocks.compose.pictures.sources import source_named
 
@@ -18,6 +19,7 @@ class Wanted:
     Attributes:
         subjects: the atoms it would show, in all of its states; one may come again.
         source: name of what draws them.
+        order: of a data set, which photographs.
 
     >>> Wanted().source
     'optimized'
@@ -25,6 +27,7 @@ class Wanted:
 
     subjects: tuple[Subject, ...] = ()
     source: str = USUAL
+    order: Order | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,15 @@ class Plan:
     def keys(self) -> frozenset[str]:
         """The atoms that will have a picture."""
         return frozenset(key for request in self.requests for key in request.keys)
+
+    def and_then(self, other: Plan) -> Plan:
+        """Both plans as one; of how much is covered, what this one says.
+
+        >>> Plan(()).and_then(Plan((), (1.0,), {"optimized": 3})).wanted["optimized"]
+        3
+        """
+        wanted = Counter(self.wanted) + Counter(other.wanted)
+        return Plan((*self.requests, *other.requests), self.coverage, MappingProxyType(wanted))
 
     def of(self, source: str) -> list[Request]:
         """What one source draws, in order."""
@@ -94,7 +106,8 @@ class _Asked:
 
     @classmethod
     def of(cls, wanted: Wanted) -> _Asked:
-        planned = source_named(wanted.source).plan(_each_once(wanted.subjects))
+        made = source_named(wanted.source).plan(_each_once(wanted.subjects))
+        planned = [replace(each, order=wanted.order) for each in made] if wanted.order else made
         # What is not seen is drawn only together with what is.
         seen = tuple(each for each in planned if len(each.keys) > 1 or _weight(each) > 0)
         weight = {each.key: each.weight for request in seen for each in request.subjects}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from captum_blocks._memory import give_back
+from captum_blocks.compose.pictures.gallery import Gallery
 from captum_blocks.compose.pictures.kept import Entry, description
 from captum_blocks.compose.pictures.progress import Progress
 from captum_blocks.compose.pictures.quality import Quality
 from captum_blocks.compose.pictures.requests import ANSWER
 from captum_blocks.compose.pictures.sources import SOURCES, Icon, Pairs
 from captum_blocks.errors import InvalidArgument
+from captum_blocks.examples import ExampleIndex
 from captum_blocks.hooks import find_layer
 from captum_blocks.layouts import Layout
 from captum_blocks.network import Network
@@ -45,6 +47,7 @@ class PictureRenderer:
         progress: named stages.
         input_shape: (channel, height, width) that the network is known to take, for networks that
             take no other; that of its preprocessing unless given.
+        indexes: of data sets, by name.
 
     >>> from torch import nn
     >>> from captum_blocks.compose.pictures.plan import plan_pictures
@@ -59,8 +62,9 @@ class PictureRenderer:
     store: Store | None
     progress: Progress
     input_shape: tuple[int, ...] | None = None
+    indexes: Mapping[str, ExampleIndex] = field(default_factory=dict)
 
-    def draw(self, plan: Plan) -> dict[str, Icon]:
+    def draw(self, plan: Plan) -> dict[str, Icon | Gallery]:
         """All pictures of a plan, by key: from the store where it has them, else drawn and kept.
 
         Ctrl-C passes through; what was finished before it is in the store.
@@ -68,11 +72,11 @@ class PictureRenderer:
         Raises:
             InvalidArgument: a source has not drawn what it planned: the page has room for it.
         """
-        icons: dict[str, Icon] = {}
+        icons: dict[str, Icon | Gallery] = {}
         for name, source in SOURCES.items():
             give_back()  # of the numbers, or of another source's pictures
             requests = plan.of(name)
-            made = source.draw(requests, self) if requests else {}
+            made = source.draw(requests, self) if requests else dict[str, Icon | Gallery]()
             if missing := [key for each in requests for key in each.keys if key not in made]:
                 raise InvalidArgument(
                     f"the picture source {name!r} planned a picture of {missing[0]!r} and has not "

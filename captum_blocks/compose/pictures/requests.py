@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from captum_blocks.compose.pictures.gallery import Order
 from captum_blocks.optim import Channel, ClassLogit, Direction, Objective
 
 # The place of what the network returns: no layer has this name.
@@ -61,6 +62,7 @@ class Request:
         source: name of the picture source.
         subjects: what it pictures, of one layer; of several, all are drawn or none.
         label: its name as printed; the subject's own unless given.
+        order: of a data set, which photographs.
 
     >>> seven = channel_subject("bn2", 7)
     >>> Request("optimized", (seven,)).keys, Request("optimized", (seven,)).label
@@ -70,6 +72,7 @@ class Request:
     source: str
     subjects: tuple[Subject, ...]
     label: str = ""
+    order: Order | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.subjects[0].label)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 
+from captum_blocks.compose.pictures.gallery import Gallery
 from captum_blocks.compose.pictures.quality import Quality
 from captum_blocks.compose.pictures.requests import Request, Subject
 from captum_blocks.errors import UnknownName, WrongType, did_you_mean
@@ -61,7 +62,9 @@ class PictureSource(ABC):
         return [Request(self.name, (subject,)) for subject in subjects]
 
     @abstractmethod
-    def draw(self, requests: Sequence[Request], renderer: PictureRenderer) -> dict[str, Icon]:
+    def draw(
+        self, requests: Sequence[Request], renderer: PictureRenderer
+    ) -> Mapping[str, Icon | Gallery]:
         """The pictures of all requests, by key; Ctrl-C passes through."""
 
     def quality(self, renderer: PictureRenderer) -> Quality:

@@ -36,6 +36,7 @@ class Bars {
     const longest = Math.max(1, ...panel.frames.map((frame) => frame.length));
     this.hasIcons = drawn.some(([, , sprite]) => sprite !== null);
     this.hasMaps = panel.maps && page.photo !== null && drawn.some(([, , , field]) => field !== null);
+    this.hasCrops = drawn.some(([, , , , , , , gallery]) => gallery);
     this.long = longest > MOST_IN_ONE;
     this.share = this.long ? IN_A_LIST : longest;
     this.ticked = panel.ticked ?? null;
@@ -53,7 +54,7 @@ class Bars {
   traits(drawn) {
     const ticked = this.ticked !== null;
     const switches = this.toggle !== null;
-    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-switches": switches, long: this.long, ticked, single: this.isSingle(), steady: this.isSteady(drawn) };
+    const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-crops": this.hasCrops, "with-switches": switches, long: this.long, ticked, single: this.isSingle(), steady: this.isSteady(drawn) };
     return Object.keys(has).filter((trait) => has[trait]);
   }
 
@@ -64,7 +65,8 @@ class Bars {
 
   // One bar a name: both fit a line of a narrow panel.
   isSingle() {
-    return this.panel.columns.length === 1 && !this.hasIcons && !this.hasMaps && this.toggle === null;
+    const pictured = this.hasIcons || this.hasMaps || this.hasCrops;
+    return this.panel.columns.length === 1 && !pictured && this.toggle === null;
   }
 
   get marks() {
@@ -121,7 +123,7 @@ class Bars {
   fill(node, number) {
     if (node.number === number) return;
     const [atom, values, , ticks = []] = this.page.data.marks[number];
-    const [, label, sprite, field, hue, role, lent] = this.page.data.atoms[atom];
+    const [, label, sprite, field, hue, role, lent, gallery] = this.page.data.atoms[atom];
     identify(node, number, this.page);
     if (node.drawn === atom) {
       const { children } = node.lastChild;
@@ -132,8 +134,9 @@ class Bars {
     const lead = make("div", "lead");
     if (this.toggle) lead.append(this.switchOf(node.dataset.key, label));
     // Of tiles, what is no atom is a line of its own below them: no icon is missing there.
-    const iconless = !this.hasIcons || (this.panel.arrangement === "tiles" && role !== "atom");
-    if (!iconless) lead.append(this.icon(sprite, lent, label));
+    const pictured = this.panel.arrangement !== "tiles" || role === "atom";
+    if (this.hasIcons && pictured) lead.append(this.icon(sprite, lent, label));
+    if (this.hasCrops && pictured) lead.append(gallery ? cropsNode(this.page, gallery) : make("span", "no-crops"));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
     lead.append(nameNode(this.page, label, hue));
     node.replaceChildren(lead, this.bars(values, ticks, role));

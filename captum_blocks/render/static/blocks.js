@@ -406,11 +406,15 @@ function sizeOf({ grid, keys }) {
   return grid ? grid[0] * grid[1] : keys.length;
 }
 
+function sheetsOf({ sheets, crops }) {
+  return crops ? [...sheets, crops] : sheets;
+}
+
 // Draws as soon as the photographs and the icons can be drawn from.
 async function mountBlocks(root, data, memory, closing) {
   const first = root.querySelector("[data-stage] img");
   const opened = data.photos.map(({ src }) => openPicture(src ?? first.src));
-  const [images] = await Promise.all([Promise.all(opened), ...data.sheets.map(openSheet)]);
+  const [images] = await Promise.all([Promise.all(opened), ...sheetsOf(data).map(openSheet)]);
   const page = new Page(root, data, images, memory, closing);
   page.start();
   root.classList.add("ready");

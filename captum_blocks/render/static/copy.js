@@ -76,6 +76,10 @@ function stilled(page, section) {
     icon.style.backgroundImage = `url(${page.iconPicture(icon.dataset.sprite)})`;
     icon.style.backgroundSize = "100% 100%";
   });
+  copy.querySelectorAll(".crop").forEach((crop) => {
+    crop.style.backgroundImage = `url(${cropPicture(page, Number(crop.dataset.cell))})`;
+    crop.style.backgroundSize = "100% 100%";
+  });
   return copy;
 }
 

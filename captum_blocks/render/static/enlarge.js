@@ -1,19 +1,29 @@
-// The icon of a mark at twice its size, with the words that belong to it.
+// The picture of a mark at twice its size, with the words that belong to it and with its photographs.
 
-function enlarge(page, mark) {
-  const [, , own, , , , lent] = page.data.atoms[mark.atom];
-  const sprite = own ?? lent[0];
-  const [, , label, details] = page.data.sprites[sprite];
+function enlarge(page, mark, crop = null) {
+  const [, , own, , , , lent, gallery = null] = page.data.atoms[mark.atom];
+  const sprite = own ?? lent?.[0] ?? null;
+  const held = gallery === null ? null : page.data.galleries[gallery];
   const dialog = page.root.querySelector("dialog");
-  const picture = make("div", "icon large");
-  page.dress(picture, sprite);
-  picture.setAttribute("role", "img");
-  picture.setAttribute("aria-label", label);
+  const shown = make("div", "shown");
+  const show = (chosen) => shown.replaceChildren(chosen ? wholeNode(page, chosen) : largeIcon(page, sprite));
+  show(crop ?? (sprite === null ? held.bands[0][1][0] : null));
+  const [, , label, details] = page.data.sprites[sprite] ?? [null, null, held.label, []];
   const told = make("dl");
   for (const [term, text] of details) told.append(make("dt", "", term), make("dd", "", text));
   const close = make("button", "close", "Close");
   close.addEventListener("click", () => dialog.close());
-  dialog.replaceChildren(picture, make("h3", "", label), make("p", "caption", mark.detail), told, close);
+  const bands = held ? [bandsNode(page, held, show)] : [];
+  dialog.classList.toggle("with-photographs", held !== null);
+  dialog.replaceChildren(shown, make("h3", "", label), make("p", "caption", mark.detail), ...bands, told, close);
   dialog.onclick = (event) => event.target === dialog && dialog.close();
   dialog.showModal();
+}
+
+function largeIcon(page, sprite) {
+  const picture = make("div", "icon large");
+  page.dress(picture, sprite);
+  picture.setAttribute("role", "img");
+  picture.setAttribute("aria-label", page.data.sprites[sprite][2]);
+  return picture;
 }

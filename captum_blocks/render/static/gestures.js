@@ -155,13 +155,13 @@ class Gestures {
     else if (copy) copyPanel(this.page, this.page.copied(copy.closest("[data-panel]")), copy);
     else if (viewed) this.page.showView(viewed.dataset.view, true);
     else if (event.target.closest(".smoother")) this.page.stage.smooth();
-    else if (mark) this.clickMark(mark, event.target.closest(".icon"));
+    else if (mark) this.clickMark(mark, event.target.closest(".icon, .crop"));
     else if (this.touch && !event.target.closest(".picture, .band")) this.forgetPreview();
   }
 
-  clickMark(mark, icon) {
+  clickMark(mark, picture) {
     if (this.touch && this.previewed !== mark.atom) this.page.pointAtMark(mark);
-    else if (icon) enlarge(this.page, mark);
+    else if (picture) enlarge(this.page, mark, picture.crop);
     else this.page.pinMark(mark);
   }
 
@@ -211,7 +211,7 @@ class Gestures {
   keyOnMark(key, mark) {
     if (STEPS[key]) return this.stepFrom(mark, key);
     if (key === "Enter") this.page.pinMark(mark);
-    else if (key === " " && mark.querySelector(".icon")) enlarge(this.page, mark);
+    else if (key === " " && mark.querySelector(".icon, .crop")) enlarge(this.page, mark);
     else return false;
     return true;
   }

@@ -9,9 +9,11 @@ photograph that alone keeps an activation; labels are those that a unit prefers.
 from captum_blocks.examples.crops import Crop, cropped
 from captum_blocks.examples.example import Example
 from captum_blocks.examples.index import ExampleIndex
+from captum_blocks.examples.known import ENOUGH
 from captum_blocks.examples.labels import Preference, Preferences, preferred_labels
 
 __all__ = [
+    "ENOUGH",
     "Crop",
     "Example",
     "ExampleIndex",

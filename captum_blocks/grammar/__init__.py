@@ -10,10 +10,12 @@ from captum_blocks.grammar.operations import (
     Difference,
     Filter,
     Normalise,
+    Percentile,
     Project,
     Without,
     parts_of,
     rewritten,
+    unfiltered,
 )
 from captum_blocks.grammar.presentation import (
     Element,
@@ -60,6 +62,7 @@ __all__ = [
     "Method",
     "Normalise",
     "Out",
+    "Percentile",
     "Project",
     "Selection",
     "Substrate",
@@ -78,4 +81,5 @@ __all__ = [
     "slider",
     "to_json",
     "toggle",
+    "unfiltered",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.grammar.spec import word
@@ -35,3 +36,19 @@ class Dataset:
             )
         if not self.name:
             raise InvalidArgument("a data set needs a name: Dataset('birds')")
+
+
+def check_stands(source: Any) -> None:
+    """Whether photographs of a data set have the same numbers.
+
+    Args:
+        source: atoms, known by their fields.
+
+    Raises:
+        InvalidArgument: they are no channels or neurons of a hidden layer.
+    """
+    if source.atom not in ("channel", "neuron") or not hasattr(source.layer, "layer"):
+        raise InvalidArgument(
+            f"{source!r} stands among nothing: an index knows channels of hidden layers; take "
+            "Hidden(...).channels, or .neurons filtered to a place"
+        )

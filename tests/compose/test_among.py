@@ -16,6 +16,7 @@ from captum_blocks.compose.evaluation.tables import LOW, UP
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnknownName, WrongType
 from captum_blocks.examples.standing import effective, standing, wilson
 from captum_blocks.grammar import from_json, rewritten
+from captum_blocks.scene import Histogram
 
 BIRDS = cb.Dataset("birds")
 EARLY, LATE = cb.Hidden("early"), cb.Hidden("late")
@@ -381,3 +382,79 @@ def test_tables_name_the_ends(small, small_x, index) -> None:
         f"channel 7: percentile {value:.3g}; 95 % from {low:.3g}; up to {high:.3g}"
     )
     assert "among the channel means of 70 photographs" in panel.left_out
+
+
+def shown(content, small, small_x, index) -> Histogram:
+    element = cb.InfoVis(content, "histogram")
+    made = cb.explain(element, small, small_x, given={"birds": index}, progress=False)
+    (panel,) = made.scene.panels()
+    assert isinstance(panel, Histogram)
+    return panel
+
+
+def test_a_histogram_of_the_data_set_marks_the_photograph(small, small_x, index, pictures) -> None:
+    content = cb.Activation(LATE.channels[[7, 2]], over=BIRDS)
+    panel = shown(content, small, small_x, index)
+    own, kept = late(small, small_x).mean((2, 3))[0], late(small, pictures).mean((2, 3))
+    assert panel.columns == ("channel 7", "channel 2")
+    assert panel.marked[0] == pytest.approx(own[[7, 2]].tolist(), abs=1e-6)
+    every = torch.cat([kept[:, [7, 2]].flatten(), own[[7, 2]]])
+    ends = float(every.min()), float(every.max())
+    assert (panel.edges[0], panel.edges[-1]) == pytest.approx(ends, abs=1e-6)
+    for channel, counts in zip((7, 2), panel.frames[0], strict=True):
+        assert sum(counts) == COUNT
+        inner = np.array(panel.edges[1:-1])
+        upto = [int((kept[:, channel] < edge).sum()) for edge in inner]
+        assert np.cumsum(counts)[:-1].tolist() == pytest.approx(upto, abs=1)
+    assert panel.counted == "photographs"
+    assert panel.left_out == "showing 2 of 10 channels; among the channel means of 70 photographs"
+
+
+def test_the_mark_follows_the_place_that_is_pointed_at(small, small_x, index) -> None:
+    here = cb.hover("spatial")
+    activation = cb.Activation(LATE.neurons, over=BIRDS)
+    panel = shown(activation.filter(at=here).filter(at=7), small, small_x, index)
+    maps = late(small, small_x)[0, 7]
+    assert panel.columns == ("channel 7",)
+    assert np.array(panel.marked)[:, 0] == pytest.approx(maps.flatten().numpy(), abs=1e-6)
+    assert len(set(panel.frames)) == 1
+    panel = shown(activation.filter(top=2), small, small_x, index)
+    assert panel.columns == ("channel 6 at row 3, column 4", "channel 5 at row 2, column 3")
+
+
+def test_own_numbers_beyond_all_others_lie_within_the_edges(dark, steps) -> None:
+    content = cb.Activation(cb.Hidden("layer").channels[[1]], over=BIRDS)
+    panel = shown(content, dark, torch.full((1, 3, 5, 7), 0.5), steps)
+    assert panel.edges[0] < panel.marked[0][0] < panel.edges[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (cb.Activation(LATE.neurons, over=BIRDS), "takes one place"),
+        (
+            cb.Activation(LATE.neurons, over=BIRDS).filter(at=cb.hover("spatial"), top=1),
+            "a histogram's rows stay",
+        ),
+    ],
+)
+def test_histograms_that_cannot_be_drawn(content, message, small, small_x, index) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        shown(content, small, small_x, index)
+
+
+def test_many_distributions_are_refused(pictures) -> None:
+    wide = cb.Network(nn.Sequential(nn.Conv2d(3, 13, 3), nn.ReLU(), nn.Flatten()), name="wide")
+    index = cb.ExampleIndex.build(wide, list(pictures), ["1"], progress=False)
+    layer = cb.Hidden("1").channels
+    with pytest.raises(InvalidArgument, match="13 distributions one below the other"):
+        shown(cb.Activation(layer, over=BIRDS), wide, pictures[:1], index)
+    twelve = cb.Activation(layer, over=BIRDS).filter(top=12)
+    assert len(shown(twelve, wide, pictures[:1], index).columns) == 12
+
+
+def test_a_histogram_of_percentiles_is_one_of_percentiles(small, small_x, index) -> None:
+    content = cb.Activation(LATE.channels).percentile(BIRDS)
+    panel = shown(content, small, small_x, index)
+    assert (panel.unit, panel.counted, panel.marked) == ("percentile", "channels", ())
+    assert sum(panel.frames[0][0]) == 10

@@ -422,6 +422,56 @@ def test_the_mark_follows_the_place_that_is_pointed_at(small, small_x, index) ->
     assert panel.columns == ("channel 6 at row 3, column 4", "channel 5 at row 2, column 3")
 
 
+def test_the_selected_channel_stands_among_its_own(small, small_x, index, pictures) -> None:
+    content = cb.Activation(LATE.channels[[7, 2]], over=BIRDS).filter(at=cb.hover("channel"))
+    panel = shown(content, small, small_x, index)
+    own, kept = late(small, small_x).mean((2, 3))[0], late(small, pictures).mean((2, 3))
+    assert panel.columns == ("the channel selected",)
+    assert np.array(panel.marked)[:, 0] == pytest.approx(own[[7, 2]].numpy(), abs=1e-6)
+    for channel, (counts,) in zip((7, 2), panel.frames, strict=True):
+        expected = np.histogram(kept[:, channel].numpy(), panel.edges)[0]
+        assert np.cumsum(counts) == pytest.approx(np.cumsum(expected), abs=1)
+
+
+def test_several_photographs_stand_among_the_same(small, small_x, index) -> None:
+    content = cb.Activation(LATE.channels[[7]], over=BIRDS)
+    x = torch.cat([small_x, small_x.flip(-1) * 2])
+    panel = shown(content, small, x, index)
+    own = late(small, x).mean((2, 3))[:, 7]
+    assert np.array(panel.marked)[:, 0] == pytest.approx(own.numpy(), abs=1e-6)
+    assert panel.frames[0] == panel.frames[1]
+
+
+def test_each_network_has_an_index_of_its_own(small, small_x, index, pictures) -> None:
+    module = type(small.module)().eval()
+    other = cb.Network(module, small.preprocess, name="other")
+    theirs = cb.ExampleIndex.build(other, list(pictures), ["late"], progress=False)
+    nets = {"base": small, "tuned": other}
+    layer = cb.Hidden("late", network="tuned").channels
+    content = cb.Activation(layer).percentile(cb.Dataset("theirs"))
+    with torch.no_grad():
+        own, kept = (module.late(module.early(x)).mean((2, 3)) for x in (small_x, pictures))
+    value = cb.evaluate(content, nets, small_x, {"theirs": theirs})
+    expected = 100 * ((kept < own).float() + (kept == own).float() / 2).mean(0)
+    close(value.data[0], expected)
+    with pytest.raises(InvalidArgument, match="other has other weights"):
+        cb.evaluate(content, nets, small_x, {"theirs": index})
+
+
+def test_a_single_percentile_tells_its_ends(small, small_x, index, tmp_path) -> None:
+    content = cb.Activation(LATE.neurons).filter(at=PLACE).filter(at=7).percentile(BIRDS)
+    made = cb.explain(cb.InfoVis(content), small, small_x, given={"birds": index}, progress=False)
+    value = number(content, small, small_x, index)
+    (panel,) = made.scene.panels()
+    low, high = (value.also[end].item() for end in (LOW, UP))
+    ends = f"95 % from {low:.3g}; up to {high:.3g}"
+    assert panel.frames[0][0].detail.endswith(f"percentile {value.data.item():.3g}; {ends}")
+    made.save(tmp_path / "values.npz")
+    kept = np.load(tmp_path / "values.npz")
+    kinds = [row["kind"] for row in kept["keys"]]
+    assert {"also: 95 % from", "also: 95 % up to"} <= set(kinds)
+
+
 def test_own_numbers_beyond_all_others_lie_within_the_edges(dark, steps) -> None:
     content = cb.Activation(cb.Hidden("layer").channels[[1]], over=BIRDS)
     panel = shown(content, dark, torch.full((1, 3, 5, 7), 0.5), steps)

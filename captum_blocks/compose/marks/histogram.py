@@ -70,8 +70,14 @@ def _kept(value: Value) -> np.ndarray:
 
 
 def _atoms(values: tuple[Value, ...]) -> tuple[str, ...]:
-    """The names of the atoms that stand among others, which are those of all states."""
+    """The names of the atoms that stand among others, which are those of all states.
+
+    Of one that is selected, another in each state, the page tells which.
+    """
     names = [_atom_names(value) for value in values]
+    first = values[0]
+    if first.among is not None and first.among.axis not in first.axes and len(set(names)) > 1:
+        return (f"the {first.among.axis} selected",)
     if other := next((each for each in names if each != names[0]), None):
         raise InvalidArgument(
             f"a histogram's rows stay, and these would be {', '.join(names[0])} in one state and "

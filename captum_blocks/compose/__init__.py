@@ -1,7 +1,14 @@
 """Composition: from words of the grammar and a network to numbers, icons and a scene."""
 
 # These register themselves.
-from captum_blocks.compose.evaluation import ablations, edits, interactions, switches, transforms  # noqa: F401
+from captum_blocks.compose.evaluation import (  # noqa: F401
+    ablations,
+    edits,
+    interactions,
+    standing,
+    switches,
+    transforms,
+)
 from captum_blocks.compose.evaluation.contents import evaluate, evaluate_content
 from captum_blocks.compose.evaluation.faithful import faithfulness
 from captum_blocks.compose.evaluation.judgement import Faithfulness, Randomised

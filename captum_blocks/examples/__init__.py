@@ -10,9 +10,11 @@ from captum_blocks.examples.crops import Crop, cropped
 from captum_blocks.examples.cutting import Cut
 from captum_blocks.examples.example import Example
 from captum_blocks.examples.index import ExampleIndex
+from captum_blocks.examples.known import ENOUGH
 from captum_blocks.examples.labels import Preference, Preferences, preferred_labels
 
 __all__ = [
+    "ENOUGH",
     "Crop",
     "Cut",
     "Example",

@@ -11,10 +11,12 @@ from captum_blocks.grammar.operations import (
     Difference,
     Filter,
     Normalise,
+    Percentile,
     Project,
     Without,
     parts_of,
     rewritten,
+    unfiltered,
 )
 from captum_blocks.grammar.presentation import (
     Element,
@@ -61,6 +63,7 @@ __all__ = [
     "Method",
     "Normalise",
     "Out",
+    "Percentile",
     "Project",
     "Selection",
     "Substrate",
@@ -80,4 +83,5 @@ __all__ = [
     "slider",
     "to_json",
     "toggle",
+    "unfiltered",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.datasets import Dataset
 from captum_blocks.grammar.operations import Content
 from captum_blocks.grammar.spec import word
 from captum_blocks.grammar.substrates import (
@@ -107,14 +108,29 @@ class Activation(Content):
     Channels and groups: mean over y, x; spatial and whole: L2 norm; neurons: as they are; classes:
     the logit.
 
-    >>> Activation(Hidden("layer3").channels)
-    Activation(Hidden('layer3').channels)
+    Args:
+        source: the atoms.
+        over: photographs that it stands among: each channel's mean among its means, or a neuron's
+            activation among its channel's at one place of each of them. The numbers stay those of
+            the photograph that is looked at.
+
+    >>> Activation(Hidden("layer3").channels, over=Dataset("birds"))
+    Activation(Hidden('layer3').channels, over=Dataset(name='birds'))
     """
 
     source: Substrate
+    over: Dataset | None = None
 
-    def __init__(self, source: Substrate | Hidden | Input | Out) -> None:
+    def __init__(
+        self, source: Substrate | Hidden | Input | Out, over: Dataset | None = None
+    ) -> None:
         object.__setattr__(self, "source", as_substrate(source))
+        object.__setattr__(self, "over", over)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        if self.over is not None and not isinstance(self.over, Dataset):
+            raise WrongType(f"over= takes a data set, Dataset('birds'), not {self.over!r}")
 
 
 @word

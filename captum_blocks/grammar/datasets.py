@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType, did_you_mean
 from captum_blocks.grammar.spec import word
@@ -86,3 +87,19 @@ def check_crops(n: int, rank: str) -> None:
     if rank not in RANKS:
         hint = did_you_mean(str(rank), RANKS)
         raise InvalidArgument(f"rank={rank!r} is none of {', '.join(RANKS)}{hint}")
+
+
+def check_stands(source: Any) -> None:
+    """Whether photographs of a data set have the same numbers.
+
+    Args:
+        source: atoms, known by their fields.
+
+    Raises:
+        InvalidArgument: they are no channels or neurons of a hidden layer.
+    """
+    if source.atom not in ("channel", "neuron") or not hasattr(source.layer, "layer"):
+        raise InvalidArgument(
+            f"{source!r} stands among nothing: an index knows channels of hidden layers; take "
+            "Hidden(...).channels, or .neurons filtered to a place"
+        )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from captum_blocks.errors import InvalidArgument, WrongType
+from captum_blocks.grammar.datasets import Dataset, check_stands
 from captum_blocks.grammar.selections import Selection
 from captum_blocks.grammar.spec import call, is_word, word
 from captum_blocks.grammar.substrates import Substrate
@@ -106,6 +107,17 @@ class Content:
         A class or image axis of length one may differ: one class against another.
         """
         return Difference(self, other)
+
+    def percentile(self, among: Dataset) -> Percentile:
+        """Where each number stands among those of a data set, in percent, and how sure that is.
+
+        The mean of a channel among its means; a neuron's activation among its channel's at one
+        place of each photograph.
+
+        Args:
+            among: the data set, whose index is given when the content is evaluated.
+        """
+        return Percentile(self, among)
 
 
 @word
@@ -294,6 +306,50 @@ class Without(Content):
     def __repr__(self) -> str:
         off = list(self.off) if isinstance(self.off, tuple) else self.off
         return f"{self.content!r}.without({off!r}, of={self.of!r})"
+
+
+@word
+@dataclass(frozen=True, repr=False)
+class Percentile(Content):
+    """Where numbers stand among those of a data set; see ``Content.percentile``.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> Activation(Hidden("layer3").channels).percentile(Dataset("birds")).among
+    Dataset(name='birds')
+    """
+
+    content: Content
+    among: Dataset
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.among, Dataset):
+            raise WrongType(
+                f"a percentile is among a data set, Dataset('birds'), not {self.among!r}"
+            )
+        base = unfiltered(self.content)
+        if not isinstance(base, Content) or not hasattr(base, "over"):
+            raise InvalidArgument(
+                "activations of channels or neurons, all or filtered, stand among those of other "
+                f"photographs, not {self.content!r}"
+            )
+        check_stands(base.source)  # type: ignore[attr-defined]
+        if base.over is not None:
+            raise InvalidArgument(f"{base!r} names a data set already: leave over= out")
+
+    def __repr__(self) -> str:
+        return f"{self.content!r}.percentile({self.among!r})"
+
+
+def unfiltered(content: Any) -> Any:
+    """What filters are of.
+
+    >>> from captum_blocks.grammar import Activation, Hidden
+    >>> unfiltered(Activation(Hidden("layer3").neurons).filter(at=(3, 4)).filter(top=5))
+    Activation(Hidden('layer3').neurons)
+    """
+    while isinstance(content, Filter):
+        content = content.content
+    return content
 
 
 def parts_of(spec: Any) -> Iterator[Any]:

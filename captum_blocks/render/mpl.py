@@ -240,7 +240,7 @@ def _matrix(panel: Matrix, scene: Scene, width: float) -> Block:
 
 @draw_panel.register
 def _histogram(panel: Histogram, scene: Scene, width: float) -> Block:
-    return print_histogram(panel, panel.frames[scene.default_frame(panel)], width)
+    return print_histogram(panel, scene.default_frame(panel), width)
 
 
 @draw_panel.register

@@ -212,12 +212,17 @@ def _matrix(panel: Matrix, marks: Any) -> dict[str, Any]:
 
 @pack_panel.register
 def _histogram(panel: Histogram, marks: Any) -> dict[str, Any]:
-    return common("histogram", panel) | {
-        "edges": [float(edge) for edge in panel.edges],
-        "columns": list(panel.columns),
-        "frames": [[list(counts) for counts in frame] for frame in panel.frames],
-        "counted": panel.counted,
-    }
+    marked = [list(map(_rounded, values)) for values in panel.marked]
+    return (
+        common("histogram", panel)
+        | ({"marked": marked} if marked else {})
+        | {
+            "edges": [float(edge) for edge in panel.edges],
+            "columns": list(panel.columns),
+            "frames": [[list(counts) for counts in frame] for frame in panel.frames],
+            "counted": panel.counted,
+        }
+    )
 
 
 @pack_panel.register

@@ -202,12 +202,36 @@ class Histogram(Panel):
             one scale.
         frames: for each frame, for each column, the count of each bin.
         counted: what is counted, in the plural: "neurons".
+        marked: for each frame, for each column, a number that a line marks between the outer edges,
+            that of the photograph which is looked at; None where there is none, () for none at all.
+
+    Raises:
+        InvalidArgument: other numbers of frames or columns than are counted, or one that is not
+            between the outer edges.
     """
 
     edges: tuple[float, ...] = (0.0, 1.0)
     columns: tuple[str, ...] = ("",)
     frames: tuple[tuple[tuple[int, ...], ...], ...] = ()
     counted: str = ""
+    marked: tuple[tuple[float | None, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.marked:
+            return
+        sizes = {len(each) for each in self.marked}
+        if len(self.marked) != len(self.frames) or sizes != {len(self.columns)}:
+            raise InvalidArgument(
+                f"histogram {self.title!r} marks one number a frame and column, in "
+                f"{len(self.frames)} frames of {len(self.columns)} columns; give None where there "
+                "is none"
+            )
+        for value in (value for each in self.marked for value in each if value is not None):
+            if not self.edges[0] <= value <= self.edges[-1]:
+                raise InvalidArgument(
+                    f"histogram {self.title!r} marks {value}, which is not between "
+                    f"{self.edges[0]} and {self.edges[-1]}"
+                )
 
 
 @dataclass(frozen=True)

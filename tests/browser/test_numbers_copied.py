@@ -22,7 +22,15 @@ from captum_blocks.scene import (
 )
 from tests.render.sample import CLASSES, GROUP_SHARES, sample_scene
 from tests.render.sample_grids import SHARES, grids_scene
-from tests.render.sample_kinds import PICTURES, channels, counts, kinds_scene, table
+from tests.render.sample_kinds import (
+    OWN,
+    PICTURES,
+    channels,
+    counts,
+    kinds_scene,
+    marked_scene,
+    table,
+)
 from tests.render.sample_ticks import ROWS, TILES, ticks_scene
 
 ALLOWED = ["clipboard-read", "clipboard-write"]
@@ -140,6 +148,15 @@ def test_tables_and_counts(opened):
         list(pair) for pair in zip(*counts(PICTURES[0]), strict=True)
     ]
     assert lines[1][:2] == ["0.25", "0.5"]
+
+
+def test_what_is_marked_stands_below_the_counts(opened):
+    _, *lines, last = rows(opened(marked_scene()), "How much neurons fire")
+    assert [numbers(line)[2:] for line in lines] == [
+        list(pair) for pair in zip(*counts(PICTURES[0]), strict=True)
+    ]
+    assert last[:2] == ["this photograph", ""]
+    assert numbers(last[2:]) == list(OWN[0])
 
 
 def test_maps_are_places_from_one_on(opened):

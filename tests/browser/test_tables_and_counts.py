@@ -20,6 +20,7 @@ from tests.render.sample_kinds import (
     counts,
     kinds_scene,
     links,
+    marked_scene,
     table,
 )
 
@@ -147,6 +148,36 @@ def test_the_keyboard_reaches_every_bin(open_page, sample):
     assert here.inner_text() == f"bn2, 0.00 to 0.25 activation: {first} neurons"
     tab.keyboard.press("Escape")
     assert here.inner_text() == ""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_number_of_the_photograph_is_marked(open_page, tmp_path, scheme):
+    tab = open_page(save(marked_scene(), tmp_path), color_scheme=scheme)
+    shown = panel(tab, COUNTS)
+    marks = shown.get_by_role("listitem").filter(has_text="this photograph")
+    assert marks.all_inner_texts() == ["this photograph: 0.30", "this photograph: 2.90"]
+    bins = shown.locator(".bins").first.bounding_box()
+    near, far = (mark.bounding_box() for mark in marks.all())
+    # The line is the side that the number is not on.
+    assert near["x"] == pytest.approx(bins["x"] + bins["width"] * 0.3 / 3, abs=1)
+    assert far["x"] + far["width"] == pytest.approx(bins["x"] + bins["width"] * 2.9 / 3, abs=1)
+    assert [box["height"] for box in (near, far)] == pytest.approx([bins["height"] + 20] * 2, abs=2)
+    assert far["x"] >= bins["x"]
+    line = marks.first.evaluate("mark => getComputedStyle(mark).borderLeftColor")
+    assert line == {"light": "rgb(31, 111, 235)", "dark": "rgb(110, 168, 255)"}[scheme]
+    # It lies over no bar's tallest end, and takes no pointer from the bars.
+    assert near["y"] < bins["y"]
+    shown.locator(".bin").first.hover()
+    assert shown.locator(".here").inner_text().startswith("bn1, 0.00 to 0.25 activation")
+    assert shown.locator(".bin").count() == 2 * BINS
+    assert "among the channel means of 90 photographs" in shown.inner_text()
+
+
+def test_the_marked_number_follows_the_photograph(open_page, tmp_path):
+    tab = open_page(save(marked_scene(), tmp_path), f"is.photo={PICTURES[1]}")
+    first, second = panel(tab, COUNTS).locator(".marked").all()
+    assert first.inner_text() == "this photograph: 3.00"
+    assert not second.is_visible()
 
 
 def test_counts_follow_the_photograph(open_page, sample):

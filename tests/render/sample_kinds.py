@@ -297,3 +297,15 @@ def kinds_scene() -> Scene:
         others=(second,),
         pictured="photo",
     )
+
+
+# Of each photograph, for each of the two rows.
+OWN = ((0.3, 2.9), (3.0, None))
+
+
+@cache
+def marked_scene() -> Scene:
+    """One panel of counts, among which the photograph's own numbers are marked."""
+    counted = next(each for each in kinds_scene().panels() if isinstance(each, Histogram))
+    marked = replace(counted, marked=OWN, left_out="among the channel means of 90 photographs")
+    return replace(kinds_scene(), chapters=(Chapter("", "", marked),))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.render import _print_histogram, mpl, palette, printing, wording
 from captum_blocks.render.mpl import figure
 from captum_blocks.render.printing import moved, printed
@@ -24,6 +25,7 @@ from tests.render.sample_kinds import (
     counts,
     kinds_scene,
     links,
+    marked_scene,
 )
 
 
@@ -78,6 +80,36 @@ def test_bars_of_counts_are_as_high_as_their_counts() -> None:
     assert {"bn1", "bn2", "0.00", "3.00"} <= set(words(made))
     assert "along: activation; the full height is 90 neurons" in words(made)
     assert len(bars) == 2 * BINS
+
+
+def test_a_line_marks_the_number_of_the_photograph() -> None:
+    made = only("How much neurons fire", marked_scene())
+    own = [line for line in made.axes[0].lines if line.get_color() == _print_histogram.MARKED]
+    at = sorted({round(float(line.get_xdata()[0]), 4) for line in own})
+    left = min(patch.get_x() for patch in boxes(made, palette.NEUTRAL))
+    wide = _print_histogram.WIDEST
+    assert at == pytest.approx([left + wide * 0.3 / 3, left + wide * 2.9 / 3], abs=1e-3)
+    told = {text.get_text(): text for text in made.axes[0].texts}
+    near, far = (told[f"this photograph: {number}"] for number in ("0.30", "2.90"))
+    assert (near.get_ha(), far.get_ha()) == ("left", "right")
+    assert near.get_position()[0] == pytest.approx(at[0] + _print_histogram.ASIDE, abs=1e-3)
+    assert far.get_position()[0] == pytest.approx(at[1] - _print_histogram.ASIDE, abs=1e-3)
+    assert "among the channel means of 90 photographs" in words(made)
+
+
+@pytest.mark.parametrize(
+    ("marked", "message"),
+    [
+        (((0.5,), (0.5,)), "in 1 frames of 1 columns"),
+        (((0.5, 0.5),), "in 1 frames of 1 columns"),
+        (((1.5,),), "marks 1.5, which is not between 0.0 and 1.0"),
+        (((float("nan"),),), "marks nan, which is not between 0.0 and 1.0"),
+    ],
+)
+def test_what_is_marked_lies_within_the_edges(marked, message) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        Histogram("h", frames=(((3,),),), marked=marked)
+    assert Histogram("h", frames=(((3,),),), marked=((None,),)).marked == ((None,),)
 
 
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=20, unique=True).map(sorted))

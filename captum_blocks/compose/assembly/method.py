@@ -21,6 +21,7 @@ from captum_blocks.grammar import (
     Interaction,
     Interface,
     Method,
+    Percentile,
     Substrate,
     Without,
     parts_of,
@@ -36,6 +37,11 @@ PAIRS = (
 SWITCHES = (
     "the network's own answers without every set of groups: zero stands in their place, what is in "
     "no group stays, and all that is behind the layer runs again"
+)
+STANDS = (
+    "the share of the photographs' numbers that are smaller, and half of the equal ones; its ends "
+    "are the step from the share of the smaller ones to that of the smaller and equal ones, "
+    "widened by their 95 % interval (Wilson), for which pictures cut from one photograph are one"
 )
 DISTILL = "The Building Blocks of Interpretability, Distill 2018"
 PACKAGES = ("captum-blocks", "captum", "torch", "scikit-learn")
@@ -105,6 +111,8 @@ def _said(part: Any, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         return [("switches", SWITCHES, "; ")]
     if isinstance(part, Activation):
         return [("activation", ATOMS[part.source.atom].activation, ", ")]
+    if isinstance(part, Percentile):
+        return [("percentile", STANDS, "; ")]
     if isinstance(part, Difference):
         return [("difference", "one content minus the other, atom by atom", ", ")]
     if isinstance(part, Filter) and (part.top or part.bottom or part.strongest):

@@ -21,6 +21,7 @@ from captum_blocks.grammar import (
     Hidden,
     InfoVis,
     Out,
+    Percentile,
     Selection,
     Substrate,
     parts_of,
@@ -92,6 +93,8 @@ def _shown(content: Content, session: Session) -> tuple[int, int, bool]:
         source, target = content.source, content.target
         sizes = _size(source, session), _size(target, session)
         return (*sizes, source.atom == "spatial")
+    if isinstance(content, Percentile):
+        return _shown(content.content, session)
     if not isinstance(content, Filter):
         return 1, 1, False
     sources, targets, on_map = _shown(content.content, session)

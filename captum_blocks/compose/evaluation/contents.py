@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_blocks.attr.atoms import to_atoms
+from captum_blocks.compose.evaluation.among import Among, among_of
 from captum_blocks.compose.evaluation.factors import to_factors
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.pooling import pooled
@@ -128,7 +129,17 @@ def _activation(content: Activation, session: Session) -> Value:
     data, kept = pooled(source.atom, maps, _tokens(source, look))
     axes = ("image", *ATOMS[source.atom].axes)
     coords = spans(**dict(zip(axes, data.shape, strict=True)))
-    return picked(Value(data, axes, coords, "activation", source, maps=kept))
+    among = _among(content, session)
+    return picked(Value(data, axes, coords, "activation", source, maps=kept, among=among))
+
+
+def _among(content: Activation, session: Session) -> Among | None:
+    """What an activation stands among, where it names a data set."""
+    if content.over is None or not isinstance(content.source.layer, Hidden):
+        return None
+    index = session.question.given[content.over.name]
+    layer = session.of(content.source).net.name_of(content.source.layer.layer)
+    return among_of(content.source, index, layer)
 
 
 def _tokens(source: Substrate, look: Looking) -> Tensor | None:

@@ -47,6 +47,8 @@ def in_a_row(value: Value) -> Value:
         coords={**value.coords, "neuron": tuple(range(len(names)))},
         labels={**value.labels, "neuron": names},
         maps=None,
+        also={name: held.flatten(leading) for name, held in value.also.items()},
+        among=None if value.among is None else value.among.in_a_row(value.data[0, 0].numel()),
     )
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.values import Value
 
 # The ends of a range are told in one sentence; in a table each has a name of its own.
-ALONE_AS = {"to": "in other fits to"}
+LOW, UP = "95 % from", "up to"
+ALONE_AS = {"to": "in other fits to", UP: "95 % up to"}
 
 
 def others(value: Value) -> dict[str, Tensor]:

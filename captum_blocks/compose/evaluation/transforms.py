@@ -143,6 +143,7 @@ def _normalise(content: Normalise, session: Session) -> Value:
     return value.map(
         lambda held: held / size.reshape(*size.shape, *(1,) * (held.ndim - size.ndim)),
         unit=f"share of {of}",
+        among=None,
         notes=(*value.notes, f"divided by {of} of the magnitudes ({value.unit})"),
     )
 
@@ -182,6 +183,7 @@ def _difference(content: Difference, session: Session) -> Value:
         said_in={},
         also={},
         switches=None,
+        among=None,
     )
 
 

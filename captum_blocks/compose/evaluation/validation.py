@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from captum_blocks.attr import resolve_method
+from captum_blocks.compose.evaluation.among import check_among, check_kept
 from captum_blocks.compose.evaluation.masks import filling_of, mask_of
 from captum_blocks.compose.evaluation.question import Question
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
 from captum_blocks.grammar import (
+    Activation,
+    Content,
     Edit,
     Grouping,
     Hidden,
     Input,
     Method,
     Out,
+    Percentile,
     Substrate,
     parts_of,
+    unfiltered,
 )
 from captum_blocks.network import Network
 from captum_blocks.reduce import ALGORITHMS
 
 
-def validate(words: Iterable[Any], question: Question) -> None:
+def validate(words: Sequence[Any], question: Question) -> None:
     """Check every name in some words of the grammar against the networks that they name.
 
     Raises:
@@ -42,6 +47,24 @@ def validate(words: Iterable[Any], question: Question) -> None:
                 _check_algorithm(part.algorithm)
             elif isinstance(part, Substrate) and part.grouping is not None:
                 _check_aligned(part, part.grouping.align_with, question)
+            if isinstance(part, Content):
+                check_kept(part)
+    _check_among(words, question)
+
+
+def _check_among(words: Sequence[Any], question: Question) -> None:
+    """Every index that numbers stand among is of their network, and knows their layer."""
+    known: set[tuple[str, str | None]] = set()
+    for part in (part for word in words for part in parts_of(word)):
+        data_set = getattr(part, "over" if isinstance(part, Activation) else "among", None)
+        if not isinstance(part, (Activation, Percentile)) or data_set is None:
+            continue
+        network = question.named(unfiltered(getattr(part, "content", part)).source)
+        index, net = question.given[data_set.name], question.networks[network]
+        if (data_set.name, network) not in known:
+            index.check(net)
+            known.add((data_set.name, network))
+        check_among(part, index, net)
 
 
 def _check_layer(part: Hidden | Input | Out, net: Network) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.compose.evaluation import tables
+from captum_blocks.compose.evaluation.among import Among
 from captum_blocks.compose.evaluation.positions import POSITIONS, only, pooled, size_of
 from captum_blocks.compose.evaluation.switched import Switches
 from captum_blocks.errors import InvalidArgument
@@ -63,6 +64,7 @@ class Value:
         also: by name, other numbers of the same atoms, axes as ``data``: answers to other questions
             that are told beside the first.
         switches: of answers from which groups can be taken away, those to every set of groups.
+        among: the same numbers of the photographs of a data set, where the content names one.
 
     ``data`` summed over the source axes plus all remainders is ``total``, where it is additive.
 
@@ -95,6 +97,7 @@ class Value:
     by: str = ""
     also: Mapping[str, Tensor] = field(default_factory=dict)
     switches: Switches | None = None
+    among: Among | None = None
 
     def __post_init__(self) -> None:
         # What is said of an axis goes when the axis goes.
@@ -153,7 +156,8 @@ class Value:
     def sentences(self) -> tuple[str, ...]:
         """All that is said with these numbers; of several photographs what holds for all alone."""
         images = self.coords["image"]
-        return (*self.said, *(self.said_in.get(images[0], ()) if len(images) == 1 else ()))
+        own = self.said_in.get(images[0], ()) if len(images) == 1 else ()
+        return (*self.said, *own, *(() if self.among is None else (self.among.told,)))
 
     @property
     def _leading(self) -> int:
@@ -232,6 +236,8 @@ class Value:
         switches = None if self.switches is None else self.switches.select(axis, indices)
         # Of one photograph among several, all that was said of them still holds.
         quiet: dict[str, Any] = {} if axis == "image" else {"said": (), "said_in": {}}
+        if self.among is not None:
+            quiet["among"] = self.among.select(axis, indices)
         picked = self._along(
             axis,
             lambda held, at: held.index_select(at, index),
@@ -279,7 +285,7 @@ class Value:
             places={**self.places, **there},
             said=(),
             said_in={},
-            also={},
+            also={name: held[..., y, x] for name, held in self.also.items()},
         )
         return self._leaving(picked, rest)
 
@@ -304,6 +310,7 @@ class Value:
         if how != "sum" and not size:
             raise InvalidArgument(f"{self!r}: nothing is left to take the {how} of over {axis}")
         fields: dict[str, Any] = {"remainder_maps": {}, "said": (), "said_in": {}, "also": {}}
+        fields["among"] = None
         if of_atoms or how == "max":
             fields |= {"ends": {}, "sides": {}}
         if not stays:
@@ -340,7 +347,10 @@ class Value:
         """What lies in the rows and columns of the maps that count."""
         assert self.maps is not None
         data = pooled(self.maps, coords, self.axes, mean=self.target is None)
-        return replace(self, data=data, maps=only(self.maps, coords), coords=coords, also={})
+        # The mean of a region is none of a photograph; a neuron stays what it is.
+        among = self.among if set(POSITIONS) <= set(self.axes) else None
+        maps = only(self.maps, coords)
+        return replace(self, data=data, maps=maps, coords=coords, also={}, among=among)
 
     def _leaving(self, picked: Value, rest: str) -> Value:
         """Some of its atoms, with the others in a remainder where they add up."""

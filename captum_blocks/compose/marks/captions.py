@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from torch import Tensor
@@ -235,18 +235,19 @@ def detail(
         return f"{number(numbers[0])} {value.unit} to {quoted(label)}"
     if value.target is not None:
         return effects(label, numbers, names, value.unit) + _also(value, index)
-    return f"{label}: {value.unit} {numbers[0]:.3g}"
+    return f"{label}: {value.unit} {numbers[0]:.3g}{_also(value, index, '{:.3g}'.format)}"
 
 
-def _also(value: Value, index: int) -> str:
+def _also(value: Value, index: int, told_as: Callable[[float], str] = number) -> str:
     """Other numbers of one atom: "; taken away alone +2.80, +1.10"."""
     if not value.also or len(value.data) != 1:
         return ""
-    place = value.coords[value.source_axes[0]].index(index)
+    axes = value.source_axes
+    place = (..., value.coords[axes[0]].index(index)) if axes else (...,)
     told = [
-        f"{name} {', '.join(_numbers(held[..., place]))}"
+        f"{name} {', '.join(map(told_as, held[place][0].reshape(-1).tolist()))}"
         for name, held in value.also.items()
-        if not bool(held[..., place].isnan().any())
+        if not bool(held[place].isnan().any())
     ]
     fewer = ["no like group in other fits"] if len(told) < len(value.also) else []
     return "; " + "; ".join([*told, *fewer])

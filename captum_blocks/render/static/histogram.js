@@ -1,7 +1,9 @@
-// How many numbers lie in each bin: bars over the printed edges, a row of them for each column.
+// How many numbers lie in each bin: bars over the printed edges, a row of them for each column; a line
+// marks the number of the photograph that is looked at.
 
 // Edges nearer to each other, in hundredths of the width, are not both printed.
 const TICKS_APART = 16;
+const MARKED = "this photograph";
 
 class Histogram {
   constructor(body, panel, page) {
@@ -23,7 +25,12 @@ class Histogram {
     this.place.append(list);
     const { edges } = this.panel;
     list.append(...edges.slice(1).map((edge, i) => this.bar(edges[i], edge)));
+    if (this.panel.marked) list.append(make("li", "marked"));
     return list;
+  }
+
+  binsOf(list) {
+    return [...list.children].filter((item) => item.matches(".bin"));
   }
 
   bar(low, high) {
@@ -68,9 +75,18 @@ class Histogram {
   show(frame) {
     this.rows.forEach((list, column) => {
       const counts = this.panel.frames[frame][column];
-      [...list.children].forEach((bin, i) => this.fill(bin, counts[i], i, column));
+      this.binsOf(list).forEach((bin, i) => this.fill(bin, counts[i], i, column));
+      if (this.panel.marked) this.mark(list.lastElementChild, this.panel.marked[frame][column]);
     });
     this.tellHere();
+  }
+
+  // The number stands on the side of its line where there is more room.
+  mark(item, value) {
+    item.hidden = value === null;
+    item.style.left = `${value === null ? 0 : this.at(value)}%`;
+    item.classList.toggle("leftward", value !== null && this.at(value) > 50);
+    item.textContent = `${MARKED}: ${formatNumber(value)}`;
   }
 
   fill(bin, count, index, column) {
@@ -104,7 +120,7 @@ class Histogram {
 
   follow() {
     for (const list of this.rows) {
-      for (const bin of list.children) bin.classList.toggle("pointed", bin === this.bin);
+      for (const bin of this.binsOf(list)) bin.classList.toggle("pointed", bin === this.bin);
     }
   }
 

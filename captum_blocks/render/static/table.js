@@ -192,10 +192,12 @@ function tableOfCells(panel, frame, page) {
   return [["name", "row", "column", ...heads], ...rows];
 }
 
-function tableOfCounts({ edges, columns, unit, counted, frames }, frame) {
+// Below the counts, what is marked.
+function tableOfCounts({ edges, columns, unit, counted, frames, marked }, frame) {
   const heads = columns.map((title) => inUnit(title, counted || "count"));
   const rows = edges.slice(1).map((edge, i) => [edges[i], edge, ...frames[frame].map((counts) => counts[i])]);
-  return [[inUnit("from", unit), inUnit("to", unit), ...heads], ...rows];
+  const own = marked ? [[MARKED, null, ...marked[frame]]] : [];
+  return [[inUnit("from", unit), inUnit("to", unit), ...heads], ...rows, ...own];
 }
 
 function tableOfFlows({ titles, unit, frames }, frame, page) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class Answerer:
         pictures: its photographs, where they are.
         allowed: (row,) which of them may be shown.
         progress: whether bars are shown.
+        exact: whether photographs that are drawn are looked at again for exact values.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Answerer:
         pictures: Pictures | None,
         allowed: Array,
         progress: bool,
+        exact: bool = True,
     ) -> None:
+        self._exact = exact
         self._stored, self._net, self._pictures = stored, net, pictures
         self._allowed, self._progress = allowed, progress
 
@@ -100,9 +104,21 @@ class Answerer:
         drawn = [
             self._drawn(bounds.estimate[:, each], k, rank, seed) for each in range(len(directions))
         ]
+        if not self._exact and all((bounds.places[each] >= 0).all() for each in drawn):
+            return [self._about(layer, bounds, d, rows) for d, rows in enumerate(drawn)]
         search = self._search(layer, directions, bounds)
         search.look_at(sorted({row for each in drawn for row in each}))
         return self._told(layer, search, drawn, sign=1)
+
+    def _about(self, layer: int, bounds: Bounds, direction: int, rows: list[int]) -> list[Example]:
+        """Examples by what is kept of them, each with how far its value may be off."""
+        values, at = bounds.estimate[rows, direction], bounds.places[rows, direction]
+        off = np.maximum(
+            bounds.upper[rows, direction] - values, values - bounds.lower[rows, direction]
+        )
+        found = list(zip(values.tolist(), at.tolist(), strict=True))
+        pairs = zip(self._examples(layer, rows, found), off.tolist(), strict=True)
+        return [replace(example, error=error) for example, error in pairs]
 
     def _exactly(
         self, layer: int, directions: Array, bounds: Bounds, k: int, rank: str

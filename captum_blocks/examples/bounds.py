@@ -35,16 +35,18 @@ class Bounds:
         lower, upper: what the value lies between.
         estimate: what it probably is.
         scale: the size of the numbers that it is a sum of.
+        places: where it probably is, row by row of the grid; -1 where that is not known.
     """
 
     lower: Array
     upper: Array
     estimate: Array
     scale: Array
+    places: Array
 
     def turned(self) -> Bounds:
         """Of the value times -1."""
-        return Bounds(-self.upper, -self.lower, -self.estimate, self.scale)
+        return Bounds(-self.upper, -self.lower, -self.estimate, self.scale, self.places)
 
 
 def bounds_of(stored: Stored, order: int, directions: Array) -> Bounds:
@@ -55,11 +57,22 @@ def bounds_of(stored: Stored, order: int, directions: Array) -> Bounds:
         order: the layer's number.
         directions: (direction, channel).
     """
+    asked = (order, directions.tobytes())
+    if asked not in stored.asked_last:  # a page asks for the highest, for others, for any
+        stored.asked_last.clear()
+        stored.asked_last[asked] = _bounds_of(stored, order, directions)
+    found: Bounds = stored.asked_last[asked]
+    return found
+
+
+def _bounds_of(stored: Stored, order: int, directions: Array) -> Bounds:
     shape = (stored.rows, len(directions))
-    made = Bounds(*(np.empty(shape, np.float32) for _ in range(4)))
+    lower, upper, estimate, scale = (np.empty(shape, np.float32) for _ in range(4))
+    made = Bounds(lower, upper, estimate, scale, np.full(shape, -1, np.int32))
     for rows, found in _blocks(stored, order, directions):
         made.lower[rows], made.upper[rows] = found.lower, found.upper
         made.estimate[rows], made.scale[rows] = found.estimate, found.scale
+        made.places[rows] = found.places
     return made
 
 
@@ -90,7 +103,9 @@ def _kept(stored: Stored, order: int, directions: Array) -> Iterator[tuple[slice
             open_, torch.inf, off + torch.from_numpy(scale * SLACK).float()[:, :, None]
         )
         lower, upper = (scores - off).amax(2).numpy(), (scores + off).amax(2).numpy()
-        yield rows, Bounds(lower, upper, scores.amax(2).numpy(), scale.astype(np.float32))
+        best = scores.max(2)
+        estimate, places = best.values.numpy(), best.indices.numpy()
+        yield rows, Bounds(lower, upper, estimate, scale.astype(np.float32), places)
 
 
 def _scores(levels: Array, d: Tensor, base: Tensor, step: Tensor) -> Tensor:
@@ -128,8 +143,9 @@ def _extremes(
         lower = np.array(table["mean"][rows], np.float64) @ directions.T
         off = scale * SLACK
         estimate = np.where(np.isfinite(upper), (lower + upper) / 2, lower)
-        made = (lower - off, upper + off, estimate, scale)
-        yield rows, Bounds(*(each.astype(np.float32) for each in made))
+        numbers = (lower - off, upper + off, estimate, scale)
+        less, more, about, size = (each.astype(np.float32) for each in numbers)
+        yield rows, Bounds(less, more, about, size, np.full(scale.shape, -1))
 
 
 def bounds_of_channel(stored: Stored, order: int, channel: int) -> Bounds:
@@ -138,4 +154,5 @@ def bounds_of_channel(stored: Stored, order: int, channel: int) -> Bounds:
     lower = np.nextafter(upper, np.float16(-np.inf)).astype(np.float32)
     top = upper.astype(np.float32)
     slack = SLACK * np.abs(np.nan_to_num(top, posinf=6.6e4))
-    return Bounds(lower - slack, top + slack, top, np.abs(top))
+    places = np.array(stored.layer(order)["at"][:, channel : channel + 1], np.int32)
+    return Bounds(lower - slack, top + slack, top, np.abs(top), places)

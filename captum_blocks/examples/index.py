@@ -186,6 +186,7 @@ class ExampleIndex(Known):
         layer: str | None = None,
         label: str | None = None,
         boxes: bool = False,
+        exact: bool = True,
         seed: int = 0,
         progress: bool = False,
     ) -> list[list[Example]]:
@@ -205,6 +206,9 @@ class ExampleIndex(Known):
             boxes: whether the part of each photograph that matters is found, the smallest that
                 alone keeps 80 % of the activation: some fourteen passes an example, as far as the
                 layer.
+            exact: whether photographs that are drawn along a direction are looked at again; else
+                their values are those that are kept, each with its ``error``. The highest and the
+                lowest are exact always.
             seed: of what is drawn.
             progress: whether a bar is shown where photographs are looked at again.
 
@@ -224,7 +228,7 @@ class ExampleIndex(Known):
                 f"k={k}, and there are {int(rows.sum())} photographs: all of them are given",
                 stacklevel=2,
             )
-        answerer = self._answerer(rows, progress)
+        answerer = self._answerer(rows, progress, exact)
         found = answerer.answer(question, k, rank, seed)
         return answerer.boxed(found, question, rank) if boxes else found
 
@@ -280,10 +284,12 @@ class ExampleIndex(Known):
         """
         check_same(self._stored.content["of"], net, f"the index in {self.folder}")
 
-    def _answerer(self, rows: Array | None = None, progress: bool = False) -> Answerer:
+    def _answerer(
+        self, rows: Array | None = None, progress: bool = False, exact: bool = True
+    ) -> Answerer:
         """What answers questions, of some photographs or of all."""
         allowed = np.ones(self.count, bool) if rows is None else rows
-        return Answerer(self._stored, self._net, self._pictures, allowed, progress)
+        return Answerer(self._stored, self._net, self._pictures, allowed, progress, exact)
 
     def _labelled(self, label: str | None) -> Array:
         """(row,) which photographs are of a label."""

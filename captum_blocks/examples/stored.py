@@ -37,6 +37,8 @@ class Stored:
         self.names = [layer["name"] for layer in self.content["layers"]]
         self.widths = [int(layer["channels"]) for layer in self.content["layers"]]
         self.rows = int(self.content["rows"])
+        # What was found of the directions that were asked for last.
+        self.asked_last: dict[Any, Any] = {}
 
     @cached_property
     def pictures(self) -> dict[str, Array]:

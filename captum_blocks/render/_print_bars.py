@@ -8,13 +8,16 @@ from typing import Any
 
 from captum_blocks.render import inks, palette
 from captum_blocks.render._blocks import Block, below, beside, gap, paragraph
+from captum_blocks.render._print_crops import Strip, crops_of, filling, most_crops
 from captum_blocks.render._print_scale import icon_scale
 from captum_blocks.render.paper import INK, QUIET, Paper, breadth, line_height, wrap
 from captum_blocks.render.wording import number
 from captum_blocks.scene import Bars, Field, Mark, Scene
 
 SMALL = 7.5
-ICON, TILE = 0.56, 0.98
+ICON, TILE, CROP = 0.56, 0.98, 0.4
+# Crops side by side in a row; further ones stand below them.
+MOST_ACROSS = 4
 SPACE, VALUE_WIDTH = 0.1, 0.42
 BAR = 0.1
 # How far zero lines and ticks stand out of a bar, and the bar that shows what a tick is.
@@ -48,6 +51,7 @@ class _Rows:
     panel: Bars
     scale: _Scale
     icon: float
+    crops: Strip
     map: float
     name: float
     bars: float
@@ -120,17 +124,20 @@ def _scale(panel: Bars) -> _Scale:
 
 def _plan(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> _Rows:
     icon = ICON + SPACE if any(mark.sprite for mark in frame) else 0.0
+    several = most_crops(frame, scene)
+    crops = Strip(several, min(several, MOST_ACROSS) or 1, CROP)
+    beside_icon = crops.width + SPACE if several else 0.0
     mapped = panel.maps and scene.photo is not None and any(mark.field for mark in frame)
     aspect = scene.photo.pixels.shape[1] / scene.photo.pixels.shape[0] if scene.photo else 1.0
     map_ = min(ICON * aspect, 0.9) + SPACE if mapped else 0.0
-    name = icon + map_
+    name = icon + beside_icon + map_
     bars = name + min(1.6, 0.3 * width)
     column = (width - bars) / len(panel.columns)
     # Where the bars would be too short they get lines of their own, below the names.
     stacked = column - VALUE_WIDTH - SPACE < SHORTEST_TRACK
     if stacked:
         bars, column = 0.0, width / len(panel.columns)
-    return _Rows(scene, panel, _scale(panel), icon, map_, name, bars, column, stacked)
+    return _Rows(scene, panel, _scale(panel), icon, crops, map_, name, bars, column, stacked)
 
 
 def _axis(plan: _Rows) -> Block:
@@ -178,14 +185,17 @@ def _ticks(paper: Paper, left: float, top: float, plan: _Rows) -> None:
 def _row(mark: Mark, plan: _Rows) -> Block:
     end = plan.column * len(plan.panel.columns) if plan.stacked else plan.bars
     lines = wrap(mark.label, end - plan.name - SPACE, SMALL, most=3)
-    pictured = mark.sprite is not None or (mark.field is not None and plan.map > 0)
-    lead = max(ICON + 0.07 if pictured else 0.2, line_height(SMALL) * len(lines) + 0.06)
+    crops = crops_of(mark, plan.scene)
+    pictured = mark.sprite is not None or bool(crops) or (mark.field is not None and plan.map > 0)
+    shown = max(ICON, plan.crops.height if crops else 0.0) + 0.07
+    lead = max(shown if pictured else 0.2, line_height(SMALL) * len(lines) + 0.06)
 
     def draw(paper: Paper, x: float, y: float) -> None:
         if mark.role == "total":
             paper.rule(x, y, plan.bars + plan.column * len(plan.panel.columns), color=QUIET)
         _icon(paper, mark, plan.scene, x, y + (lead - ICON) / 2, ICON)
-        _map(paper, mark, plan, x + plan.icon, y + lead / 2)
+        plan.crops.draw(paper, crops, x + plan.icon, y + (lead - plan.crops.height) / 2)
+        _map(paper, mark, plan, x + plan.name - plan.map, y + lead / 2)
         _name(paper, mark, lines, x + plan.name, y + lead / 2)
         _bars(paper, mark, plan, x, y + (lead + 0.1 if plan.stacked else lead / 2))
 
@@ -279,19 +289,23 @@ def _tile_line(marks: Sequence[Mark], panel: Bars, scene: Scene, scale: _Scale) 
     labels = [wrap(mark.label, TILE, SMALL, most=2) for mark in marks]
     named = line_height(SMALL) * max(len(lines) for lines in labels)
     side = TILE if any(mark.sprite for mark in marks) else 0.0
+    strip = filling(most_crops(marks, scene), 3 if side else 2, TILE)
+    between = 0.03 if side and strip.count else 0.0
+    pictures = side + between + strip.height
     pitch, after = (0.18, 0.07) if scale.ticked else (0.15, 0.04)
 
     def draw(paper: Paper, x: float, y: float) -> None:
         for mark, lines in zip(marks, labels, strict=True):
             _icon(paper, mark, scene, x, y, side)
+            strip.draw(paper, crops_of(mark, scene), x, y + side + between)
             for i, line in enumerate(lines):
-                paper.text(x, y + side + 0.04 + i * line_height(SMALL), line, SMALL)
+                paper.text(x, y + pictures + 0.04 + i * line_height(SMALL), line, SMALL)
             for i, value in enumerate(mark.values):
-                middle = y + side + 0.04 + named + pitch * (i + 0.5)
+                middle = y + pictures + 0.04 + named + pitch * (i + 0.5)
                 _bar(paper, mark, i, scale, (x, middle, TILE - VALUE_WIDTH))
                 text = number(value, scale.signed)
                 end = x + (TILE - VALUE_WIDTH) * scale.end(value) + after
                 paper.text(end, middle, text, SMALL, color=QUIET, va="center_baseline")
             x += TILE + SPACE
 
-    return Block(side + 0.04 + named + pitch * len(panel.columns), draw)
+    return Block(pictures + 0.04 + named + pitch * len(panel.columns), draw)

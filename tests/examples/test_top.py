@@ -300,3 +300,20 @@ def test_a_whole_layer_is_all_of_its_channels(index: cb.ExampleIndex) -> None:
     assert len(index.top(cb.Hidden("late").channels, 2)) == 10
     assert index.top(cb.Hidden("early").channels[:2], 2) == index.top(("early", slice(2)), 2)
     assert np.shape(index.top(("early", None), 1)) == (6, 1)
+
+
+def test_values_of_drawn_photographs_may_be_the_kept_ones(index, directions) -> None:
+    """Within their own error of the exact ones, of the same photographs and nearly all places."""
+    for rank in ("quantiles", "random"):
+        exact = index.top(directions, 4, rank, layer="late", seed=3)
+        about = index.top(directions, 4, rank, layer="late", seed=3, exact=False)
+        pairs = [
+            pair for each in zip(exact, about, strict=True) for pair in zip(*each, strict=True)
+        ]
+        assert all(one.image == other.image for one, other in pairs)
+        assert all(one.error == 0.0 for one, _ in pairs)
+        assert all(abs(one.value - other.value) <= other.error + 1e-5 for one, other in pairs)
+        assert max(other.error for _, other in pairs) < 0.1 * max(abs(o.value) for o, _ in pairs)
+        assert np.mean([one.position == other.position for one, other in pairs]) > 0.7
+    (top,) = index.top(directions[:1], 4, layer="late", exact=False)
+    assert [each.error for each in top] == [0.0] * 4

@@ -16,7 +16,7 @@ from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Request
 from captum_blocks.compose.pictures.sources import PictureSource, register
 from captum_blocks.examples import Cut, Example, ExampleIndex
-from captum_blocks.numerals import percent
+from captum_blocks.numerals import percent, quoted
 
 PHOTOGRAPHS = "photographs"
 # How many examples of each kind a reader can open, and pixels of crops and of photographs.
@@ -25,7 +25,7 @@ SIDE, LONGEST = 64, 176
 TITLES = {
     "top": "highest",
     "bottom": "lowest",
-    "quantiles": "one of each of {n} equal shares, from high to low",
+    "quantiles": "one from each of {n} equally large shares, from high to low",
     "random": "random",
 }
 # The highest of the layer's places, of a channel or along a direction.
@@ -106,7 +106,7 @@ class _Finding:
         if not directions:
             return self._index.top((layer, [each.index for each in subjects]), k, rank)
         stacked = torch.nn.functional.normalize(torch.stack(directions).double(), dim=1)
-        return self._index.top(stacked, k, rank, layer=layer)
+        return self._index.top(stacked, k, rank, layer=layer, exact=False)
 
     def _gallery(self, request: Request, held: list[tuple[_Shown, list[Cut]]]) -> Gallery:
         assert request.order is not None
@@ -132,10 +132,11 @@ class _Finding:
         areas = [(cut.box[2] - cut.box[0]) * (cut.box[3] - cut.box[1]) for cut in cuts]
         size = percent(sorted(areas)[len(areas) // 2]) if areas else "none"
         return (
-            f"From the {index.count} photographs of {self._name!r}{several}. Values: {values}. "
-            f"The part shown, {size} of the photograph, is about the place of that, and as large "
-            "as what alone keeps 80% of an activation at this layer (median of eight examples). "
-            "Photographs show what goes together in this data set, not what is needed."
+            f"From the {index.count} photographs of {quoted(self._name)}{several}. "
+            f"Values: {values}. The part shown, {size} of the photograph, is about the place of "
+            "that, and as large as what alone keeps 80% of an activation at this layer (median of "
+            "eight examples). Photographs show what goes together in this data set, not what is "
+            "needed."
         )
 
 
@@ -150,7 +151,8 @@ def _words(example: Example) -> str:
     name = PurePath(example.path).name or f"picture {example.image}"
     labelled = "" if example.label is None else f"{example.label}, "
     like = f", and {example.like} like it" if example.like else ""
-    return f"{_plain(example.value)}: {labelled}{name}{like}"
+    about = "about " if example.error else ""
+    return f"{about}{_plain(example.value)}: {labelled}{name}{like}"
 
 
 def _plain(value: float) -> str:
@@ -170,7 +172,7 @@ def lacking(layers: Sequence[str], dataset: str, index: Any) -> str:
     missing = [layer for layer in dict.fromkeys(layers) if not in_index(layer, index)]
     if not missing:
         return ""
-    return f"no photographs: {dataset!r} was not built at {', '.join(missing)}"
+    return f"no photographs: {quoted(dataset)} was not built at {', '.join(missing)}"
 
 
 def in_index(layer: str, index: Any) -> bool:

@@ -14,6 +14,8 @@ const ROUNDED = 1e-3;
 // Characters of a name that may not fit the width of its tile.
 const LONG_NAME = 12;
 const NEAR = "600px 0px";
+// Crops of photographs side by side in a row; further ones stand below them.
+const MOST_ACROSS = 4;
 
 // What a mark needs of its panel: where zero lies, and how a value becomes a length.
 class Scale {
@@ -36,7 +38,8 @@ class Bars {
     const longest = Math.max(1, ...panel.frames.map((frame) => frame.length));
     this.hasIcons = drawn.some(([, , sprite]) => sprite !== null);
     this.hasMaps = panel.maps && page.photo !== null && drawn.some(([, , , field]) => field !== null);
-    this.hasCrops = drawn.some(([, , , , , , , gallery]) => gallery);
+    const beside = drawn.flatMap(([, , , , , , , gallery]) => (gallery ? [page.data.galleries[gallery].shown] : []));
+    this.hasCrops = beside.length > 0;
     this.long = longest > MOST_IN_ONE;
     this.share = this.long ? IN_A_LIST : longest;
     this.ticked = panel.ticked ?? null;
@@ -45,6 +48,7 @@ class Bars {
     body.classList.add(panel.arrangement, ...this.traits(drawn));
     body.style.setProperty("--columns", panel.columns.length);
     body.style.setProperty("--share", this.share);
+    body.style.setProperty("--across", Math.min(MOST_ACROSS, Math.max(1, ...beside)));
     const rows = panel.arrangement === "rows";
     body.append(...(rows ? [...this.legend(), this.axis(), this.place] : [this.place, this.note()]));
     this.answers = panel.switched ? new Answers(this) : null;
@@ -251,10 +255,11 @@ class Bars {
     }
     const lead = make("div", "lead");
     const unit = this.panel.columns.includes(this.panel.unit) ? "" : this.panel.unit;
-    const roomy = this.apart(this.scale.low) && this.panel.columns.length <= MOST_TICKED;
+    const crowded = this.panel.columns.length > (this.hasCrops ? 1 : MOST_TICKED);
+    const roomy = this.apart(this.scale.low) && !crowded;
     lead.append(make("span", "brief", roomy ? unit : this.range()), make("span", "full", this.range()));
     axis.append(lead, columns);
-    axis.classList.toggle("crowded", this.panel.columns.length > MOST_TICKED);
+    axis.classList.toggle("crowded", crowded);
     return axis;
   }
 

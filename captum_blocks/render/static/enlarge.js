@@ -15,7 +15,9 @@ function enlarge(page, mark, crop = null) {
   close.addEventListener("click", () => dialog.close());
   const bands = held ? [bandsNode(page, held, show)] : [];
   dialog.classList.toggle("with-photographs", held !== null);
-  dialog.replaceChildren(shown, make("h3", "", label), make("p", "caption", mark.detail), ...bands, told, close);
+  const side = make("div", "told-of");
+  side.append(make("h3", "", label), make("p", "caption", mark.detail), ...bands, told, close);
+  dialog.replaceChildren(shown, side);
   dialog.onclick = (event) => event.target === dialog && dialog.close();
   dialog.showModal();
 }

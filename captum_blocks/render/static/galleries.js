@@ -26,6 +26,10 @@ function wholeNode(page, [, words, number, box]) {
   const figure = make("figure", "whole-photograph");
   const image = Object.assign(make("img"), { src: page.data.photographs[number], alt: `Photograph, ${words}` });
   const framed = make("div", "framed");
+  // As large as the place allows: the longer side of all of them is the same.
+  image.addEventListener("load", () => {
+    framed.style.width = `${100 * Math.min(1, image.naturalWidth / image.naturalHeight)}%`;
+  });
   framed.append(image);
   if (box.some((edge, i) => edge !== WHOLE[i])) {
     const part = framed.appendChild(make("span", "part"));

@@ -73,11 +73,14 @@ def demo(output: str, quality: str, quiet: bool) -> None:
     """Explain the shipped photograph with the demo network (EfficientNet-Lite0)."""
     start = time.perf_counter()
     target = _checked(output, quality)
+    from captum_blocks._demo import MISSING, demo_index
     from captum_blocks.zoo import demo_photo, load_network
 
-    _explain_to(
-        target, load_network("demo"), demo_photo(), start, short=True, quality=quality, quiet=quiet
-    )
+    net, photo = load_network("demo"), demo_photo()
+    index = demo_index(net, progress=not quiet)
+    if index is None and not quiet:
+        click.echo(MISSING)
+    _explain_to(target, net, photo, start, examples=index, short=True, quality=quality, quiet=quiet)
 
 
 @main.command()

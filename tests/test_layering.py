@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "_interrupts": set(),
     "_memory": set(),
+    "_demo": {"examples", "network", "store", "zoo", "errors"},
     "_options": {"attr", "grammar", "errors"},
     "wrappers": {"errors", "_interrupts"},
     "hooks": {"errors", "wrappers", "_interrupts"},
@@ -92,7 +93,7 @@ ALLOWED: dict[str, set[str]] = {
     "compose": BELOW_RENDER,
     "presets": {"grammar", "errors"},
     "explanation": {*BELOW_RENDER, "compose", "render", "presets"},
-    "cli": {*BELOW_RENDER, "_options", "compose", "render", "presets", "explanation"},
+    "cli": {*BELOW_RENDER, "_demo", "_options", "compose", "render", "presets", "explanation"},
     "__main__": {"cli"},
     "__init__": {*BELOW_RENDER, "compose", "render", "presets", "explanation", "cli"},
 }

@@ -15,8 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+import captum_blocks as cb
+from captum_blocks._demo import demo_index
 from captum_blocks.cli import main
 from captum_blocks.store import Store
+from captum_blocks.zoo import tiles
 
 Run = Callable[..., Result]
 
@@ -84,10 +87,36 @@ def test_other_photographs_reach_the_page(run: Run, photo_file: Path, tmp_path: 
     assert page.count("With its output taken from 8 other photographs, the log-odds of “") == 1
 
 
-@pytest.mark.usefixtures("rough")
+@pytest.fixture
+def two_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's tiles of two photographs alone: seconds less."""
+    monkeypatch.setattr(tiles, "PHOTOGRAPHS", {"skimage": ("data", ("coffee", "rocket"))})
+
+
+@pytest.mark.usefixtures("rough", "two_photographs")
 def test_demo_writes_into_the_current_folder(run: Run, tmp_path: Path) -> None:
     assert run("demo", "--quality", "draft").exit_code == 0
-    assert (tmp_path / "captum-blocks-demo.html").exists()
+    page = (tmp_path / "captum-blocks-demo.html").read_text()
+    assert re.search(r"From the \d\d photographs of “tiles”, cut from 2\.", page)
+
+
+@pytest.mark.usefixtures("two_photographs")
+def test_the_demos_photographs_are_looked_at_once(
+    demo: cb.Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPTUM_BLOCKS_CACHE_DIR", str(tmp_path))
+    first = demo_index(demo, progress=False)
+    assert first is not None
+    assert (first.folder, first.sources) == (tmp_path / "tiles.blocks", 2)
+    written = (first.folder / "index.json").stat().st_mtime_ns
+    again = demo_index(demo, progress=False)
+    assert again is not None
+    assert (again.folder / "index.json").stat().st_mtime_ns == written
+    (first.folder / "index.json").write_text("{}")
+    mended = demo_index(demo, progress=False)
+    assert mended is not None
+    assert mended.top(("bn2", [3]), k=1) == first.top(("bn2", [3]), k=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiles.blocks"], "nothing is left over"
 
 
 def test_the_photograph_is_not_written_over(run: Run, tmp_path: Path) -> None:
@@ -308,3 +337,49 @@ def test_odd_words_are_refused_in_one_line(
     assert message in result.stderr
     assert "\x1b" not in result.stderr
     assert len(result.stderr) < 5000
+
+
+@pytest.fixture
+def indexed(run: Run, tmp_path: Path) -> Path:
+    """An index of eight photographs at one layer of the smallest network."""
+    (folder := tmp_path / "photos").mkdir()
+    for place in range(8):
+        Image.effect_noise((64, 48), 20 + 20 * place).convert("RGB").save(folder / f"{place}.png")
+    small = ("timm:test_resnet:none", "photos", "-o", "few.blocks", "--layers", "layer4", "--quiet")
+    result = run("index", *small)
+    assert result.exit_code == 0, result.output
+    return tmp_path / "few.blocks"
+
+
+@pytest.mark.usefixtures("rough", "indexed")
+def test_photographs_stand_beside_the_icons(run: Run, photo_file: Path, tmp_path: Path) -> None:
+    arguments = ["--network", "timm:test_resnet:none", "--layers", "layer4", "--short", "--quiet"]
+    arguments += ["--examples", "few.blocks", "--photos", "photos", "--quality", "draft"]
+    result = run("explain", photo_file, "-o", "page.html", *arguments)
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page.html").read_text()
+    assert "From the 8 photographs of “few”." in page
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--examples", "few.blocks"],
+            "--examples needs --photos, the folder that its photographs",
+        ),
+        (["--photos", "photos"], "--photos says where the photographs of --examples are"),
+        (["--examples", "none.blocks", "--photos", "photos"], "none.blocks is not there"),
+        (["--examples", "photos", "--photos", "photos"], "photos holds no index of photographs"),
+        (["--examples", "few.blocks", "--photos", "few.blocks"], "if they have moved"),
+        (["--examples", "few.blocks", "--photos", "photos", "--network", "demo"], "other weights"),
+    ],
+)
+def test_photographs_that_cannot_be_shown(
+    run: Run, photo_file: Path, arguments: list[str], message: str
+) -> None:
+    network = [] if "--network" in arguments else ["--network", "timm:test_resnet:none"]
+    result = run("explain", photo_file, "-o", "page.html", "--quiet", *network, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr

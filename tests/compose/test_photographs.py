@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from skimage import data
 
 import captum_blocks as cb
 from captum_blocks import scene
 from captum_blocks.compose.pictures.quality import Quality
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
 from captum_blocks.grammar import datasets, exampled
+from tests.examples import planted
 from tests.examples.conftest import photographs
+from tests.examples.test_boxes import overlap
 
 FEW = Quality(size=16, n_steps=1, budget=4)
 BIRDS = cb.Dataset("birds")
@@ -258,3 +262,34 @@ def test_the_orders_are_those_of_an_index() -> None:
     from captum_blocks.examples.asking import RANKS
 
     assert datasets.RANKS == RANKS
+
+
+@pytest.mark.parametrize("kind", ["NCHW", "NHWC", "tokens"])
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
+def test_the_planted_patch_is_in_the_crop(kind: str, fit: str, tmp_path: Path, store) -> None:
+    """However a layer is laid out and a photograph is fitted, oblong ones and the detector's."""
+    rng, side, patch = np.random.default_rng(2), 96, 24
+    photo, boxes = data.astronaut(), {}
+    for number in range(8):
+        top, left = 100 * (number // 2), 200 * (number % 2)
+        piece = photo[top : top + side, left : left + (side if fit != "crop" else 2 * side)]
+        inside = (0, (piece.shape[1] - side) // 2, side, (piece.shape[1] + side) // 2)
+        made, box = planted.planted(piece, rng, inside, patch)
+        if fit == "letterbox":
+            made = np.concatenate([made, photo[:side, :side]], 1)
+        Image.fromarray(made).save(tmp_path / f"{number}.png")
+        sides = np.array(made.shape[:2] * 2)
+        boxes[f"{number}.png"] = tuple(np.array(box) / sides)
+    preprocess = cb.Preprocess(side, (0.0,) * 3, (1.0,) * 3, fit=fit)
+    net = cb.Network(planted.made(kind), preprocess, [str(i) for i in range(4)])
+    index = cb.ExampleIndex.build(net, tmp_path, ["out"], progress=False)
+    shown = cb.FeatureVis(cb.Hidden("out").channels[[3]], by=BIRDS, n=4)
+    options = {"given": {"birds": index}, "quality": FEW, "store": store, "progress": False}
+    found = cb.explain(shown, net, tmp_path / "0.png", **options)
+    gallery = found.scene.galleries[marks_of(found)[0].gallery]
+    assert len(gallery.first) == 4
+    scores = [
+        overlap(crop.box, boxes[crop.words.split(": ")[-1].split(",")[0]]) for crop in gallery.first
+    ]
+    assert np.mean(scores) > 0.5, scores
+    assert np.mean([overlap((0, 0, 1, 1), box) for box in boxes.values()]) < 0.1

@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 
 import captum_blocks as cb
 from captum_blocks.compose.pictures.quality import Quality
+from tests.browser.test_accessibility import serious
 from tests.examples.conftest import photographs
 
 FEW = Quality(size=16, n_steps=1, budget=6)
@@ -166,3 +167,11 @@ def test_the_picture_of_a_panel_holds_them(saved: Path, open_page) -> None:
         }"""
     )
     assert colours >= 5, "photographs have many colours, and the rest of the panel has none"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(saved: Path, open_page, scheme: str) -> None:
+    tab = open_page(saved, color_scheme=scheme)
+    assert serious(tab) == []
+    tab.locator(".crop").first.click()
+    assert serious(tab) == []

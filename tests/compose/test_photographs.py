@@ -268,7 +268,9 @@ def test_the_orders_are_those_of_an_index() -> None:
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 def test_the_planted_patch_is_in_the_crop(kind: str, fit: str, tmp_path: Path, store) -> None:
     """However a layer is laid out and a photograph is fitted, oblong ones and the detector's."""
-    rng, side, patch = np.random.default_rng(2), 96, 24
+    rng, side = np.random.default_rng(2), 96
+    # What the detector looks at, 24 pixels of what the network takes: a letterbox halves them.
+    patch = 48 if fit == "letterbox" else 24
     photo, boxes = data.astronaut(), {}
     for number in range(8):
         top, left = 100 * (number // 2), 200 * (number % 2)
@@ -292,4 +294,4 @@ def test_the_planted_patch_is_in_the_crop(kind: str, fit: str, tmp_path: Path, s
         overlap(crop.box, boxes[crop.words.split(": ")[-1].split(",")[0]]) for crop in gallery.first
     ]
     assert np.mean(scores) > 0.5, scores
-    assert np.mean([overlap((0, 0, 1, 1), box) for box in boxes.values()]) < 0.1
+    assert np.mean([overlap((0, 0, 1, 1), box) for box in boxes.values()]) < 0.2

@@ -244,7 +244,7 @@ def explain(
         names: of groups, e.g. ``{Hidden("layer4").groups(2): ["ears", "snout"]}``; the page lets
             its reader write over them.
         examples: an index of photographs: crops of those that excite each channel and group stand
-            beside its picture, further ones behind a click.
+            beside its picture, further ones behind a click. They are called after its folder.
         quality: of the icons: "draft", "standard" or "high".
         progress: show what is being done, and how far it is.
         store: where finished icons are kept; the user's cache folder unless given.

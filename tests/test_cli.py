@@ -97,7 +97,7 @@ def two_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_demo_writes_into_the_current_folder(run: Run, tmp_path: Path) -> None:
     assert run("demo", "--quality", "draft").exit_code == 0
     page = (tmp_path / "captum-blocks-demo.html").read_text()
-    assert re.search(r"From the \d\d photographs of “tiles”, cut from 2\.", page)
+    assert re.search(r"From “tiles”, \d\d pictures cut from 2 photographs\.", page)
 
 
 @pytest.mark.usefixtures("two_photographs")
@@ -358,7 +358,7 @@ def test_photographs_stand_beside_the_icons(run: Run, photo_file: Path, tmp_path
     result = run("explain", photo_file, "-o", "page.html", *arguments)
     assert result.exit_code == 0, result.output
     page = (tmp_path / "page.html").read_text()
-    assert "From the 8 photographs of “few”." in page
+    assert "From “few”, 8 photographs." in page
 
 
 @pytest.mark.usefixtures("indexed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from captum_blocks import scene
 from captum_blocks.compose.evaluation.question import Question
 from captum_blocks.compose.marks import View, mark_of
 from captum_blocks.compose.pictures.gallery import Gallery
-from captum_blocks.compose.pictures.photographs import PHOTOGRAPHS, in_index, lacking
+from captum_blocks.compose.pictures.photographs import NOT_BUILT, PHOTOGRAPHS, in_index, lacking
 from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Subject
@@ -44,7 +45,11 @@ def planned(views: Sequence[View], renderer: PictureRenderer) -> tuple[Plan, lis
         for view, own, other in zip(views, icons.coverage, beside.coverage, strict=True)
     )
     both = replace(icons.and_then(beside), coverage=coverage)
-    return both, [replace(view, lacking=_lacking(view, some, renderer)) for view, some in asked]
+    missing = [_lacking(view, some, renderer) for view, some in asked]
+    for each in dict.fromkeys(filter(None, missing)):
+        if NOT_BUILT in each:
+            warnings.warn(f"{each}; build the index with these layers, too", stacklevel=2)
+    return both, [replace(view, lacking=each) for view, each in zip(views, missing, strict=True)]
 
 
 def indexes_of(interface: Interface, question: Question) -> dict[str, ExampleIndex]:

@@ -61,13 +61,25 @@ def asked(units: Any, layer: str | None, names: Sequence[str], widths: Sequence[
     elif hasattr(units, "channels") and not hasattr(units, "shape"):
         raise WrongType(f"{units!r} is a layer: give its channels, {units!r}.channels[:4]")
     elif isinstance(units, str):
-        raise WrongType(f"{SAID}, not {units!r}")
+        raise WrongType(f"{SAID}; of all channels of a layer {_all_of(units)}")
+    elif not isinstance(units, (Sequence, np.ndarray)) and not hasattr(units, "detach"):
+        raise WrongType(_no_direction(units))
     else:
         return _directions(units, layer, names, widths)
     if layer is not None and layer_in(layer, names) != layer_in(named, names):
         raise InvalidArgument(f"these are channels of {named!r}, and layer={layer!r}: leave it out")
     place = layer_in(named, names)
     return Question(place, _channels(only, widths[place], names[place]))
+
+
+def _all_of(layer: str) -> str:
+    return f"({layer!r}, range(n))"
+
+
+def _no_direction(units: Any) -> str:
+    if hasattr(units, "components_"):
+        return f"a {type(units).__name__} is no direction: give its components_, with layer="
+    return f"{SAID}, not {type(units).__name__}"
 
 
 def layer_in(name: str, names: Sequence[str]) -> int:

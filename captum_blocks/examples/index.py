@@ -18,7 +18,6 @@ from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.examples.answering import Answerer
 from captum_blocks.examples.asking import asked, check_rank, layer_in
 from captum_blocks.examples.building import build
-from captum_blocks.examples.cutting import Cut
 from captum_blocks.examples.disk import said_where
 from captum_blocks.examples.example import Example
 from captum_blocks.examples.identity import check_same
@@ -197,7 +196,8 @@ class ExampleIndex(Known):
 
         Args:
             units: channels, as ``Hidden("layer3").channels[[7, 9]]`` or ``("layer3", [7, 9])``; or
-                a direction (channel,), or several (direction, channel), of whatever length.
+                a direction (channel,), or several (direction, channel), of whatever length: values
+                are products with it, and are compared with those of the same direction alone.
             k: how many of each; all there are where there are fewer.
             rank: "top"; "bottom": the smallest values first; "quantiles": one drawn from each of k
                 bands of as many photographs, from the largest values to the smallest; "random".
@@ -234,12 +234,12 @@ class ExampleIndex(Known):
 
     def cut(
         self,
-        examples: Sequence[Example],
+        examples: Sequence[Any],
         layer: str | Sequence[str],
         *,
         side: int = 64,
         longest: int = 192,
-    ) -> list[Cut]:
+    ) -> list[Any]:
         """What examples look like: the part that is shown of each photograph, and all of it.
 
         Of an example without a box the part about its place is shown. That is as high and as wide
@@ -247,18 +247,27 @@ class ExampleIndex(Known):
         of an activation; they are found once for a layer, and kept with the index.
 
         Args:
-            examples: of ``top``.
+            examples: all that ``top`` gave, or one of its lists.
             layer: that they are of; or one for each of them.
             side: of a crop, in pixels.
             longest: the longer side of a photograph, in pixels, at most.
 
         Returns:
-            One for each example.
+            A ``Cut`` for each example, in lists where lists were given.
 
         Raises:
             LayerNotFound: the layer is not in the index.
+            WrongType: these are no examples.
             InvalidArgument: photographs or the network are not there, or are other ones.
         """
+        if examples and all(isinstance(each, (list, tuple)) for each in examples):
+            flat = self.cut(
+                [e for each in examples for e in each], layer, side=side, longest=longest
+            )
+            remaining = iter(flat)
+            return [[next(remaining) for _ in each] for each in examples]
+        if wrong := [each for each in examples if not isinstance(each, Example)]:
+            raise WrongType(f"index.cut takes examples of index.top, not {type(wrong[0]).__name__}")
         names = [layer] * len(examples) if isinstance(layer, str) else list(layer)
         orders = [layer_in(name, self._stored.names) for name in names]
         wanted = list(zip(orders, examples, strict=True))

@@ -51,7 +51,7 @@ class Known:
 
     @property
     def count(self) -> int:
-        """How many photographs are in it."""
+        """How many pictures are in it, tiles of one photograph each by itself."""
         return self._stored.rows
 
     def __len__(self) -> int:
@@ -61,6 +61,13 @@ class Known:
     def sources(self) -> int:
         """How many photographs its pictures were cut from."""
         return self._stored.sources
+
+    @property
+    def said(self) -> str:
+        """How many there are, in words: "261 pictures cut from 17 photographs"."""
+        if self.sources == self.count:
+            return f"{self.count} photographs"
+        return f"{self.count} pictures cut from {self.sources} photographs"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -89,9 +96,7 @@ class Known:
     def report(self) -> str:
         """What is in it and what is not, in words."""
         content = self._stored.content
-        lines = [f"{self.count} photographs at {', '.join(self.layers)}"]
-        if self.sources != self.count:
-            lines.append(f"cut from {self.sources} different ones")
+        lines = [f"{self.said} at {', '.join(self.layers)}"]
         if content["skipped"]:
             first = self.skipped[0]
             lines.append(f"{content['skipped']} skipped, as {_called(first)}: {first.reason}")

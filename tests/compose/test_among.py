@@ -234,7 +234,7 @@ def test_tiles_of_one_photograph_are_one_sample(dark, reds) -> None:
     assert value.data.tolist() == [[50.0]]
     assert value.also[LOW].item() == pytest.approx(100 * low, abs=1e-3)
     assert value.also[UP].item() == pytest.approx(100 * high, abs=1e-3)
-    told = "among the channel means of 600 photographs from 60 sources"
+    told = "among the channel means of 600 pictures cut from 60 photographs"
     assert value.sentences == (told,)
     assert (
         cb.evaluate(cb.Activation(content.source, over=BIRDS), dark, x, {"birds": index}).among.told

@@ -139,7 +139,7 @@ def test_every_preset_has_them_and_says_of_what(explained, birds) -> None:
     lent = [mark for mark in marks_of_all(made) if mark.lent is not None]
     assert all(mark.gallery is None for mark in lent)
     about = next(iter(made.scene.galleries.values())).about
-    assert about.startswith(f"From the {COUNT} photographs of “birds”. Values: the largest")
+    assert about.startswith(f"From “birds”, {COUNT} photographs. Values: the largest")
     assert "what goes together in this data set" in about
     told = dict(made.scene.footer)["photographs"]
     assert told.startswith(f"beside {len(made.scene.galleries)} of ")
@@ -171,7 +171,8 @@ def test_a_page_and_a_figure_show_them(explained, birds, tmp_path) -> None:
 
 def test_panels_that_have_none_say_so(explained, birds, noise_picture) -> None:
     beside = cb.FeatureVis(cb.Hidden("early").channels[[1]], by=("optimized", BIRDS))
-    (panel,) = explained(beside, {"birds": birds}).scene.panels()
+    with pytest.warns(UserWarning, match="“birds” was not built at early; build the index with"):
+        (panel,) = explained(beside, {"birds": birds}).scene.panels()
     assert "no photographs: “birds” was not built at early" in panel.left_out
     assert panel.frames[0][0].gallery is None
     answers = cb.FeatureVis(cb.Out(0, 1), by=("optimized", BIRDS))
@@ -295,3 +296,20 @@ def test_the_planted_patch_is_in_the_crop(kind: str, fit: str, tmp_path: Path, s
     ]
     assert np.mean(scores) > 0.5, scores
     assert np.mean([overlap((0, 0, 1, 1), box) for box in boxes.values()]) < 0.2
+
+
+def test_a_ceiling_that_many_reach_is_told(small_module, files, noise_picture, store) -> None:
+    """Of equals the first come first, and the page says that they are equals."""
+    pooled = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    module = torch.nn.Sequential(small_module.early, torch.nn.Hardtanh(0, 0.01), pooled).eval()
+    net = cb.Network(module, cb.Preprocess(16, (0.5,) * 3, (0.5,) * 3))
+    index = cb.ExampleIndex.build(net, [str(path) for path in files], ["1"], progress=False)
+    (maps,) = net.activations("1", files, batch_size=len(files))
+    full = (maps.amax((2, 3)) == maps.max()).sum(0)
+    channel = int(full.argmax())
+    assert full[channel] > 6
+    shown = cb.FeatureVis(cb.Hidden("1").channels[[channel]], by=BIRDS)
+    options = {"given": {"birds": index}, "quality": FEW, "store": store, "progress": False}
+    made = cb.explain(shown, net, noise_picture, **options)
+    (gallery,) = made.scene.galleries.values()
+    assert f" {int(full[channel])} of them reach 0.01, the most" in gallery.about

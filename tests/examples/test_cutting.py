@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import captum_blocks as cb
-from captum_blocks.errors import InvalidArgument, LayerNotFound
+from captum_blocks.errors import InvalidArgument, LayerNotFound, WrongType
 from tests.examples.test_boxes import COUNT, PATCH, SIDE, Magenta, overlap, planted
 
 Boxes = dict[str, tuple[float, ...]]
@@ -153,3 +153,16 @@ def test_photographs_that_moved_or_changed_are_said(index, magenta, root, tmp_pa
     other = cb.Network(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1)), magenta.preprocess)
     with pytest.raises(InvalidArgument, match="other weights"):
         index.bound(other)
+
+
+def test_lists_of_examples_are_cut_as_lists(index: cb.ExampleIndex) -> None:
+    found = index.top(("out", [0, 1]), k=2)
+    several = index.cut(found, "out")
+    assert [len(each) for each in several] == [2, 2]
+    for cuts, examples in zip(several, found, strict=True):
+        for cut, alone in zip(cuts, index.cut(examples, "out"), strict=True):
+            assert cut.box == alone.box
+            assert np.array_equal(cut.crop, alone.crop)
+    assert index.cut([], "out") == []
+    with pytest.raises(WrongType, match="takes examples of index.top, not str"):
+        index.cut(["a.png"], "out")

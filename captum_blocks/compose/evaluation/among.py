@@ -63,7 +63,8 @@ class Among:
     @property
     def told(self) -> str:
         """What it is, in a sentence below the numbers that stand among it."""
-        cut = "" if self.sources == len(self.table) else f" from {self.sources} sources"
+        same = self.sources == len(self.table)
+        cut = "" if same else f" cut from {self.sources} photographs"
         return f"among the {self.of}{cut}" + (f"; {self.too_few}" if self.too_few else "")
 
     def select(self, axis: str, indices: Sequence[int]) -> Among:
@@ -89,15 +90,21 @@ def among_of(source: Substrate, index: ExampleIndex, layer: str) -> Among:
     known = index.pictures()
     if source.atom == "channel":
         table, origins = np.array(index.tables(layer)["mean"]), known["source"]
-        of = f"channel means of {len(table)} photographs"
+        of = f"channel means of {len(table)} {_noun(len(table), origins)}"
         few = index.too_few
     else:
         table, images, _ = index.vectors(layer)
         origins = known["source"][known["image"].searchsorted(images)]
-        of = f"activations at one place, away from the border, of each of {len(table)} photographs"
+        several = f"{len(table)} {_noun(len(table), origins)}"
+        of = f"activations at one place, away from the border, of each of {several}"
         few = index.too_few or _few_kept(len(table), len(set(origins.tolist())))
     columns = tuple(range(table.shape[1]))
     return Among(torch.from_numpy(table), of, torch.from_numpy(origins), "channel", columns, few)
+
+
+def _noun(count: int, origins: np.ndarray) -> str:
+    """Tiles of photographs are pictures."""
+    return "photographs" if count == len(np.unique(origins)) else "pictures"
 
 
 def _few_kept(examples: int, sources: int) -> str:

@@ -30,7 +30,11 @@ TITLES = {
 }
 # The highest of the layer's places, of a channel or along a direction.
 OF_CHANNELS = "the largest activation over the places of a photograph"
-OF_DIRECTIONS = "the largest activation along the group's direction over the places of a photograph"
+OF_DIRECTIONS = (
+    "the largest activation along the group's direction over the places of a photograph, so that "
+    "what excites many channels at once stands high for every group"
+)
+NOT_BUILT = "was not built at"
 Found = list[list[Example]]
 
 
@@ -123,16 +127,29 @@ class _Finding:
         every = [cut for _, cuts in held for cut in cuts]
         directed = request.subjects[0].direction is not None
         about = self._about(OF_DIRECTIONS if directed else OF_CHANNELS, every)
+        highest = [band.examples for band, _ in held if band.rank == "top"]
+        about += self._tied(request, highest[0] if highest and not directed else [])
         return Gallery(request.label, about, tuple(bands), request.order.n, pictures)
+
+    def _tied(self, request: Request, highest: Sequence[Example]) -> str:
+        """That the highest are as high as many others, which a ceiling makes them."""
+        if len({example.value for example in highest}) > 1 or len(highest) < 2:
+            return ""
+        channel, value = request.subjects[0].index, highest[0].value
+        column = self._index.tables(request.layer)["maximum"][:, channel]
+        equal = int((column >= column.dtype.type(value)).sum())
+        return (
+            f" {equal} of them reach {_plain(value)}, the most that this channel has here: those "
+            "shown as the highest are the first of these."
+        )
 
     def _about(self, values: str, cuts: Sequence[Cut]) -> str:
         """What values are, how large crops are, and what they do not say."""
         index = self._index
-        several = f", cut from {index.sources}" if index.sources != index.count else ""
         areas = [(cut.box[2] - cut.box[0]) * (cut.box[3] - cut.box[1]) for cut in cuts]
         size = percent(sorted(areas)[len(areas) // 2]) if areas else "none"
         return (
-            f"From the {index.count} photographs of {quoted(self._name)}{several}. "
+            f"From {quoted(self._name)}, {index.said}. "
             f"Values: {values}. The part shown, {size} of the photograph, is about the place of "
             "that, and as large as what alone keeps 80% of an activation at this layer (median of "
             "eight examples). Photographs show what goes together in this data set, not what is "
@@ -172,7 +189,7 @@ def lacking(layers: Sequence[str], dataset: str, index: Any) -> str:
     missing = [layer for layer in dict.fromkeys(layers) if not in_index(layer, index)]
     if not missing:
         return ""
-    return f"no photographs: {quoted(dataset)} was not built at {', '.join(missing)}"
+    return f"no photographs: {quoted(dataset)} {NOT_BUILT} {', '.join(missing)}"
 
 
 def in_index(layer: str, index: Any) -> bool:

@@ -279,7 +279,7 @@ def test_rows_that_would_change_each_other_and_layers_that_run_twice(
         (torch.ones(10), None, InvalidArgument, "layer= is missing"),
         (torch.ones(9), "late", InvalidArgument, "late has 10 numbers, one for each channel"),
         (torch.full((10,), torch.nan), "late", InvalidArgument, "NaN or infinite"),
-        ("late", None, WrongType, "of all channels of a layer ('late', range(n))"),
+        ("late", None, WrongType, "of all channels of a layer ('late', range(n"),
         (cb.Activation(cb.Hidden("late").channels), None, WrongType, "not Activation"),
         (cb.ChannelReducer(2), "late", WrongType, "index.top takes channels"),
     ],

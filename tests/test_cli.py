@@ -252,7 +252,7 @@ def test_ctrl_c_is_130_and_leaves_no_page(photo_file: Path, tmp_path: Path) -> N
             "-c",
             "from captum_blocks.cli import main; main()",
             *("explain", str(photo_file), "-o", str(tmp_path / "page.html")),
-            *("--short", "--quality", "high", *SMALL),
+            *("--short", "--groups", "3", "--quality", "draft", *SMALL),
         ],
         env={**os.environ, "CAPTUM_BLOCKS_CACHE_DIR": str(cache)},
         stderr=subprocess.PIPE,
@@ -262,7 +262,7 @@ def test_ctrl_c_is_130_and_leaves_no_page(photo_file: Path, tmp_path: Path) -> N
     while not list(cache.rglob("*.png")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130

@@ -147,8 +147,8 @@ def explain(
 ) -> None:
     """Explain what a network saw in PHOTO and write a page."""
     start = time.perf_counter()
-    target = _checked(output, quality, photo, *_in_folder(others))
     _check_photo(photo)
+    target = _checked(output, quality, photo, *_in_folder(others))
     from captum_blocks.zoo import load_network
 
     index = _index(examples, photos)
@@ -316,7 +316,7 @@ def _checked(output: str, quality: str, *photos: str) -> Path:
 
 
 def _check_photo(photo: str) -> None:
-    """Refuse an unreadable picture before a network is loaded."""
+    """Refuse an unreadable picture before anything that takes seconds to import."""
     from captum_blocks._pictures import open_picture
 
     open_picture(photo)

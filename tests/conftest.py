@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -22,6 +23,39 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 # The machine may be busy: no deadline. The same examples every run: a failure can be repeated.
 settings.register_profile("steady", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("steady")
+
+# What the longest tests are called. They begin first: one that began last would leave the other
+# process idle.
+LONGEST = (
+    "test_tutorials.py::test_a_tutorial_runs[04",
+    "test_tutorials.py::test_every_figure",
+    "test_tutorials.py::test_a_tutorial_runs",
+    "test_cli.py::test_explain_says",
+    "test_cli.py::test_demo_writes",
+    "test_cli.py::test_ctrl_c",
+    "test_hostile.py::test_whatever_comes_ends_in_a_result_or_in_words[specs]",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Readers of the real page first and the longest tests in the middle.
+
+    With two processes each begins with one of them: the page is made once, not in both.
+    """
+    page = [item for item in items if "real_explanation" in getattr(item, "fixturenames", ())]
+    long = [item for name in LONGEST for item in items if name in item.nodeid]
+    long = list(dict.fromkeys(long))
+    apart = {*page, *long}
+    rest = [item for item in items if item not in apart]
+    middle = max(0, len(items) // 2 - len(page))
+    items[:] = [*page, *rest[:middle], *long, *rest[middle:]]
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
 
 FEW_STEPS = Quality(size=48, n_steps=4, budget=3, cell=16, cell_steps=1)
 

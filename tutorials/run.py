@@ -24,9 +24,11 @@ def notebooks(prefixes: list[str]) -> list[Path]:
     return [path for path in found if not prefixes or path.name.startswith(tuple(prefixes))]
 
 
-def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
-    """A notebook run from a clean kernel that works in ``folder``."""
+def executed(path: Path, folder: Path, before: str = "") -> nbformat.NotebookNode:
+    """A notebook run from a clean kernel that works in ``folder``, after a cell of its own."""
     notebook = nbformat.read(path, as_version=4)
+    if before:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(before))
     client = NotebookClient(
         notebook, timeout=900, resources={"metadata": {"path": str(folder)}}, kernel_name="python3"
     )

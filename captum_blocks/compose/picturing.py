@@ -11,7 +11,7 @@ from captum_blocks import scene
 from captum_blocks.compose.evaluation.question import Question
 from captum_blocks.compose.marks import View, mark_of
 from captum_blocks.compose.pictures.gallery import Gallery
-from captum_blocks.compose.pictures.photographs import NOT_BUILT, PHOTOGRAPHS, in_index, lacking
+from captum_blocks.compose.pictures.photographs import NOT_BUILT, PHOTOGRAPHS, lacking
 from captum_blocks.compose.pictures.plan import Plan, Wanted, plan_pictures
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Subject
@@ -90,7 +90,7 @@ def _beside(
     keys, index = icons.keys, renderer.indexes.get(order.dataset)
     if index is None:  # nothing of a hidden layer is shown
         return Wanted()
-    there = (each for each in subjects if each.kind in KNOWN and in_index(each.layer, index))
+    there = (each for each in subjects if each.kind in KNOWN and index.knows(each.layer))
     chosen = (each for each in there if each.key in keys or not view.is_drawn)
     named = tuple(replace(each, key=order.key(each.key)) for each in chosen)
     return Wanted(named, PHOTOGRAPHS, order)

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument
+from captum_blocks.examples.identity import read_by
 from captum_blocks.examples.items import Pictures
-from captum_blocks.examples.likeness import FEW_BITS, NEAR_COLOUR, bits_apart, signatures
+from captum_blocks.examples.likeness import FEW_BITS, NEAR_COLOUR, bits_apart, digests, signatures
 from captum_blocks.examples.reading import Batch, Make, read_batch
 from captum_blocks.examples.stored import Stored
 from captum_blocks.hooks import find_layer, run_until, running, together
@@ -115,12 +116,7 @@ class Again:
                 f"looked at again cannot be: {said}; if they have moved, give their folder: "
                 "ExampleIndex.load(path, photos=...)"
             )
-        hashes, colours = signatures(batch.x)
-        known = self._stored.pictures
-        apart = np.abs(colours.astype(np.float32) - known["colours"][rows].astype(np.float32))
-        other = (bits_apart(hashes, known["hashes"][rows]) > FEW_BITS) | (
-            apart.max(1) > NEAR_COLOUR
-        )
+        other = self._others(batch.x, rows)
         if other.any():
             item = batch.items[int(other.argmax())]
             called = item.path or f"picture {batch.images[int(other.argmax())]}"
@@ -129,6 +125,20 @@ class Again:
                 "it again, or give the photographs that it is of"
             )
         return batch.x
+
+    def _others(self, x: Tensor, rows: Sequence[int]) -> Array:
+        """(picture,) whether each is another one than the index was built of.
+
+        With the same libraries it is the same bit for bit. Others read and resize a little
+        otherwise: then it is nearly the same.
+        """
+        known = self._stored.pictures
+        if self._stored.content.get("read_by") == read_by():
+            return np.asarray(digests(x) != known["digests"][rows])
+        hashes, colours = signatures(x)
+        apart = np.abs(colours.astype(np.float32) - known["colours"][rows].astype(np.float32))
+        far = apart.max(1) > NEAR_COLOUR
+        return np.asarray((bits_apart(hashes, known["hashes"][rows]) > FEW_BITS) | far)
 
     def _maps(self, x: Tensor) -> Tensor:
         """(picture, channel, y, x) of the layer."""

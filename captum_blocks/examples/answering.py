@@ -73,15 +73,30 @@ class Answerer:
                 known = dict(zip(rows.tolist(), values.tolist(), strict=True))
                 found = [(known[row], int(at[row, channel])) for row in chosen]
                 return self._examples(layer, chosen, found)
-            if self._net is not None and self._pictures is not None:
-                one = np.zeros((1, self._stored.widths[layer]))
-                one[0, channel] = 1
-                bounds = bounds_of_channel(self._stored, layer, channel)
-                return self._exactly(layer, one, bounds, k, rank)[0]
-        values = np.array(table["high"][:, channel], np.float32)
-        chosen = self._drawn(values, k, rank, seed)
-        found = [(float(values[row]), int(at[row, channel])) for row in chosen]
-        return self._examples(layer, chosen, found)
+            if self._can_look:
+                return self._one(layer, channel, k, rank)
+        bounds = bounds_of_channel(self._stored, layer, channel)
+        chosen = self._drawn(bounds.estimate[:, 0], k, rank, seed)
+        if self._can_look and not np.isfinite(bounds.estimate[chosen]).all():
+            search = self._search(layer, self._alone(layer, channel), bounds)
+            search.look_at(sorted(chosen))
+            return self._told(layer, search, [chosen], sign=1)[0]
+        return self._about(layer, bounds, 0, chosen)
+
+    @property
+    def _can_look(self) -> bool:
+        """Whether photographs can be looked at again."""
+        return self._net is not None and self._pictures is not None
+
+    def _alone(self, layer: int, channel: int) -> Array:
+        """A channel as a direction."""
+        one = np.zeros((1, self._stored.widths[layer]))
+        one[0, channel] = 1
+        return one
+
+    def _one(self, layer: int, channel: int, k: int, rank: str) -> list[Example]:
+        bounds = bounds_of_channel(self._stored, layer, channel)
+        return self._exactly(layer, self._alone(layer, channel), bounds, k, rank)[0]
 
     def _drawn(self, values: Array, k: int, rank: str, seed: int) -> list[int]:
         """Rows by values that are known for all of them."""
@@ -101,13 +116,19 @@ class Answerer:
         bounds = bounds_of(self._stored, layer, directions)
         if rank in ("top", "bottom"):
             return self._exactly(layer, directions, bounds, k, rank)
-        drawn = [
-            self._drawn(bounds.estimate[:, each], k, rank, seed) for each in range(len(directions))
-        ]
-        if not self._exact and all((bounds.places[each] >= 0).all() for each in drawn):
+        values, search = bounds.estimate, None
+        if rank == "quantiles" and (bounds.places < 0).any():  # bounds are too wide for bands
+            search = self._search(layer, directions, bounds)
+            search.look_at(np.flatnonzero(self._allowed).tolist())
+            values = search.found.values
+        drawn = [self._drawn(values[:, each], k, rank, seed) for each in range(len(directions))]
+        placed = all((bounds.places[each] >= 0).all() for each in drawn)
+        if search is None and placed and not self._exact:
             return [self._about(layer, bounds, d, rows) for d, rows in enumerate(drawn)]
-        search = self._search(layer, directions, bounds)
-        search.look_at(sorted({row for each in drawn for row in each}))
+        search = search or self._search(layer, directions, bounds)
+        wanted = {row for each in drawn for row in each if search.found.places[row, 0] < 0}
+        if wanted:
+            search.look_at(sorted(wanted))
         return self._told(layer, search, drawn, sign=1)
 
     def _about(self, layer: int, bounds: Bounds, direction: int, rows: list[int]) -> list[Example]:

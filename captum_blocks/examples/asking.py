@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +33,17 @@ class Question:
     directions: Array | None = None
 
 
-def asked(units: Any, layer: str | None, names: Sequence[str], widths: Sequence[int]) -> Question:
+def asked(
+    units: Any, layer: str | None, widths: Sequence[int], order_of: Callable[[str], int]
+) -> Question:
     """Channels or directions.
 
     Args:
         units: channels in the words of the grammar, or (layer, numbers); or one direction or
             several, as numbers.
         layer: of directions.
-        names: of the layers in the index.
-        widths: how many channels each has.
+        widths: how many channels each layer of the index has.
+        order_of: the number of a layer in the index, by its name.
 
     Raises:
         WrongType: it is neither.
@@ -49,9 +51,9 @@ def asked(units: Any, layer: str | None, names: Sequence[str], widths: Sequence[
         InvalidArgument: a channel that there is not, another number of channels, no plain numbers,
             atoms that are no channels.
 
-    >>> asked(("layer3", [7, 9]), None, ["layer3"], [16]).channels
+    >>> asked(("layer3", [7, 9]), None, [16], ["layer3"].index).channels
     (7, 9)
-    >>> asked([0.0, 1.0], "layer3", ["layer3"], [2]).directions.shape
+    >>> asked([0.0, 1.0], "layer3", [2], ["layer3"].index).directions.shape
     (1, 2)
     """
     if hasattr(units, "atom") and hasattr(units, "layer"):
@@ -65,11 +67,11 @@ def asked(units: Any, layer: str | None, names: Sequence[str], widths: Sequence[
     elif not isinstance(units, (Sequence, np.ndarray)) and not hasattr(units, "detach"):
         raise WrongType(_no_direction(units))
     else:
-        return _directions(units, layer, names, widths)
-    if layer is not None and layer_in(layer, names) != layer_in(named, names):
+        return _directions(units, layer, widths, order_of)
+    if layer is not None and order_of(layer) != order_of(named):
         raise InvalidArgument(f"these are channels of {named!r}, and layer={layer!r}: leave it out")
-    place = layer_in(named, names)
-    return Question(place, _channels(only, widths[place], names[place]))
+    place = order_of(named)
+    return Question(place, _channels(only, widths[place], named))
 
 
 def _all_of(layer: str) -> str:
@@ -83,23 +85,25 @@ def _no_direction(units: Any) -> str:
 
 
 def layer_in(name: str, names: Sequence[str]) -> int:
-    """The number of a layer in an index, by its name or the end of it.
+    """The number of a layer in an index, by its full name.
+
+    The end of a name would do for one layer of the network and be the whole name of another.
 
     Raises:
         LayerNotFound: it is not there; the nearest names are in the message.
 
-    >>> layer_in("3.conv1", ["layer3.3.conv1", "fc"])
-    0
+    >>> layer_in("fc", ["layer3.3.conv1", "fc"])
+    1
     """
     if not isinstance(name, str):
         raise WrongType(f"a layer of an index is named, not {type(name).__name__}")
     if name in names:
         return list(names).index(name)
-    ending = [place for place, each in enumerate(names) if name and each.endswith(f".{name}")]
-    if len(ending) == 1:
-        return ending[0]
-    hint = did_you_mean(name, names) or f"; it has {', '.join(names)}"
-    raise LayerNotFound(f"layer {name!r} is not in the index{hint}")
+    ending = [each for each in names if name and each.endswith(f".{name}")]
+    meant = f"; did you mean {ending[0]!r}?" if len(ending) == 1 else did_you_mean(name, names)
+    raise LayerNotFound(
+        f"layer {name!r} is not in the index{meant or '; it has ' + ', '.join(names)}"
+    )
 
 
 def _of_words(units: Any) -> tuple[str, Any]:
@@ -134,11 +138,11 @@ def _channels(only: Any, width: int, name: str) -> tuple[int, ...]:
 
 
 def _directions(
-    given: Any, layer: str | None, names: Sequence[str], widths: Sequence[int]
+    given: Any, layer: str | None, widths: Sequence[int], order_of: Callable[[str], int]
 ) -> Question:
     if layer is None:
         raise InvalidArgument(f"{SAID}; layer= is missing")
-    place = layer_in(layer, names)
+    place = order_of(layer)
     try:
         if hasattr(given, "detach"):
             given = given.detach().cpu().double().numpy()
@@ -147,7 +151,7 @@ def _directions(
         raise WrongType(f"{SAID}, not {type(given).__name__}") from error
     if array.ndim != 2 or array.shape[1] != widths[place] or not len(array):
         raise InvalidArgument(
-            f"a direction in {names[place]} has {widths[place]} numbers, one for each channel, and "
+            f"a direction in {layer} has {widths[place]} numbers, one for each channel, and "
             f"this is of shape {np.shape(given)}"
         )
     if not np.isfinite(array).all():

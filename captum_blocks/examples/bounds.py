@@ -58,10 +58,11 @@ def bounds_of(stored: Stored, order: int, directions: Array) -> Bounds:
         directions: (direction, channel).
     """
     asked = (order, directions.tobytes())
-    if asked not in stored.asked_last:  # a page asks for the highest, for others, for any
-        stored.asked_last.clear()
-        stored.asked_last[asked] = _bounds_of(stored, order, directions)
-    found: Bounds = stored.asked_last[asked]
+    last = stored.asked_last
+    if last is None or last[0] != asked:  # a page asks for the highest, for others, for any
+        last = (asked, _bounds_of(stored, order, directions))
+        stored.asked_last = last
+    found: Bounds = last[1]
     return found
 
 

@@ -14,7 +14,7 @@ from captum_blocks import __version__
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples.disk import checksum, mapped, said_where, write_json
 from captum_blocks.examples.folding import IMAGES, PICTURES, SKIPPED, UNITS, fold, layer_file
-from captum_blocks.examples.identity import identity
+from captum_blocks.examples.identity import identity, read_by
 from captum_blocks.examples.items import Pictures
 from captum_blocks.examples.layering import Survey
 from captum_blocks.examples.looking import LayerPlan, margin_of, planned
@@ -175,6 +175,7 @@ def _finish(
     content = {
         **recipe,
         "captum_blocks": __version__,
+        "read_by": read_by(),
         "files": {name: checksum(folder / name) for name in names},
         "sizes": {path.name: path.stat().st_size for path in kept},
         "batches": [list(each) for each in survey.batches if each[2]],

@@ -22,7 +22,7 @@ class Example:
             bottom, right in fractions of it; None where it was not asked for.
         like: how many others are nearly the same photograph, and not shown beside it.
         note: why the box is all of it; empty where it is not.
-        error: how far the value may be from the exact one, where that was not asked for.
+        error: how far the value may be from the exact one, where that is not known.
 
     >>> str(Example(2.5, "birds/a.jpg", "bird", 3, "a", (1, 4), like=3))
     'birds/a.jpg (2.5, and 3 like it)'

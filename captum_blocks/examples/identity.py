@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Mapping
 from hashlib import sha256
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,16 @@ def identity(net: Network) -> dict[str, Any]:
         "architecture": _digest(_ADDRESS.sub("", repr(net.module)).encode()),
         "preprocessing": None if net.preprocess is None else _seen_by(net.preprocess),
     }
+
+
+def read_by() -> dict[str, str]:
+    """What reads pictures, on which bits depend: the versions of libraries, and the machine.
+
+    >>> sorted(read_by())
+    ['machine', 'numpy', 'pillow', 'torch', 'torchvision']
+    """
+    made = {name: version(name) for name in ("numpy", "pillow", "torch", "torchvision")}
+    return made | {"machine": platform.machine()}
 
 
 def weights_of(module: nn.Module) -> str:

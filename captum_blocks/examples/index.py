@@ -16,7 +16,7 @@ import numpy as np
 from captum_blocks._paths import absolute, as_path
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.examples.answering import Answerer
-from captum_blocks.examples.asking import asked, check_rank, layer_in
+from captum_blocks.examples.asking import asked, check_rank
 from captum_blocks.examples.building import build
 from captum_blocks.examples.disk import said_where
 from captum_blocks.examples.example import Example
@@ -207,8 +207,9 @@ class ExampleIndex(Known):
                 alone keeps 80 % of the activation: some fourteen passes an example, as far as the
                 layer.
             exact: whether photographs that are drawn along a direction are looked at again; else
-                their values are those that are kept, each with its ``error``. The highest and the
-                lowest are exact always.
+                their values are those that are kept, each with its ``error``, as those of channels
+                are, in half precision. The highest and the lowest are exact wherever the
+                photographs are there, or all that is asked for was kept.
             seed: of what is drawn.
             progress: whether a bar is shown where photographs are looked at again.
 
@@ -221,7 +222,7 @@ class ExampleIndex(Known):
                 at again, and they or the network are not there.
         """
         check_rank(rank, k)
-        question = asked(units, layer, self._stored.names, self._stored.widths)
+        question = asked(units, layer, self._stored.widths, self._order)
         rows = self._labelled(label)
         if k > rows.sum():
             warnings.warn(
@@ -242,9 +243,9 @@ class ExampleIndex(Known):
     ) -> list[Any]:
         """What examples look like: the part that is shown of each photograph, and all of it.
 
-        Of an example without a box the part about its place is shown. That is as high and as wide
-        as the medians, over eight examples of the layer, of the smallest part that alone keeps 80 %
-        of an activation; they are found once for a layer, and kept with the index.
+        Of an example without a box the part about its place is shown. That is as large as holds, in
+        most of eight examples of the layer, the smallest part that alone keeps 80 % of an
+        activation; it is found once for a layer, and kept with the index.
 
         Args:
             examples: all that ``top`` gave, or one of its lists.
@@ -269,7 +270,7 @@ class ExampleIndex(Known):
         if wrong := [each for each in examples if not isinstance(each, Example)]:
             raise WrongType(f"index.cut takes examples of index.top, not {type(wrong[0]).__name__}")
         names = [layer] * len(examples) if isinstance(layer, str) else list(layer)
-        orders = [layer_in(name, self._stored.names) for name in names]
+        orders = [self._order(name) for name in names]
         wanted = list(zip(orders, examples, strict=True))
         return self._answerer().cut(wanted, self._extents, side, longest)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from captum_blocks.errors import InvalidArgument
+from captum_blocks.errors import InvalidArgument, LayerNotFound
 from captum_blocks.examples.asking import layer_in
 from captum_blocks.examples.labels import Preferences, preferred_labels
 from captum_blocks.examples.reading import Skipped
@@ -20,6 +21,7 @@ from captum_blocks.examples.statistics import (
     statistics_of,
 )
 from captum_blocks.examples.stored import Stored
+from captum_blocks.network import Network
 
 Array = np.ndarray[Any, np.dtype[Any]]
 # With fewer photographs than this nothing is claimed of what is usual among them.
@@ -32,6 +34,26 @@ class Known:
     """What lies in the tables of an index; ``ExampleIndex`` is one."""
 
     _stored: Stored
+    _net: Network | None = None
+
+    def _order(self, layer: str) -> int:
+        """The number of a layer: by its full name or, where the network is there, as that has it.
+
+        Raises:
+            LayerNotFound: it is not in the index.
+        """
+        name = layer
+        if self._net is not None and isinstance(layer, str) and layer not in self.layers:
+            with suppress(LayerNotFound):  # the nearest names are those of the index
+                name = self._net.name_of(layer)
+        return layer_in(name, self._stored.names)
+
+    def knows(self, layer: str) -> bool:
+        """Whether a layer is in the index."""
+        try:
+            return self._order(layer) >= 0
+        except LayerNotFound:
+            return False
 
     @property
     def folder(self) -> Path:
@@ -129,7 +151,7 @@ class Known:
             ``maximum`` and ``minimum`` over places, float16, rounded outward; ``mean``, float32;
             ``position``: the place of the maximum, row by row of the layer's grid.
         """
-        table = self._stored.layer(layer_in(layer, self._stored.names))
+        table = self._stored.layer(self._order(layer))
         names = {"maximum": "high", "minimum": "low", "mean": "mean", "position": "at"}
         return {name: table[held] for name, held in names.items()}
 
@@ -147,12 +169,12 @@ class Known:
         """
         if self.too_few:
             return None
-        order = layer_in(layer, self._stored.names)
+        order = self._order(layer)
         return percentiles(self._stored, order, np.asarray(values, np.float32), of)
 
     def statistics(self, layer: str) -> UnitStatistics:
         """Count, moments and maximum of each channel, over all places of all photographs."""
-        return statistics_of(self._stored, layer_in(layer, self._stored.names))
+        return statistics_of(self._stored, self._order(layer))
 
     def quantiles(self, layer: str, at: Sequence[float], of: str = "maximum") -> Array:
         """Exact quantiles over photographs.
@@ -165,7 +187,7 @@ class Known:
         Returns:
             (quantile, channel) float32: the smallest kept number that such a share does not exceed.
         """
-        return quantiles(self._stored, layer_in(layer, self._stored.names), at, of)
+        return quantiles(self._stored, self._order(layer), at, of)
 
     def vectors(self, layer: str) -> tuple[Array, Array, Array]:
         """Activations of all channels at one place of each of some photographs.
@@ -175,7 +197,7 @@ class Known:
             down and across in [0, 1] of the network's input: the same in all layers.
         """
         known = self._stored.pictures
-        found = np.array(self._stored.layer(layer_in(layer, self._stored.names))["vectors"])
+        found = np.array(self._stored.layer(self._order(layer))["vectors"])
         return found, known["images"][known["vector_rows"]], known["vector_places"]
 
     def preferred(
@@ -216,8 +238,12 @@ class Known:
         """(channel,) the mean over the photographs of each label, of their mean or maximum."""
         if of not in ("mean", "maximum"):
             raise InvalidArgument(f"of={of!r} is none of mean, maximum")
-        table = self._stored.layer(layer_in(layer, self._stored.names))[f"label_{of}"]
+        table = self._stored.layer(self._order(layer))[f"label_{of}"]
         return dict(zip(self.labels, np.array(table), strict=True))
+
+    def keeps(self, layer: str) -> bool:
+        """Whether the activations of all places are kept, of all photographs."""
+        return self._stored.keeps(self._order(layer)) and self._stored.kept_rows >= self.count
 
     @property
     def missing(self) -> list[str]:

@@ -16,6 +16,9 @@ ROWS, COLUMNS = 8, 8
 FEW_BITS = 4
 # Of the deviation that a normalised picture has.
 NEAR_COLOUR = 0.15
+# Of a plain ground with something small on it, or of a plain gradient, nearly all bits are alike
+# whatever is there: a hash with fewer bits of a kind than this tells nothing.
+TELLING = 8
 # A step of brightness that is none, as a share of the picture's deviation.
 FLAT = 0.02
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
@@ -61,19 +64,30 @@ def digests(x: Tensor) -> Array:
 def alike(hashes: Array, colours: Array, one: int, others: Array) -> Array:
     """Which others are nearly the same photograph as one.
 
+    Photographs whose hash tells nothing are the same where both hash and colours are equal.
+
     Args:
         hashes, colours: of all photographs, as ``signatures`` gives them.
         one: its row.
         others: (k,) their rows.
 
-    >>> alike(np.uint64([1, 3, 255]), np.zeros((3, 12), np.float16), 0, np.array([1, 2])).tolist()
+    >>> hashes, colours = np.uint64([2**20 - 1, 2**21 - 1, 2**40 - 1]), np.zeros((3, 12))
+    >>> alike(hashes, colours.astype(np.float16), 0, np.array([1, 2])).tolist()
     [True, False]
     """
     near = bits_apart(hashes[others], hashes[one]) <= FEW_BITS
     places = others[near]
     apart = np.abs(colours[places].astype(np.float32) - colours[one].astype(np.float32))
-    near[near] = apart.max(1, initial=0) <= NEAR_COLOUR
+    farthest = apart.max(1, initial=0)
+    same = (hashes[places] == hashes[one]) & (farthest == 0)
+    near[near] = ((farthest <= NEAR_COLOUR) & _tells(hashes[places])) | same
     return near
+
+
+def _tells(hashes: Array) -> Array:
+    """Whether enough bits of a hash are of either kind."""
+    ones = bits_apart(hashes, np.zeros_like(hashes))
+    return np.asarray((ones >= TELLING) & (ones <= 64 - TELLING))
 
 
 def bits_apart(hashes: Array, others: Array) -> Array:

@@ -38,7 +38,7 @@ class Stored:
         self.widths = [int(layer["channels"]) for layer in self.content["layers"]]
         self.rows = int(self.content["rows"])
         # What was found of the directions that were asked for last.
-        self.asked_last: dict[Any, Any] = {}
+        self.asked_last: tuple[Any, Any] | None = None
 
     @cached_property
     def pictures(self) -> dict[str, Array]:

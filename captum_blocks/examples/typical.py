@@ -29,8 +29,8 @@ from captum_blocks.hooks import running
 from captum_blocks.network import Network
 from captum_blocks.store import whole_file
 
-# So many channels of a layer tell what is usual there.
-TRIED = 8
+# So many examples of a layer tell what is usual there: what is shown holds this share of them.
+TRIED, HELD = 8, 0.6
 KEPT = "extents.json"
 # Steps along a side of the network's input: more than anybody sees.
 _FINE = 4096
@@ -60,6 +60,19 @@ class Frame:
     down: Ends | None = None
     across: Ends | None = None
 
+    def middle(self, place: Size) -> tuple[float, float]:
+        """Where a place looks, down and across in fractions of the network's input."""
+        down, across = (
+            first + (last - first) * cell / max(cells - 1, 1)
+            for cell, cells, (first, last) in zip(
+                place,
+                self.grid,
+                (self.down or even(self.grid[0]), self.across or even(self.grid[1])),
+                strict=True,
+            )
+        )
+        return down, across
+
     def about(self, place: Size, shown: tuple[Size, Extent] | None) -> Box:
         """The part about a place, in fractions of the photograph, moved where it would leave it.
 
@@ -69,10 +82,7 @@ class Frame:
                 where it sees what there is.
         """
         edges = []
-        every = zip(place, self.grid, self.sides, (self.down, self.across), strict=True)
-        for cell, cells, side, ends in every:
-            first, last = ends or even(cells)
-            middle = first + (last - first) * cell / max(cells - 1, 1)
+        for middle, side in zip(self.middle(place), self.sides, strict=True):
             start = min(max(middle - side / 2, 0.0), 1.0 - side)
             edges.append((start, start + side))
         (top, bottom), (left, right) = edges
@@ -96,7 +106,7 @@ def even(cells: int) -> Ends:
 
 
 class Extents:
-    """What is usual at each layer: the medians of height and width of the smallest parts.
+    """What is usual at each layer: what holds, about a place, most of the smallest parts.
 
     What was found is kept in the folder of the index, where that can be written to.
     """
@@ -169,18 +179,27 @@ def _found(stored: Stored, order: int, again: Again, net: Network) -> Frame:
         layout=layout,
         signs=torch.ones(len(chosen)),
     )
-    high, wide = _sides(crops)
     with running(net.module):
         down, across = _ends(looked, x)
-    return Frame(grid, (high, wide), down, across)
+    middles = Frame(grid, (1.0, 1.0), down, across)
+    return Frame(grid, _sides(crops, [middles.middle(place) for place in places]), down, across)
 
 
-def _sides(crops: Sequence[Crop]) -> Ends:
-    """Median height and width, of those that say where anything is."""
-    boxes = np.array([crop.box for crop in crops if isfinite(crop.kept)], np.float64)
-    if not len(boxes):
+def _sides(crops: Sequence[Crop], middles: Sequence[tuple[float, float]]) -> Ends:
+    """Height and width of what holds, about its place, most of the parts that say where."""
+    reach = [
+        [
+            2 * max(middle * long - first, last - middle * long) / long
+            for middle, long, first, last in zip(
+                about, crop.shape, crop.box[:2], crop.box[2:], strict=True
+            )
+        ]
+        for crop, about in zip(crops, middles, strict=True)
+        if isfinite(crop.kept)
+    ]
+    if not reach:
         return (1.0, 1.0)
-    high, wide = np.median(boxes[:, 2:] - boxes[:, :2], axis=0) / crops[0].shape
+    high, wide = np.quantile(np.array(reach), HELD, axis=0).clip(max=1.0)
     return float(high), float(wide)
 
 

@@ -313,3 +313,24 @@ def test_a_ceiling_that_many_reach_is_told(small_module, files, noise_picture, s
     made = cb.explain(shown, net, noise_picture, **options)
     (gallery,) = made.scene.galleries.values()
     assert f" {int(full[channel])} of them reach 0.01, the most" in gallery.about
+
+
+def test_names_cannot_break_or_turn_a_line(explained, small, files, tmp_path) -> None:
+    (folder := tmp_path / "la\u202ebel").mkdir()
+    for place, path in enumerate(files[:6]):
+        Image.open(path).save(folder / f"a\n{place}\x1b[31m.png")
+    index = cb.ExampleIndex.build(small, tmp_path, ["late"], progress=False)
+    made = explained(cb.FeatureVis(LATE.channels[[3]], by=BIRDS), {"birds": index})
+    (gallery,) = made.scene.galleries.values()
+    for crop in gallery.crops:
+        assert not set(crop.words) & set("\n\x1b\u202e")
+
+
+def test_a_band_is_called_after_how_many_were_asked_for(explained, small, noise_picture) -> None:
+    """A quarter of equal photographs shows none, and is one all the same."""
+    same = [photographs(1, seed=3)[0]] * 12
+    index = cb.ExampleIndex.build(small, [*same, *photographs(4, seed=9)], ["late"], progress=False)
+    made = explained(cb.FeatureVis(LATE.channels[[3]], by=BIRDS), {"birds": index})
+    (gallery,) = made.scene.galleries.values()
+    assert len(gallery.bands[1].crops) < 4
+    assert gallery.bands[1].title == "one from each of 4 equally large shares, from high to low"

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 import torch
 
@@ -15,7 +14,9 @@ from captum_blocks.compose.pictures.quality import Quality
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Request
 from captum_blocks.compose.pictures.sources import PictureSource, register
+from captum_blocks.errors import legible
 from captum_blocks.examples import Cut, Example, ExampleIndex
+from captum_blocks.network import printable
 from captum_blocks.numerals import percent, quoted
 
 PHOTOGRAPHS = "photographs"
@@ -34,6 +35,8 @@ OF_DIRECTIONS = (
     "the largest activation along the group's direction over the places of a photograph, so that "
     "what excites many channels at once stands high for every group"
 )
+# Half of the last digit that is told of a value.
+LEAST_SAID = 0.005
 NOT_BUILT = "was not built at"
 Found = list[list[Example]]
 
@@ -65,6 +68,7 @@ class _Shown:
 
     key: str
     rank: str
+    asked: int
     layer: str
     examples: list[Example]
 
@@ -98,17 +102,20 @@ class _Finding:
             assert request.order is not None
             directed = request.subjects[0].direction is not None
             alike[request.order, request.layer, directed].append(request)
-        for (order, layer, _), some in alike.items():
+        for (order, layer, directed), some in alike.items():
             for rank, count in _held(order).items():
-                found = self._top(layer, some, min(count, self._index.count), rank)
+                if rank == "quantiles" != order.rank and directed and not self._index.keeps(layer):
+                    continue  # all photographs would have to be looked at again
+                asked = min(count, self._index.count)
+                found = self._top(layer, some, asked, rank)
                 for request, examples in zip(some, found, strict=True):
-                    yield _Shown(request.keys[0], rank, layer, examples)
+                    yield _Shown(request.keys[0], rank, asked, layer, examples)
 
     def _top(self, layer: str, requests: Sequence[Request], k: int, rank: str) -> Found:
         subjects = [request.subjects[0] for request in requests]
         directions = [each.direction for each in subjects if each.direction is not None]
         if not directions:
-            return self._index.top((layer, [each.index for each in subjects]), k, rank)
+            return self._index.top((layer, [each.index for each in subjects]), k, rank, exact=False)
         stacked = torch.nn.functional.normalize(torch.stack(directions).double(), dim=1)
         return self._index.top(stacked, k, rank, layer=layer, exact=False)
 
@@ -122,7 +129,7 @@ class _Finding:
                 name = f"{self._name}/{example.image}"
                 pictures[name] = cut.photograph
                 crops.append(Crop(cut.crop, _words(example), name, cut.box))
-            title = TITLES[band.rank].format(n=len(crops))
+            title = TITLES[band.rank].format(n=band.asked)
             bands.append(Band(title, tuple(crops)))
         every = [cut for _, cuts in held for cut in cuts]
         directed = request.subjects[0].direction is not None
@@ -151,9 +158,9 @@ class _Finding:
         return (
             f"From {quoted(self._name)}, {index.said}. "
             f"Values: {values}. The part shown, {size} of the photograph, is about the place of "
-            "that, and as large as what alone keeps 80% of an activation at this layer (median of "
-            "eight examples). Photographs show what goes together in this data set, not what is "
-            "needed."
+            "that, and so large that in most of eight examples of this layer it held what alone "
+            "keeps 80% of the activation. Photographs show what goes together in this data set, "
+            "not what is needed."
         )
 
 
@@ -165,11 +172,16 @@ def _held(order: Order) -> dict[str, int]:
 
 def _words(example: Example) -> str:
     """What is told of a crop."""
-    name = PurePath(example.path).name or f"picture {example.image}"
-    labelled = "" if example.label is None else f"{example.label}, "
+    name = _in_a_line(PurePath(example.path).name) or f"picture {example.image}"
+    labelled = "" if example.label is None else f"{_in_a_line(example.label)}, "
     like = f", and {example.like} like it" if example.like else ""
-    about = "about " if example.error else ""
+    about = "about " if example.error >= LEAST_SAID else ""
     return f"{about}{_plain(example.value)}: {labelled}{name}{like}"
+
+
+def _in_a_line(name: str) -> str:
+    """A name without what would break a line, or turn it round."""
+    return legible(" ".join(printable(name).split()))
 
 
 def _plain(value: float) -> str:
@@ -179,19 +191,16 @@ def _plain(value: float) -> str:
     ('6.00', '−0.25')
     """
     size = abs(value)
+    if size == float("inf"):
+        return "more than 65504" if value > 0 else "less than −65504"
     usual = f"{size:.0f}" if size >= 100 else f"{size:.2f}"
     digits = f"{size:.1g}" if 0 < size < 0.005 else usual
     return ("−" if value < 0 else "") + digits
 
 
-def lacking(layers: Sequence[str], dataset: str, index: Any) -> str:
+def lacking(layers: Sequence[str], dataset: str, index: ExampleIndex) -> str:
     """Why some layers have no photographs; empty where all have."""
-    missing = [layer for layer in dict.fromkeys(layers) if not in_index(layer, index)]
+    missing = [layer for layer in dict.fromkeys(layers) if not index.knows(layer)]
     if not missing:
         return ""
     return f"no photographs: {quoted(dataset)} {NOT_BUILT} {', '.join(missing)}"
-
-
-def in_index(layer: str, index: Any) -> bool:
-    """Whether an index knows a layer."""
-    return any(name == layer or name.endswith(f".{layer}") for name in index.layers)

@@ -47,6 +47,11 @@ class Again:
         """Its name."""
         return self._name
 
+    @property
+    def apart(self) -> bool:
+        """Whether photographs can be read by several at the same time: files can."""
+        return self._pictures.kind == "files"
+
     def layout(self, x: Tensor) -> Layout:
         """Where the layer keeps channels and places for some pictures."""
         one, layer = x[:1], {self._name: find_layer(self._net.module, self._name)[1]}

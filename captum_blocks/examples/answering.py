@@ -114,7 +114,8 @@ class Answerer:
         self, layer: int, directions: Array, k: int, rank: str, seed: int
     ) -> list[list[Example]]:
         bounds = bounds_of(self._stored, layer, directions)
-        if rank in ("top", "bottom"):
+        kept = not self._exact and bool((bounds.places >= 0).all())
+        if rank in ("top", "bottom") and not kept:
             return self._exactly(layer, directions, bounds, k, rank)
         values, search = bounds.estimate, None
         if rank == "quantiles" and (bounds.places < 0).any():  # bounds are too wide for bands

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 # What fills a square beside a part that is none.
 BESIDE = (127, 127, 127)
+# Photographs that are read at the same time.
+AT_ONCE = 2
 # A part of less than this is enlarged until nobody can tell what it is.
 LEAST = 8
 
@@ -65,16 +68,20 @@ def cut(
     of_image: dict[int, list[int]] = defaultdict(list)
     for number, (example, _) in enumerate(examples):
         of_image[example.image].append(number)
-    found = dict[int, Cut]()
-    for image in sorted(of_image):  # one at a time: photographs may be large
+
+    def cuts_of(image: int) -> list[tuple[int, Cut]]:
         batch = again.read([image], _displayed)
         (photograph,), (shown,) = batch.made, batch.shown
-        small = _small(photograph, longest)
+        small, made = _small(photograph, longest), []
         for number in of_image[image]:
             example, frame = examples[number]
             box = example.box or frame.about(example.position, shown)
-            part = _part(photograph, box, side)
-            found[number] = Cut(part, small, box, example.box is None)
+            made.append((number, Cut(_part(photograph, box, side), small, box, not example.box)))
+        return made
+
+    # Few at a time: photographs may be large. What comes as a stream comes in order.
+    with ThreadPoolExecutor(AT_ONCE if again.apart else 1, "photographs") as readers:
+        found = dict(pair for pairs in readers.map(cuts_of, sorted(of_image)) for pair in pairs)
     return [found[number] for number in range(len(examples))]
 
 

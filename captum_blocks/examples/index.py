@@ -206,10 +206,10 @@ class ExampleIndex(Known):
             boxes: whether the part of each photograph that matters is found, the smallest that
                 alone keeps 80 % of the activation: some fourteen passes an example, as far as the
                 layer.
-            exact: whether photographs that are drawn along a direction are looked at again; else
-                their values are those that are kept, each with its ``error``, as those of channels
-                are, in half precision. The highest and the lowest are exact wherever the
-                photographs are there, or all that is asked for was kept.
+            exact: whether photographs are looked at again until values along a direction, and the
+                order of the highest, are exact. Else both are those of the activations that are
+                kept, each with its ``error``; so are the values of channels that are drawn, in half
+                precision. Without photographs, too, what is exact is what was kept so.
             seed: of what is drawn.
             progress: whether a bar is shown where photographs are looked at again.
 

@@ -71,7 +71,7 @@ def in_eight_bits(maps: Tensor, low: Array, high: Array) -> Eighths:
     found = levels.to(torch.uint8)
     left = levels.mul_(step).add_(base).sub_(maps).square_().sum(1).sqrt_()
     left = left.mul_(1 + SLACK).nan_to_num_(torch.inf, torch.inf)
-    open_ = ~np.isfinite(low + high).all(1)
+    open_ = ~(np.isfinite(low) & np.isfinite(high)).all(1)
     bounds = half_above(left.numpy())
     bounds[open_] = np.inf
     return Eighths(found.numpy(), bounds)

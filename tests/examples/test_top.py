@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -317,5 +318,9 @@ def test_values_of_drawn_photographs_may_be_the_kept_ones(index, directions) -> 
         assert all(abs(one.value - other.value) <= other.error + 1e-5 for one, other in pairs)
         assert max(other.error for _, other in pairs) < 0.1 * max(abs(o.value) for o, _ in pairs)
         assert np.mean([one.position == other.position for one, other in pairs]) > 0.7
-    (top,) = index.top(directions[:1], 4, layer="late", exact=False)
-    assert [each.error for each in top] == [0.0] * 4
+    for rank in ("top", "bottom"):
+        exact = index.top(directions, 4, rank, layer="late")
+        about = index.top(directions, 4, rank, layer="late", exact=False)
+        for one, other in zip(chain(*exact), chain(*about), strict=True):
+            assert one.error == 0.0
+            assert abs(one.value - other.value) <= 2 * other.error

@@ -38,7 +38,7 @@ def webp(scene: Scene) -> bytes:
         return b""
     for share, quality in _ATTEMPTS:
         wide, high = (max(1, round(share * side)) for side in shown.size)
-        made = _encoded(shown.resize((wide, high)), "WEBP", quality=quality, method=4)
+        made = _encoded(shown.resize((wide, high)), "WEBP", quality=quality, method=2)
         if len(made) <= LARGEST:
             return made
     return b""

@@ -109,6 +109,10 @@ class Dataset(Pictures):
             return Item(error, path)
         return Item(picture, path, in_words(label, self._classes))
 
+    def fingerprint(self) -> str:
+        """Of how many there are, and of the names that are known."""
+        return digest([self.kind, str(self.size), *self._paths])
+
 
 class Stream(Pictures):
     """Pictures that come one after another, and again from the first when they are asked again."""

@@ -115,7 +115,9 @@ def test_a_process_that_is_killed_goes_on_and_comes_out_the_same(tmp_path: Path)
             return super().__getitem__(index)
 
     cb.ExampleIndex.build(net, Counted(), path=path, **how)
-    assert len(set(read)) <= 64 - 4 * len(there) + 5  # what was there was not looked at again
+    # What was there was not looked at again, but for four pictures to see whether each is the same
+    # each time, and eight to see whether they are those that it was begun with.
+    assert len(set(read)) <= 64 - 4 * len(there) + 4 + 8
     undisturbed = cb.ExampleIndex.build(net, Quick(), path=tmp_path / "undisturbed", **how)
     torch.set_num_threads(threads)
     assert content(path) == content(undisturbed.folder)

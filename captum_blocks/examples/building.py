@@ -66,7 +66,7 @@ def build(
     recipe = recipe_of(of, pictures, plans, options, tuple(first.x.shape[1:]))
     with said_where(folder, "the index is not begun"):
         finished = is_there(folder, recipe, net)
-    check_pictures(folder, finished, net, pictures, first.x.shape[1:])
+    check_pictures(folder, finished, net, pictures, first.x.shape[1:], options.sources)
     if finished:
         return
     most = batches_kept(plans, pictures.size, options)

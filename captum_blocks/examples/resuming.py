@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.examples.items import Pictures
+from captum_blocks.examples.items import Item, Pictures
 from captum_blocks.examples.likeness import digests
 from captum_blocks.examples.reading import read_batch
 from captum_blocks.examples.shards import SHARDS, is_whole, read_shard
+from captum_blocks.examples.sources import Sources, source_of
 from captum_blocks.examples.stored import Stored
 from captum_blocks.network import Network
 
@@ -39,8 +40,9 @@ def check_pictures(
     net: Network,
     pictures: Pictures,
     shape: Sequence[int],
+    sources: Sources,
 ) -> None:
-    """Refuse to take an index of other pictures for one of these.
+    """Refuse to take an index of other pictures, or of other photographs, for one of these.
 
     Args:
         folder: of the index.
@@ -48,14 +50,16 @@ def check_pictures(
         net: that it is of.
         pictures: those that are given now.
         shape: (channel, height, width) that the network takes.
+        sources: which photographs pictures are of.
 
     Raises:
         InvalidArgument: a picture that is in it is another one now, bit for bit as the network
-            takes it, or has another label; it is named.
+            takes it, has another label, or is of another photograph; it is named.
     """
     there = _of_index(folder) if finished else _of_shards(folder)
     if not there.images:
         return
+    _check_sources(folder, there, sources)
     changed = next(_changed(there, net, pictures, shape), None)
     if changed is not None:
         row, why = changed
@@ -63,6 +67,20 @@ def check_pictures(
             f"{folder} holds an index of other pictures: {_called(there, row)} is not what it was"
             f"{why}; give another path, or what it was begun with"
         )
+
+
+def _check_sources(folder: Path, there: _Rows, sources: Sources) -> None:
+    """Ask of each picture again which photograph it is of: functions cannot be told apart."""
+    if not callable(sources):
+        return
+    for row, (image, path) in enumerate(zip(there.images, there.paths, strict=True)):
+        now = source_of(Item(None, path), image, sources)
+        if now != there.sources[row]:
+            raise InvalidArgument(
+                f"{folder} holds an index with other sources: {_called(there, row)} was of "
+                f"{there.sources[row]!r}, and sources= says {now!r}; give another path, or what it "
+                "was begun with"
+            )
 
 
 def _called(there: _Rows, row: int) -> str:

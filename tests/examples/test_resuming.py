@@ -160,6 +160,30 @@ def test_other_labels_are_other_pictures(small: cb.Network, tmp_path: Path, batc
         build(small, Pairs(shown, labels=2), tmp_path / "a")
 
 
+def test_another_function_of_sources_is_not_passed_over(
+    small: cb.Network, tmp_path: Path, batches: int
+) -> None:
+    pairs = Pairs(photographs(COUNT))
+    begin(small, pairs, tmp_path / "a", batches, sources=lambda number: number // 2)
+    with pytest.raises(
+        InvalidArgument,
+        match=r"index with other sources: picture 2 was of '1', and sources= says '0'; give anoth",
+    ):
+        build(small, pairs, tmp_path / "a", sources=lambda number: number // 3)
+    index = build(small, pairs, tmp_path / "a", sources=lambda number: number // 2)
+    assert index.sources == COUNT // 2
+
+
+def test_a_function_of_sources_is_asked_of_paths(
+    small: cb.Network, folder: Path, tmp_path: Path, batches: int
+) -> None:
+    begin(small, folder, tmp_path / "a", batches, sources=lambda path: path[:3])
+    said = r"picture 0 \(bird/000\.png\) was of 'bir', and sources= says 'png'"
+    with pytest.raises(InvalidArgument, match=said):
+        build(small, folder, tmp_path / "a", sources=lambda path: path[-3:])
+    assert build(small, folder, tmp_path / "a", sources=lambda path: path[:3]).sources == 3
+
+
 def test_few_pictures_are_read_to_see_that_an_index_is_theirs(
     small: cb.Network, tmp_path: Path
 ) -> None:

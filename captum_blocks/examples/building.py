@@ -39,6 +39,7 @@ from captum_blocks.examples.shards import (
     told_of,
     write_shard,
 )
+from captum_blocks.examples.sources import asked_as_given
 from captum_blocks.network import Network
 
 
@@ -66,11 +67,12 @@ def build(
     recipe = recipe_of(of, pictures, plans, options, tuple(first.x.shape[1:]))
     with said_where(folder, "the index is not begun"):
         finished = is_there(folder, recipe, net)
-    check_pictures(folder, finished, net, pictures, first.x.shape[1:], options.sources)
+    sources = asked_as_given(options.sources, pictures)
+    check_pictures(folder, finished, net, pictures, first.x.shape[1:], sources)
     if finished:
         return
     most = batches_kept(plans, pictures.size, options)
-    how = How(tuple(plans), margin_of(plans), options.seed, options.sources, most)
+    how = How(tuple(plans), margin_of(plans), options.seed, sources, most)
     numbers = _look_at_all(net, pictures, folder, how, recipe, progress)
     with said_where(folder, "all pictures are looked at, but the tables are not put together"):
         survey = fold(folder, plans, numbers, options.vectors, options.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorD
 import captum_blocks as cb
 from captum_blocks.errors import InvalidArgument, MissingDependency, WrongType
 from captum_blocks.examples import needs
+from captum_blocks.examples.files import Listed
 from tests.examples.conftest import photographs
 
 
@@ -55,6 +57,58 @@ def files(shown: list[Image.Image], tmp_path_factory: pytest.TempPathFactory) ->
     for number, picture in enumerate(shown):
         picture.save(root / f"{number:02d}.png")
     return sorted(root.iterdir())
+
+
+def test_the_files_of_a_list_may_move(small: cb.Network, folder: Path, tmp_path: Path) -> None:
+    before = shutil.copytree(folder, tmp_path / "before")
+    listed = sorted(before.rglob("*.png"))
+    built(small, listed, path=tmp_path / "a")
+    direction = torch.linspace(-1, 1, 10)
+    (wanted,) = built(small, listed).top(direction, 5, layer="late")
+    assert {each.path for each in wanted} < set(map(str, listed))
+    after = Path(shutil.move(before, tmp_path / "after"))
+    loaded = cb.ExampleIndex.load(tmp_path / "a", photos=after, net=small)
+    (found,) = loaded.top(direction, 5, layer="late")
+    assert [each.value for each in found] == [each.value for each in wanted]
+    assert [Path(e.path) for e in found] == [
+        after / Path(e.path).relative_to(before) for e in wanted
+    ]
+    assert all(Path(each.path).is_file() for each in found)
+    anew = cb.ExampleIndex.load(tmp_path / "a", photos=sorted(after.rglob("*.png")), net=small)
+    assert anew.top(direction, 5, layer="late") == [found]
+    # What is there is of the same pictures, wherever they are.
+    again = built(small, sorted(after.rglob("*.png")), path=tmp_path / "a")
+    assert again.top(direction, 5, layer="late") == [found]
+
+
+@pytest.mark.parametrize(
+    ("paths", "root", "inside"),
+    [
+        (["/a/b/x.png", "/a/c/y.png"], "/a/", ["b/x.png", "c/y.png"]),
+        (["/a/bc/x.png", "/a/bd/y.png"], "/a/", ["bc/x.png", "bd/y.png"]),
+        (["/x.png", "/a/y.png"], "/", ["x.png", "a/y.png"]),
+        (["a/x.png"], "a/", ["x.png"]),
+        (["x.png", "a/y.png"], "", ["x.png", "a/y.png"]),
+        (["a/x.png", "a//y.png"], "", ["a/x.png", "a//y.png"]),
+        (["/a/x.png", "a/y.png"], "", ["/a/x.png", "a/y.png"]),
+        (["s3://a/x.png", "s3://a/y.png"], "", ["s3://a/x.png", "s3://a/y.png"]),
+    ],
+)
+def test_the_folder_of_a_list(paths: list[str], root: str, inside: list[str]) -> None:
+    listed = Listed(paths, [-1] * len(paths))
+    assert (listed.root, listed.paths) == (root, inside)
+    assert [listed.given(each) for each in listed.paths] == paths
+
+
+def test_a_function_of_sources_is_asked_of_a_list_as_it_was_given(
+    small: cb.Network, files: list[Path], tmp_path: Path
+) -> None:
+    whose = {str(path): f"film {number // 4}" for number, path in enumerate(files)}
+    index = built(small, files, sources=whose.__getitem__, path=tmp_path / "a")
+    (found,) = index.top(("late", 0), 5)
+    assert [each.source for each in found] == [f"film {each.image // 4}" for each in found]
+    assert index.sources == 5
+    assert built(small, files, sources=whose.__getitem__, path=tmp_path / "a").sources == 5
 
 
 class Pairs:

@@ -79,6 +79,18 @@ def digest(words: Iterable[str]) -> str:
     return made.hexdigest()[:24]
 
 
+def legible(text: str) -> str:
+    """A text that can be written: bytes that are no UTF-8, as file names may hold, as escapes.
+
+    >>> legible(b"caf\\xe9.png".decode("utf-8", "surrogateescape"))
+    'caf\\\\xe9.png'
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
 def opened(content: bytes, name: str) -> Image.Image:
     """The picture in the content of a file.
 

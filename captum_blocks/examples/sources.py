@@ -15,7 +15,15 @@ from captum_blocks._paths import as_path
 from captum_blocks._pictures import ADDRESS
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.examples.files import TAR, Files, Listed, archives, elsewhere, folder_of
-from captum_blocks.examples.items import Dataset, Item, Pictures, Stream, named_classes, parted
+from captum_blocks.examples.items import (
+    Dataset,
+    Item,
+    Pictures,
+    Stream,
+    legible,
+    named_classes,
+    parted,
+)
 
 Sources = Literal["picture", "folder"] | Callable[[Any], Any]
 SAID = "images is a folder, a list of paths, a torch Dataset or DataLoader, or tar archives:"
@@ -135,7 +143,7 @@ def source_of(item: Item, index: int, sources: Sources) -> str:
     'park'
     """
     if callable(sources):
-        return str(sources(item.path or index))
+        return legible(str(sources(item.path or index)))
     if sources == "folder":
         return str(Path(item.path).parent.as_posix()) if item.path else str(index)
     return item.path or str(index)

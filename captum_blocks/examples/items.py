@@ -182,18 +182,23 @@ def parted(item: Any) -> tuple[Any, Any]:
 def in_words(label: Any, classes: Sequence[str] = ()) -> str | None:
     """A label as text: the name of its class where that is known.
 
-    >>> in_words(1, ["cat", "dog"]), in_words("cat"), in_words(None)
+    A number that is not whole is no class, and None.
+
+    >>> in_words(1, ["cat", "dog"]), in_words("cat"), in_words(0.5)
     ('dog', 'cat', None)
     """
     if label is None or isinstance(label, str):
         return label
     if isinstance(label, bytes):
         return label.decode("utf-8", "replace").strip()
-    if hasattr(label, "numel") and label.numel() != 1:
-        return None
     try:
-        number = int(label)
-    except (TypeError, ValueError):
+        # Tensors and arrays of one number; those of more refuse.
+        plain = label.item() if hasattr(label, "item") else label
+        number = int(plain)
+        whole = bool(number == plain)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    if not whole:
         return None
     return str(classes[number]) if 0 <= number < len(classes) else str(number)
 

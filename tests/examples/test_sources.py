@@ -19,6 +19,7 @@ import captum_blocks as cb
 from captum_blocks.errors import InvalidArgument, MissingDependency, WrongType
 from captum_blocks.examples import needs
 from captum_blocks.examples.files import Listed
+from captum_blocks.examples.items import in_words
 from tests.examples.conftest import photographs
 
 
@@ -145,6 +146,46 @@ def test_a_data_set_of_pairs_and_a_loader_of_it(
     np.testing.assert_allclose(means["dog"], maps.amax(2).mean(0), rtol=1e-5)
     np.testing.assert_allclose(index.label_means("late")["dog"], maps.mean((0, 2)), atol=1e-6)
     assert values(built(small, DataLoader(Pairs(shown), 4))) == values(index)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (1, "dog"),
+        (1.0, "dog"),
+        (True, "dog"),
+        (np.int64(0), "cat"),
+        (np.array([1]), "dog"),
+        (torch.tensor([1.0]), "dog"),
+        (7, "7"),
+        (-1, "-1"),
+        (2**53 + 1, "9007199254740993"),
+        (0.5, None),
+        (-0.5, None),
+        (np.float32(1.5), None),
+        (torch.tensor(0.5), None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (torch.eye(3)[0], None),
+        (np.eye(3)[0], None),
+        ({}, None),
+    ],
+)
+def test_labels_in_words(label: Any, said: str | None) -> None:
+    assert in_words(label, ("cat", "dog")) == said
+
+
+def test_measurements_are_no_classes(small: cb.Network, shown: list[Image.Image]) -> None:
+    class Measured(Pairs):
+        def __getitem__(self, index: int) -> Any:
+            return self._shown[index], index / 2
+
+    (found,) = built(small, Measured(shown)).top(("late", 0), 20)
+    assert len(found) == 20
+    classes = ("cat", "dog", *map(str, range(2, 10)))
+    assert [e.label for e in found] == [
+        None if e.image % 2 else classes[e.image // 2] for e in found
+    ]
 
 
 def test_a_loader_that_shuffles_is_refused(small: cb.Network, shown: list[Image.Image]) -> None:

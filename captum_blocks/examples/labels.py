@@ -179,9 +179,8 @@ def preferred_labels(
     )
     n_sources, units = asked.values.shape
     if n_sources < FEWEST_SOURCES:
-        what = TOO_FEW if len(named) == len(labels) else TOO_FEW_LABELLED
-        note = what.format(sources=n_sources, fewest=FEWEST_SOURCES)
-        return Preferences((), note, n_sources)
+        few = TOO_FEW if len(named) == len(labels) else TOO_FEW_LABELLED
+        return Preferences((), few.format(sources=n_sources, fewest=FEWEST_SOURCES), n_sources)
     if len(asked.labels) < 2:
         return Preferences((), NO_LABELS.format(fewest=FEWEST_OF_A_LABEL), n_sources)
     drawn = permutations or _enough(units, n_sources, rate)

@@ -29,6 +29,7 @@ from captum_blocks.examples.recipe import (
     kept_of,
     recipe_of,
 )
+from captum_blocks.examples.resuming import check_pictures
 from captum_blocks.examples.shards import (
     How,
     Told,
@@ -38,6 +39,7 @@ from captum_blocks.examples.shards import (
     told_of,
     write_shard,
 )
+from captum_blocks.examples.sources import asked_as_given
 from captum_blocks.network import Network
 
 
@@ -64,10 +66,13 @@ def build(
     plans = kept_of(planned(net, first.x, layers), pictures.size, options)
     recipe = recipe_of(of, pictures, plans, options, tuple(first.x.shape[1:]))
     with said_where(folder, "the index is not begun"):
-        if is_there(folder, recipe, net):
-            return
+        finished = is_there(folder, recipe, net)
+    sources = asked_as_given(options.sources, pictures)
+    check_pictures(folder, finished, net, pictures, first.x.shape[1:], sources)
+    if finished:
+        return
     most = batches_kept(plans, pictures.size, options)
-    how = How(tuple(plans), margin_of(plans), options.seed, options.sources, most)
+    how = How(tuple(plans), margin_of(plans), options.seed, sources, most)
     numbers = _look_at_all(net, pictures, folder, how, recipe, progress)
     with said_where(folder, "all pictures are looked at, but the tables are not put together"):
         survey = fold(folder, plans, numbers, options.vectors, options.seed)

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -73,6 +74,39 @@ class Files(Pictures):
     def fingerprint(self) -> str:
         """Of names and sizes."""
         return digest([self.kind, *self.paths, *map(str, self._sizes)])
+
+
+class Listed(Files):
+    """Files of a list, by their paths from the folder that holds all of them.
+
+    Args:
+        paths: as they are given.
+        sizes: in bytes.
+
+    >>> listed = Listed(["animals/cat/1.png", "animals/dog/2.png"], [-1, -1])
+    >>> listed.root, listed.paths, listed.given("cat/1.png")
+    ('animals/', ['cat/1.png', 'dog/2.png'], 'animals/cat/1.png')
+    """
+
+    def __init__(self, paths: Sequence[str], sizes: Sequence[int]) -> None:
+        root, inside = _parted(paths)
+        super().__init__(root, inside, sizes=sizes)
+
+    def given(self, path: str) -> str:
+        """What a path was given as."""
+        return os.path.join(self.root, path)
+
+
+def _parted(paths: Sequence[str]) -> tuple[str, list[str]]:
+    """A folder and paths from there, which put together are those given; empty where none is."""
+    plain = [path.replace(os.sep, "/") for path in paths]
+    first, last = min(plain), max(plain)  # in order, so what these share all do
+    shared = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(first, last, strict=False)))
+    root = first[: first.rfind("/", 0, shared) + 1]
+    inside = [path.removeprefix(root) for path in plain]
+    if any(ADDRESS.match(path) for path in plain) or any(map(os.path.isabs, inside)):
+        return "", list(paths)
+    return root, inside
 
 
 class RemoteFiles(Files):

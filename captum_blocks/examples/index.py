@@ -142,7 +142,8 @@ class ExampleIndex(Known):
         Args:
             path: its folder.
             photos: where the photographs are now: the folder or URL that their paths are relative
-                to, or what it was built of. Needed to look at some of them again.
+                to, which of a list is the folder that holds all of them; or what it was built of.
+                Needed to look at some of them again.
             net: the network that it is of. Needed for the same.
 
         Raises:

@@ -58,6 +58,10 @@ class Pictures:
         """One of them; what is wrong with it is told instead of raised."""
         raise NotImplementedError
 
+    def given(self, path: str) -> str:
+        """What a path of an item was given as."""
+        return path
+
     def fingerprint(self) -> str:
         """Text that is another one for other pictures, as far as shows without reading them."""
         return digest([self.kind, str(self.size)])
@@ -73,6 +77,18 @@ def digest(words: Iterable[str]) -> str:
     for word in words:
         made.update(word.encode("utf-8", "surrogatepass") + b"\0")
     return made.hexdigest()[:24]
+
+
+def legible(text: str) -> str:
+    """A text that can be written: bytes that are no UTF-8, as file names may hold, as escapes.
+
+    >>> legible(b"caf\\xe9.png".decode("utf-8", "surrogateescape"))
+    'caf\\\\xe9.png'
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def opened(content: bytes, name: str) -> Image.Image:
@@ -108,6 +124,10 @@ class Dataset(Pictures):
         except Exception as error:
             return Item(error, path)
         return Item(picture, path, in_words(label, self._classes))
+
+    def fingerprint(self) -> str:
+        """Of how many there are, and of the names that are known."""
+        return digest([self.kind, str(self.size), *self._paths])
 
 
 class Stream(Pictures):
@@ -162,18 +182,23 @@ def parted(item: Any) -> tuple[Any, Any]:
 def in_words(label: Any, classes: Sequence[str] = ()) -> str | None:
     """A label as text: the name of its class where that is known.
 
-    >>> in_words(1, ["cat", "dog"]), in_words("cat"), in_words(None)
+    A number that is not whole is no class, and None.
+
+    >>> in_words(1, ["cat", "dog"]), in_words("cat"), in_words(0.5)
     ('dog', 'cat', None)
     """
     if label is None or isinstance(label, str):
         return label
     if isinstance(label, bytes):
         return label.decode("utf-8", "replace").strip()
-    if hasattr(label, "numel") and label.numel() != 1:
-        return None
     try:
-        number = int(label)
-    except (TypeError, ValueError):
+        # Tensors and arrays of one number; those of more refuse.
+        plain = label.item() if hasattr(label, "item") else label
+        number = int(plain)
+        whole = bool(number == plain)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    if not whole:
         return None
     return str(classes[number]) if 0 <= number < len(classes) else str(number)
 

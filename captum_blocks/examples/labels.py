@@ -27,6 +27,10 @@ FEWEST_PERMUTATIONS = 999
 MOST_WORK = 2 * 10**8
 
 TOO_FEW = "{sources} photographs: of fewer than {fewest} nothing is said about labels"
+TOO_FEW_LABELLED = (
+    "{sources} photographs have a label: of fewer than {fewest} nothing is said about labels"
+)
+UNLABELLED = "no photograph has a label: nothing is said about what units prefer"
 NO_LABELS = (
     "no two labels with {fewest} photographs or more each: nothing is said about what units prefer"
 )
@@ -144,8 +148,9 @@ def preferred_labels(
         seed: of the permutations, and of the order of equal values.
 
     Returns:
-        What is preferred, and in words of how much it was found; nothing is claimed of fewer
-        than fifty photographs, or where no two labels have five or more.
+        What is preferred, and in words of how much it was found; nothing is claimed without
+        labels, of fewer than fifty photographs that have one, or where no two labels have five or
+        more.
 
     Raises:
         InvalidArgument: lengths that do not match, values that are not finite, a rate, a lift or
@@ -164,6 +169,8 @@ def preferred_labels(
     table = _checked(values, labels, whose)
     _check_options(rate, least, permutations)
     named = [image for image, label in enumerate(labels) if not _is_missing(label)]
+    if not named:
+        return Preferences((), UNLABELLED, 0)
     asked = Asked.of(
         table[named],
         [labels[image] for image in named],
@@ -172,8 +179,8 @@ def preferred_labels(
     )
     n_sources, units = asked.values.shape
     if n_sources < FEWEST_SOURCES:
-        note = TOO_FEW.format(sources=n_sources, fewest=FEWEST_SOURCES)
-        return Preferences((), note, n_sources)
+        few = TOO_FEW if len(named) == len(labels) else TOO_FEW_LABELLED
+        return Preferences((), few.format(sources=n_sources, fewest=FEWEST_SOURCES), n_sources)
     if len(asked.labels) < 2:
         return Preferences((), NO_LABELS.format(fewest=FEWEST_OF_A_LABEL), n_sources)
     drawn = permutations or _enough(units, n_sources, rate)

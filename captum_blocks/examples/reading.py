@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.examples.items import Item, Pictures, is_ready
+from captum_blocks.examples.items import Item, Pictures, is_ready, legible
 from captum_blocks.network import Network
 
 # How often how many pictures are read to see whether they are the same each time: a mirroring that
@@ -92,6 +92,7 @@ def read_batch(
         try:
             if isinstance(item.picture, Exception):
                 raise item.picture
+            _check_words(item)
             x, shown = _read(net, item.picture)
             shape = tuple(x.shape[1:]) if shape is None else tuple(shape)
             _check(x, shape)
@@ -99,7 +100,7 @@ def read_batch(
             raise  # no fault of the picture's, which is not left out for it
         except Exception as error:
             said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            batch.skipped.append(Skipped(index, item.path, said))
+            batch.skipped.append(Skipped(index, legible(item.path), legible(said)))
             continue
         read.append(x)
         batch.images.append(index)
@@ -121,6 +122,13 @@ def _read(net: Network, picture: Any) -> tuple[Tensor, Any]:
         return net.read(picture), None
     shown = net.picture(picture)
     return net.read(shown), shown
+
+
+def _check_words(item: Item) -> None:
+    """Whether what a picture is called can be written down."""
+    for said, text in (("name", item.path), ("label", item.label or "")):
+        if legible(text) != text:
+            raise InvalidArgument(f"its {said} is no text in UTF-8: {legible(text)}")
 
 
 def _check(x: Tensor, shape: Sequence[int]) -> None:

@@ -14,8 +14,16 @@ from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, def
 from captum_blocks._paths import as_path
 from captum_blocks._pictures import ADDRESS
 from captum_blocks.errors import InvalidArgument, WrongType
-from captum_blocks.examples.files import TAR, Files, archives, elsewhere, folder_of
-from captum_blocks.examples.items import Dataset, Item, Pictures, Stream, named_classes, parted
+from captum_blocks.examples.files import TAR, Files, Listed, archives, elsewhere, folder_of
+from captum_blocks.examples.items import (
+    Dataset,
+    Item,
+    Pictures,
+    Stream,
+    legible,
+    named_classes,
+    parted,
+)
 
 Sources = Literal["picture", "folder"] | Callable[[Any], Any]
 SAID = "images is a folder, a list of paths, a torch Dataset or DataLoader, or tar archives:"
@@ -77,7 +85,7 @@ def _of_paths(paths: list[str]) -> Pictures:
         return archives(paths)
     if any(tars):
         raise InvalidArgument("tar archives and pictures in one list: give one or the other")
-    return Files("", paths, sizes=[_size(path) for path in paths])
+    return Listed(paths, [_size(path) for path in paths])
 
 
 def _size(path: str) -> int:
@@ -135,10 +143,17 @@ def source_of(item: Item, index: int, sources: Sources) -> str:
     'park'
     """
     if callable(sources):
-        return str(sources(item.path or index))
+        return legible(str(sources(item.path or index)))
     if sources == "folder":
         return str(Path(item.path).parent.as_posix()) if item.path else str(index)
     return item.path or str(index)
+
+
+def asked_as_given(sources: Sources, pictures: Pictures) -> Sources:
+    """The same; a function is asked of paths as they were given, however they are kept."""
+    if not callable(sources):
+        return sources
+    return lambda known: sources(pictures.given(known) if isinstance(known, str) else known)
 
 
 def checked_sources(sources: Any) -> Sources:
@@ -157,7 +172,8 @@ def found_again(images: Any, kind: str, paths: Iterable[str]) -> Pictures:
     """The pictures of an index that was loaded, by where they are now.
 
     Args:
-        images: the new root of files, or what the index was built of.
+        images: the new root of files, of a list the folder that holds all of them; or what the
+            index was built of.
         kind: of the pictures that it was built of.
         paths: of all of them, by number.
     """

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import captum_blocks as cb
@@ -115,7 +116,9 @@ def test_a_process_that_is_killed_goes_on_and_comes_out_the_same(tmp_path: Path)
             return super().__getitem__(index)
 
     cb.ExampleIndex.build(net, Counted(), path=path, **how)
-    assert len(set(read)) <= 64 - 4 * len(there) + 5  # what was there was not looked at again
+    # What was there was not looked at again, but for four pictures to see whether each is the same
+    # each time, and eight to see whether they are those that it was begun with.
+    assert len(set(read)) <= 64 - 4 * len(there) + 4 + 8
     undisturbed = cb.ExampleIndex.build(net, Quick(), path=tmp_path / "undisturbed", **how)
     torch.set_num_threads(threads)
     assert content(path) == content(undisturbed.folder)
@@ -235,6 +238,48 @@ def test_pictures_that_cannot_be_read_are_skipped_and_named(
         (found,) = index.top(("late", 0))
     assert {each.image for each in found} == {0, 1, 3, 5}
     assert "2 skipped, as 2.png" in index.report
+
+
+def test_a_name_that_is_no_text_is_skipped_and_named(small: cb.Network, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, picture in enumerate(photographs(4)):
+        picture.save(folder / f"{number}.png")
+    os.rename(folder / "1.png", os.path.join(os.fsencode(folder), b"1caf\xe9.png"))
+    for _ in range(2):  # built, and taken as it is
+        with pytest.warns(match=r"1 of 4 pictures are not in the index, as 1caf\\xe9\.png"):
+            index = cb.ExampleIndex.build(
+                small, folder, "late", tmp_path / "a", batch_size=2, progress=False
+            )
+        ((image, path, reason),) = [(e.image, e.path, e.reason) for e in index.skipped]
+        assert (index.count, image, path) == (3, 1, r"1caf\xe9.png")
+        assert reason == r"its name is no text in UTF-8: 1caf\xe9.png"
+    loaded = cb.ExampleIndex.load(tmp_path / "a", photos=folder, net=small)
+    (found,) = loaded.top(torch.ones(10), 3, layer="late")
+    assert {each.image for each in found} == {0, 2, 3}
+
+
+def test_labels_and_sources_that_are_no_text(small: cb.Network) -> None:
+    labels = ("bird", "caf\udce9", "half \ud83d", "gr\xfcn \U0001f426")
+
+    class Labelled:
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> tuple[Image.Image, str]:
+            return photographs(4)[index], labels[index]
+
+    with pytest.warns(match="2 of 4 pictures are not in the index"):
+        index = cb.ExampleIndex.build(
+            small, Labelled(), "late", progress=False, sources=lambda number: f"{number}\udce9"
+        )
+    assert index.labels == ("bird", "gr\xfcn \U0001f426")
+    assert [each.reason for each in index.skipped] == [
+        r"its label is no text in UTF-8: caf\xe9",
+        r"its label is no text in UTF-8: half \ud83d",
+    ]
+    (found,) = index.top(("late", 0), 2)
+    assert {each.source for each in found} == {r"0\xe9", r"3\xe9"}
 
 
 class Half(nn.Module):

@@ -354,3 +354,9 @@ def test_real_photographs_and_the_demo_network(demo: cb.Network, tmp_path: Path)
             assert [e.position for e in examples] == [where for _, _, where in wanted]
             values = [value for _, value, _ in wanted]
             assert [e.value for e in examples] == pytest.approx(values, rel=1e-3)
+
+
+def test_an_index_without_labels_says_so_of_preferences(index: cb.ExampleIndex) -> None:
+    told = index.preferred("late")
+    assert (index.sources, told.found) == (70, ())
+    assert told.note == "no photograph has a label: nothing is said about what units prefer"

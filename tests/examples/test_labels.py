@@ -192,6 +192,19 @@ def test_few_photographs_claim_nothing() -> None:
     )
 
 
+def test_without_labels_it_is_said_that_there_are_none() -> None:
+    values = planted(np.random.default_rng(0))
+    for none in (None, float("nan")):
+        told = preferred_labels(values, [none] * len(values))
+        assert (told.found, told.sources) == ((), 0)
+        assert told.note == "no photograph has a label: nothing is said about what units prefer"
+    told = preferred_labels(values, ["cat", "dog"] * 20 + [None] * 60)
+    assert (told.found, told.sources) == ((), 40)
+    assert told.note == (
+        "40 photographs have a label: of fewer than 50 nothing is said about labels"
+    )
+
+
 def test_what_was_found_is_told_in_words_and_as_a_table() -> None:
     told = preferred_labels(planted(np.random.default_rng(0)), LABELS)
     assert told.note == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorD
 import captum_blocks as cb
 from captum_blocks.errors import InvalidArgument, MissingDependency, WrongType
 from captum_blocks.examples import needs
+from captum_blocks.examples.files import Listed
+from captum_blocks.examples.items import in_words
 from tests.examples.conftest import photographs
 
 
@@ -57,6 +60,58 @@ def files(shown: list[Image.Image], tmp_path_factory: pytest.TempPathFactory) ->
     return sorted(root.iterdir())
 
 
+def test_the_files_of_a_list_may_move(small: cb.Network, folder: Path, tmp_path: Path) -> None:
+    before = shutil.copytree(folder, tmp_path / "before")
+    listed = sorted(before.rglob("*.png"))
+    built(small, listed, path=tmp_path / "a")
+    direction = torch.linspace(-1, 1, 10)
+    (wanted,) = built(small, listed).top(direction, 5, layer="late")
+    assert {each.path for each in wanted} < set(map(str, listed))
+    after = Path(shutil.move(before, tmp_path / "after"))
+    loaded = cb.ExampleIndex.load(tmp_path / "a", photos=after, net=small)
+    (found,) = loaded.top(direction, 5, layer="late")
+    assert [each.value for each in found] == [each.value for each in wanted]
+    assert [Path(e.path) for e in found] == [
+        after / Path(e.path).relative_to(before) for e in wanted
+    ]
+    assert all(Path(each.path).is_file() for each in found)
+    anew = cb.ExampleIndex.load(tmp_path / "a", photos=sorted(after.rglob("*.png")), net=small)
+    assert anew.top(direction, 5, layer="late") == [found]
+    # What is there is of the same pictures, wherever they are.
+    again = built(small, sorted(after.rglob("*.png")), path=tmp_path / "a")
+    assert again.top(direction, 5, layer="late") == [found]
+
+
+@pytest.mark.parametrize(
+    ("paths", "root", "inside"),
+    [
+        (["/a/b/x.png", "/a/c/y.png"], "/a/", ["b/x.png", "c/y.png"]),
+        (["/a/bc/x.png", "/a/bd/y.png"], "/a/", ["bc/x.png", "bd/y.png"]),
+        (["/x.png", "/a/y.png"], "/", ["x.png", "a/y.png"]),
+        (["a/x.png"], "a/", ["x.png"]),
+        (["x.png", "a/y.png"], "", ["x.png", "a/y.png"]),
+        (["a/x.png", "a//y.png"], "", ["a/x.png", "a//y.png"]),
+        (["/a/x.png", "a/y.png"], "", ["/a/x.png", "a/y.png"]),
+        (["s3://a/x.png", "s3://a/y.png"], "", ["s3://a/x.png", "s3://a/y.png"]),
+    ],
+)
+def test_the_folder_of_a_list(paths: list[str], root: str, inside: list[str]) -> None:
+    listed = Listed(paths, [-1] * len(paths))
+    assert (listed.root, listed.paths) == (root, inside)
+    assert [listed.given(each) for each in listed.paths] == paths
+
+
+def test_a_function_of_sources_is_asked_of_a_list_as_it_was_given(
+    small: cb.Network, files: list[Path], tmp_path: Path
+) -> None:
+    whose = {str(path): f"film {number // 4}" for number, path in enumerate(files)}
+    index = built(small, files, sources=whose.__getitem__, path=tmp_path / "a")
+    (found,) = index.top(("late", 0), 5)
+    assert [each.source for each in found] == [f"film {each.image // 4}" for each in found]
+    assert index.sources == 5
+    assert built(small, files, sources=whose.__getitem__, path=tmp_path / "a").sources == 5
+
+
 class Pairs:
     classes = ("cat", "dog")
 
@@ -91,6 +146,46 @@ def test_a_data_set_of_pairs_and_a_loader_of_it(
     np.testing.assert_allclose(means["dog"], maps.amax(2).mean(0), rtol=1e-5)
     np.testing.assert_allclose(index.label_means("late")["dog"], maps.mean((0, 2)), atol=1e-6)
     assert values(built(small, DataLoader(Pairs(shown), 4))) == values(index)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (1, "dog"),
+        (1.0, "dog"),
+        (True, "dog"),
+        (np.int64(0), "cat"),
+        (np.array([1]), "dog"),
+        (torch.tensor([1.0]), "dog"),
+        (7, "7"),
+        (-1, "-1"),
+        (2**53 + 1, "9007199254740993"),
+        (0.5, None),
+        (-0.5, None),
+        (np.float32(1.5), None),
+        (torch.tensor(0.5), None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (torch.eye(3)[0], None),
+        (np.eye(3)[0], None),
+        ({}, None),
+    ],
+)
+def test_labels_in_words(label: Any, said: str | None) -> None:
+    assert in_words(label, ("cat", "dog")) == said
+
+
+def test_measurements_are_no_classes(small: cb.Network, shown: list[Image.Image]) -> None:
+    class Measured(Pairs):
+        def __getitem__(self, index: int) -> Any:
+            return self._shown[index], index / 2
+
+    (found,) = built(small, Measured(shown)).top(("late", 0), 20)
+    assert len(found) == 20
+    classes = ("cat", "dog", *map(str, range(2, 10)))
+    assert [e.label for e in found] == [
+        None if e.image % 2 else classes[e.image // 2] for e in found
+    ]
 
 
 def test_a_loader_that_shuffles_is_refused(small: cb.Network, shown: list[Image.Image]) -> None:

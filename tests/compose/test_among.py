@@ -236,6 +236,8 @@ def test_tiles_of_one_photograph_are_one_sample(dark, reds) -> None:
     assert value.also[UP].item() == pytest.approx(100 * high, abs=1e-3)
     told = "among the channel means of 600 pictures cut from 60 photographs"
     assert value.sentences == (told,)
+    counts = shown(cb.Activation(content.source, over=BIRDS), dark, x, index)
+    assert counts.counted == "pictures"
     assert (
         cb.evaluate(cb.Activation(content.source, over=BIRDS), dark, x, {"birds": index}).among.told
         == told

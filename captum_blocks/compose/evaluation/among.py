@@ -61,10 +61,14 @@ class Among:
         return len(self.origins.unique())
 
     @property
+    def noun(self) -> str:
+        """What is counted: tiles of photographs are pictures."""
+        return "photographs" if self.sources == len(self.table) else "pictures"
+
+    @property
     def told(self) -> str:
         """What it is, in a sentence below the numbers that stand among it."""
-        same = self.sources == len(self.table)
-        cut = "" if same else f" cut from {self.sources} photographs"
+        cut = "" if self.noun == "photographs" else f" cut from {self.sources} photographs"
         return f"among the {self.of}{cut}" + (f"; {self.too_few}" if self.too_few else "")
 
     def select(self, axis: str, indices: Sequence[int]) -> Among:

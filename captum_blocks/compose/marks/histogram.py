@@ -32,6 +32,8 @@ class Histogram(Mark):
         edges = np.histogram_bin_edges(np.concatenate([e.ravel() for e in (*sets, *marked)]), BINS)
         several = len(view.base.source_axes) > 1
         counted = "neurons" if several else plural(view.base.source.atom)
+        if among and view.base.among is not None:
+            counted = view.base.among.noun
         return scene.Histogram(
             **view.words(),
             **captions.under(view.frames, 1.0, icons=False),
@@ -41,7 +43,7 @@ class Histogram(Mark):
                 tuple(tuple(np.histogram(column, edges)[0].tolist()) for column in each)
                 for each in sets
             ),
-            counted="photographs" if among else counted,
+            counted=counted,
             marked=tuple(tuple(each.tolist()) for each in marked),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
@@ -39,6 +40,7 @@ def identity(net: Network) -> dict[str, Any]:
     }
 
 
+@cache
 def read_by() -> dict[str, str]:
     """What reads pictures, on which bits depend: the versions of libraries, and the machine.
 

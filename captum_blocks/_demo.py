@@ -16,7 +16,7 @@ from captum_blocks.store import default_folder
 from captum_blocks.zoo.tiles import DemoTiles
 
 NAME = "tiles.blocks"
-MISSING = "photographs stand beside the icons with pip install 'captum-blocks[demo,examples]'"
+MISSING = "photographs stand beside the icons with pip install 'captum-blocks[demo]'"
 
 
 def demo_index(net: Network, progress: bool = True) -> ExampleIndex | None:

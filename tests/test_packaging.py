@@ -36,3 +36,10 @@ def test_the_source_distribution_is_whole(folder: str) -> None:
         f'"{folder}"' in PROJECT.split("[tool.hatch.build.targets.sdist]")[1].split("[tool.ruff")[0]
     )
     assert (ROOT / folder).is_dir()
+
+
+def test_the_demo_can_show_photographs() -> None:
+    """What the README's first command installs keeps an index, too."""
+    demo = re.search(r"^demo = \[(.*?)^\]", PROJECT, re.MULTILINE | re.DOTALL)
+    assert demo is not None
+    assert '"pyarrow' in demo[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,15 @@ def pytest_collection_finish() -> None:
     """What is imported stays: the garbage collector need not look through it again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def gradients_stay_on() -> Iterator[None]:
+    """Nothing switches the caller's gradients off for good."""
+    yield
+    left, _ = torch.is_grad_enabled(), torch.set_grad_enabled(True)
+    assert left
+    assert not torch.is_inference_mode_enabled()
 
 
 FEW_STEPS = Quality(size=48, n_steps=4, budget=3, cell=16, cell_steps=1)

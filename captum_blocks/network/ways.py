@@ -71,8 +71,14 @@ def ways(
     """
     wanted = list(names)
     modules = {name: layers[name.partition(":")[0]] for name in wanted}
-    with suppress(RuntimeError, NotImplementedError, UnusableLayer):
+    with (
+        suppress(RuntimeError, NotImplementedError, UnusableLayer),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
         score, outputs = _handed(network, modules, noise)
+        if score.grad_fn is None:
+            return Ways()
         cuts = on_every_way(score, {n: one.grad_fn for n, one in outputs.items()})
         found = torch.autograd.grad(score, list(outputs.values()), allow_unused=True)
         gradients = zip(outputs, found, strict=True)
@@ -101,11 +107,14 @@ class _HandedOn(nn.Module):
 def _handed(
     network: nn.Module, modules: Mapping[str, nn.Module], noise: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """A mixture of the scores, and what each layer hands on, where that has a gradient."""
+    """A mixture of the scores, and what each layer hands on, where that has a gradient.
+
+    Gradients are to be on.
+    """
     # A copy, so that the picture has a node of its own in the graph.
     given = noise.detach().clone().requires_grad_().clone()
     handed = {name: _HandedOn() for name in modules}
-    with ExitStack() as opened, torch.enable_grad(), running(network):
+    with ExitStack() as opened, running(network):
         for name, module in modules.items():
             base, _, wanted = name.partition(":")
             looking = tapped(module, {wanted: handed[name]}, base) if wanted else None

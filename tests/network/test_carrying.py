@@ -18,7 +18,7 @@ from captum_blocks.layouts import Layout
 from captum_blocks.network import LayerInfo, LayerTable
 from captum_blocks.network.carrying import Carrying, Part, carried, unlike_pairs
 from captum_blocks.network.choosing import recommended
-from captum_blocks.network.ways import PICTURE, Ways, on_every_way
+from captum_blocks.network.ways import PICTURE, Ways, on_every_way, ways
 from tests.network.test_places import passes
 
 SIZE = 32
@@ -415,13 +415,13 @@ def test_ways_through_a_graph_are_counted() -> None:
     made |= {"d": (d := c.sin() * c), "e": (e := d + b.detach()), "f": x.cos()}
     nodes = {name: tensor.grad_fn for name, tensor in made.items()}
 
-    def ways(node: Any) -> list[list[Any]]:
+    def all_from(node: Any) -> list[list[Any]]:
         if node is nodes[PICTURE]:
             return [[node]]
         following = [each for each, _ in node.next_functions if each is not None]
-        return [[node, *way] for each in following for way in ways(each)]
+        return [[node, *way] for each in following for way in all_from(each)]
 
-    every = ways(e.grad_fn)
+    every = all_from(e.grad_fn)
     expected = {name for name, node in nodes.items() if all(node in way for way in every)}
     assert on_every_way(e, nodes) == expected == {PICTURE, "a", "c", "d", "e"}
 
@@ -481,3 +481,24 @@ def test_of_each_slot_the_best_that_carries_all(
     assert recommended(table) == recommended(table, look)
     if asked is not None:
         assert tested == asked
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_the_caller_switched_off(mode: Callable[[], Any]) -> None:
+    """What is recommended does not depend on it."""
+    outside = cb.load_network("timm:test_resnet:none").recommended()
+    with mode():
+        assert cb.load_network("timm:test_resnet:none").recommended() == outside
+
+
+def test_scores_without_any_gradient() -> None:
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x).detach().mean((2, 3))
+
+    net = Counted()
+    assert ways(net, dict(net.named_modules()), torch.ones(1, 3, 8, 8), ["conv"]) == Ways()

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from captum_blocks.errors import BlocksError as BlocksError
     from captum_blocks.examples import Example as Example
     from captum_blocks.examples import ExampleIndex as ExampleIndex
+    from captum_blocks.explaining import explain as explain
     from captum_blocks.explanation import Explanation as Explanation
-    from captum_blocks.explanation import explain as explain
     from captum_blocks.grammar import Ablation as Ablation
     from captum_blocks.grammar import Activation as Activation
     from captum_blocks.grammar import Attribution as Attribution
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from captum_blocks.presets import semantic_dictionary as semantic_dictionary
     from captum_blocks.presets import spatial_attribution as spatial_attribution
     from captum_blocks.reduce import ChannelReducer as ChannelReducer
+    from captum_blocks.streaming import Stream as Stream
     from captum_blocks.zoo import load_network as load_network
 
 __version__ = "0.1.0"
@@ -84,7 +85,8 @@ _HOMES = {
     "compose": ("Faithfulness", "Mark", "Quality", "Value", "evaluate", "faithfulness", "mark"),
     "errors": ("BlocksError",),
     "examples": ("Example", "ExampleIndex"),
-    "explanation": ("Explanation", "explain"),
+    "explaining": ("explain",),
+    "explanation": ("Explanation",),
     "grammar": (
         "Ablation",
         "Activation",
@@ -124,6 +126,7 @@ _HOMES = {
         "spatial_attribution",
     ),
     "reduce": ("ChannelReducer",),
+    "streaming": ("Stream",),
     "zoo": ("load_network",),
 }
 _ROOMS = {name: room for room, names in _HOMES.items() for name in names}

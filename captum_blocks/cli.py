@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from captum_blocks import __version__, _options
+from captum_blocks import __version__, _options, _pages
 from captum_blocks.errors import BlocksError, InvalidArgument, legible
 
 if TYPE_CHECKING:
     from captum_blocks.examples import ExampleIndex
-    from captum_blocks.explanation import Explanation
-    from captum_blocks.grammar import Method
-    from captum_blocks.network import Network
 
 DEMO_PAGE = "captum-blocks-demo.html"
 INTERRUPTED = 130
@@ -57,6 +53,12 @@ _QUALITY = click.option(
     help="How many icons, and how carefully they are drawn.",
 )
 _QUIET = click.option("--quiet", is_flag=True, help="Write nothing but errors.")
+_OPEN = click.option(
+    "--open",
+    "opened",
+    is_flag=True,
+    help="Show the page in the browser at once with all its numbers; icons come as they are drawn.",
+)
 
 
 @main.command()
@@ -67,12 +69,13 @@ _QUIET = click.option("--quiet", is_flag=True, help="Write nothing but errors.")
     show_default=True,
     help="Where the page goes (.html, .png, .svg, .pdf, .npz).",
 )
+@_OPEN
 @_QUALITY
 @_QUIET
-def demo(output: str, quality: str, quiet: bool) -> None:
+def demo(output: str, opened: bool, quality: str, quiet: bool) -> None:
     """Explain the shipped photograph with the demo network (EfficientNet-Lite0)."""
     start = time.perf_counter()
-    target = _checked(output, quality)
+    target = _checked(output, quality, opened=opened)
     from captum_blocks._demo import MISSING, demo_index
     from captum_blocks.zoo import demo_photo, load_network
 
@@ -80,7 +83,17 @@ def demo(output: str, quality: str, quiet: bool) -> None:
     index = demo_index(net, progress=not quiet)
     if index is None and not quiet:
         click.echo(MISSING)
-    _explain_to(target, net, photo, start, examples=index, short=True, quality=quality, quiet=quiet)
+    _pages.explain_to(
+        target,
+        net,
+        photo,
+        start,
+        examples=index,
+        short=True,
+        opened=opened,
+        quality=quality,
+        quiet=quiet,
+    )
 
 
 @main.command()
@@ -128,6 +141,7 @@ def demo(output: str, quality: str, quiet: bool) -> None:
     "--photos", default=None, metavar="FOLDER", help="Where the photographs of --examples are now."
 )
 @click.option("--short", is_flag=True, help="Only the answer, groups, dictionary and channels.")
+@_OPEN
 @_QUALITY
 @_QUIET
 def explain(
@@ -142,19 +156,20 @@ def explain(
     examples: str | None,
     photos: str | None,
     short: bool,
+    opened: bool,
     quality: str,
     quiet: bool,
 ) -> None:
     """Explain what a network saw in PHOTO and write a page."""
     start = time.perf_counter()
     _check_photo(photo)
-    target = _checked(output, quality, photo, *_in_folder(others))
+    target = _checked(output, quality, photo, *_in_folder(others), opened=opened)
     from captum_blocks.zoo import load_network
 
     index = _index(examples, photos)
     how = None if method is None else _options.method(method)
     options = {"layers": _options.parts(layers, ","), "classes": _options.parts(classes, ";")}
-    _explain_to(
+    _pages.explain_to(
         target,
         load_network(network),
         photo,
@@ -164,6 +179,7 @@ def explain(
         others=others,
         examples=index,
         short=short,
+        opened=opened,
         quality=quality,
         quiet=quiet,
         **options,
@@ -306,13 +322,16 @@ def clear() -> None:
         click.echo(f"{left} icons in {store.folder} are left: they may not be removed", err=True)
 
 
-def _checked(output: str, quality: str, *photos: str) -> Path:
+def _checked(output: str, quality: str, *photos: str, opened: bool = False) -> Path:
     """The output path, refused at once where it cannot be written."""
     from captum_blocks.compose import quality_named
-    from captum_blocks.explanation import writable
+    from captum_blocks.explanation import PAGES, writable
 
     quality_named(quality)
-    return writable(output, [Path(photo) for photo in photos])
+    target = writable(output, [Path(photo) for photo in photos])
+    if opened and target.suffix.lower() not in PAGES:
+        raise InvalidArgument(f"--open shows a page: {target.name} is none, give -o page.html")
+    return target
 
 
 def _check_photo(photo: str) -> None:
@@ -342,46 +361,6 @@ def _index(examples: str | None, photos: str | None) -> ExampleIndex | None:
     if photos is None:
         raise InvalidArgument("--examples needs --photos, the folder that its photographs are in")
     return ExampleIndex.load(examples, photos)
-
-
-def _explain_to(
-    target: Path,
-    net: Network,
-    photo: Any,
-    start: float,
-    *,
-    layers: Sequence[str] = (),
-    classes: Sequence[str] = (),
-    method: Method | None = None,
-    groups: int | None = None,
-    others: str | None = None,
-    examples: ExampleIndex | None = None,
-    short: bool = False,
-    quality: str = "standard",
-    quiet: bool = False,
-) -> None:
-    from captum_blocks.explanation import explain as explained
-    from captum_blocks.grammar import Out
-    from captum_blocks.presets import overview, report
-
-    chosen = tuple(layers) or net.recommended()
-    out = Out(*(_options.class_name(wanted) for wanted in classes)) if classes else Out(top=2)
-    options = {} if groups is None else {"groups": groups}
-    preset = overview if short else report
-    interface = preset(*chosen, classes=out, method=method, **options)
-    how = {"others": others, "examples": examples, "quality": quality, "progress": not quiet}
-    found = explained(interface, net, photo, **how)  # type: ignore[arg-type]
-    found.save(target)
-    if not quiet:
-        _summary(found, net, target, time.perf_counter() - start)
-
-
-def _summary(found: Explanation, net: Network, target: Path, seconds: float) -> None:
-    for prediction in found.predictions[:3]:
-        said = net.said(prediction, len(found.predictions))
-        click.echo(legible(f"{said:>6}  {prediction.label} ({prediction.index})"))
-    click.echo(legible(found.scene.answer))
-    click.echo(legible(f"{target}  ({seconds:.0f} s)"))
 
 
 if __name__ == "__main__":

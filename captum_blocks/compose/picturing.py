@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from captum_blocks.compose.pictures.sources import Icon
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples import ExampleIndex
 from captum_blocks.grammar import FeatureVis, Hidden, Interface, parts_of
-from captum_blocks.scene import Panel
+from captum_blocks.scene import Panel, Sprite
 
 # What an index knows: channels, and directions in channel space.
 KNOWN = ("channel", "group")
@@ -117,6 +117,19 @@ def said(panel: Panel, lacking: str) -> Panel:
     """A panel that says what it lacks."""
     told = "; ".join(filter(None, (panel.left_out, lacking)))
     return replace(panel, left_out=told) if lacking else panel
+
+
+def blank(plan: Plan, made: Collection[str], renderer: PictureRenderer) -> dict[str, Sprite]:
+    """The places of pictures that are still to be drawn."""
+    side, requests = renderer.quality.size, plan.requests
+    labels = {one.key: one.label for request in requests for one in request.subjects}
+    return {key: Sprite.blank(side, label) for key, label in labels.items() if key not in made}
+
+
+def sprites(drawn: Mapping[str, Icon | Gallery]) -> dict[str, Sprite]:
+    """Pictures that are drawn, by key: photographs are none."""
+    icons = ((key, icon) for key, icon in drawn.items() if isinstance(icon, Icon))
+    return {key: Sprite(icon.pixels, icon.label, icon.details) for key, icon in icons}
 
 
 def galleries(drawn: Mapping[str, Icon | Gallery]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ is drawn, so that whatever cannot be shown is said at once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -45,8 +45,7 @@ from captum_blocks.compose.marks.colours import coloured, coloured_fields
 from captum_blocks.compose.marks.links import links
 from captum_blocks.compose.pictures.plan import Plan
 from captum_blocks.compose.pictures.renderer import PictureRenderer
-from captum_blocks.compose.pictures.sources import Icon
-from captum_blocks.compose.picturing import galleries, indexes_of, planned, said
+from captum_blocks.compose.picturing import blank, galleries, indexes_of, planned, said, sprites
 from captum_blocks.grammar import Attribution, Content, Hidden, Interface, Substrate, parts_of
 from captum_blocks.network import Prediction
 from captum_blocks.scene import (
@@ -57,7 +56,6 @@ from captum_blocks.scene import (
     Panel,
     Photo,
     Scene,
-    Sprite,
 )
 
 
@@ -85,14 +83,16 @@ def compose(
     question: Question,
     pictures: Sequence[Picture],
     renderer: PictureRenderer,
-) -> Composition:
-    """Evaluate an interface on some pictures and lay it out as a scene.
+) -> Iterator[Composition]:
+    """Evaluate an interface on some pictures and lay it out as a scene, while it is drawn.
+
+    At first with all numbers and blank icons, then after each few that are finished, at last whole.
 
     Args:
         interface: what is shown.
         question: the network and the pictures as it takes them.
         pictures: the same as they are shown. Several share one extent.
-        renderer: draws icons, and says what is being done.
+        renderer: draws icons, says what is being done, and hears what the reader waits for.
 
     Raises:
         BlocksError: before long work, whatever cannot be shown.
@@ -109,9 +109,9 @@ def compose(
     >>> few = Quality(size=16, n_steps=1, budget=1)
     >>> renderer = PictureRenderer(net, few, None, Progress(False))
     >>> question = asked(net, torch.zeros(1, 3, 4, 4))
-    >>> made = compose(answer, question, [Picture(grey, "grey")], renderer)
-    >>> len(made.scene.chapters)
-    1
+    >>> stages = compose(answer, question, [Picture(grey, "grey")], renderer)
+    >>> [len(made.scene.chapters) for made in stages]
+    [1]
     """
     check_given([interface], question.given)
     validate([interface], question)
@@ -125,7 +125,7 @@ def compose(
     plan, views = planned(views, renderer)
     panels = coloured(_panels(views, plan, selections), facts)
     chapters = _chapters(interface, panels, evaluation)
-    drawn = renderer.draw(plan)
+    at_once = renderer.at_once(plan)
     with renderer.progress.stage("laying out the page"):
         values, photos = evaluation.numbers, [_photo(picture) for picture in pictures]
         title, answer = _headline(interface, facts, values)
@@ -137,15 +137,19 @@ def compose(
             answer=answer,
             photo=photos[0],
             chapters=tuple(chapters),
-            sprites={key: _sprite(icon) for key, icon in drawn.items() if isinstance(icon, Icon)},
+            sprites=blank(plan, at_once, renderer) | sprites(at_once),
             fields=coloured_fields(fields, facts),
             selections=tuple(selections.made.values()),
             footer=_footer(words, facts, pictures, _asked(values, facts) + renderer.told(plan)),
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
-            **galleries(drawn),
+            **galleries(at_once),
         )
-    return _composed(made, values, evaluation)
+    composed = _composed(made, values, evaluation)
+    yield composed
+    for drawn in renderer.finished(plan):
+        composed = replace(composed, scene=composed.scene.with_sprites(sprites(drawn)))
+        yield composed
 
 
 def _composed(made: Scene, values: Mapping[Content, Value], evaluation: Evaluation) -> Composition:
@@ -362,10 +366,6 @@ def _footer(interface: Interface, facts: Facts, pictures: Iterable[Picture], dra
         ("photograph", "; ".join(dict.fromkeys(notes))),
     )
     return tuple((term, text) for term, text in pairs if text)
-
-
-def _sprite(icon: Icon) -> Sprite:
-    return Sprite(icon.pixels, icon.label, icon.details)
 
 
 def _photo(picture: Picture) -> Photo:

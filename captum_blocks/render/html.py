@@ -45,6 +45,12 @@ SCRIPTS = (
     "remembered.js",
     "blocks.js",
 )
+# What each file that starts a page needs besides.
+STARTS = {
+    "page.js": ("address.js",),
+    "live.js": ("address.js", "arriving.js"),
+    "widget.js": ("arriving.js",),
+}
 STYLES = (
     "blocks.css",
     "controls.css",
@@ -60,27 +66,32 @@ STYLES = (
 )
 
 
-def page(scene: Scene) -> str:
+def page(scene: Scene, live: bool = False) -> str:
     """The scene as one HTML file that opens from disk.
 
     Equal scenes give equal pages. A Content-Security-Policy admits the page's own script and style
     by their hash and pictures from the page itself, and nothing else.
 
+    Args:
+        scene: what is shown.
+        live: for a server of its own that icons come from while they are drawn: the page asks that
+            server, and nobody else.
+
     >>> from captum_blocks.scene import Scene
     >>> "<h1" in page(Scene("Why?", "Because.", None, ()))
     True
     """
-    script = script_text("page.js")
+    script = script_text("live.js" if live else "page.js")
     style = stylesheet()
     return legible(
         _environment()
         .get_template("page.html.j2")
         .render(
-            **article_context(scene, _still_uri(scene)),
+            **article_context(scene, "" if live else _still_uri(scene)),
             data=script_json(payload(scene)),
             script=script,
             style=style,
-            policy=_policy(script, style),
+            policy=_policy(script, style, live),
         )
     )
 
@@ -155,7 +166,7 @@ def stylesheet() -> str:
 def script_text(start: str) -> str:
     """The script of page and widget, followed by the file that starts it in its place."""
     added = [script for script, _ in _ADDED.values() if script]
-    return "\n".join([*map(_read, SCRIPTS), *added, _read(start)])
+    return "\n".join([*map(_read, SCRIPTS), *added, *map(_read, STARTS[start]), _read(start)])
 
 
 @cache
@@ -176,8 +187,9 @@ def _environment() -> Environment:
     return made
 
 
-def _policy(script: str, style: str) -> str:
+def _policy(script: str, style: str, live: bool) -> str:
     rules = (
+        *(("connect-src 'self'",) if live else ()),
         "default-src 'none'",
         "img-src data: blob:",
         f"script-src {_source(script)}",

@@ -27,6 +27,7 @@ from captum_blocks.scene import (
     Sankey,
     Scene,
     Selection,
+    Sprite,
     Switched,
     Versus,
 )
@@ -87,7 +88,7 @@ def payload(scene: Scene) -> dict[str, Any]:
         "marks": marks.marks.items,
         "sheets": made,
         "sprites": {
-            name: [*places[name], sprite.label, [list(pair) for pair in sprite.details]]
+            name: [*places.get(name, (None, None)), *pack_words(sprite)]
             for name, sprite in scene.sprites.items()
         },
         **pack_galleries(scene),
@@ -101,6 +102,11 @@ def payload(scene: Scene) -> dict[str, Any]:
             "neutral": list(palette.rgb(palette.NEUTRAL)),
         },
     }
+
+
+def pack_words(sprite: Sprite) -> list[Any]:
+    """What is told of an icon: its label, and how it was made."""
+    return [sprite.label, [list(pair) for pair in sprite.details]]
 
 
 def packed_alone(panel: Panel) -> dict[str, Any]:

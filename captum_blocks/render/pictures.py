@@ -34,7 +34,7 @@ def photo_uri(pixels: np.ndarray, side: int = PHOTO_SIDE) -> str:
 
 
 def sheets(sprites: Mapping[str, Sprite]) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
-    """Icons of equal size laid out on one picture each.
+    """Icons of equal size laid out on one picture each; those that are not drawn are on none.
 
     Returns:
         The sheets (address, side of a cell, columns, rows, gutter) and, for each name, the number
@@ -42,12 +42,18 @@ def sheets(sprites: Mapping[str, Sprite]) -> tuple[list[dict[str, Any]], dict[st
     """
     by_shape: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for name, sprite in sprites.items():
-        by_shape[sprite.pixels.shape].append(name)
+        if sprite.drawn:
+            by_shape[sprite.pixels.shape].append(name)
     made, places = [], {}
     for number, names in enumerate(by_shape.values()):
         made.append(_sheet([sprites[name].pixels for name in names]))
         places.update({name: [number, cell] for cell, name in enumerate(names)})
     return made, places
+
+
+def sprite_bytes(sprite: Sprite) -> bytes:
+    """One icon as a picture of its own."""
+    return _encoded(Image.fromarray(sprite.pixels), ICON_QUALITY)
 
 
 def crop_sheet(pictures: list[np.ndarray]) -> dict[str, Any]:
@@ -101,6 +107,10 @@ def _sheet(pictures: list[np.ndarray], quality: int = ICON_QUALITY) -> dict[str,
 
 
 def _data_uri(image: Image.Image, quality: int) -> str:
+    return "data:image/webp;base64," + b64encode(_encoded(image, quality)).decode("ascii")
+
+
+def _encoded(image: Image.Image, quality: int) -> bytes:
     buffer = BytesIO()
     image.save(buffer, "WEBP", quality=quality, method=4)
-    return "data:image/webp;base64," + b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import traitlets
 
 from captum_blocks.errors import MissingDependency
+from captum_blocks.render.arriving import arrivals
 from captum_blocks.render.html import article, script_json, script_text, stylesheet
 from captum_blocks.render.payload import payload
 from captum_blocks.scene import Scene, Selection
@@ -20,12 +21,26 @@ except ImportError as missing:
     ) from missing
 
 
+class Hears(Protocol):
+    """Who is told what the reader of a page does that fills up."""
+
+    def points_at(self, *pictures: str) -> object:
+        """The reader waits for these pictures."""
+
+    def close(self) -> object:
+        """The reader has closed the page."""
+
+
 class BlocksWidget(anywidget.AnyWidget):
     """The page of a scene, alive in Jupyter, VS Code, Colab or marimo.
 
     A saved notebook shows it again where the state of widgets is saved: in JupyterLab with
     Settings > Save Widget State Automatically. Without, a cell that ended in the explanation itself
     shows its page.
+
+    Args:
+        scene: what is shown; blank icons can be handed over later, see ``fill``.
+        hears: told what the reader waits for, where icons are drawn meanwhile.
 
     Attributes:
         selection: what is shown now: the state of each selection by its name, and under
@@ -52,7 +67,8 @@ class BlocksWidget(anywidget.AnyWidget):
     def _new_token(self) -> str:
         return uuid4().hex
 
-    def __init__(self, scene: Scene, **traits: Any) -> None:
+    def __init__(self, scene: Scene, hears: Hears | None = None, **traits: Any) -> None:
+        self._known = {name for name, sprite in scene.sprites.items() if sprite.drawn}
         super().__init__(
             _esm=script_text("widget.js"),
             _article=article(scene),
@@ -61,6 +77,31 @@ class BlocksWidget(anywidget.AnyWidget):
             selection={s.name: _first(s) for s in scene.selections},
             **traits,
         )
+        if hears is not None:
+            self.on_msg(lambda _widget, told, _buffers: _told(hears, told))
+
+    def fill(self, scene: Scene) -> None:
+        """Hand over the icons that were drawn meanwhile, each as one binary message."""
+        for told, picture in arrivals(scene, self._known):
+            self._known.add(told["name"])
+            self.send({"arrived": told}, [picture])
+
+    def finish(self, scene: Scene) -> None:
+        """Nothing more comes: say so, and keep all of it in the widget's own state."""
+        self.fill(scene)
+        with self.hold_sync():
+            self._article, self._data = article(scene), script_json(payload(scene))
+        self.send({"ended": scene.ended})
+
+
+def _told(hears: Hears, told: Any) -> None:
+    """What a page says; anything else is not heard."""
+    if not isinstance(told, dict):
+        return
+    if told.get("closed"):
+        hears.close()
+    if isinstance(name := told.get("wanted"), str):
+        hears.points_at(name)
 
 
 def _first(selection: Selection) -> Any:

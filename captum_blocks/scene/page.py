@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -85,6 +85,7 @@ class Scene:
             another one they lie on the same part of what the network saw of it.
         galleries: photographs beside atoms, by the names that marks call them.
         photographs: (y, x, 3) uint8, small: the wholes that their crops are of.
+        ended: why sprites that are not drawn stay so; empty while they are drawn.
     """
 
     title: str
@@ -99,6 +100,7 @@ class Scene:
     pictured: str | None = None
     galleries: Mapping[str, Gallery] = field(default_factory=dict)
     photographs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ended: str = ""
 
     def __post_init__(self) -> None:
         if self.pictured is not None:
@@ -116,6 +118,19 @@ class Scene:
                     raise InvalidArgument(
                         f"a crop of {gallery.label!r} is of {crop.photograph!r}, which is not there"
                     )
+
+    @property
+    def undrawn(self) -> tuple[str, ...]:
+        """The sprites that are not drawn yet, in the order in which they are planned."""
+        return tuple(name for name, sprite in self.sprites.items() if not sprite.drawn)
+
+    def ended_with(self, words: str) -> Scene:
+        """The same, and why nothing more is drawn."""
+        return replace(self, ended=words)
+
+    def with_sprites(self, finished: Mapping[str, Sprite]) -> Scene:
+        """The same with pictures that are finished in the place of blank ones."""
+        return replace(self, sprites={**self.sprites, **finished})
 
     @property
     def photos(self) -> tuple[Photo, ...]:

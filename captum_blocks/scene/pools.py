@@ -9,6 +9,8 @@ import numpy as np
 from captum_blocks.errors import InvalidArgument
 
 Pairs = tuple[tuple[str, str], ...]
+# The grey of a picture that is not there yet.
+BLANK = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +42,21 @@ class Sprite:
         pixels: (side, side, 3) uint8.
         label: its name, e.g. ``"bn2 : 1034"``.
         details: what is told when it is enlarged, e.g. (("objective", "channel 1034"),).
+        drawn: False while it is being drawn: its pixels are blank.
+
+    >>> Sprite.blank(8, "bn2 : 1034").drawn
+    False
     """
 
     pixels: np.ndarray
     label: str
     details: Pairs = ()
+    drawn: bool = True
+
+    @classmethod
+    def blank(cls, side: int, label: str) -> Sprite:
+        """The place of one that is being drawn."""
+        return cls(np.full((side, side, 3), BLANK, np.uint8), label, drawn=False)
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels, self.label)

@@ -58,7 +58,7 @@ def run(
     interface = cb.report(*net.recommended())
     x, pictures = read_pictures(net, picture)
     renderer = PictureRenderer(net, quality_named(quality), store, clock, tuple(x.shape[1:]))
-    made = compose(interface, asked(net, x), pictures, renderer)
+    *_, made = compose(interface, asked(net, x), pictures, renderer)
     Explanation(made.scene, made.values, made.predictions).save(page)
     seconds = time.perf_counter() - start
     print(f"{name}: {seconds:.1f} s, page {page.stat().st_size / 1e6:.2f} MB")

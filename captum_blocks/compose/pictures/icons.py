@@ -6,8 +6,7 @@ kept at once.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -15,17 +14,17 @@ from torch import Tensor
 from captum_blocks._memory import give_back
 from captum_blocks.compose.pictures.kept import Entry, as_bytes, details
 from captum_blocks.compose.pictures.progress import Advance
-from captum_blocks.compose.pictures.quality import Quality, Recipe
+from captum_blocks.compose.pictures.quality import Quality
+from captum_blocks.compose.pictures.reader import Reader
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import USUAL, Request, Subject, objective_of
-from captum_blocks.compose.pictures.sources import Icon, PictureSource, register
-from captum_blocks.optim import FeatureVisualizer, Objective, Visualization
+from captum_blocks.compose.pictures.sources import GradualSource, Icon, register
 
 BATCH = 12
 
 
 @register(USUAL)
-class OptimizedIcon(PictureSource):
+class OptimizedIcon(GradualSource):
     """Each subject alone, from noise, with as many steps as the quality says.
 
     >>> from captum_blocks.compose.pictures.requests import channel_subject
@@ -38,22 +37,22 @@ class OptimizedIcon(PictureSource):
         shown = [each for each in subjects if each.direction is None or each.direction.any()]
         return super().plan(shown)
 
-    def draw(self, requests: Sequence[Request], renderer: PictureRenderer) -> dict[str, Icon]:
-        """Icons by key: those in the store, then the others, batch by batch."""
-        work, icons = _Work(requests, renderer), dict[str, Icon]()
-        for request in requests:
-            (key,) = request.keys
-            if (found := renderer.taken(work.entries.get(key))) is not None:
-                pixels, (score,) = found
-                icons[key] = work.icon(request, pixels, score, cached=True)
+    def finished(
+        self, requests: Sequence[Request], renderer: PictureRenderer
+    ) -> Iterator[dict[str, Icon]]:
+        """What the store has, then batch after batch, first those that the reader points at."""
+        work = _Work(requests, renderer)
+        yield (icons := work.kept(requests))
         missing = [request for request in requests if request.keys[0] not in icons]
-        if missing:
-            stage, steps = f"drawing {len(missing)} icons", len(missing) * renderer.quality.n_steps
-            with renderer.progress.stage(stage, steps, "steps") as advance:
-                for batch in _batches(missing):
-                    icons |= work.drawn(batch, advance)
-                    give_back()  # another layer's batch takes other sizes
-        return icons
+        if not missing:
+            return
+        stage, steps = f"drawing {len(missing)} icons", len(missing) * renderer.quality.n_steps
+        with renderer.progress.stage(stage, steps, "steps") as advance:
+            while missing:
+                batch = _batch(missing, renderer.reader)
+                yield work.drawn(batch, advance)
+                missing = [request for request in missing if request not in batch]
+                give_back()  # another layer's batch takes other sizes
 
     def told(self, drawn: int, wanted: int, quality: Quality) -> tuple[str, str]:
         """How many icons, and how they are made."""
@@ -89,10 +88,28 @@ class _Work:
         side = self.recipe["size"]
         return Entry(key, name.replace("/", "-"), side, side, "score")
 
+    def kept(self, requests: Sequence[Request]) -> dict[str, Icon]:
+        """The icons that the store has."""
+        icons = {}
+        for request in requests:
+            (key,) = request.keys
+            if (found := self.renderer.taken(self.entries.get(key))) is not None:
+                pixels, (score,) = found
+                icons[key] = self.icon(request, pixels, score, cached=True)
+        return icons
+
     def drawn(self, batch: Sequence[Request], advance: Advance) -> dict[str, Icon]:
         """The icons of one layer's batch, written to the store."""
         objectives = [self.objectives[request.keys[0]] for request in batch]
-        shown = _visualized(objectives, self.makers[batch[0].layer], self.recipe, advance)
+
+        def step_done(step: int, scores: Tensor) -> None:
+            self.renderer.reader.check()
+            advance(len(objectives))
+
+        maker = self.makers[batch[0].layer]
+        shown = maker.visualize(objectives, callback=step_done, **self.recipe)
+        if shown.interrupted:
+            raise KeyboardInterrupt
         icons: dict[str, Icon] = {}
         pictures = as_bytes(shown.images)
         for request, pixels, score in zip(batch, pictures, shown.scores.tolist(), strict=True):
@@ -109,25 +126,8 @@ class _Work:
         return Icon(pixels, request.label, told, cached)
 
 
-def _visualized(
-    objectives: list[Objective], maker: FeatureVisualizer, recipe: Recipe, advance: Advance
-) -> Visualization:
-    def step_done(step: int, scores: Tensor) -> None:
-        advance(len(objectives))
-
-    shown = maker.visualize(objectives, callback=step_done, **recipe)
-    if shown.interrupted:
-        raise KeyboardInterrupt
-    return shown
-
-
-def _batches(requests: Sequence[Request]) -> list[list[Request]]:
-    """Batches of one layer each, in the order asked for."""
-    by_layer: dict[str, list[Request]] = defaultdict(list)
-    for request in requests:
-        by_layer[request.layer].append(request)
-    return [
-        group[start : start + BATCH]
-        for group in by_layer.values()
-        for start in range(0, len(group), BATCH)
-    ]
+def _batch(missing: Sequence[Request], reader: Reader) -> list[Request]:
+    """What is drawn next: of one layer, in the order asked for, first what is pointed at."""
+    first = reader.first(missing, lambda request: request.keys)
+    others = [each for each in missing if each.layer == first.layer and each is not first]
+    return [first, *others[: BATCH - 1]]

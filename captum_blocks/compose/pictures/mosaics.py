@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +14,10 @@ from captum_blocks._memory import give_back
 from captum_blocks.compose.pictures.kept import Entry, as_bytes, details
 from captum_blocks.compose.pictures.progress import Advance
 from captum_blocks.compose.pictures.quality import Quality
+from captum_blocks.compose.pictures.reader import Reader
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import USUAL, Request, Subject, objective_of
-from captum_blocks.compose.pictures.sources import Icon, PictureSource, register, source_named
+from captum_blocks.compose.pictures.sources import GradualSource, Icon, register, source_named
 from captum_blocks.optim import FeatureVisualizer, Mosaic
 from captum_blocks.optim.objectives import stored
 
@@ -24,7 +25,7 @@ EDGE = 4  # a mosaic is optimized so many pixels larger than it is shown
 
 
 @register("shared")
-class SharedGrid(PictureSource):
+class SharedGrid(GradualSource):
     """The positions of a layer in one go, with what neighbours have in common.
 
     >>> here = Subject("a/spatial/0,0", "a at row 1, column 1", "a", "spatial", 0, torch.ones(4))
@@ -50,12 +51,15 @@ class SharedGrid(PictureSource):
         ]
         return [*whole, *source_named(USUAL).plan(others)]
 
-    def draw(self, requests: Sequence[Request], renderer: PictureRenderer) -> dict[str, Icon]:
-        """Pictures by key: from the store where it has the mosaic, else drawn and kept."""
-        icons: dict[str, Icon] = {}
-        for request in requests:
-            icons |= _drawn(request, renderer, self.quality(renderer))
-        return icons
+    def finished(
+        self, requests: Sequence[Request], renderer: PictureRenderer
+    ) -> Iterator[dict[str, Icon]]:
+        """Mosaic after mosaic, from the store where it has it, else drawn and kept."""
+        left = list(requests)
+        while left:
+            request = renderer.reader.first(left, lambda each: each.keys)
+            left.remove(request)
+            yield _drawn(request, renderer, self.quality(renderer))
 
     def quality(self, renderer: PictureRenderer) -> Quality:
         """None are small for a network that sees all enlarged, which takes as long for either."""
@@ -82,7 +86,7 @@ def _drawn(request: Request, renderer: PictureRenderer, quality: Quality) -> dic
         return _icons(request, sheet.reshape(count, size, size, 3), scores, quality, cached=True)
     stage = f"drawing {count} positions"
     with renderer.progress.stage(stage, mosaic.n_steps, "steps") as advance:
-        pictures, scores = _visualized(mosaic, maker, advance)
+        pictures, scores = _visualized(mosaic, maker, advance, renderer.reader)
         give_back()
     sheet = pictures.reshape(-1, *pictures.shape[2:])
     about = {"label": request.label, "objective": "activation vectors"}
@@ -103,9 +107,10 @@ def _mosaic(request: Request, quality: Quality, channels: int) -> Mosaic:
 
 
 def _visualized(
-    mosaic: Mosaic, maker: FeatureVisualizer, advance: Advance
+    mosaic: Mosaic, maker: FeatureVisualizer, advance: Advance, reader: Reader
 ) -> tuple[np.ndarray, list[float]]:
     def step_done(step: int, scores: Tensor) -> None:
+        reader.check()
         advance(1)
 
     shown = mosaic.visualize(maker, callback=step_done)

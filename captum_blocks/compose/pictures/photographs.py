@@ -45,6 +45,8 @@ Found = list[list[Example]]
 class Photographs(PictureSource):
     """Of channels and groups the examples of an index, each cut from its photograph."""
 
+    at_once = True
+
     def draw(self, requests: Sequence[Request], renderer: PictureRenderer) -> dict[str, Gallery]:
         """Galleries by key; every photograph is read once."""
         by_index: dict[str, list[Request]] = defaultdict(list)

@@ -67,9 +67,13 @@ class Plan:
         """What one source draws, in order."""
         return [request for request in self.requests if request.source == source]
 
+    def keys_of(self, source: str) -> list[str]:
+        """The atoms that one source draws, in order."""
+        return [key for request in self.of(source) for key in request.keys]
+
     def count(self, source: str) -> int:
         """How many pictures one source draws."""
-        return sum(len(request.keys) for request in self.of(source))
+        return len(self.keys_of(source))
 
 
 def plan_pictures(elements: Sequence[Wanted], budget: int) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from captum_blocks.compose.pictures.gallery import Gallery
 from captum_blocks.compose.pictures.kept import Entry, description
 from captum_blocks.compose.pictures.progress import Progress
 from captum_blocks.compose.pictures.quality import Quality
+from captum_blocks.compose.pictures.reader import Reader
 from captum_blocks.compose.pictures.requests import ANSWER
-from captum_blocks.compose.pictures.sources import SOURCES, Icon, Pairs
+from captum_blocks.compose.pictures.sources import SOURCES, Icon, Pairs, PictureSource
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples import ExampleIndex
 from captum_blocks.hooks import find_layer
@@ -48,6 +49,7 @@ class PictureRenderer:
         input_shape: (channel, height, width) that the network is known to take, for networks that
             take no other; that of its preprocessing unless given.
         indexes: of data sets, by name.
+        reader: what is drawn first, for somebody who waits for it.
 
     >>> from torch import nn
     >>> from captum_blocks.compose.pictures.plan import plan_pictures
@@ -63,6 +65,7 @@ class PictureRenderer:
     progress: Progress
     input_shape: tuple[int, ...] | None = None
     indexes: Mapping[str, ExampleIndex] = field(default_factory=dict)
+    reader: Reader = field(default_factory=Reader)
 
     def draw(self, plan: Plan) -> dict[str, Icon | Gallery]:
         """All pictures of a plan, by key: from the store where it has them, else drawn and kept.
@@ -72,19 +75,43 @@ class PictureRenderer:
         Raises:
             InvalidArgument: a source has not drawn what it planned: the page has room for it.
         """
-        icons: dict[str, Icon | Gallery] = {}
-        for name, source in SOURCES.items():
-            give_back()  # of the numbers, or of another source's pictures
-            requests = plan.of(name)
-            made = source.draw(requests, self) if requests else dict[str, Icon | Gallery]()
-            if missing := [key for each in requests for key in each.keys if key not in made]:
-                raise InvalidArgument(
-                    f"the picture source {name!r} planned a picture of {missing[0]!r} and has not "
-                    "drawn it: leave out of plan what has no picture"
-                )
-            icons |= made
+        made = self.at_once(plan)
+        for some in self.finished(plan):
+            made |= some
+        return made
+
+    def at_once(self, plan: Plan) -> dict[str, Icon | Gallery]:
+        """The pictures of a plan that are made in no time, by key."""
+        made: dict[str, Icon | Gallery] = {}
+        for source in self._sources(plan, at_once=True):
+            made |= _whole(source.name, plan, source.draw(plan.of(source.name), self))
+        return made
+
+    def finished(self, plan: Plan) -> Iterator[Mapping[str, Icon | Gallery]]:
+        """All others bit by bit: what ``reader`` points at first, then source after source."""
+        work = [(each.name, self._drawing(each, plan)) for each in self._sources(plan)]
+        while work:
+            turn = self.reader.first(work, lambda each: plan.keys_of(each[0]))
+            made = next(turn[1], None)
+            if made is None:
+                work.remove(turn)
+                continue
+            self.reader.gets(made)
+            yield made
         give_back()
-        return icons
+
+    def _sources(self, plan: Plan, at_once: bool = False) -> list[PictureSource]:
+        """Those that a plan has pictures of."""
+        there = [each for each in SOURCES.values() if plan.of(each.name)]
+        return [each for each in there if each.at_once == at_once]
+
+    def _drawing(self, source: PictureSource, plan: Plan) -> Iterator[Mapping[str, Icon | Gallery]]:
+        give_back()  # of the numbers, or of another source's pictures
+        drawn: dict[str, Icon | Gallery] = {}
+        for made in source.finished(plan.of(source.name), self):
+            drawn |= made
+            yield made
+        _whole(source.name, plan, drawn)
 
     def told(self, plan: Plan) -> Pairs:
         """What the page's footer says of a plan's pictures: a line for each source."""
@@ -173,3 +200,15 @@ class PictureRenderer:
         if shape is None and self.net.takes(own := (self.net.channels, size, size)):
             shape = own
         return None if shape is None else self.net.layout_at(layer, shape)
+
+
+def _whole(
+    name: str, plan: Plan, made: Mapping[str, Icon | Gallery]
+) -> Mapping[str, Icon | Gallery]:
+    """What a source has drawn, where that is all it planned: the page has room for it."""
+    if missing := [key for each in plan.of(name) for key in each.keys if key not in made]:
+        raise InvalidArgument(
+            f"the picture source {name!r} planned a picture of {missing[0]!r} and has not "
+            "drawn it: leave out of plan what has no picture"
+        )
+    return made

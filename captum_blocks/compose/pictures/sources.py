@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -52,6 +52,8 @@ class PictureSource(ABC):
     """
 
     name: ClassVar[str]
+    # Whether its pictures are made in no time: a page that fills up has them from the beginning.
+    at_once: ClassVar[bool] = False
 
     def plan(self, subjects: Sequence[Subject]) -> list[Request]:
         """What it would draw for the subjects of one element, none of them twice.
@@ -67,6 +69,15 @@ class PictureSource(ABC):
     ) -> Mapping[str, Icon | Gallery]:
         """The pictures of all requests, by key; Ctrl-C passes through."""
 
+    def finished(
+        self, requests: Sequence[Request], renderer: PictureRenderer
+    ) -> Iterator[Mapping[str, Icon | Gallery]]:
+        """The same bit by bit, for a reader who sees each as soon as it is there.
+
+        All at one go, but for a ``GradualSource``.
+        """
+        yield self.draw(requests, renderer)
+
     def quality(self, renderer: PictureRenderer) -> Quality:
         """How its pictures of one network are made: as all are, unless a source knows better."""
         return renderer.quality
@@ -74,6 +85,25 @@ class PictureSource(ABC):
     def told(self, drawn: int, wanted: int, quality: Quality) -> tuple[str, str]:
         """The page's footer says this of so many of its pictures: a term and a text."""
         return f"pictures by {self.name!r}", f"{drawn} of {wanted} wanted"
+
+
+class GradualSource(PictureSource):
+    """One whose pictures are finished one after the other."""
+
+    @abstractmethod
+    def finished(
+        self, requests: Sequence[Request], renderer: PictureRenderer
+    ) -> Iterator[Mapping[str, Icon | Gallery]]:
+        """Bit by bit; ``renderer.reader`` says what comes first, and is checked at every step."""
+
+    def draw(
+        self, requests: Sequence[Request], renderer: PictureRenderer
+    ) -> dict[str, Icon | Gallery]:
+        """All of them, by key."""
+        made: dict[str, Icon | Gallery] = {}
+        for some in self.finished(requests, renderer):
+            made |= some
+        return made
 
 
 SOURCES: dict[str, PictureSource] = {}

@@ -237,8 +237,13 @@ class Page extends Remembered {
     return middleOf(finest, this.state(finest));
   }
 
+  // Told of icons that the reader waits for, where there are some.
+  wants() {}
+
   pointAtMark(mark) {
     this.atom.over = mark.atom;
+    const [, , own, , , , lent] = this.data.atoms[mark.atom];
+    this.wants(own ?? lent?.[0] ?? null);
     this.overMark = { node: mark, atom: mark.atom, detail: mark.detail, label: mark.label };
     // What is clicked waits for the click; pointing previews all else, lists included.
     for (const selection of this.setBy(mark)) {
@@ -323,6 +328,12 @@ class Page extends Remembered {
   }
 
   // Drawing
+
+  // An icon has come: wherever it is shown, and nothing else.
+  redress(sprite) {
+    for (const node of this.root.querySelectorAll(`[data-sprite="${CSS.escape(sprite)}"]`)) this.dress(node, sprite);
+    for (const { view } of this.panels) view.arrive?.(sprite);
+  }
 
   update() {
     this.turnPhotograph();

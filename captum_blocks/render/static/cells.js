@@ -3,9 +3,6 @@
 // As many pixels as a sharp screen shows of the widest mosaic; no cell needs more than its icon has.
 const MOSAIC_PIXELS = 1280;
 const CELL_PIXELS = 128;
-// Where there is no picture, its size is still told, quietly.
-const GHOST = "rgb(128 128 128 / 13%)";
-
 const LEAST_CELL = 40;
 
 class Mosaic {
@@ -95,6 +92,7 @@ class Mosaic {
   }
 
   show(frame) {
+    this.frame = frame;
     this.numbers = this.panel.frames[frame];
     const { width, height } = this.drawing.canvas;
     this.drawing.clearRect(0, 0, width, height);
@@ -131,8 +129,7 @@ class Mosaic {
     const left = wide * ((index % columns) + (1 - side) / 2);
     const top = high * (Math.floor(index / columns) + (1 - side) / 2);
     const box = [left, top, side * wide, side * high];
-    this.drawing.fillStyle = GHOST;
-    if (sprite === null) this.drawing.fillRect(...box);
+    if (sprite === null) this.page.drawBlank(this.drawing, box);
     else this.page.drawIcon(this.drawing, sprite, box);
   }
 
@@ -150,6 +147,15 @@ class Mosaic {
     this.icon.setAttribute("aria-label", sprite === null ? `No picture of ${label}` : `Enlarge ${label}`);
     if (sprite === null) this.icon.style.background = "";
     else dressAs(this.icon, this.page, sprite);
+    if (this.page.place.over) this.page.wants(sprite);
+  }
+
+  // A picture that has been drawn takes its place in the mosaic.
+  arrive(name) {
+    const { frame } = this;
+    this.numbers.forEach((number, index) => {
+      if (this.page.atomAt(number)[2] === name) this.draw(number, index, this.panel.sizes[frame][index]);
+    });
   }
 
   // The middle of a cell on the mosaic, over which its fields are stretched.

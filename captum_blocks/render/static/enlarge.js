@@ -24,7 +24,7 @@ function enlarge(page, mark, crop = null) {
 
 function largeIcon(page, sprite) {
   const picture = make("div", "icon large");
-  page.dress(picture, sprite);
+  dressAs(picture, page, sprite);
   picture.setAttribute("role", "img");
   picture.setAttribute("aria-label", page.data.sprites[sprite][2]);
   return picture;

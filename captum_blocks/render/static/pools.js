@@ -1,5 +1,8 @@
 // What many marks share and name: atoms, icons and fields, unpacked when they are first drawn.
 
+const GHOST = "rgb(128 128 128 / 13%)";
+const BLANK_SIZE = { width: 8, height: 8 };
+
 class Pools {
   constructor(data) {
     Object.assign(this, { data, unpacked: new Map(), atoms: new Map(), named: new Map() });
@@ -52,23 +55,37 @@ class Pools {
     return this.unpacked.get(name);
   }
 
+  // Whether an icon is still being drawn.
+  isBlank(sprite) {
+    return this.data.sprites[sprite]?.[0] === null;
+  }
+
   dress(node, sprite) {
     const [sheet, cell] = this.data.sprites[sprite];
-    dressIcon(node, this.data.sheets[sheet], cell);
+    node.classList.toggle("blank", sheet === null);
+    if (sheet === null) node.style.background = "";
+    else dressIcon(node, this.data.sheets[sheet], cell);
   }
 
   // One icon cut out of its sheet, into a box (left, top, width, height) of a drawing.
   drawIcon(context, sprite, box) {
     const [number, cell] = this.data.sprites[sprite];
+    if (number === null) return this.drawBlank(context, box);
     const { image, width, height, columns, gutter } = this.data.sheets[number];
     const left = (cell % columns) * (width + 2 * gutter) + gutter;
     const top = Math.floor(cell / columns) * (height + 2 * gutter) + gutter;
     context.drawImage(image, left, top, width, height, ...box);
   }
 
+  // Where there is no picture, its size is still told, quietly.
+  drawBlank(context, box) {
+    context.fillStyle = GHOST;
+    context.fillRect(...box);
+  }
+
   // The same as a picture of its own.
   iconPicture(sprite) {
-    const { width, height } = this.data.sheets[this.data.sprites[sprite][0]];
+    const { width, height } = this.data.sheets[this.data.sprites[sprite][0]] ?? BLANK_SIZE;
     const canvas = make("canvas");
     Object.assign(canvas, { width, height });
     this.drawIcon(canvas.getContext("2d"), sprite, [0, 0, width, height]);

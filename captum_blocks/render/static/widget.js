@@ -36,6 +36,9 @@ class ModelMemory {
   }
 }
 
+// How many places of the notebook show a widget: when the last is gone, nobody waits for icons.
+const views = new WeakMap();
+
 async function render({ model, el }) {
   const frame = make("div", "blocks-frame embedded");
   const style = make("style");
@@ -48,8 +51,23 @@ async function render({ model, el }) {
   el.dataset.lmSuppressShortcuts = "true";
   const closing = new AbortController();
   const memory = new ModelMemory(model, closing.signal);
-  await mountBlocks(frame.querySelector(".blocks"), JSON.parse(model.get("_data")), memory, closing.signal);
-  return () => closing.abort();
+  // What came before there was a page to show it waits.
+  const waiting = [];
+  let take = (...message) => waiting.push(message);
+  const hear = (told, buffers) => take(told, buffers);
+  model.on("msg:custom", hear);
+  const data = JSON.parse(model.get("_data"));
+  const page = await mountBlocks(frame.querySelector(".blocks"), data, memory, closing.signal);
+  const arriving = new Arriving(page, (message) => model.send(message));
+  take = ({ arrived, ended }, [bytes] = []) => (arrived ? arriving.take(arrived, bytes) : arriving.end(ended));
+  waiting.forEach((message) => take(...message));
+  views.set(model, (views.get(model) ?? 0) + 1);
+  return () => {
+    closing.abort();
+    model.off("msg:custom", hear);
+    views.set(model, views.get(model) - 1);
+    if (!views.get(model) && arriving.left) model.send({ closed: true });
+  };
 }
 
 export default { render };

@@ -1,0 +1,41 @@
+// Icons that are drawn while the page is read: each takes the blank place that waits for it.
+
+class Arriving {
+  // tell: hands a message to what draws.
+  constructor(page, tell) {
+    Object.assign(this, { page, tell, note: page.root.querySelector(".undrawn > span"), told: null });
+    this.count();
+    // What the reader points at is drawn first.
+    page.wants = (sprite) => this.want(sprite);
+  }
+
+  want(sprite) {
+    if (sprite === this.told || !this.page.isBlank(sprite)) return;
+    this.told = sprite;
+    this.tell({ wanted: sprite });
+  }
+
+  async take({ name, words, width, height }, bytes) {
+    const image = new Image();
+    image.src = URL.createObjectURL(new Blob([bytes], { type: "image/webp" }));
+    // Decoded before it is shown: no cell is empty for a moment.
+    await image.decode();
+    const { sheets, sprites } = this.page.data;
+    sheets.push({ image, url: image.src, width, height, columns: 1, rows: 1, gutter: 0 });
+    sprites[name] = [sheets.length - 1, 0, ...words];
+    this.page.redress(name);
+    this.count();
+  }
+
+  count() {
+    const every = Object.keys(this.page.data.sprites);
+    this.left = every.filter((name) => this.page.isBlank(name)).length;
+    if (!this.note) return;
+    this.note.parentNode.hidden = this.left === 0;
+    write(this.note, `${every.length - this.left} of ${every.length} pictures are drawn`);
+  }
+
+  end(words) {
+    if (this.note && this.left) write(this.note, `${this.note.textContent}: ${words}`);
+  }
+}

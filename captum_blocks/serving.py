@@ -1,0 +1,180 @@
+"""One page and its icons, served to this machine's own browser while they are drawn.
+
+The address holds a secret, and only requests that name this server by its own address are answered:
+neither another user of the machine nor another page in the browser gets to see anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import webbrowser
+from contextlib import suppress
+from hmac import compare_digest
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from secrets import token_urlsafe
+from threading import Condition, Thread
+
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.render import html
+from captum_blocks.render.arriving import arrivals, as_text
+from captum_blocks.streaming import Stream
+
+HERE = "127.0.0.1"
+# Bytes of what a page says, which is the name of a picture.
+MOST_SAID = 4096
+# Seconds that a browser has to come, or to take what is left.
+PATIENCE = 10.0
+
+
+class PageServer:
+    """Serves the page of a stream until it has been drawn and every reader has it all.
+
+    Args:
+        stream: what is drawn; whoever made this draws it.
+
+    Attributes:
+        address: of the page; whoever knows it can read it, on this machine.
+
+    Raises:
+        InvalidArgument: this machine lets no server be opened.
+
+    >>> from captum_blocks.serving import HERE
+    >>> HERE
+    '127.0.0.1'
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream, self._token = stream, token_urlsafe(24)
+        self.page = html.page(stream.now.scene, live=True).encode()
+        self._readers, self._came = 0, False
+        self._changed = Condition()
+        try:
+            self._server = _Server((HERE, 0), _Handler)
+        except OSError as error:
+            raise InvalidArgument(
+                f"--open: no server can be opened on {HERE} ({error.strerror or error})"
+            ) from error
+        self._server.pages = self
+        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def host(self) -> str:
+        """How requests have to name this server."""
+        return f"{HERE}:{self._server.server_address[1]}"
+
+    @property
+    def address(self) -> str:
+        """Of the page."""
+        return f"http://{self.host}/{self._token}/"
+
+    def close(self) -> bool:
+        """Wait until readers have all that there is, and end.
+
+        Returns:
+            Whether the page was read at all.
+        """
+        with self._changed:
+            came = self._changed.wait_for(lambda: self._came, PATIENCE)
+            self._changed.wait_for(lambda: not self._readers, PATIENCE if came else 0)
+        self._server.shutdown()
+        self._server.server_close()
+        return came
+
+    def of(self, path: str, host: str | None) -> str | None:
+        """What is asked for by a path, "" for the page; None for who may not."""
+        _, token, *rest = path.split("/", 2)
+        allowed = host == self.host and compare_digest(token.encode(), self._token.encode())
+        return (rest[0] if rest else None) if allowed else None
+
+    def reading(self, by: int) -> None:
+        """One reader more, or one less."""
+        with self._changed:
+            self._readers += by
+            self._came = True
+            self._changed.notify_all()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    pages: PageServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers a request; a reader who goes away ends the answer."""
+
+    server: _Server
+
+    def do_GET(self) -> None:
+        pages = self.server.pages
+        wanted = pages.of(self.path, self.headers.get("Host"))
+        with suppress(ConnectionError, TimeoutError):
+            if wanted == "":
+                self._answer("text/html; charset=utf-8", pages.page)
+            elif wanted == "pictures":
+                self._pictures(pages)
+            else:
+                self._refuse(wanted)
+
+    def do_POST(self) -> None:
+        pages = self.server.pages
+        wanted = pages.of(self.path, self.headers.get("Host"))
+        with suppress(ConnectionError, TimeoutError):
+            length = self.headers.get("Content-Length", "")
+            if wanted != "reader" or not length.isdecimal() or int(length) > MOST_SAID:
+                self._refuse(wanted)
+                return
+            with suppress(ValueError, AttributeError, RecursionError):
+                name = json.loads(self.rfile.read(int(length))).get("wanted")
+                pages.stream.points_at(*([name] if isinstance(name, str) else []))
+            self._answer("text/plain", b"")
+
+    def _pictures(self, pages: PageServer) -> None:
+        """All that is drawn already, then each as it comes, a line each; at last why no more."""
+        pages.reading(+1)
+        try:
+            self._begin("application/x-ndjson")
+            known, stream, seen = set[str](), pages.stream, None
+            while seen is not stream.now or not stream.ended:
+                seen = stream.now
+                for told, picture in arrivals(seen.scene, known):
+                    known.add(told["name"])
+                    self._line(as_text(told, picture))
+                stream.after(seen)
+            self._line({"ended": seen.scene.ended})
+        finally:
+            pages.reading(-1)
+
+    def _line(self, told: object) -> None:
+        self.wfile.write(json.dumps(told).encode() + b"\n")
+
+    def _answer(self, kind: str, body: bytes) -> None:
+        self._begin(kind, len(body))
+        self.wfile.write(body)
+
+    def _begin(self, kind: str, length: int | None = None) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def _refuse(self, wanted: str | None) -> None:
+        self.send_error(HTTPStatus.FORBIDDEN if wanted is None else HTTPStatus.NOT_FOUND)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the terminal belongs to the work."""
+
+
+def show(address: str) -> bool:
+    """Open an address in the reader's browser; False where there is none to be seen."""
+    unseen = sys.platform.startswith("linux") and not any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+    # A browser of the terminal would take the place of the progress that is told there.
+    return not unseen and webbrowser.open(address)

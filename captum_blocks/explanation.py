@@ -169,7 +169,7 @@ class Explanation:
         """What a notebook shows: the widget where there is one, else the page in a frame."""
         page = {"text/html": notebook.framed(self.html())} | self._picture()
         try:
-            return _forms(self.widget()) | page
+            return forms(self.widget()) | page
         except MissingDependency:
             return page
 
@@ -188,14 +188,15 @@ class Explanation:
             display(self._repr_mimebundle_(), raw=True)
             return
         # Without the extension that shows widgets, the picture stands in its place.
-        display(_forms(widget) | self._picture(), raw=True)
+        display(forms(widget) | self._picture(), raw=True)
         display({"text/html": notebook.standby(self.html(), widget.token)}, raw=True)
 
     def __repr__(self) -> str:
         return f"Explanation({self.scene.title!r}; save('page.html') writes it)"
 
 
-def _forms(widget: BlocksWidget) -> dict[str, Any]:
+def forms(widget: BlocksWidget) -> dict[str, Any]:
+    """In which forms a notebook can show a widget."""
     shown = widget._repr_mimebundle_()
     return (shown[0] if isinstance(shown, tuple) else shown) or {}
 

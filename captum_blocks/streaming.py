@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
 from captum_blocks.compose.pictures.reader import Reader
-from captum_blocks.explanation import Explanation
+from captum_blocks.errors import MissingDependency
+from captum_blocks.explanation import Explanation, forms
+from captum_blocks.render import notebook
 
 if TYPE_CHECKING:
     from captum_blocks.render.widget import BlocksWidget
@@ -68,8 +70,9 @@ class Stream:
         try:
             made = next(self._stages, None)
         except BaseException as raised:
-            error = raised
-            raise
+            if not self._reader.gone:
+                error = raised
+                raise
         finally:
             with self._changed:
                 self._took(made, error)
@@ -147,21 +150,44 @@ class Stream:
         Raises:
             MissingDependency: anywidget is not installed.
         """
+        return self._shown(self._blank_widget(), lambda: None)
+
+    def _blank_widget(self) -> BlocksWidget:
         from captum_blocks.render.widget import BlocksWidget
 
-        widget = BlocksWidget(self.now.scene, hears=self)
-        Thread(target=self._show, args=(widget,), daemon=True).start()
+        return BlocksWidget(self.now.scene, hears=self)
+
+    def _shown(self, widget: BlocksWidget, ended: Callable[[], object]) -> BlocksWidget:
+        Thread(target=self._fill, args=(widget, ended), daemon=True).start()
         self.in_background()
         return widget
 
-    def _show(self, widget: BlocksWidget) -> None:
+    def _fill(self, widget: BlocksWidget, ended: Callable[[], object]) -> None:
         """Hand the widget every picture as soon as it is there."""
-        shown = None
-        while shown is not self.now:
-            shown = self.now
-            widget.fill(shown.scene)
-            self.after(shown)
-        widget.finish(shown.scene)
+        seen = None
+        while seen is not self.now or not self._ended:
+            seen = self.now
+            widget.fill(seen.scene)
+            self.after(seen)
+        widget.finish(seen.scene)
+        ended()
+
+    def _ipython_display_(self) -> None:
+        """The widget, and an output of its own that outlives it: the page as far as it is drawn."""
+        from IPython.display import display
+
+        try:
+            widget = self._blank_widget()
+        except MissingDependency:
+            display(self.result())
+            return
+
+        def page() -> dict[str, str]:
+            return {"text/html": notebook.standby(self.now.html(), widget.token)}
+
+        display(forms(widget) | {"text/plain": repr(self)}, raw=True)
+        beside = display(page(), raw=True, display_id=True)
+        self._shown(widget, lambda: beside.update(page(), raw=True))
 
     def __repr__(self) -> str:
         left, held = len(self.now.scene.undrawn), len(self.now.scene.sprites)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,6 +19,7 @@ from PIL import Image
 import captum_blocks as cb
 from captum_blocks._demo import demo_index
 from captum_blocks.cli import main
+from captum_blocks.errors import InvalidArgument
 from captum_blocks.store import Store
 from captum_blocks.zoo import tiles
 
@@ -299,6 +301,79 @@ def test_ctrl_c_is_130_and_leaves_no_page(photo_file: Path, tmp_path: Path) -> N
     assert "Traceback" not in errors
     assert not (tmp_path / "page.html").exists()
     assert Store(cache).info().entries >= 1
+
+
+@pytest.fixture
+def opening(monkeypatch: pytest.MonkeyPatch, photo_file: Path) -> list[object]:
+    """The arguments of a page that is shown while it is drawn, an icon at a time."""
+    from captum_blocks import serving
+    from captum_blocks.compose.pictures import icons
+
+    monkeypatch.setattr(serving, "PATIENCE", 0.1)
+    monkeypatch.setattr(icons, "BATCH", 1)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    options = ("--short", "--groups", "3", "--quality", "draft", "--layers", "layer4")
+    return ["explain", photo_file, "-o", "page.html", "--open", "--quiet", *options, *SMALL]
+
+
+@pytest.mark.usefixtures("rough")
+def test_a_page_is_shown_while_it_is_drawn(run: Run, opening: list[object]) -> None:
+    """Without a display the address is told, also when nothing else is."""
+    result = run(*opening)
+    assert result.exit_code == 0, result.output
+    assert re.fullmatch(r"while it is drawn: http://127\.0\.0\.1:\d+/[\w-]{32}/\n", result.stdout)
+    assert "pictures are drawn<" not in Path("page.html").read_text()
+
+
+def stopped_by(monkeypatch: pytest.MonkeyPatch, stop: Callable[[], object]) -> list[str]:
+    """Have the third icon meet what stops the work; the pages on disk before each icon."""
+    from captum_blocks import FeatureVisualizer
+
+    original, pages = FeatureVisualizer.visualize, list[str]()
+
+    def visualize(self: FeatureVisualizer, *objectives: Any, **recipe: Any) -> Any:
+        pages.append(Path("page.html").read_text())
+        if len(pages) == 3:
+            stop()
+        return original(self, *objectives, **recipe)
+
+    monkeypatch.setattr(FeatureVisualizer, "visualize", visualize)
+    return pages
+
+
+@pytest.mark.usefixtures("rough")
+def test_ctrl_c_leaves_what_is_drawn(
+    run: Run, opening: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = stopped_by(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    assert run(*opening).exit_code == 130
+    assert re.search(r">0 of \d+ pictures are drawn<", pages[0])
+    assert re.search(
+        r">2 of \d+ pictures are drawn: drawing was stopped<", Path("page.html").read_text()
+    )
+
+
+@pytest.mark.usefixtures("rough")
+@pytest.mark.parametrize("kind", [RuntimeError, InvalidArgument])
+def test_a_network_that_fails_leaves_what_is_drawn(
+    run: Run, opening: list[object], monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def fail() -> None:
+        raise kind("a fuse has blown")
+
+    stopped_by(monkeypatch, fail)
+    result = run(*opening)
+    assert result.exit_code == 1
+    assert "a fuse has blown" in f"{result.stderr} {result.exception}"
+    said = f"2 of \\d+ pictures are drawn: drawing ended with {kind.__name__}: a fuse has blown<"
+    assert re.search(said, Path("page.html").read_text())
+
+
+def test_only_a_page_can_be_opened(run: Run, photo_file: Path) -> None:
+    result = run("explain", photo_file, "-o", "page.png", "--open")
+    assert result.exit_code == 2
+    assert "--open shows a page: page.png is none, give -o page.html" in result.stderr
 
 
 def test_what_cannot_be_removed_from_the_cache_is_told(run: Run, tmp_path: Path) -> None:

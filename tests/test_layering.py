@@ -93,7 +93,7 @@ ALLOWED: dict[str, set[str]] = {
     "compose": BELOW_RENDER,
     "presets": {"grammar", "errors"},
     "explanation": {*BELOW_RENDER, "compose", "render", "presets"},
-    "streaming": {"compose", "render", "explanation"},
+    "streaming": {"compose", "render", "explanation", "errors"},
     "explaining": {*BELOW_RENDER, "compose", "render", "presets", "explanation", "streaming"},
     "cli": {
         *BELOW_RENDER,

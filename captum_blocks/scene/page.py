@@ -126,7 +126,8 @@ class Scene:
 
     def ended_with(self, words: str) -> Scene:
         """The same, and why nothing more is drawn."""
-        return replace(self, ended=words)
+        left = f"{len(self.undrawn)} of {len(self.sprites)} pictures: {words}"
+        return replace(self, ended=words, footer=(*self.footer, ("not drawn", left)))
 
     def with_sprites(self, finished: Mapping[str, Sprite]) -> Scene:
         """The same with pictures that are finished in the place of blank ones."""

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,19 @@ EXPLANATION = (
     "from tests.render.sample import sample_scene\n"
     "Explanation(sample_scene(), {}, ())",
 )
+STREAM = (
+    "import captum_blocks as cb, torch\n"
+    "from captum_blocks.compose.pictures import icons\n"
+    "from tests.conftest import FEW_STEPS, SmallNet\n"
+    "icons.BATCH = 1\n"
+    "few = cb.Quality(size=48, n_steps=200, budget=6)\n"
+    "ui = cb.FeatureVis(cb.Hidden('late').channels[:6])\n"
+    "how = {'quality': few, 'progress': False, 'stream': True}\n"
+    "stream = cb.explain(ui, SmallNet().eval(), torch.zeros(1, 3, 16, 16), **how)\n"
+    "stream",
+    "print('left', len(stream.now.scene.undrawn) > 0, stream.ended)",
+    "stream.result(); print('left', len(stream.now.scene.undrawn), stream.ended)",
+)
 # Lab leaves the state of widgets out of a notebook unless the reader has asked for it.
 SETTINGS = Path("settings/@jupyter-widgets/jupyterlab-manager/plugin.jupyterlab-settings")
 
@@ -57,6 +71,7 @@ def home(tmp_path_factory) -> Path:
     (folder / "work").mkdir()
     write_notebook(folder / "work" / "page.ipynb", CELLS)
     write_notebook(folder / "work" / "explanation.ipynb", EXPLANATION)
+    write_notebook(folder / "work" / "stream.ipynb", STREAM)
     return folder
 
 
@@ -69,6 +84,7 @@ def lab(home: Path) -> Iterator[str]:
         "JUPYTERLAB_SETTINGS_DIR": home / "settings",
         "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
         "IPYTHONDIR": home / "ipython",
+        "CAPTUM_BLOCKS_CACHE_DIR": home / "icons",
         "PYTHONPATH": ROOT,
     }
     options = (
@@ -210,3 +226,24 @@ def test_a_notebook_saved_without_the_state_of_widgets_shows_the_page(browser, h
     page.locator(".blocks.ready").wait_for()
     expect(page.locator("h1")).to_contain_text("Why tiger cat?")
     again.context.close()
+
+
+def test_a_widget_fills_up_while_other_cells_run(browser, home, lab) -> None:
+    save_state(home, False)
+    tab = opened(browser, lab + "lab/tree/stream.ipynb?reset")
+    tab.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+    run(tab, 0)
+    tab.locator(".blocks.ready").wait_for()
+    run(tab, 1)
+    expect(said(tab, 1)).to_have_text("left True False", timeout=1000 * PATIENCE)
+    run(tab, 2)
+    expect(said(tab, 2)).to_have_text("left 0 True", timeout=1000 * PATIENCE)
+    expect(tab.locator(".blocks .undrawn").first).to_be_hidden()
+    expect(tab.locator(".blocks .icon.blank")).to_have_count(0)
+    tab.wait_for_timeout(1500)  # the page that outlives the widget is made anew
+    outputs = saved(tab, home / "work" / "stream.ipynb")["cells"][0]["outputs"]
+    page = "".join(outputs[-1]["data"]["text/html"])
+    tab.context.close()
+    end_kernels(lab)
+    kept = b64decode(re.search('base64,([^"]+)', page)[1]).decode()
+    assert "pictures are drawn" not in kept.replace("pictures are drawn`", "")

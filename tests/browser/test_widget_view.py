@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
+from playwright.sync_api import expect
 
+from captum_blocks.render.arriving import arrivals
 from captum_blocks.render.widget import BlocksWidget
+from captum_blocks.scene import Sprite
 from tests.render.sample import sample_scene
 
 HOST = """async ([module, state]) => {
   const heard = new Map();
   const model = {
-    state, saved: 0,
+    state, saved: 0, sent: [],
     get(name) { return this.state[name]; },
     set(name, value) {
       this.state[name] = value;
       (heard.get(name) || []).forEach((tell) => tell());
     },
     save_changes() { this.saved += 1; },
+    send(message) { this.sent.push(message); },
+    off(event, tell) {
+      heard.set(event, (heard.get(event) || []).filter((each) => each !== tell));
+    },
+    hear(message, ...buffers) {
+      (heard.get('msg:custom') || []).forEach((tell) => tell(message, buffers));
+    },
     on(event, tell) {
       const name = event.replace('change:', '');
       heard.set(name, [...(heard.get(name) || []), tell]);
@@ -97,3 +108,68 @@ def test_a_closed_view_stops_listening(tab):
     tab.evaluate("window.close_()")
     tab.keyboard.press("Escape")
     assert kept(tab, "pins") == {"mark": "bn2/group/2"}
+
+
+@pytest.fixture
+def scene():
+    """The sample with two of its icons still to be drawn."""
+    whole = sample_scene()
+    names = list(whole.sprites)[:2]
+    blank = {name: Sprite.blank(64, whole.sprites[name].label) for name in names}
+    return whole, whole.with_sprites(blank)
+
+
+def filled(tab, widget, told, picture):
+    """What arrives in the browser of a message with one picture."""
+    held = b64encode(picture).decode()
+    tab.evaluate(
+        "async ([told, held]) => window.model.hear({arrived: told}, "
+        "new DataView(Uint8Array.from(atob(held), (letter) => letter.charCodeAt(0)).buffer))",
+        [told, held],
+    )
+
+
+@pytest.fixture
+def filling(browser, scene):
+    """A tab with a widget of which two icons are missing."""
+    tab = browser.new_page(viewport={"width": 1100, "height": 800})
+    complaints = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    widget = BlocksWidget(scene[1])
+    names = ("_article", "_style", "_data", "pins", "token")
+    tab.evaluate(HOST, [widget._esm, {name: getattr(widget, name) for name in names}])
+    yield tab, widget
+    tab.close()
+    assert complaints == []
+
+
+def test_icons_come_one_by_one(filling, scene):
+    tab, widget = filling
+    whole, missing = scene
+    assert tab.locator(".undrawn").is_visible()
+    blank = tab.locator(".icon.blank").count()
+    assert blank
+    known = set(whole.sprites) - set(missing.undrawn)
+    for left, (told, picture) in zip((1, 0), arrivals(whole, known), strict=True):
+        filled(tab, widget, told, picture)
+        expect(tab.locator(".icon.blank")).to_have_count(blank * left // 2)
+    expect(tab.locator(".undrawn")).to_be_hidden()
+
+
+def test_what_is_pointed_at_is_asked_for_once_and_closing_ends_the_work(filling, scene):
+    tab, _ = filling
+    row = tab.locator(".mark:has(.icon.blank)").first
+    name = row.locator(".icon").get_attribute("data-sprite")
+    row.locator(".name").hover()
+    tab.locator("h1").hover()
+    row.locator(".name").hover()
+    assert tab.evaluate("window.model.sent") == [{"wanted": name}]
+    tab.evaluate("window.close_()")
+    assert tab.evaluate("window.model.sent.at(-1)") == {"closed": True}
+
+
+def test_what_ended_the_work_is_told(filling):
+    tab, _ = filling
+    tab.evaluate("window.model.hear({ended: 'drawing was stopped'})")
+    assert tab.locator(".undrawn").inner_text().endswith("drawn: drawing was stopped")

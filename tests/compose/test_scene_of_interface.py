@@ -226,16 +226,16 @@ def test_ctrl_c_keeps_finished_icons(explain, store, monkeypatch) -> None:
     from captum_blocks.compose.pictures import icons
 
     monkeypatch.setattr(icons, "BATCH", 1)
-    original = icons._visualized
+    original = cb.FeatureVisualizer.visualize
     calls = []
 
-    def interrupted(*args):
+    def interrupted(*args, **options):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(*args)
+        return original(*args, **options)
 
-    monkeypatch.setattr(icons, "_visualized", interrupted)
+    monkeypatch.setattr(cb.FeatureVisualizer, "visualize", interrupted)
     with pytest.raises(KeyboardInterrupt):
         explain(cb.neuron_groups("late", n=2))
     assert store.info().entries == 1

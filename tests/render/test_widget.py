@@ -7,6 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 from captum_blocks.render.widget import BlocksWidget
+from captum_blocks.scene import Sprite
 from tests.render.sample import GRID, sample_scene
 
 
@@ -50,3 +51,43 @@ def test_a_kernel_makes_one_and_keeps_its_state():
     held = next(s["state"] for s in states.values() if "_article" in s["state"])
     assert held["selection"] == {"here": "2,3"}
     assert "Which single channels mattered?" in held["_article"]
+
+
+def test_icons_are_handed_over_one_by_one_and_kept_at_the_end():
+    whole = sample_scene()
+    names = list(whole.sprites)
+    blank = whole.with_sprites({name: Sprite.blank(64, name) for name in names})
+    widget, sent = BlocksWidget(blank), []
+    widget.send = lambda told, buffers=(): sent.append((told, len(buffers)))
+    first = blank.with_sprites({names[0]: whole.sprites[names[0]]})
+    widget.fill(first)
+    widget.fill(first)
+    assert [(told["arrived"]["name"], count) for told, count in sent] == [(names[0], 1)]
+    assert json.loads(widget._data)["sprites"][names[0]][0] is None
+    widget.finish(whole)
+    assert sorted(told["arrived"]["name"] for told, _ in sent[:-1]) == sorted(names)
+    assert sent[-1] == ({"ended": ""}, 0)
+    assert json.loads(widget._data) == json.loads(BlocksWidget(whole)._data)
+    assert widget._article == BlocksWidget(whole)._article
+
+
+@pytest.mark.parametrize("told", [None, [], {"wanted": 3}, {"wanted": None}, {"other": True}, "x"])
+def test_what_a_page_would_not_say_is_not_heard(told):
+    heard = Heard()
+    widget = BlocksWidget(sample_scene(), hears=heard)
+    widget._handle_custom_msg(told, [])
+    assert heard.told == []
+    widget._handle_custom_msg({"wanted": "a"}, [])
+    widget._handle_custom_msg({"closed": True}, [])
+    assert heard.told == ["a", "closed"]
+
+
+class Heard:
+    def __init__(self):
+        self.told = []
+
+    def points_at(self, *pictures):
+        self.told += pictures
+
+    def close(self):
+        self.told.append("closed")

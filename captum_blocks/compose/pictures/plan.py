@@ -35,7 +35,8 @@ class Plan:
     """The pictures that will be drawn.
 
     Attributes:
-        requests: one by one the most wanted first, then those of several subjects.
+        requests: what is seen at once first, as it is read, then the most wanted, then those of
+            several subjects.
         coverage: for each element, the share of its subjects' weight that gets a picture.
         wanted: how many pictures were asked for, by source.
 
@@ -93,8 +94,9 @@ def plan_pictures(elements: Sequence[Wanted], budget: int) -> Plan:
     requests = {request.keys: request for each in asked for request in each.requests}
     alone = [request for request in requests.values() if len(request.keys) == 1]
     together = [request for request in requests.values() if len(request.keys) > 1]
-    ranked = sorted(alone, key=_Rank(asked))
-    chosen = (*ranked[: budget * max(_that_want_new_ones(asked), 1)], *together)
+    rank = _Rank(asked)
+    most = budget * max(_that_want_new_ones(asked), 1)
+    chosen = (*sorted(sorted(alone, key=rank)[:most], key=rank.in_reading_order), *together)
     keys = {key for request in chosen for key in request.keys}
     wanted = Counter(request.source for request in requests.values() for _ in request.keys)
     coverage = tuple(each.coverage(keys) for each in asked)
@@ -129,16 +131,25 @@ class _Rank:
     def __init__(self, asked: Iterable[_Asked]) -> None:
         self.at_once: set[str] = set()
         self.weight: dict[str, float] = defaultdict(float)
-        for each in asked:
+        self.first: dict[str, int] = {}
+        for place, each in enumerate(asked):
             total = sum(each.weight.values()) or 1.0
             for key, weight in each.weight.items():
                 self.weight[key] += weight / total
             subjects = [one for request in each.requests for one in request.subjects]
             self.at_once |= {one.key for one in subjects if one.at_once}
+            for one in subjects:
+                if one.at_once:
+                    self.first.setdefault(one.key, place)
 
     def __call__(self, request: Request) -> tuple[bool, float, str]:
         (key,) = request.keys
         return key not in self.at_once, -self.weight[key], key
+
+    def in_reading_order(self, request: Request) -> tuple[bool, int, float, str]:
+        """Of what is seen at once, that of the page's first element is drawn first."""
+        (key,) = request.keys
+        return key not in self.at_once, self.first.get(key, 0), -self.weight[key], key
 
 
 def _weight(request: Request) -> float:

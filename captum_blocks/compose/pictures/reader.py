@@ -11,6 +11,9 @@ T = TypeVar("T")
 class Reader:
     """What the reader wants meanwhile: told by one thread, heard by the one that draws.
 
+    Attributes:
+        gone: whether nobody waits for further pictures.
+
     >>> reader = Reader()
     >>> reader.points_at("bn2/channel/7")
     >>> reader.first([("bn2/channel/3",), ("bn2/channel/7",)], key=lambda names: names)
@@ -19,7 +22,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._asked: list[str] = []
-        self._gone = False
+        self.gone = False
 
     def points_at(self, *keys: str) -> None:
         """Pictures that are to be drawn next, the last one first."""
@@ -31,7 +34,7 @@ class Reader:
 
     def leaves(self) -> None:
         """Nobody waits for further pictures: drawing ends with its current step."""
-        self._gone = True
+        self.gone = True
 
     def check(self) -> None:
         """Called by what draws, at every step.
@@ -39,7 +42,7 @@ class Reader:
         Raises:
             KeyboardInterrupt: the reader has left. It ends the work as Ctrl-C does, nothing lost.
         """
-        if self._gone:
+        if self.gone:
             raise KeyboardInterrupt
 
     def first(self, left: Sequence[T], key: Callable[[T], Collection[str]]) -> T:

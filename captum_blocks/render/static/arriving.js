@@ -3,7 +3,7 @@
 class Arriving {
   // tell: hands a message to what draws.
   constructor(page, tell) {
-    Object.assign(this, { page, tell, note: page.root.querySelector(".undrawn > span"), told: null });
+    Object.assign(this, { page, tell, note: page.root.querySelector(".undrawn"), told: null });
     this.count();
     // What the reader points at is drawn first.
     page.wants = (sprite) => this.want(sprite);
@@ -31,7 +31,7 @@ class Arriving {
     const every = Object.keys(this.page.data.sprites);
     this.left = every.filter((name) => this.page.isBlank(name)).length;
     if (!this.note) return;
-    this.note.parentNode.hidden = this.left === 0;
+    this.note.hidden = this.left === 0;
     write(this.note, `${every.length - this.left} of ${every.length} pictures are drawn`);
   }
 

@@ -1,0 +1,198 @@
+"""The server of one page, as a browser and as others on this machine would ask it."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from html import unescape
+from http.client import HTTPConnection
+from io import BytesIO
+from threading import Thread
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import captum_blocks as cb
+from captum_blocks import serving
+from captum_blocks.compose.pictures import icons
+from captum_blocks.store import Store
+from tests.conftest import FEW_STEPS
+
+
+@pytest.fixture
+def stream(
+    small: cb.Network, small_x: torch.Tensor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> cb.Stream:
+    monkeypatch.setattr(icons, "BATCH", 1)
+    monkeypatch.setattr(serving, "PATIENCE", 0.5)
+    how = {"quality": FEW_STEPS, "progress": False, "store": store}
+    ui = cb.FeatureVis(cb.Hidden("late").channels[:3])
+    return cb.explain(ui, small, small_x, stream=True, **how)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture
+def server(stream: cb.Stream) -> Iterator[serving.PageServer]:
+    made = serving.PageServer(stream)
+    yield made
+    stream.close()
+    made.close()
+
+
+class Answer:
+    """What one request is answered."""
+
+    def __init__(self, server: serving.PageServer, path: str = "", **how: object) -> None:
+        address = urlsplit(server.address)
+        self.connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
+        method, body = str(how.get("method", "GET")), how.get("body")
+        headers = {"Host": str(how["host"])} if "host" in how else {}
+        whole = str(how.get("whole", address.path + path))
+        self.connection.request(method, whole, body, headers)  # type: ignore[arg-type]
+        self.response = self.connection.getresponse()
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    def line(self) -> dict[str, object]:
+        return json.loads(self.response.readline())  # type: ignore[no-any-return]
+
+
+def test_the_page_has_its_numbers_and_may_ask_this_server_alone(server: serving.PageServer) -> None:
+    answer = Answer(server)
+    page = unescape(answer.response.read().decode())
+    assert answer.status == 200
+    assert "0 of 3 pictures are drawn" in page
+    assert "connect-src 'self'" in page
+    assert "default-src 'none'" in page
+    assert answer.response.headers["Cache-Control"] == "no-store"
+    assert answer.response.headers["Referrer-Policy"] == "no-referrer"
+    saved = server.stream.now.html()
+    assert "connect-src" not in saved
+    assert "fetch(" not in saved
+
+
+@pytest.mark.parametrize("path", ["", "pictures"])
+def test_a_wrong_token_is_refused(server: serving.PageServer, path: str) -> None:
+    for token in ("", "x" * 32, "%00", "..", "é"):
+        answer = Answer(server, whole=f"/{token.encode('ascii', 'ignore').decode()}/{path}")
+        assert answer.status == 403
+        assert b"pictures are drawn" not in answer.response.read()
+    assert Answer(server, whole="/").status == 403
+
+
+def test_another_name_for_this_machine_is_refused(server: serving.PageServer) -> None:
+    """A page elsewhere may have its own name point here."""
+    port = urlsplit(server.address).port
+    for host in (f"example.org:{port}", f"localhost:{port}", "127.0.0.1"):
+        assert Answer(server, host=host).status == 403
+
+
+def test_only_this_machine_is_answered(server: serving.PageServer) -> None:
+    assert server.address.startswith("http://127.0.0.1:")
+    assert server._server.socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_two_servers_have_two_tokens_and_ports(
+    server: serving.PageServer, stream: cb.Stream
+) -> None:
+    other = serving.PageServer(stream)
+    assert urlsplit(other.address).port != urlsplit(server.address).port
+    assert urlsplit(other.address).path != urlsplit(server.address).path
+    other.close()
+
+
+def test_pictures_come_as_they_are_drawn(server: serving.PageServer, stream: cb.Stream) -> None:
+    answer = Answer(server, "pictures")
+    thread = Thread(target=stream.result)
+    thread.start()
+    for number in range(3):
+        told = answer.line()
+        name = str(told["name"])
+        sprite = stream.now.scene.sprites[name]
+        assert told["words"][0] == sprite.label
+        with Image.open(BytesIO(b64decode(str(told["picture"])))) as image:
+            assert image.size == (told["width"], told["height"]) == sprite.pixels.shape[1::-1]
+            shown = np.asarray(image.convert("RGB")).astype(float)
+        assert np.abs(shown - sprite.pixels).mean() < 12
+        assert number < 3
+    assert answer.line() == {"ended": ""}
+    assert answer.response.readline() == b""
+    thread.join()
+
+
+def test_a_second_tab_gets_all_that_is_drawn_already(
+    server: serving.PageServer, stream: cb.Stream
+) -> None:
+    first = Answer(server, "pictures")
+    stream.step()
+    stream.step()
+    assert first.line()["name"]
+    second = Answer(server, "pictures")
+    assert second.line()["name"] in stream.now.scene.sprites
+    stream.result()
+    for answer, left in ((first, 2), (second, 2)):
+        names = [answer.line().get("name") for _ in range(left + 1)]
+        assert names[-1] is None
+        assert len(set(names)) == left + 1
+
+
+def test_what_the_page_points_at_is_drawn_next(
+    server: serving.PageServer, stream: cb.Stream
+) -> None:
+    stream.step()
+    last = stream.now.scene.undrawn[-1]
+    body = json.dumps({"wanted": last})
+    assert Answer(server, "reader", method="POST", body=body).status == 200
+    stream.step()
+    assert last not in stream.now.scene.undrawn
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "nonsense", '{"wanted": 3}', '{"wanted": "no such"}', "[" * 2000]
+)
+def test_what_the_page_would_not_say_is_not_heard(
+    server: serving.PageServer, stream: cb.Stream, body: str
+) -> None:
+    assert Answer(server, "reader", method="POST", body=body).status == 200
+    stream.result()
+
+
+def test_too_much_is_refused(server: serving.PageServer) -> None:
+    body = json.dumps({"wanted": "x" * serving.MOST_SAID})
+    assert Answer(server, "reader", method="POST", body=body).status == 404
+    assert Answer(server, "elsewhere").status == 404
+
+
+def test_a_reader_who_goes_away_does_not_stop_the_work(
+    server: serving.PageServer, stream: cb.Stream
+) -> None:
+    answer = Answer(server, "pictures")
+    stream.step()
+    stream.step()
+    answer.line()
+    answer.response.close()
+    assert stream.result().scene.undrawn == ()
+    assert Answer(server).status == 200
+
+
+def test_it_waits_for_readers_and_tells_whether_there_were_some(
+    stream: cb.Stream, server: serving.PageServer
+) -> None:
+    assert not serving.PageServer(stream).close()
+    answer = Answer(server, "pictures")
+    stream.result()
+    assert server.close()
+    names = {answer.line().get("name") for _ in range(3)}
+    assert names == set(stream.now.scene.sprites)
+
+
+def test_where_there_is_no_display_no_browser_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    assert not serving.show("http://127.0.0.1:1/")

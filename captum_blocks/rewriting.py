@@ -238,8 +238,8 @@ def foldings(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:
         and norm.num_features == conv.out_channels
         and norm.track_running_stats
         and conv not in untouchable
-        and not _is_changed_by_others(conv)
-        and not _is_changed_by_others(norm)
+        and not is_changed_by_others(conv)
+        and not is_changed_by_others(norm)
         and (type(norm) is nn.BatchNorm2d or _is_followed_by_activation(norm))
     ]
 
@@ -310,7 +310,7 @@ def _is_hooked(module: nn.Module) -> bool:
     return any((*forward, module._backward_pre_hooks, module._backward_hooks))
 
 
-def _is_changed_by_others(module: nn.Module) -> bool:
+def is_changed_by_others(module: nn.Module) -> bool:
     """Whether weights are made anew from others in each pass, or code of others runs there."""
     return _is_hooked(module) or is_parametrized(module)
 

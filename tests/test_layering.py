@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "layouts": {"errors"},
     "scores": {"hooks", "errors"},
     "rewriting": {"wrappers", "hooks", "errors"},
+    "padding": {"rewriting"},
     "store": {"errors"},
     "_paths": {"errors"},
     "_pictures": {"errors", "_paths"},
@@ -66,7 +67,16 @@ ALLOWED: dict[str, set[str]] = {
     "grammar": {"errors"},
     "numerals": {"grammar"},
     "scene": {"errors"},
-    "optim": {"wrappers", "hooks", "behaviour", "layouts", "scores", "rewriting", "errors"},
+    "optim": {
+        "wrappers",
+        "hooks",
+        "behaviour",
+        "layouts",
+        "scores",
+        "rewriting",
+        "padding",
+        "errors",
+    },
     "reduce": {"layouts", "errors", "_paths"},
     "attr": {
         "_interrupts",
@@ -76,6 +86,7 @@ ALLOWED: dict[str, set[str]] = {
         "layouts",
         "scores",
         "rewriting",
+        "padding",
         "errors",
     },
     "examples": {

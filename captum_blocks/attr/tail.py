@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from captum_blocks.attr.head import Head, Probe
 from captum_blocks.errors import BlocksError, UnsupportedMethod
+from captum_blocks.padding import paddings
 from captum_blocks.rewriting import (
     close,
     foldings,
@@ -186,6 +187,7 @@ def fast_copy(forward: Any, layer: nn.Module) -> Copy | None:
     with suppress(RuntimeError, BlocksError):
         copy = passing_copy(forward)
         keep_channels_last(copy)
-        keep_equivalent(foldings(copy, [copy.get_submodule(name)]), lambda: True)
+        for edits in (foldings, paddings):
+            keep_equivalent(edits(copy, [copy.get_submodule(name)]), lambda: True)
         return copy, copy.get_submodule(name)
     return None

@@ -99,7 +99,8 @@ class Looking:
         """Where the layer keeps its channels and positions."""
         if layer == ENTRANCE:
             return Layout("NCHW")
-        return self.net.layout_of(layer, self._outputs[layer], tuple(self.x.shape[1:]))
+        output, shape = self._outputs[layer], tuple(self.x.shape[1:])
+        return self.once(("layout", layer), lambda: self.net.layout_of(layer, output, shape))  # type: ignore[no-any-return]
 
     @property
     def unit(self) -> str:

@@ -2,6 +2,7 @@
 
 The full report of the demo network on the shipped photograph: with an empty icon store, with a full
 one, and on a second photograph with the same store. Prints seconds a stage, and the page's size.
+How long it takes until a page has its numbers is told by ``python -m tests.benchmarks.waiting``.
 Then the most memory that the demo and the full report take, each in a process of its own, beside
 what it takes to hold the network, one batch of icons and the page.
 """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from captum_blocks import __version__, _options, _pages
+from captum_blocks._waiting import sleep_while_waiting
 from captum_blocks.errors import BlocksError, InvalidArgument, legible
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class _Commands(click.Group):
     """Every deliberate error in one line and exit code 2; Ctrl-C gives 130."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        sleep_while_waiting()  # torch is imported by the commands
         kwargs["standalone_mode"] = False
         try:
             return sys.exit(super().main(*args, **kwargs) or 0)

@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "_interrupts": set(),
     "_memory": set(),
+    "_waiting": set(),
     "_demo": {"examples", "network", "store", "zoo", "errors"},
     "_options": {"attr", "grammar", "errors"},
     "wrappers": {"errors", "_interrupts"},
@@ -109,6 +110,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         *BELOW_RENDER,
         "_demo",
+        "_waiting",
         "_options",
         "_pages",
         "compose",

@@ -6,6 +6,9 @@ Glineur, "Accelerated multiplicative updates and hierarchical ALS algorithms for
 Computation 2012), and both factors are extrapolated with restarts (Ang & Gillis, "Accelerating
 nonnegative matrix factorization algorithms using extrapolation", Neural Computation 2019,
 algorithm 3). The error comes from products of size ``k``; ``X - W H`` is never built.
+
+Of a tall table a random share of the positions settles the components first, at a share of the
+costs; a few turns on all of them do the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +31,11 @@ INITS = ("nndsvd", "nndsvda", "nndsvdar", "random")
 # long strides at the start: the first turns are plain, as in coordinate descent.
 SWEEPS, PLAIN_TURNS = 3, 10
 GRADIENT_STEPS = 8
-SETTLING = 5
+SETTLING = 2
+# So many positions show the components of a taller table nearly as well as all of them do.
+SHARE, SHARE_OF_GROUP = 4096, 128
+# Turns over which progress is judged: over three, descents ended before a last fall of .1 %.
+PATIENCE = 5
 FIRST_STEP, LARGEST_STEP, GROWTH, CEILING_GROWTH, SHRINK = 0.5, 1.0, 1.05, 1.01, 1.5
 
 
@@ -56,7 +63,7 @@ class Factorized:
     Attributes:
         scores: ``W``, ``(position, group)``.
         components: ``H``, ``(group, channel)``.
-        errors: ``||X - W H|| / ||X||`` after each iteration.
+        errors: ``||X - W H|| / ||X||`` after each iteration over the whole table.
 
     >>> found = factorize(torch.ones(6, 4), 1)
     >>> found.scores.shape, found.components.shape, found.errors[-1] < 1e-3
@@ -88,9 +95,12 @@ def factorize(
         n_components: how many groups.
         init: scikit-learn's names: ``"nndsvd"``, ``"nndsvda"``, ``"nndsvdar"``, ``"random"``.
         start: components ``(group, channel)`` to continue from (warm start) instead of ``init``.
-        tol: stop when the projected gradient falls below this share of its first value.
-        max_iter: stop after this many iterations at the latest.
-        seed: of the randomized SVD and of random starts. The global generator is not touched.
+        tol: stop when the projected gradient falls below this share of its first value, or when
+            five iterations lower the error by less than this share of itself.
+        max_iter: stop after this many iterations over the table at the latest, and before them over
+            a share of a tall one.
+        seed: of the randomized SVD, of random starts and of the share of the positions that a tall
+            table begins with. The global generator is not touched.
         on_scores: penalty on the scores.
         on_components: penalty on the components.
         inner: ``"columns"`` sweeps over groups one by one; ``"gradient"`` takes accelerated
@@ -122,6 +132,11 @@ def factorize(
         scores = table.new_zeros(n_components, len(table))
     run = _Run(scaled, on_scores, on_components, _columns if inner == "columns" else _gradient)
     plain = PLAIN_TURNS if start is None else 0
+    share = None if start is not None else _share(table, n_components, seed)
+    if share is not None:
+        some = run.of(share)
+        found = some.solve(scores[:, share].contiguous(), components, tol, max_iter, plain)
+        scores, components, plain = torch.zeros_like(scores), found.components, 0
     found = run.solve(scores, components, tol, max_iter, plain)
     scale = unit**0.5
     return Factorized(found.scores * scale, found.components * scale, found.errors)
@@ -158,7 +173,7 @@ def randomized_svd(
     """Leading singular triplets ``U (n, k), S (k,), V^T (k, C)`` (Halko et al. 2011, alg. 4.4)."""
     width = min(n_components + 10, *table.shape)
     mixed = table @ torch.randn(table.shape[1], width, generator=generator).to(table)
-    for _ in range(4):
+    for _ in range(2):
         # Orthogonal on the short side alone: as exact for what is kept, and half the time.
         mixed = table @ torch.linalg.qr(table.T @ mixed)[0]
     basis = torch.linalg.qr(mixed)[0]
@@ -203,6 +218,12 @@ class _Run:
         self.on_scores, self.on_components = on_scores, on_components
         self.power = squared_norm(table)
 
+    def of(self, positions: Tensor) -> _Run:
+        """The same factorization of some of the positions."""
+        part = len(positions) / len(self.table)
+        on_components = Penalty(*(part * weight for weight in self.on_components))
+        return _Run(self.table[positions], self.on_scores, on_components, self.inner)
+
     def solve(
         self, scores: Tensor, components: Tensor, tol: float, max_iter: int, plain: int
     ) -> Factorized:
@@ -231,7 +252,7 @@ class _Run:
             h_ahead, h = _ahead(h_new, h, reach), h_new
             w_new = self._fit_scores(w_ahead, h_ahead, sweeps)
             w_ahead, w = _ahead(w_new, w, reach), w_new
-            if slope <= tol * first_slope:
+            if slope <= tol * first_slope or (turn >= plain and _idle(errors, tol)):
                 break
         return Factorized(self._fit_scores(w, h, SETTLING * SWEEPS).T, h, tuple(errors))
 
@@ -289,6 +310,20 @@ def _gradient(
         ahead = moved + ((momentum - 1.0) / following) * (moved - x)
         x, momentum = moved, following
     return x
+
+
+def _share(table: Tensor, n_components: int, seed: int) -> Tensor | None:
+    """Which positions a tall table begins with; ``None``: it is not so tall that it would pay."""
+    size = max(SHARE, SHARE_OF_GROUP * n_components)
+    if len(table) < 2 * size:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randperm(len(table), generator=generator)[:size]
+    return drawn.sort().values.to(table.device)
+
+
+def _idle(errors: list[float], tol: float) -> bool:
+    return len(errors) > PATIENCE and errors[-1 - PATIENCE] - errors[-1] < tol * errors[-1]
 
 
 def _ahead(new: Tensor, old: Tensor, step: float) -> Tensor:

@@ -47,7 +47,8 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
             it, published groups are reproduced), ``"nndsvda"``, ``"nndsvdar"``, ``"random"``.
         solver: of both: ``"cd"`` (scikit-learn's coordinate descent), ``"hals"`` (torch, on the
             device of the activations) or ``"auto"``: ``"cd"`` up to a million entries on the CPU.
-        tol: when an iterative algorithm stops, as in scikit-learn; ``dictionary`` has its own.
+        tol: when an iterative algorithm stops, as in scikit-learn; ``"hals"`` also when five
+            iterations lower the error by less than this share; ``dictionary`` has its own.
         max_iter: after how many iterations it stops at the latest.
         order: of the groups: ``"position"`` (as published: ascending mean x, weighted by the
             squared scores), ``"share"`` (the most explaining first), ``"none"``, or ``"auto"``:

@@ -10,7 +10,7 @@ from sklearn.decomposition._nmf import _initialize_nmf
 
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
 from captum_blocks.reduce import ChannelReducer, Penalty, factorize
-from captum_blocks.reduce.nmf import factor_signed, initial_factors
+from captum_blocks.reduce.nmf import _columns, _Run, factor_signed, initial_factors
 from captum_blocks.reduce.quality import relative_error, svd_floor
 
 
@@ -177,6 +177,41 @@ def test_auto_takes_the_published_iterate_for_small_and_the_fast_solver_for_larg
     monkeypatch.setattr("captum_blocks.reduce.algorithms.SMALL_TABLE", 10)
     auto = ChannelReducer(3).fit(table).components_
     assert torch.equal(auto, ChannelReducer(3, solver="hals").fit(table).components_)
+
+
+def test_a_tall_table_begins_with_a_share_and_ends_where_scikit_learn_ends():
+    table = mixture(rows=9000, groups=6, dtype=torch.float32, noise=0.3)
+    found, again = (factorize(table, 5, seed=3) for _ in range(2))
+    model = NMF(5, init="nndsvd", tol=1e-4, max_iter=200)
+    theirs = torch.from_numpy(model.fit_transform(table.numpy()) @ model.components_)
+    ours = relative_error(table, found.scores @ found.components)
+    assert ours <= 1.001 * relative_error(table, theirs)
+    assert found.errors[-1] == pytest.approx(ours, rel=1e-4)
+    # The first turn over all positions is nearly the last: the share has settled the components.
+    assert found.errors[0] < 1.005 * ours < factorize(table, 5, max_iter=1).errors[0]
+    assert torch.equal(found.scores, again.scores)
+    assert not torch.equal(found.scores, factorize(table, 5, seed=4).scores)
+
+
+def test_a_share_of_the_positions_weighs_its_share_of_the_penalties():
+    table, h = mixture(), mixture(1, rows=3)
+    w = torch.rand(3, len(table), generator=torch.Generator().manual_seed(0)).double()
+    twice = _Run(table.repeat(2, 1), Penalty(0.1, 0.2), Penalty(8.0, 40.0), _columns)
+    once = twice.of(torch.arange(len(table)))
+
+    def loss(run, scores):
+        return run._loss(h, scores @ scores.T, scores @ run.table, scores)
+
+    assert loss(twice, w.repeat(1, 2)) == pytest.approx(2 * loss(once, w), rel=1e-12)
+
+
+def test_no_progress_ends_the_descent_long_before_the_last_turn():
+    table = mixture(dtype=torch.float32)
+    found = factorize(table, 4, max_iter=5000)
+    best = factorize(table, 4, max_iter=5000, tol=1e-8)
+    assert len(found.errors) < len(best.errors) <= 5000
+    assert found.errors[-6] - found.errors[-1] < 1e-4 * found.errors[-1]
+    assert found.errors[-1] <= 1.005 * best.errors[-1]
 
 
 def test_semi_nmf_comes_close_to_the_svd_floor():

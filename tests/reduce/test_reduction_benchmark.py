@@ -3,6 +3,7 @@
 import json
 import warnings
 
+import pytest
 import torch
 
 from tests.benchmarks import reduction
@@ -20,6 +21,7 @@ def test_figures_are_printed_beside_what_is_asked_and_written(monkeypatch, tmp_p
     monkeypatch.setattr(reduction, "activations", maps)
     monkeypatch.setattr(reduction, "memory", lambda table, groups, path: 2.25)
     monkeypatch.setattr(reduction, "overcomplete_nmf", lambda: None)
+    monkeypatch.setattr(reduction, "tables", lambda: {"drawn": torch.rand(60, 20)})
     out = tmp_path / "reduction.json"
     with warnings.catch_warnings():
         reduction.main(["--groups", "2", "3", "--repeats", "1", "--out", str(out)])
@@ -35,3 +37,8 @@ def test_figures_are_printed_beside_what_is_asked_and_written(monkeypatch, tmp_p
         assert (row["groups"], row["peer"]) == (k, "scikit-learn")
         assert row["reached"] == (row["error"] <= row["peer_error"] * 1.0001)
         assert row["times_sooner"] == row["peer_seconds"] / row["seconds"]
+    called = figures["as_called"]["drawn"]
+    # Up to a million entries the default is scikit-learn's own iterate.
+    assert called["error_ratio"] == pytest.approx(1.0, rel=1e-4)
+    assert called["iterations"][0] == called["iterations"][1]
+    assert "asked >= 3 x sooner, error <= 1.001 x" in printed

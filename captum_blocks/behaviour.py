@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 
 Network = Callable[..., Any]
 
@@ -150,7 +151,7 @@ def tried(network: Network, *arguments: Any) -> Behaviour | None:
     """
     first = hooks.rows_of(arguments)[0]
     beside = _others(first)
-    with torch.no_grad(), torch.random.fork_rng(_devices(first)):
+    with without_gradients(), torch.random.fork_rng(_devices(first)):
         try:
             alone, again = network(*beside), network(*beside)
         except torch.OutOfMemoryError:

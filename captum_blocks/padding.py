@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.rewriting import Edit, close, is_changed_by_others
 
 
@@ -89,7 +90,7 @@ def _pads_itself(conv: nn.Conv2d) -> bool:
         return False
     sides = [4 * size * step for size, step in zip(conv.kernel_size, conv.stride, strict=True)]
     noise = torch.randn(1, conv.in_channels, *sides, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), suppress(RuntimeError, TypeError):
+    with without_gradients(), suppress(RuntimeError, TypeError):
         noise = noise.to(conv.weight)
         return close(_Padding(conv)(noise), conv(noise), 1e-5)
     return False

@@ -21,6 +21,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import UnusableLayer
 from captum_blocks.hooks import alone
 from captum_blocks.wrappers import stored
@@ -112,7 +113,10 @@ def _copied(module: nn.Module, known: Mapping[int, Any]) -> nn.Module:
 
 
 def _deep(module: nn.Module, memo: dict[int, Any], numbers: bool = True) -> nn.Module:
-    with torch.no_grad(), _Detaching(numbers):  # ScriptModules would leave a graph to the original
+    with (
+        without_gradients(),
+        _Detaching(numbers),
+    ):  # ScriptModules would leave a graph to the original
         return deepcopy(module, memo)
 
 

@@ -42,7 +42,8 @@ def left(net: nn.Module) -> tuple[object, ...]:
     hooks = sum(len(getattr(part, name)) for part in net.modules() for name in HOOKS)
     everywhere = len(modules._global_forward_pre_hooks) + len(modules._global_forward_hooks)
     held = len(claims._REGISTER._claims), len(claims._REGISTER._awaited)
-    return ([part.training for part in net.modules()], hooks, everywhere, *held)
+    modes = [torch.is_grad_enabled(), *(part.training for part in net.modules())]
+    return (modes, hooks, everywhere, *held)
 
 
 def jobs(net: nn.Module) -> dict[str, Job]:
@@ -61,7 +62,15 @@ class Pressed(dict[int, None]):
     __missing__ = _thread.interrupt_main  # of C: no instruction of Python is between
 
 
-PLACES = ("blocks/hooks", "blocks/wrappers.py", "attr/_guard.py", "_interrupts.py", "contextlib.py")
+PLACES = (
+    "blocks/hooks",
+    "blocks/wrappers.py",
+    "attr/_guard.py",
+    "_interrupts.py",
+    "_gradients.py",
+    "autograd/grad_mode.py",
+    "contextlib.py",
+)
 
 
 def traced(job: Job, when: int) -> tuple[int, bool]:

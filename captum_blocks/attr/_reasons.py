@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import UnusableLayer
 
 # What PyTorch says where a graph was cut, and where no graph may be made.
@@ -48,7 +49,7 @@ def moves(
     """
     found = []
     for change in (torch.clone, _another):
-        with torch.no_grad(), hooks.replace(layer, change):
+        with without_gradients(), hooks.replace(layer, change):
             if target is None:
                 found.append(forward(*arguments))
             else:
@@ -79,7 +80,7 @@ def cut(what: str, layer: str, said: str = "") -> str:
         )
     return (
         f"{what} with {layer}, but no gradient leads from one to the other: what lies between runs "
-        "under torch.no_grad(), behind .detach() or another operation without a gradient "
+        "under without_gradients(), behind .detach() or another operation without a gradient "
         "(quantized ones have none), or in a reentrant checkpoint. Run that part with gradients, "
         f"checkpoint(..., use_reentrant=False), or use a method that needs none, e.g. {_WITHOUT}"
     )

@@ -13,6 +13,7 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr._ablating import (
     Looked,
     as_tuple,
@@ -307,7 +308,7 @@ class LayerAblation(LayerAttribution, PerturbationAttribution):  # type: ignore[
         """(photograph, class): each other's logits with the layer of an image put into it."""
         head = Head(self.forward_func, self.layer, apart=seen.tail.seen.behaviour.apart)
         own = seen.held.output
-        with torch.no_grad():
+        with without_gradients():
             rows = [head(own.expand(len(x), *own.shape[1:]), x) for x in others.split(seen.step)]
         return torch.cat(rows)
 

@@ -12,6 +12,7 @@ from captum.attr import Attribution, LayerGradientXActivation, NoiseTunnel
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr import _building, _calling, catalogue
 from captum_blocks.attr._building import Method
 from captum_blocks.attr._reasons import moves
@@ -121,7 +122,7 @@ class LayerMethod:
             UnusableLayer: the layer never runs.
             InvalidArgument, WrongType: ``x`` is no float tensor of images.
         """
-        with quiet(self.module), torch.no_grad():
+        with quiet(self.module), without_gradients():
             seen = hooks.run_until(self.module, {self.layer_name: self.layer}, check_input(x))
         return self._passes(seen[self.layer_name], n_targets)
 
@@ -203,7 +204,7 @@ class LayerMethod:
         forward = self.inner.forward_func
         if forward is self.module:
             return
-        with quiet(forward), torch.no_grad():
+        with quiet(forward), without_gradients():
             scores = class_scores(forward(check_input(x)), len(x)).to(expected)
         _building.check_same(self.kind.__name__, scores, expected)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr._crops import Rows, channels_last, cropped
 from captum_blocks.attr._steps import Node, Scaled, Step, Unsuited, output_shape, step_of
 
@@ -103,7 +104,7 @@ def linearised(leaf: Tensor, output: Tensor) -> Derivative | None:
         output: what was computed from it.
     """
     try:
-        with torch.no_grad():
+        with without_gradients():
             return Derivative(leaf, output)
     except (Unsuited, RuntimeError):
         return None

@@ -12,6 +12,7 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import check_input, check_targets, listed
 from captum_blocks.attr.odds import Score, check_score, scored
@@ -118,7 +119,7 @@ class RegionEdit(PerturbationAttribution):  # type: ignore[misc]
         masks = checked_masks(masks, images)
         filling = _filling(fill, images, self.sigma)
         check_takes_a_picture(self.forward_func)
-        with quiet(self.forward_func), torch.no_grad():
+        with quiet(self.forward_func), without_gradients():
             behaviour = observed(self.forward_func, images)
             step = 1 if behaviour.apart else self._at_once
             start = perf_counter()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
 from captum_blocks.rewriting import private_copy
 from captum_blocks.wrappers import taking_a_picture
@@ -130,7 +131,7 @@ def randomised(module: nn.Module, x: Tensor, weights: Weights, seed: int = 0) ->
         raise InvalidArgument(f"{module._get_name()} has no weights to shuffle")
     part = classifier(copy, x) if weights == "head" else copy
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+    with without_gradients():
         for weight in part.parameters():
             order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
             weight.copy_(weight.flatten()[order].reshape(weight.shape))
@@ -144,7 +145,12 @@ def classifier(module: nn.Module, x: Tensor) -> nn.Module:
     >>> classifier(net, torch.ones(1, 2)) is net[1]
     True
     """
-    with torch.no_grad(), hooks.running(module), taking_a_picture(module), hooks.called() as met:
+    with (
+        without_gradients(),
+        hooks.running(module),
+        taking_a_picture(module),
+        hooks.called() as met,
+    ):
         module(x[:1])
     # Parts of compiled programs are not seen when they run: there the last one registered is taken.
     for parts in (met, list(module.modules())):

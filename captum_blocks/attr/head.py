@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr._reasons import cut, gradients_explained, moves
 from captum_blocks.behaviour import STEADY, Behaviour, observed
 from captum_blocks.errors import InvalidArgument, UnusableLayer, WrongType
@@ -171,7 +172,7 @@ def _look(
 ) -> Look:
     watched = {name: layer}
     with (
-        torch.no_grad(),
+        without_gradients(),
         hooks.count_calls(watched) as calls,
         hooks.capture(watched) as seen,
         taking_a_picture(hooks.module_of(forward)),
@@ -244,7 +245,7 @@ def fast_head(
 
     def scores(activations: Tensor, targets: Sequence[int]) -> Tensor:
         found = []
-        with torch.no_grad():
+        with without_gradients():
             for chunk in activations.split(rows):
                 images = x.expand(len(chunk), *x.shape[1:])
                 found.append(head(chunk, images)[:, list(targets)])
@@ -257,7 +258,7 @@ def _injects(head: Head, x: Tensor, seen: Probe) -> bool:
     """Whether the scores of an activation stay the same with another one beside it."""
     pair = torch.cat([seen.activation, seen.activation * 0.5])
     try:
-        with torch.no_grad():
+        with without_gradients():
             scores = head(pair, x)
     except (RuntimeError, ValueError):
         return False

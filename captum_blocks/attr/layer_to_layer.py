@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr import _calling
 from captum_blocks.attr._building import Method
 from captum_blocks.attr._crops import channels_last
@@ -195,7 +196,7 @@ class LayerToLayerAttribution:
         """How many whole maps' worth of gradients go through backwards."""
         indices = look.scores.indices
         middle = look.scores.seeds([indices[len(indices) // 2]])
-        with torch.no_grad():
+        with without_gradients():
             return len(indices) * share_reached(look.leaf, look.output, middle)
 
     def _backwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
@@ -205,14 +206,14 @@ class LayerToLayerAttribution:
             for start, end in _alike(len(scores.indices), chunk):
                 yield scores.seeds(scores.indices[start:end])
 
-        with torch.no_grad():
+        with without_gradients():
             rows = pulled_back(look.leaf, look.output, seeds(), chunk)
             return _joined([parts.received(gradient) for gradient in rows])
 
     def _forwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
         chunk = chunk_size or _fitting(look.leaf, look.output)
         rows = pushed_forward(look.segment, look.leaf, look.output, parts.directions(), chunk)
-        with torch.no_grad():
+        with without_gradients():
             changes = [look.scores.change(row).flatten(2) for row in rows]
         moved = torch.cat(changes).permute(1, 2, 0)
         atoms = parts.count - len(parts.remainders)

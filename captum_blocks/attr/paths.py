@@ -11,6 +11,7 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr._reasons import cut, gradients_explained, moves
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.head import (
@@ -222,7 +223,7 @@ class LayerPathGradients(LayerAttribution):
         start: Tensor | float,
     ) -> Tensor:
         put_in = torch.zeros_like(seen.activation) + start
-        with torch.no_grad():
+        with without_gradients():
             first = _selected(self._scores(arguments, seen, put_in), target)
             change = _selected(class_scores(seen.output, rows(arguments)), target) - first
         return (values.flatten(1).sum(1) - change).detach()

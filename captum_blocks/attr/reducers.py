@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import BlocksError, InvalidArgument, WrongType
 from captum_blocks.layouts import Layout
 
@@ -140,7 +141,7 @@ def group_scores(reducer: Reducer, activation: Tensor, layout: Layout) -> Tensor
             the layer's layout and as many groups as there are components.
         WrongType: it has no transform, or answers with no numbers.
     """
-    with torch.no_grad():
+    with without_gradients():
         scores = _maps_of(reducer, activation, layout).detach().to(activation)
     images, _, height, width = layout.to_maps(activation).shape
     expected = (images, len(fitted_components(reducer)), height, width)

@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr._crops import channels_last, cropped
 from captum_blocks.attr._reasons import cut, moves
 from captum_blocks.attr._steps import Unsuited
@@ -160,7 +161,7 @@ class Segment:
             affine.on = False
             return activation.clone()
 
-        with torch.no_grad(), ExitStack() as undo:
+        with without_gradients(), ExitStack() as undo:
             undo.enter_context(hooks.replace(self.source, cut))
             if self.target is not None:
                 undo.enter_context(hooks.replace(self.target, read))
@@ -332,7 +333,7 @@ def _push(function: Callable[[Tensor], Tensor], activation: Tensor, directions: 
         return pushed
 
     # The fused kernels of attention have no forward derivative; the plain one has.
-    with _FORWARD_MODE, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+    with _FORWARD_MODE, without_gradients(), sdpa_kernel(SDPBackend.MATH):
         try:
             pushed: Tensor = torch.func.vmap(along)(directions)
             return pushed
@@ -341,7 +342,7 @@ def _push(function: Callable[[Tensor], Tensor], activation: Tensor, directions: 
 
 
 def _dual(function: Callable[[Tensor], Tensor], activation: Tensor, direction: Tensor) -> Tensor:
-    with torch.no_grad(), forward_ad.dual_level():
+    with without_gradients(), forward_ad.dual_level():
         output = function(forward_ad.make_dual(activation, direction))
         tangent = forward_ad.unpack_dual(output).tangent
     if tangent is None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr.head import Head, Probe
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 from captum_blocks.padding import paddings
@@ -97,7 +98,7 @@ class Tail:
         self._pair = torch.cat([seen.activation, seen.activation * 0.5])
         # Nothing here refers back to the tail: the copy of the network goes when the tail does.
         self._fast: Callable[[Tensor], Tensor] | None = None
-        with torch.no_grad():
+        with without_gradients():
             self._expected = self._whole(self._pair)
             if not seen.behaviour.apart:
                 places = filter(None, (copy, (forward, layer)))
@@ -129,7 +130,7 @@ class Tail:
         self._check_before(rows, what)
         start = perf_counter()
         for number, chunk in enumerate(chunks):
-            with torch.no_grad():
+            with without_gradients():
                 found = (self._fast or self._whole)(chunk)
             if not number and rows > len(chunk):
                 self._check_time((perf_counter() - start) / len(chunk) * rows, rows, what)
@@ -140,7 +141,7 @@ class Tail:
         if most is None:
             return
         start = perf_counter()
-        with torch.no_grad():
+        with without_gradients():
             (self._fast or self._whole)(self._pair)
         seconds = (perf_counter() - start) / len(self._pair) * rows
         if seconds > most:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 from captum_blocks.layouts import Kind, Layout, resolve
 
@@ -30,7 +31,7 @@ class Looked:
         """Found by one pass."""
         name, found = hooks.find_layer(module, layer)
         named = {name: found}
-        with torch.no_grad(), hooks.capture(named) as seen, hooks.count_calls(named) as counts:
+        with without_gradients(), hooks.capture(named) as seen, hooks.count_calls(named) as counts:
             module(images[:1])
         if name not in seen:
             raise UnusableLayer(f"the network ran to its end without calling layer {name!r}")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples.identity import read_by
@@ -55,7 +56,7 @@ class Again:
     def layout(self, x: Tensor) -> Layout:
         """Where the layer keeps channels and places for some pictures."""
         one, layer = x[:1], {self._name: find_layer(self._net.module, self._name)[1]}
-        with torch.no_grad(), running(self._net.module):
+        with without_gradients(), running(self._net.module):
             output = run_until(self._net.module, layer, one, calls=self._calls)[self._name]
         return self._net.layout_of(self._name, output, tuple(x.shape[1:]))
 
@@ -149,7 +150,7 @@ class Again:
         """(picture, channel, y, x) of the layer."""
         net, layer = self._net, {self._name: find_layer(self._net.module, self._name)[1]}
         apart = len(x) > 1 and observed(net.module, x).apart
-        with torch.no_grad(), running(net.module):
+        with without_gradients(), running(net.module):
             outputs = [
                 run_until(net.module, layer, rows, calls=self._calls)[self._name]
                 for rows in x.split(1 if apart else len(x))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks import hooks
+from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples._looked import Looked
@@ -253,7 +254,7 @@ class _Search:
         return kept
 
     def _values(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
+        with without_gradients():
             return self._looked.values(x, self._places, self._directions).float()
 
     def _gradients(self) -> tuple[Tensor, Tensor]:

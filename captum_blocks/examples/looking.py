@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 from captum_blocks.examples.reading import Box
@@ -94,7 +95,7 @@ def planned(net: Network, x: Tensor, layers: Sequence[str]) -> list[LayerPlan]:
     """
     modules = {name: find_layer(net.module, name)[1] for name in layers}
     with (
-        torch.no_grad(),
+        without_gradients(),
         running(net.module),
         count_calls(modules) as calls,
         capture(modules) as outputs,
@@ -126,7 +127,7 @@ def look(
     parts: dict[str, list[LayerNumbers]] = {plan.name: [] for plan in plans}
     apart = len(x) > 1 and observed(net.module, x).apart
     start = 0
-    with torch.no_grad(), running(net.module):
+    with without_gradients(), running(net.module):
         for rows in x.split(1 if apart else len(x)):
             at = places[start : start + len(rows)]
             start += len(rows)

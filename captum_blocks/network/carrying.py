@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import BlocksError, UnusableLayer
 from captum_blocks.hooks import capture, count_calls, replace, running
@@ -247,7 +248,7 @@ def _exchanged(
 def _scores(network: nn.Module, pictures: Tensor) -> Tensor:
     """(image, class)."""
     images, name = len(pictures), type(network).__name__
-    with torch.no_grad(), running(network), taking_a_picture(network):
+    with without_gradients(), running(network), taking_a_picture(network):
         return counted(as_scores(network(pictures), images, name), images, name)
 
 

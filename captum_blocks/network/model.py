@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks._pictures import Source, open_picture
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument
@@ -166,9 +167,9 @@ class Network(Placed):
     def logits(self, x: Tensor) -> Tensor:
         """(image, class) in evaluation mode, without gradient."""
         module = self.module  # another thread may name an element, which makes another readout
-        with torch.no_grad(), running(module), taking_a_picture(self._given):
+        with without_gradients(), running(module), taking_a_picture(self._given):
             output = together([module(rows) for rows in self._batches(x)])
-        with torch.no_grad():
+        with without_gradients():
             return self.answer(output, x)
 
     def _batches(self, x: Tensor) -> Sequence[Tensor]:
@@ -333,7 +334,7 @@ class Network(Placed):
         found, module = [], self.module
         layer = {name: find_layer(module, name)[1]}
         for rows in self._batches(x):
-            with torch.no_grad(), running(module), capture(layer) as seen:
+            with without_gradients(), running(module), capture(layer) as seen:
                 module(rows)
             found.append(seen[name])
         output = together(found)

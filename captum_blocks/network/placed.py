@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import warn_of
 from captum_blocks.errors import InvalidArgument, UnusableLayer
 from captum_blocks.hooks import find_layer, run_until, running
@@ -102,7 +103,7 @@ class Placed:
         if square and not self.takes(shape):
             return None
         layer = {name: find_layer(self.module, name)[1]}
-        with torch.no_grad(), running(self.module):
+        with without_gradients(), running(self.module):
             picture = self._like.new_zeros(1, *shape)
             output = run_until(self.module, layer, picture)[name]
         layout = self.layout_of(name, output, shape)

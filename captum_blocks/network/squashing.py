@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.network.answers import Head, between_zero_and_one, sum_to_one
 from captum_blocks.scores import choice, squash_between
 
@@ -145,7 +146,7 @@ def _bounded_for_noise(run: Callable[[Tensor], Tensor], x: Tensor) -> bool:
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(len(STRENGTHS), *x.shape[1:], generator=generator).to(x)
     try:
-        with torch.no_grad():
+        with without_gradients():
             rows = zip(STRENGTHS, noise, strict=True)
             told = torch.cat([run(strength * each[None]) for strength, each in rows])
     except RuntimeError:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import observed
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.hooks import count_calls, noted, running
@@ -127,7 +128,7 @@ def _surveyed(network: nn.Module, noise: Tensor, declared: Mapping[str, Layout])
                     looking.setdefault(name, Lens(module)).at_both(output)
 
     with (
-        torch.no_grad(),
+        without_gradients(),
         running(network),
         count_calls(modules) as calls,
         Reaches(noise) as reaches,

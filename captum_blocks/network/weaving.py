@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.hooks import replace, running, tapped
 from captum_blocks.layouts import kind_of
 
@@ -287,7 +288,7 @@ def look(
             else:
                 opened.enter_context(replace(module, lenses[name]))
         opened.enter_context(running(network))
-        opened.enter_context(torch.no_grad())
+        opened.enter_context(without_gradients())
         for picture in () if looking else weave.two():
             show(picture)
         held = {name: lens.seen for name, lens in lenses.items() if lens.seen is not None}

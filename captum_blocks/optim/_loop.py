@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.optim._batches import Batch, in_batches
 from captum_blocks.optim.accentuation import accentuation_in
@@ -257,7 +258,7 @@ class Run:
         self, reference: Tensor, moved: Tensor, batch: Batch
     ) -> dict[str, tuple[Tensor, ...]]:
         """Pixels and maps of the photographs, for each objective of the batch."""
-        with torch.no_grad():
+        with without_gradients():
             maps = {**self.trunk(moved), INPUT: reference}
         return {name: output.split(batch.sizes) for name, output in maps.items()}
 
@@ -297,7 +298,7 @@ class Run:
     def _pixels(self) -> Tensor:
         if self._average is not None:
             return self._average.pixels()
-        with torch.no_grad():
+        with without_gradients():
             return self._image.pixels().detach()
 
     def _photo_pixels(self) -> Tensor:
@@ -309,7 +310,7 @@ class Run:
 
     def _clean_scores(self, pixels: Tensor) -> Tensor:
         scores = []
-        with torch.no_grad():
+        with without_gradients():
             for batch in self._batches:
                 together = batch.merged
                 views = self._views(together, together.of(pixels), None)

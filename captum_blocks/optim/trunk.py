@@ -13,6 +13,7 @@ from hashlib import sha256
 import torch
 from torch import Tensor, nn
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import STEADY, tried
 from captum_blocks.errors import BlocksError, UnusableLayer
 from captum_blocks.hooks import alone, capture, count_calls, run_until, together
@@ -94,7 +95,7 @@ class Trunk:
         self.ceilings: dict[str, float] = {}
         self.choice = ""
         self._example = example
-        with torch.no_grad():
+        with without_gradients():
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
             self._answer = self.answers(module, example)
@@ -129,7 +130,7 @@ class Trunk:
         Raises:
             UnusableLayer: the network cannot take this size.
         """
-        with torch.no_grad(), _explained(self._network, example):
+        with without_gradients(), _explained(self._network, example):
             return {name: tuple(maps.shape[1:]) for name, maps in self(example).items()}
 
     def bytes_per_image(self, example: Tensor) -> int:
@@ -153,7 +154,7 @@ class Trunk:
         copy = passing_copy(module)
         layers = {name: module_called(copy, name) for name in self._names}
         devices = [example.device] if example.device.type == "cuda" else []
-        with torch.no_grad(), torch.random.fork_rng(devices), _explained(copy, example):
+        with without_gradients(), torch.random.fork_rng(devices), _explained(copy, example):
             torch.default_generator.manual_seed(0)
             ready = self._ready(example)
             with eagerly(), self._precision(ready.device):
@@ -200,7 +201,7 @@ class Trunk:
 
     def _takes_one(self, ready: Tensor) -> bool:
         """Whether the network takes a single picture, where it did not take several."""
-        with suppress(Exception), torch.no_grad():
+        with suppress(Exception), without_gradients():
             return bool(self._seen(ready))
         return False
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import warn_of
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.hooks import alone
@@ -309,7 +310,7 @@ class FeatureVisualizer:
         if self.preprocess is None:
             return None
         ramp = torch.linspace(0, 1, channels * 16).reshape(1, channels, 4, 4)
-        with torch.no_grad():
+        with without_gradients():
             done = self.preprocess(ramp.to(self._device())).to("cpu", torch.float32)
         rounded = torch.round(done, decimals=4) + 0.0  # minus zero is zero
         return sha256(f"{tuple(done.shape)}".encode() + rounded.numpy().tobytes()).hexdigest()

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks._paths import as_path
 from captum_blocks.errors import BlocksError, InvalidArgument
 from captum_blocks.layouts import Layout
@@ -275,7 +276,7 @@ def _check_encodes(reducer: ChannelReducer, factors: Factors) -> None:
     """One position through what was read: each algorithm knows best what state it needs."""
     groups, channels = factors.components.shape
     row = factors.components.new_ones(1, channels)
-    with torch.no_grad():
+    with without_gradients():
         found = reducer._algorithm.encode(row, factors, reducer._settings)
     if found.shape != (1, groups) or not found.isfinite().all():
         raise ValueError(f"one position gives scores {tuple(found.shape)}")

@@ -19,6 +19,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.reduce.checks import check_count, check_finite, check_not_silent
 from captum_blocks.reduce.reducer import ChannelReducer
@@ -177,7 +178,7 @@ def head_faithfulness(head: Head, activations: Tensor, reconstruction: Tensor) -
     Faithfulness(top1_agreement=1.0, logit_r2=1.0)
     """
     activations, reconstruction = _alike(activations, reconstruction)
-    with torch.no_grad():
+    with without_gradients():
         true, made = head(activations).double(), head(reconstruction).double()
     spread = (true - true.mean(0)).square().sum()
     if len(true) == 1:
@@ -295,21 +296,21 @@ class _Game:
     ) -> None:
         self.head, self.reducer, self.target = head, reducer, target
         activations = torch.as_tensor(activations)
-        with torch.no_grad():
+        with without_gradients():
             self.scores = reducer.transform(activations)
             whole = reducer.inverse_transform(self.scores)
             self.base = reducer.inverse_transform(torch.zeros_like(self.scores))
             self.rest = activations - whole if keep_residual else torch.zeros_like(activations)
         self.axis = 1 if reducer.layout_ is None else reducer.layout_.channel_axis
         self.n_groups = self.scores.shape[self.axis]
-        with torch.no_grad():
+        with without_gradients():
             classes = head(activations[:1]).shape[1]
         if not -classes <= target < classes:
             raise InvalidArgument(f"target={target} is none of the head's {classes} classes")
 
     def play(self, masks: Tensor) -> Tensor:
         """``(mask, group)`` -> the target's score, ``(image, mask)``."""
-        with torch.no_grad():
+        with without_gradients():
             images = [self._one(i, masks.to(self.scores)) for i in range(len(self.scores))]
         return torch.stack(images)
 

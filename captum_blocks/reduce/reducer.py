@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.layouts import Kind, Layout
 from captum_blocks.reduce import checks
@@ -276,7 +277,7 @@ class ChannelReducer(TransformerMixin, BaseEstimator):
     def _fit(self, X: Any, *others: Any) -> tuple[Rows, Factors]:
         rows, problem = self._prepare(X, *others)
         algorithm, settings = self._algorithm, self._settings
-        with torch.no_grad():
+        with without_gradients():
             if problem is None:
                 factors = algorithm.fit(rows.table.detach(), settings)
             else:

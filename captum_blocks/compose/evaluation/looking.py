@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_blocks._gradients import without_gradients
 from captum_blocks.attr import (
     GroupResult,
     LayerMethod,
@@ -64,7 +65,7 @@ class Looking:
         outputs, found = [], []
         for rows in self.x.split(1 if self.behaviour.apart else AT_ONCE):
             with (
-                torch.no_grad(),
+                without_gradients(),
                 running(module),
                 count_calls(layers) as self._calls,
                 capture(layers) as seen,

@@ -18,7 +18,7 @@ from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.removal import FILLS
 from captum_blocks.attr.removed import Cumulative, Swapped
 from captum_blocks.attr.results import GroupResult, LayerResult
-from captum_blocks.attr.steady import SteadyLayerAblation
+from captum_blocks.attr.steady import SteadyLayerAblation, SteadyLayerToLayer
 from captum_blocks.attr.subsets import SubsetTable
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "PathDependence",
     "RegionEdit",
     "SteadyLayerAblation",
+    "SteadyLayerToLayer",
     "SubsetTable",
     "Swapped",
     "WithOptions",

@@ -167,9 +167,7 @@ class LayerToLayerAttribution:
         return data, {name: part.reshape(shape).detach() for name, part in values.remainder.items()}
 
     def _look(self, images: Tensor, target_atom: Any, targets: Sequence[Index] | None) -> _Look:
-        segment = Segment(self.module, self.source, self.target, images)
-        with taking_a_picture(self.module):
-            leaf, output = segment.traced((self.source_name, self.target_name))
+        segment, leaf, output = self._trace(images)
         layout = resolve(self.source_layout, leaf.shape, picture_size(images), self.source)
         layout.to_maps(leaf)
         if self.target is None:
@@ -180,6 +178,12 @@ class LayerToLayerAttribution:
             found = resolve(self.target_layout, output.shape, picture_size(images), self.target)
             scores = scores_of(atom, output.detach(), found, targets)
         return _Look(segment, leaf, output, layout, scores)
+
+    def _trace(self, images: Tensor) -> tuple[Segment, Tensor, Tensor]:
+        """One pass between the layers, which leaves a graph from the source to the target."""
+        segment = Segment(self.module, self.source, self.target, images)
+        with taking_a_picture(self.module):
+            return (segment, *segment.traced((self.source_name, self.target_name)))
 
     def _from_the_smaller_side(
         self, look: _Look, parts: Parts, chunk_size: int | None

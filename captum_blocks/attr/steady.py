@@ -1,4 +1,4 @@
-"""Removals in a network that stays as it is while many questions are asked of it."""
+"""Engines for a network that stays as it is while many questions are asked of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from captum_blocks.attr._ablating import Looked
 from captum_blocks.attr.ablation import LayerAblation
+from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
+from captum_blocks.attr.segment import Segment
 from captum_blocks.attr.tail import Copy
 from captum_blocks.layouts import Kind, Layout
 
@@ -55,3 +57,22 @@ class SteadyLayerAblation(LayerAblation):
         if not self._copies:
             self._copies.append(super()._copy(forward))
         return self._copies[0]
+
+
+class SteadyLayerToLayer(LayerToLayerAttribution):
+    """``LayerToLayerAttribution`` that runs the network once for many atoms of the same pictures.
+
+    For as long as the weights stay as they are. It keeps the graph of the last pictures it saw.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), nn.Conv2d(3, 2, 1)).eval()
+    >>> engine, x = SteadyLayerToLayer(net, "0", "2"), torch.ones(1, 1, 3, 3)
+    >>> engine.attribute(x, "channel", "channel").shape, engine.attribute(x, "whole", "whole").shape
+    (torch.Size([1, 2, 3]), torch.Size([1]))
+    """
+
+    _last: tuple[Tensor, tuple[Segment, Tensor, Tensor]] | None = None
+
+    def _trace(self, images: Tensor) -> tuple[Segment, Tensor, Tensor]:
+        if self._last is None or not torch.equal(self._last[0], images):
+            self._last = images.clone(), super()._trace(images)
+        return self._last[1]

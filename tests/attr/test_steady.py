@@ -7,7 +7,13 @@ import torch
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.attr import LayerAblation, SteadyLayerAblation, ablation
+from captum_blocks.attr import (
+    LayerAblation,
+    LayerToLayerAttribution,
+    SteadyLayerAblation,
+    SteadyLayerToLayer,
+    ablation,
+)
 
 
 class Counted(nn.Module):
@@ -82,3 +88,32 @@ def test_an_explanation_looks_at_a_layer_once(network: Counted, monkeypatch) -> 
     )
     cb.explain(shown, network, torch.rand(1, 3, 9, 9), progress=False)
     assert looks == ["late"]
+
+
+def test_attributions_between_layers_of_one_run(network: Counted) -> None:
+    """Forwards and backwards, in any order, also of other pictures in between."""
+    x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    reducer = cb.ChannelReducer(2, "semi_nmf").fit(network.late(network.early(x)).detach())
+    steady = SteadyLayerToLayer(network, "early", "late")
+    for pictures in (x, x, x[:1], x):
+        for atoms in (("channel", "whole"), (reducer, "channel"), ("spatial", "spatial")):
+            plain = LayerToLayerAttribution(network, "early", "late")
+            found = [
+                each.attribute(pictures, *atoms, return_remainder=True) for each in (steady, plain)
+            ]
+            torch.testing.assert_close(*found, rtol=0, atol=0)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_pictures_are_traced_once(network: Counted) -> None:
+    x = torch.randn(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    engine, plain = (
+        kind(network, "early", "late") for kind in (SteadyLayerToLayer, LayerToLayerAttribution)
+    )
+    engine.attribute(x, "channel", "channel")
+    runs = []
+    for each in (engine, plain):
+        before = network.runs
+        each.attribute(x.clone(), "whole", "channel")
+        runs.append(network.runs - before)
+    assert runs[0] == runs[1] - 1

@@ -14,8 +14,8 @@ from captum_blocks.attr import (
     GroupResult,
     LayerMethod,
     LayerResult,
-    LayerToLayerAttribution,
     SteadyLayerAblation,
+    SteadyLayerToLayer,
     WithOptions,
 )
 from captum_blocks.attr.reducers import group_scores
@@ -54,6 +54,7 @@ class Looking:
     ) -> None:
         self.net, self.x, self.given = net, x, given
         self._memo: dict[Any, Any] = {}
+        self._pair: dict[tuple[str, str | None], SteadyLayerToLayer] = {}
         self._outputs: dict[str, Tensor] = {}
         self._look(sorted(layers))
 
@@ -279,11 +280,7 @@ class Looking:
         plain = named == DEFAULT_METHOD and not noise
         earlier = layer_name(source)
         later = None if isinstance(target.layer, Out) else _hidden(target)
-        layouts = (self.layout(layer) if layer else None for layer in (earlier, later))
-        module = self._with(earlier)
-        later = f"network.{later}" if later and earlier == ENTRANCE else later
-        found = LayerToLayerAttribution(module, earlier, later, *layouts)
-        return found.attribute(  # type: ignore[no-any-return]
+        return self._between(earlier, later).attribute(  # type: ignore[no-any-return]
             self.x,
             self.atom(target),
             self.atom(source),
@@ -292,6 +289,15 @@ class Looking:
             return_remainder=True,
             **noise,
         )
+
+    def _between(self, earlier: str, later: str | None) -> SteadyLayerToLayer:
+        """The engine of two layers; only the last one is kept, as it holds a graph."""
+        if (earlier, later) not in self._pair:
+            layouts = (self.layout(layer) if layer else None for layer in (earlier, later))
+            named = f"network.{later}" if later and earlier == ENTRANCE else later
+            engine = SteadyLayerToLayer(self._with(earlier), earlier, named, *layouts)
+            self._pair = {(earlier, later): engine}
+        return self._pair[earlier, later]
 
     def ablation(self, layer: str) -> SteadyLayerAblation:
         """The engine that takes atoms out of a layer; what it looked at serves all questions."""

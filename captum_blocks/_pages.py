@@ -71,11 +71,11 @@ def _shown_while_drawn(stream: Stream, target: Path, quiet: bool) -> None:
     """The page with its numbers, on disk and in the browser; whole on disk when it is drawn."""
     from captum_blocks import serving
 
-    stream.now.save(target)
     server = serving.PageServer(stream)
     if not serving.show(server.address) or not quiet:
         click.echo(f"while it is drawn: {server.address}")
     try:
+        stream.now.save(target)
         stream.result()
     except BlocksError as error:
         raise click.ClickException(str(error)) from error

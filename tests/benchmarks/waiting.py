@@ -113,10 +113,11 @@ def main() -> None:
         what: Took(*map(statistics.median, zip(*held, strict=True))) for what, held in took.items()
     }
     for what, (clock, processor) in medians.items():
-        shortest = medians["least"]
+        least_clock, least_processor = medians["least"]
         print(
-            f"{what}: {clock:.1f} s, of the processor {processor:.1f} s: {clock / shortest.clock:.2f} "
-            f"and {processor / shortest.processor:.2f} x; asked: <= {ASKED.get(what, 1)}"
+            f"{what}: {clock:.1f} s, of the processor {processor:.1f} s: "
+            f"{clock / least_clock:.2f} and {processor / least_processor:.2f} x; "
+            f"asked: <= {ASKED.get(what, 1)}"
         )
 
 

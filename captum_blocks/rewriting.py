@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
@@ -261,6 +262,29 @@ def keep_inputs(network: nn.Module) -> None:
             module.inplace = False
 
 
+def pointwise(network: nn.Module, kept: Iterable[nn.Module]) -> list[Edit]:
+    """Edits that compute 1x1 convolutions on the CPU as matrix products of channels-last tensors.
+
+    For few pictures and one thread PyTorch takes a slow way that lays them out anew, twice.
+
+    Args:
+        network: frozen.
+        kept: modules that are looked at and stay.
+    """
+    untouchable = set(kept)
+    return [
+        Edit(parent, {name: _Pointwise(conv)})
+        for parent in network.modules()
+        for name, conv in parent.named_children()
+        if type(conv) is nn.Conv2d
+        and (conv.kernel_size, conv.stride, conv.groups) == ((1, 1), (1, 1), 1)
+        and conv.padding in ((0, 0), "same", "valid")
+        and conv.weight.device.type == "cpu"
+        and conv not in untouchable
+        and not _is_changed_by_others(conv)
+    ]
+
+
 def final_ceiling(network: nn.Module, layer: nn.Module) -> tuple[list[Edit], float] | None:
     """Edits that lift the ceiling of the ReLU6 a layer may end with, and how high it was.
 
@@ -302,6 +326,47 @@ def close(found: Tensor, expected: Tensor, tolerance: float = 1e-3) -> bool:
         return False
     scale = expected.abs().max().clamp_min(1e-6)
     return bool((found - expected).abs().max() <= tolerance * scale)
+
+
+class _Pointwise(nn.Module):
+    """A frozen 1x1 convolution."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:  # a single picture
+            return F.conv2d(x, self.weight, self.bias)
+        made: Tensor = _Product.apply(x, self.weight, self.bias)
+        return made
+
+
+class _Product(torch.autograd.Function):
+    """Pixels (n, channel, y, x) times a kernel (out, channel, 1, 1).
+
+    The result is no view of another tensor: rectifiers that work in place would copy it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(weight)
+        n, channels, height, width = x.shape
+        shape = (n, len(weight), height, width)
+        made = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        rows, kernel = x.permute(0, 2, 3, 1).reshape(-1, channels), weight.flatten(1).T
+        out = made.permute(0, 2, 3, 1).view(-1, len(weight))
+        if bias is None:
+            torch.mm(rows, kernel, out=out)
+        else:
+            torch.addmm(bias, rows, kernel, out=out)
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (weight,) = ctx.saved_tensors
+        back = gradient.permute(0, 2, 3, 1) @ weight.flatten(1)
+        return back.permute(0, 3, 1, 2), None, None
 
 
 def _is_hooked(module: nn.Module) -> bool:

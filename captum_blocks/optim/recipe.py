@@ -21,7 +21,7 @@ from captum_blocks.optim.objectives import Objective, is_built_in, stored
 from captum_blocks.optim.spectra import Fourier, Maco, Shared
 from captum_blocks.optim.transforms import Transform
 
-VERSION = 6
+VERSION = 7
 ROUNDING = 1e-4
 Optimizer = Callable[..., torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]

@@ -1,7 +1,8 @@
 """A private, frozen copy of a network up to the layers one looks at, made fast.
 
 Nothing behind the deepest layer runs, no weight asks for a gradient, convolutions swallow the
-batch-norms behind them, and tensors are laid out channels last.
+batch-norms behind them, those of one pixel are matrix products, and tensors are laid out channels
+last.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from captum_blocks.rewriting import (
     keep_equivalent,
     keep_inputs,
     passing_copy,
+    pointwise,
     private_copy,
 )
 from captum_blocks.scores import choice, chosen, counted, table
@@ -250,6 +252,7 @@ class Trunk:
         keep_channels_last(self._network)
         keep_inputs(self._network)
         keep_equivalent(foldings(self._network, self._layers.values()), equivalent)
+        keep_equivalent(pointwise(self._network, self._layers.values()), equivalent)
         self._lift_ceiling(example, list(expected)[-1], expected)
 
     def _lift_ceiling(self, example: Tensor, name: str, expected: Mapping[str, Tensor]) -> None:

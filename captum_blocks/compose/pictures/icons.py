@@ -68,31 +68,34 @@ class _Work:
 
     def __init__(self, requests: Sequence[Request], renderer: PictureRenderer) -> None:
         self.renderer, quality = renderer, renderer.quality
-        self.recipe = quality.recipe(renderer.channels)
+        kinds = {request.subjects[0].kind for request in requests}
+        self.recipes = {kind: quality.recipe(renderer.channels, kind) for kind in kinds}
         self.objectives = {each.keys[0]: objective_of(each.subjects[0]) for each in requests}
         layers = {request.layer for request in requests}
         self.makers = {layer: renderer.visualizer(layer, quality.size) for layer in layers}
         self.entries = {} if renderer.store is None else self._entries(requests)
 
     def _entries(self, requests: Sequence[Request]) -> Mapping[str, Entry]:
-        """Where each icon is kept, by its key on the page; each layer is looked at once."""
+        """Where each icon is kept, by its key on the page; each layer is looked at once a kind."""
         found = {}
-        for layer, maker in self.makers.items():
-            wanted = [request.keys[0] for request in requests if request.layer == layer]
-            keys = maker.keys([self.objectives[name] for name in wanted], **self.recipe)
+        for group in _alike(requests):
+            maker, recipe = self.makers[group[0].layer], self.recipe(group)
+            wanted = [request.keys[0] for request in group]
+            keys = maker.keys([self.objectives[name] for name in wanted], **recipe)
+            side = recipe["size"]
             for name, key in zip(wanted, keys, strict=True):
                 if key is not None:
-                    found[name] = self._entry(name, key)
+                    found[name] = Entry(key, name.replace("/", "-"), side, side, "score")
         return found
 
-    def _entry(self, name: str, key: str) -> Entry:
-        side = self.recipe["size"]
-        return Entry(key, name.replace("/", "-"), side, side, "score")
+    def recipe(self, group: Sequence[Request]) -> Recipe:
+        """How icons of one kind are made."""
+        return self.recipes[group[0].subjects[0].kind]
 
     def drawn(self, batch: Sequence[Request], advance: Advance) -> dict[str, Icon]:
         """The icons of one layer's batch, written to the store."""
         objectives = [self.objectives[request.keys[0]] for request in batch]
-        shown = _visualized(objectives, self.makers[batch[0].layer], self.recipe, advance)
+        shown = _visualized(objectives, self.makers[batch[0].layer], self.recipe(batch), advance)
         icons: dict[str, Icon] = {}
         pictures = as_bytes(shown.images)
         for request, pixels, score in zip(batch, pictures, shown.scores.tolist(), strict=True):
@@ -121,13 +124,18 @@ def _visualized(
     return shown
 
 
-def _batches(requests: Sequence[Request]) -> list[list[Request]]:
-    """Batches of one layer each, in the order asked for."""
-    by_layer: dict[str, list[Request]] = defaultdict(list)
+def _alike(requests: Sequence[Request]) -> list[list[Request]]:
+    """Those of one layer and kind together, in the order asked for."""
+    alike: dict[tuple[str, str], list[Request]] = defaultdict(list)
     for request in requests:
-        by_layer[request.layer].append(request)
+        alike[request.layer, request.subjects[0].kind].append(request)
+    return list(alike.values())
+
+
+def _batches(requests: Sequence[Request]) -> list[list[Request]]:
+    """Batches of one layer and kind each, in the order asked for."""
     return [
         group[start : start + BATCH]
-        for group in by_layer.values()
+        for group in _alike(requests)
         for start in range(0, len(group), BATCH)
     ]

@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 from captum_blocks._gradients import without_gradients
 from captum_blocks.attr.head import Head, Probe
+from captum_blocks.convolutions import paddings
 from captum_blocks.errors import BlocksError, UnsupportedMethod
-from captum_blocks.padding import paddings
 from captum_blocks.rewriting import (
     close,
     foldings,

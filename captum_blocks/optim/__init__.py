@@ -12,6 +12,7 @@ from captum_blocks.optim.images import Parameterization, fit_colour
 from captum_blocks.optim.mosaics import Mosaic
 from captum_blocks.optim.objectives import Objective, objective
 from captum_blocks.optim.penalties import L1, L2, Blurring, Boundary, Opacity, TotalVariation
+from captum_blocks.optim.recipe import NAdam
 from captum_blocks.optim.spectra import Fourier, Maco, Shared, fit_spectrum
 from captum_blocks.optim.transforms import Jitter, Pad, RandomCrop, Rotate, Scale, Transform
 from captum_blocks.optim.units import (
@@ -54,6 +55,7 @@ __all__ = [
     "LaplacianPyramid",
     "Maco",
     "Mosaic",
+    "NAdam",
     "Neuron",
     "NeuronDirection",
     "Noise",

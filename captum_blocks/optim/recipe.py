@@ -21,7 +21,7 @@ from captum_blocks.optim.objectives import Objective, is_built_in, stored
 from captum_blocks.optim.spectra import Fourier, Maco, Shared
 from captum_blocks.optim.transforms import Transform
 
-VERSION = 6
+VERSION = 7
 ROUNDING = 1e-4
 Optimizer = Callable[..., torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -39,6 +39,35 @@ PARAMETERIZATIONS: dict[str, Parameterization] = {
     "shared": Shared(),
     "maco": Maco(),
 }
+
+
+@dataclass(frozen=True)
+class NAdam:
+    """NAdam with its memories told, as data: what is made with it can be kept and found again.
+
+    Each step sees another view of the picture. A short memory of how large gradients are lets
+    parts learn fast that have only now begun to matter.
+
+    Attributes:
+        gradient: how much of the mean gradient stays from step to step.
+        square: how much of its mean square.
+
+    >>> NAdam(square=0.95)([torch.zeros(2, requires_grad=True)], lr=0.1).defaults["betas"]
+    (0.9, 0.95)
+    """
+
+    gradient: float = 0.9
+    square: float = 0.999
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.gradient < 1 and 0 <= self.square < 1):
+            raise InvalidArgument(
+                f"NAdam({self.gradient:g}, {self.square:g}): give two numbers from 0 to below 1"
+            )
+
+    def __call__(self, parameters: list[Tensor], lr: float) -> torch.optim.Optimizer:
+        """The optimizer of some parameters."""
+        return torch.optim.NAdam(parameters, lr=lr, betas=(self.gradient, self.square))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +174,13 @@ class Recipe:
         data["version"] = VERSION
         data["size"] = self.height_width
         data["parameterization"] = describe(self.painter)
+        if callable(self.optimizer):
+            data["optimizer"] = describe(self.optimizer)
         data["photo"] = None if self.photo is None else stored(self.photo).to_data()
         data["transforms"] = [describe(transform) for transform in transforms]
-        unknown = callable(self.optimizer) or self.schedule is not None
-        if unknown or data["parameterization"] is None or None in data["transforms"]:
-            return None
-        return data
+        known = None not in (data["parameterization"], *data["transforms"])
+        told = self.optimizer is None or data["optimizer"] is not None
+        return data if known and told and self.schedule is None else None
 
 
 def snapshot_steps(snapshots: Collection[int], n_steps: int) -> frozenset[int]:

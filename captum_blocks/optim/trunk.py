@@ -1,7 +1,8 @@
 """A private, frozen copy of a network up to the layers one looks at, made fast.
 
 Nothing behind the deepest layer runs, no weight asks for a gradient, convolutions swallow the
-batch-norms behind them, and tensors are laid out channels last.
+batch-norms behind them and their own padding, those of one pixel are matrix products, and tensors
+are laid out channels last.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from captum_blocks._gradients import without_gradients
 from captum_blocks.behaviour import STEADY, tried
+from captum_blocks.convolutions import paddings, pointwise
 from captum_blocks.errors import BlocksError, UnusableLayer
 from captum_blocks.hooks import alone, capture, count_calls, run_until, together
 from captum_blocks.layouts import Kind, Layout, picture_size, resolve
@@ -250,7 +252,8 @@ class Trunk:
 
         keep_channels_last(self._network)
         keep_inputs(self._network)
-        keep_equivalent(foldings(self._network, self._layers.values()), equivalent)
+        for edits in (foldings, paddings, pointwise):
+            keep_equivalent(edits(self._network, self._layers.values()), equivalent)
         self._lift_ceiling(example, list(expected)[-1], expected)
 
     def _lift_ceiling(self, example: Tensor, name: str, expected: Mapping[str, Tensor]) -> None:

@@ -25,7 +25,14 @@ from captum_blocks.compose.pictures.requests import (
     place_subject,
 )
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.optim import Channel, ClassLogit, Direction, FeatureVisualizer
+from captum_blocks.optim import (
+    Channel,
+    ClassLogit,
+    Direction,
+    FeatureVisualizer,
+    Fourier,
+    NAdam,
+)
 from captum_blocks.store import Store
 
 FEW = Quality(size=24, n_steps=2, budget=9, seed=3, cell=16, cell_steps=1)
@@ -40,7 +47,15 @@ def test_an_icon_is_what_the_visualizer_makes(small: cb.Network) -> None:
     drawn = renderer(small, None).draw(CHANNELS)
     assert small.preprocess is not None
     maker = FeatureVisualizer(small.module, "late", small.preprocess.normalise)
-    alone = maker.visualize([Channel(i) for i in range(3)], size=24, n_steps=2, seed=3)
+    alone = maker.visualize(
+        [Channel(i) for i in range(3)],
+        size=24,
+        n_steps=2,
+        seed=3,
+        parameterization=Fourier(decay=1.25, deviation=0.02),
+        optimizer=NAdam(0.9, 0.9),
+        learning_rate=0.05,
+    )
     for index, icon in enumerate(drawn.values()):
         picture = alone.images[index].permute(1, 2, 0) * 255
         assert np.abs(icon.pixels - picture.numpy()).max() <= 0.51
@@ -52,6 +67,26 @@ def test_an_icon_is_what_the_visualizer_makes(small: cb.Network) -> None:
             ("steps", "2"),
             ("seed", "3"),
         )
+
+
+def test_a_group_is_drawn_as_a_group_beside_a_channel_of_its_layer(small: cb.Network) -> None:
+    vector = torch.rand(10, generator=torch.Generator().manual_seed(0))
+    group = group_subject("late/groups/0", "late", 0, vector)
+    both = OptimizedIcon().plan([channel_subject("late", 1), group])
+    drawn = renderer(small, None).draw(Plan(tuple(both)))
+    assert small.preprocess is not None
+    maker = FeatureVisualizer(small.module, "late", small.preprocess.normalise)
+    alone = maker.visualize(
+        objective_of(group),
+        size=24,
+        n_steps=2,
+        seed=3,
+        parameterization=Fourier(decay=1.25, deviation=0.005),
+        optimizer=NAdam(0.8, 0.95),
+        learning_rate=0.035,
+    )
+    assert np.array_equal(drawn["late/groups/0"].pixels, as_bytes(alone.images)[0])
+    assert drawn["late/channel/1"].label == "late : 1"
 
 
 def test_the_second_time_all_come_from_the_store(

@@ -330,3 +330,41 @@ def test_a_picture_the_network_cannot_take_is_refused():
     ending = re.escape("); give the size and the channels it was trained with")
     with pytest.raises(UnusableLayer, match=f"^{message}.*{ending}$"):
         Trunk(net, ["0"], torch.zeros(1, 3, 4, 5))
+
+
+class Bottleneck(nn.Module):
+    """A 1x1 convolution to widen, in-place rectifiers, and one to narrow that adds its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.widen, self.act = nn.Conv2d(3, 8, 1), nn.ReLU(inplace=True)
+        self.mix = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.narrow = nn.Conv2d(8, 3, 1, bias=False)
+        self.strided = nn.Conv2d(3, 4, 1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        within = self.act(self.mix(self.act(self.widen(x))))
+        return self.strided(x + self.narrow(within))
+
+
+@pytest.mark.parametrize("inplace", [True, False])
+def test_products_of_pixels_give_the_gradient_of_convolutions(inplace):
+    net = seeded(Bottleneck)
+    net.act.inplace = inplace
+    net.requires_grad_(False)
+    wanted, found = X.clone().requires_grad_(), X.clone().requires_grad_()
+    net(wanted).square().sum().backward()
+    maps = Trunk(net, ["strided"], EXAMPLE)(found)["strided"]
+    maps.square().sum().backward()
+    torch.testing.assert_close(maps, net(X), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found.grad, wanted.grad, atol=1e-6, rtol=1e-5)
+
+
+def test_a_1x1_convolution_that_is_looked_at_or_hooked_stays_a_convolution():
+    net = seeded(Bottleneck)
+    net.widen.register_forward_hook(lambda module, inputs, output: None)
+    inside = Trunk(net, ["narrow"], EXAMPLE)._network
+    assert type(inside.widen) is nn.Conv2d
+    assert type(inside.narrow) is nn.Conv2d
+    other = Trunk(seeded(Bottleneck), ["strided"], EXAMPLE)._network
+    assert type(other.narrow).__name__ == "_Pointwise"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.errors import LayerNotFound, UnusableLayer, WrongType
+from captum_blocks.errors import InvalidArgument, LayerNotFound, UnusableLayer, WrongType
 from captum_blocks.optim import (
     L1,
     L2,
@@ -32,6 +32,7 @@ from captum_blocks.optim import (
     Group,
     Inversion,
     Jitter,
+    NAdam,
     Neuron,
     NeuronDirection,
     Opacity,
@@ -407,3 +408,21 @@ def test_success_is_silent(visualizer):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         visualizer.visualize(Channel(1), size=16, n_steps=2)
+
+
+def test_nadam_as_data_is_torch_s_with_those_memories(visualizer):
+    def own(parameters, lr):
+        return torch.optim.NAdam(parameters, lr=lr, betas=(0.7, 0.95))
+
+    recipe = {"size": 16, "n_steps": 4, "learning_rate": 0.05}
+    told, wanted = (
+        visualizer.visualize(Channel(1), optimizer=one, **recipe).images
+        for one in (NAdam(0.7, 0.95), own)
+    )
+    assert torch.equal(told, wanted)
+
+
+def test_a_memory_that_never_forgets_is_refused():
+    wanted = "NAdam(0.9, 1): give two numbers from 0 to below 1"
+    with pytest.raises(InvalidArgument, match=re.escape(wanted)):
+        NAdam(0.9, 1.0)

@@ -6,6 +6,7 @@ kept at once.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from captum_blocks._memory import give_back
 from captum_blocks.compose.pictures.kept import Entry, as_bytes, details
 from captum_blocks.compose.pictures.progress import Advance
-from captum_blocks.compose.pictures.quality import Quality
+from captum_blocks.compose.pictures.quality import Quality, Recipe
 from captum_blocks.compose.pictures.reader import Reader
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import USUAL, Request, Subject, objective_of
@@ -67,26 +68,29 @@ class _Work:
 
     def __init__(self, requests: Sequence[Request], renderer: PictureRenderer) -> None:
         self.renderer, quality = renderer, renderer.quality
-        self.recipe = quality.recipe(renderer.channels)
+        kinds = {request.subjects[0].kind for request in requests}
+        self.recipes = {kind: quality.recipe(renderer.channels, kind) for kind in kinds}
         self.objectives = {each.keys[0]: objective_of(each.subjects[0]) for each in requests}
         layers = {request.layer for request in requests}
         self.makers = {layer: renderer.visualizer(layer, quality.size) for layer in layers}
         self.entries = {} if renderer.store is None else self._entries(requests)
 
     def _entries(self, requests: Sequence[Request]) -> Mapping[str, Entry]:
-        """Where each icon is kept, by its key on the page; each layer is looked at once."""
+        """Where each icon is kept, by its key on the page; each layer is looked at once a kind."""
         found = {}
-        for layer, maker in self.makers.items():
-            wanted = [request.keys[0] for request in requests if request.layer == layer]
-            keys = maker.keys([self.objectives[name] for name in wanted], **self.recipe)
+        for group in _alike(requests):
+            maker, recipe = self.makers[group[0].layer], self.recipe(group)
+            wanted = [request.keys[0] for request in group]
+            keys = maker.keys([self.objectives[name] for name in wanted], **recipe)
+            side = recipe["size"]
             for name, key in zip(wanted, keys, strict=True):
                 if key is not None:
-                    found[name] = self._entry(name, key)
+                    found[name] = Entry(key, name.replace("/", "-"), side, side, "score")
         return found
 
-    def _entry(self, name: str, key: str) -> Entry:
-        side = self.recipe["size"]
-        return Entry(key, name.replace("/", "-"), side, side, "score")
+    def recipe(self, group: Sequence[Request]) -> Recipe:
+        """How icons of one kind are made."""
+        return self.recipes[group[0].subjects[0].kind]
 
     def kept(self, requests: Sequence[Request]) -> dict[str, Icon]:
         """The icons that the store has."""
@@ -107,7 +111,7 @@ class _Work:
             advance(len(objectives))
 
         maker = self.makers[batch[0].layer]
-        shown = maker.visualize(objectives, callback=step_done, **self.recipe)
+        shown = maker.visualize(objectives, callback=step_done, **self.recipe(batch))
         if shown.interrupted:
             raise KeyboardInterrupt
         icons: dict[str, Icon] = {}
@@ -126,8 +130,21 @@ class _Work:
         return Icon(pixels, request.label, told, cached)
 
 
+def _alike(requests: Sequence[Request]) -> list[list[Request]]:
+    """Those that can be drawn together, in the order asked for."""
+    alike: dict[tuple[str, str], list[Request]] = defaultdict(list)
+    for request in requests:
+        alike[_kind(request)].append(request)
+    return list(alike.values())
+
+
+def _kind(request: Request) -> tuple[str, str]:
+    """What is drawn together: of one layer, and one kind."""
+    return request.layer, request.subjects[0].kind
+
+
 def _batch(missing: Sequence[Request], reader: Reader) -> list[Request]:
-    """What is drawn next: of one layer, in the order asked for, first what is pointed at."""
+    """What is drawn next, in the order asked for, first what is pointed at."""
     first = reader.first(missing, lambda request: request.keys)
-    others = [each for each in missing if each.layer == first.layer and each is not first]
+    others = [each for each in missing if _kind(each) == _kind(first) and each is not first]
     return [first, *others[: BATCH - 1]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from captum_blocks.errors import UnknownName, did_you_mean
+from captum_blocks.optim import Fourier, NAdam
 
 Recipe = dict[str, Any]
 # Of more positions than this each is shown so small that little is seen of its picture's pixels.
@@ -28,8 +29,9 @@ class Quality:
         small_cell: side of those of more than ``MANY`` positions, which are shown no larger, where
             the network gets to see such pictures as they are; 0: as of fewer.
 
-    >>> Quality(size=64, n_steps=32, budget=12).recipe()
-    {'size': 64, 'n_steps': 32, 'seed': 0, 'channels': 3}
+    >>> made = Quality(size=64, n_steps=32, budget=12).recipe()
+    >>> made["size"], made["n_steps"], made["parameterization"].decay
+    (64, 32, 1.25)
     """
 
     size: int
@@ -54,15 +56,36 @@ class Quality:
         of_many = f" (more than {MANY} of a layer at {self.small_cell})" if self.small_cell else ""
         return f"{self.cell} pixels{of_many}"
 
-    def recipe(self, channels: int = 3) -> Recipe:
-        """The arguments of ``FeatureVisualizer.visualize``, for pictures of so many channels."""
+    def recipe(self, channels: int = 3, kind: str = "channel") -> Recipe:
+        """The arguments of ``FeatureVisualizer.visualize``.
+
+        Args:
+            channels: of the pictures.
+            kind: what they are of: ``"channel"``, ``"group"``, ``"spatial"`` or ``"class"``.
+        """
         made = {"size": self.size, "n_steps": self.n_steps, "seed": self.seed}
-        return {**made, "channels": channels}
+        how = OF_TEXTURES if kind == "channel" else OF_THINGS
+        return {**made, "channels": channels, **how}
+
+
+# Less of the finest detail, and small steps with a short memory of how large gradients are: icons
+# are calmer and get as far in fewer steps. What is one thing at one place, as groups and classes
+# are, gets further from a fainter beginning, in still smaller steps.
+OF_TEXTURES: Recipe = {
+    "parameterization": Fourier(decay=1.25, deviation=0.02),
+    "optimizer": NAdam(0.9, 0.9),
+    "learning_rate": 0.05,
+}
+OF_THINGS: Recipe = {
+    "parameterization": Fourier(decay=1.25, deviation=0.005),
+    "optimizer": NAdam(0.8, 0.95),
+    "learning_rate": 0.035,
+}
 
 
 QUALITIES: Mapping[str, Quality] = {
     "draft": Quality(size=96, n_steps=48, budget=11, cell=48, cell_steps=12, small_cell=28),
-    "standard": Quality(size=128, n_steps=128, budget=24),
+    "standard": Quality(size=128, n_steps=80, budget=24),
     "high": Quality(size=192, n_steps=256, budget=140, cell=96, cell_steps=64),
 }
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from captum_blocks.attr import LayerAblation
 from captum_blocks.attr.tail import fast_copy
-from captum_blocks.padding import _Padding, paddings
+from captum_blocks.convolutions import _Padding, paddings
 
 
 @pytest.mark.parametrize("kernel", [3, 4, 5, (3, 5)])

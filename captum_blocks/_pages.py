@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from captum_blocks import _options
-from captum_blocks.errors import BlocksError, legible
+from captum_blocks.errors import legible
 
 if TYPE_CHECKING:
     from captum_blocks.examples import ExampleIndex
@@ -72,17 +72,22 @@ def _shown_while_drawn(stream: Stream, target: Path, quiet: bool) -> None:
     from captum_blocks import serving
 
     server = serving.PageServer(stream)
-    if not serving.show(server.address) or not quiet:
+    opened = serving.show(server.address)
+    if not opened or not quiet:
         click.echo(f"while it is drawn: {server.address}")
     try:
         stream.now.save(target)
         stream.result()
-    except BlocksError as error:
-        raise click.ClickException(str(error)) from error
+    except Exception as error:
+        raise click.ClickException(f"{stream.now.scene.ended or error}; see {target}") from error
     finally:
-        stream.now.save(target)
-        read = server.close()
-    if not read:
+        whole = not stream.now.scene.undrawn
+        stream.close()
+        try:
+            stream.now.save(target)
+        finally:
+            read = server.close(expected=opened and whole)
+    if opened and not read:
         serving.show(target.absolute().as_uri())
 
 

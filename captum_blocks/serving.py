@@ -1,7 +1,8 @@
 """One page and its icons, served to this machine's own browser while they are drawn.
 
-The address holds a secret, and only requests that name this server by its own address are answered:
-neither another user of the machine nor another page in the browser gets to see anything.
+The address holds a secret, and only requests that name this server by its own address are
+answered: neither another page in the browser nor whoever guesses the port gets to see anything.
+(Who may see the command lines of this machine's programs sees what a browser is started with.)
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from captum_blocks.streaming import Stream
 HERE = "127.0.0.1"
 # Bytes of what a page says, which is the name of a picture.
 MOST_SAID = 4096
+OF_TERMINALS = ("w3m", "lynx", "links", "elinks", "www-browser")
 # Seconds that a browser has to come, or to take what is left.
 PATIENCE = 10.0
 
@@ -70,14 +72,17 @@ class PageServer:
         """Of the page."""
         return f"http://{self.host}/{self._token}/"
 
-    def close(self) -> bool:
+    def close(self, expected: bool = True) -> bool:
         """Wait until readers have all that there is, and end.
+
+        Args:
+            expected: whether a reader is waited for who has not come yet.
 
         Returns:
             Whether the page was read at all.
         """
         with self._changed:
-            came = self._changed.wait_for(lambda: self._came, PATIENCE)
+            came = self._changed.wait_for(lambda: self._came, PATIENCE if expected else 0)
             self._changed.wait_for(lambda: not self._readers, PATIENCE if came else 0)
         self._server.shutdown()
         self._server.server_close()
@@ -85,9 +90,9 @@ class PageServer:
 
     def of(self, path: str, host: str | None) -> str | None:
         """What is asked for by a path, "" for the page; None for who may not."""
-        _, token, *rest = path.split("/", 2)
+        token, slash, rest = path.removeprefix("/").partition("/")
         allowed = host == self.host and compare_digest(token.encode(), self._token.encode())
-        return (rest[0] if rest else None) if allowed else None
+        return (rest if slash else "/") if allowed else None
 
     def reading(self, by: int) -> None:
         """One reader more, or one less."""
@@ -101,11 +106,15 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     pages: PageServer
 
+    def handle_error(self, *_: object) -> None:
+        """Nothing is told of requests that are none: the terminal belongs to the work."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers a request; a reader who goes away ends the answer."""
 
     server: _Server
+    timeout = PATIENCE
 
     def do_GET(self) -> None:
         pages = self.server.pages
@@ -113,6 +122,10 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(ConnectionError, TimeoutError):
             if wanted == "":
                 self._answer("text/html; charset=utf-8", pages.page)
+            elif wanted == "/":  # the address without its end
+                self.send_response(HTTPStatus.PERMANENT_REDIRECT)
+                self.send_header("Location", pages.address)
+                self.end_headers()
             elif wanted == "pictures":
                 self._pictures(pages)
             else:
@@ -123,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = pages.of(self.path, self.headers.get("Host"))
         with suppress(ConnectionError, TimeoutError):
             length = self.headers.get("Content-Length", "")
-            if wanted != "reader" or not length.isdecimal() or int(length) > MOST_SAID:
+            if wanted != "reader" or not _is_short(length):
                 self._refuse(wanted)
                 return
             with suppress(ValueError, AttributeError, RecursionError):
@@ -171,10 +184,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the terminal belongs to the work."""
 
 
+def _is_short(length: str) -> bool:
+    return length.isascii() and length.isdecimal() and len(length) < 5 and int(length) <= MOST_SAID
+
+
 def show(address: str) -> bool:
     """Open an address in the reader's browser; False where there is none to be seen."""
-    unseen = sys.platform.startswith("linux") and not any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    )
+    shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    named = os.path.basename(os.environ.get("BROWSER", "").split(" ")[0])
     # A browser of the terminal would take the place of the progress that is told there.
-    return not unseen and webbrowser.open(address)
+    there = shown or not sys.platform.startswith("linux") or named not in ("", *OF_TERMINALS)
+    if there:  # some browsers are waited for until they are closed
+        Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    return there

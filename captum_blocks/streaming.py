@@ -48,6 +48,7 @@ class Stream:
         self.now = next(stages)
         self.error: BaseException | None = None
         self._ended = self._drawing = False
+        self._widgets: set[object] = set()
         self._changed = Condition()
 
     def __iter__(self) -> Iterator[Explanation]:
@@ -55,8 +56,13 @@ class Stream:
 
         What drawing raises passes through, Ctrl-C too; what was drawn before it is in ``now``.
         """
-        yield self.now
+        seen = self.now
+        yield seen
         while self.step():
+            seen = self.now
+            yield seen
+        # Another thread may have drawn the last ones, or have ended.
+        if self.now is not seen:
             yield self.now
 
     def step(self) -> bool:
@@ -70,7 +76,7 @@ class Stream:
         try:
             made = next(self._stages, None)
         except BaseException as raised:
-            if not self._reader.gone:
+            if not (self._reader.gone and isinstance(raised, KeyboardInterrupt)):
                 error = raised
                 raise
         finally:
@@ -145,7 +151,7 @@ class Stream:
     def widget(self) -> BlocksWidget:
         """A notebook widget that fills up: pictures are drawn in the background.
 
-        What the reader points at is drawn first. Closing the widget ends the work.
+        What the reader points at is drawn first. Closing the last widget ends the work.
 
         Raises:
             MissingDependency: anywidget is not installed.
@@ -155,7 +161,15 @@ class Stream:
     def _blank_widget(self) -> BlocksWidget:
         from captum_blocks.render.widget import BlocksWidget
 
-        return BlocksWidget(self.now.scene, hears=self)
+        return BlocksWidget(self.now.scene, hears=_Hearing(self))
+
+    def _opened(self, widget: object) -> None:
+        self._widgets.add(widget)
+
+    def _left(self, widget: object) -> None:
+        self._widgets.discard(widget)
+        if not self._widgets:
+            self.close()
 
     def _shown(self, widget: BlocksWidget, ended: Callable[[], object]) -> BlocksWidget:
         Thread(target=self._fill, args=(widget, ended), daemon=True).start()
@@ -192,6 +206,22 @@ class Stream:
     def __repr__(self) -> str:
         left, held = len(self.now.scene.undrawn), len(self.now.scene.sprites)
         return f"Stream({self.now.scene.title!r}; {held - left} of {held} pictures are drawn)"
+
+
+class _Hearing:
+    """What one of a stream's widgets says: who closes it need not be the last reader."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        stream._opened(self)
+
+    def points_at(self, *pictures: str) -> None:
+        """Its reader waits for these."""
+        self._stream.points_at(*pictures)
+
+    def close(self) -> None:
+        """Its reader has closed it."""
+        self._stream._left(self)
 
 
 def _words(error: BaseException | None) -> str:

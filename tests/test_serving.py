@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from base64 import b64decode
 from collections.abc import Iterator
 from html import unescape
@@ -195,4 +196,48 @@ def test_where_there_is_no_display_no_browser_is_opened(monkeypatch: pytest.Monk
     monkeypatch.setattr(serving.sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
+    assert not serving.show("http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET foo HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"nonsense",
+        b"POST / HTTP/1.1",
+        b"PUT / HTTP/1.1",
+        b"",
+    ],
+)
+def test_requests_that_are_none_are_passed_over_in_silence(
+    server: serving.PageServer, capfd: pytest.CaptureFixture[str], line: bytes
+) -> None:
+    host = server._server.server_address
+    with socket.create_connection(host[:2], timeout=60) as made:  # type: ignore[arg-type]
+        made.sendall(line + b"\r\n\r\n")
+        made.settimeout(60)
+        assert b"200 OK" not in made.recv(4096)
+    assert Answer(server).status == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_length_that_is_none_is_refused(server: serving.PageServer) -> None:
+    address = urlsplit(server.address)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
+    headers = {"Content-Length": "9" * 5000}
+    connection.request("POST", address.path + "reader", None, headers)
+    assert connection.getresponse().status == 404
+
+
+def test_the_address_without_its_end_leads_to_the_page(server: serving.PageServer) -> None:
+    answer = Answer(server, whole=urlsplit(server.address).path.rstrip("/"))
+    assert (answer.status, answer.response.headers["Location"]) == (308, server.address)
+
+
+def test_a_browser_of_the_terminal_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BROWSER", "/usr/bin/w3m %s")
     assert not serving.show("http://127.0.0.1:1/")

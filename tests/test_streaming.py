@@ -230,3 +230,35 @@ def test_bad_input_is_refused_before_there_is_a_stream(
 def test_how_far_it_is_can_be_read(streamed: Streams) -> None:
     stream = streamed()
     assert repr(stream).endswith("; 0 of 4 pictures are drawn)")
+
+
+def test_iterating_ends_in_the_whole_whoever_draws(streamed: Streams) -> None:
+    for _ in range(5):
+        stream = streamed()
+        thread = stream.in_background()
+        *_, last = stream
+        thread.join()
+        assert last is stream.now
+        assert last.scene.undrawn == ()
+
+
+def test_closing_the_last_widget_ends_the_work(streamed: Streams) -> None:
+    stream = streamed()
+    first, second = stream._blank_widget(), stream._blank_widget()
+    first._handle_custom_msg({"closed": True}, [])
+    first._handle_custom_msg({"closed": True}, [])
+    assert not stream.ended
+    assert stream.step()
+    second._handle_custom_msg({"closed": True}, [])
+    assert stream.ended
+
+
+def test_who_has_left_waits_for_no_further_source(
+    streamed: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = streamed(CHANNELS & cb.FeatureVis(cb.Activation(LATE.spatial), recipe="shared"))
+    while any("channel" in name for name in stream.now.scene.undrawn):
+        stream.step()
+    stream._reader.leaves()
+    assert not stream.step()
+    assert len(stream.now.scene.undrawn) == 16

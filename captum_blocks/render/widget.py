@@ -68,7 +68,8 @@ class BlocksWidget(anywidget.AnyWidget):
         return uuid4().hex
 
     def __init__(self, scene: Scene, hears: Hears | None = None, **traits: Any) -> None:
-        self._known = {name for name, sprite in scene.sprites.items() if sprite.drawn}
+        self._known = self._begun = {n for n, sprite in scene.sprites.items() if sprite.drawn}
+        self._scene, self._over = scene, False
         super().__init__(
             _esm=script_text("widget.js"),
             _article=article(scene),
@@ -77,31 +78,36 @@ class BlocksWidget(anywidget.AnyWidget):
             selection={s.name: _first(s) for s in scene.selections},
             **traits,
         )
-        if hears is not None:
-            self.on_msg(lambda _widget, told, _buffers: _told(hears, told))
+        self.on_msg(lambda _widget, told, _buffers: self._hear(told, hears))
 
     def fill(self, scene: Scene) -> None:
         """Hand over the icons that were drawn meanwhile, each as one binary message."""
+        self._scene = scene
         for told, picture in arrivals(scene, self._known):
-            self._known.add(told["name"])
+            self._known = self._known | {told["name"]}
             self.send({"arrived": told}, [picture])
+
+    def _hear(self, told: Any, hears: Hears | None) -> None:
+        """What a page says; anything else is not heard."""
+        if not isinstance(told, dict):
+            return
+        if told.get("here"):  # it has what was there in the beginning
+            for arrived, picture in arrivals(self._scene, self._begun):
+                self.send({"arrived": arrived}, [picture])
+            if self._over:
+                self.send({"ended": self._scene.ended})
+        if hears is not None and told.get("closed"):
+            hears.close()
+        if hears is not None and isinstance(name := told.get("wanted"), str):
+            hears.points_at(name)
 
     def finish(self, scene: Scene) -> None:
         """Nothing more comes: say so, and keep all of it in the widget's own state."""
         self.fill(scene)
+        self._over = True
         with self.hold_sync():
             self._article, self._data = article(scene), script_json(payload(scene))
         self.send({"ended": scene.ended})
-
-
-def _told(hears: Hears, told: Any) -> None:
-    """What a page says; anything else is not heard."""
-    if not isinstance(told, dict):
-        return
-    if told.get("closed"):
-        hears.close()
-    if isinstance(name := told.get("wanted"), str):
-        hears.points_at(name)
 
 
 def _first(selection: Selection) -> Any:

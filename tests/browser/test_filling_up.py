@@ -74,8 +74,9 @@ def blank(page: Page) -> int:
 
 def boxes(page: Page) -> list[object]:
     return page.evaluate(  # type: ignore[no-any-return]
-        "() => [...document.querySelectorAll('[data-panel], .mark, .icon, h1, h2, .stage')]"
-        ".map((node) => JSON.stringify(node.getBoundingClientRect()))"
+        "() => [document.documentElement.scrollHeight, ...[...document.querySelectorAll("
+        "'[data-panel], .mark, .icon, h1, h2, .stage, .contents, footer')]"
+        ".map((node) => JSON.stringify(node.getBoundingClientRect()))]"
     )
 
 
@@ -95,6 +96,7 @@ def test_numbers_first_then_icons_and_nothing_moves(stream: cb.Stream, visit: Vi
         expect(note).to_have_text(f"{drawn(stream)} of {every} pictures are drawn")
         assert boxes(page) == before
     expect(note).to_be_hidden()
+    assert boxes(page) == before
     assert blank(page) == 0
     assert groups.inner_text() == numbers
     shown = page.evaluate(
@@ -114,6 +116,40 @@ def test_what_is_pointed_at_is_drawn_next(stream: cb.Stream, visit: Visit) -> No
     stream.step()
     expect(page.locator(f'[data-sprite="{name}"]').first).not_to_have_class("icon blank")
     assert name not in stream.now.scene.undrawn
+
+
+def test_what_a_place_that_is_pointed_at_shows_is_drawn_next(
+    stream: cb.Stream, visit: Visit
+) -> None:
+    page = visit()
+    picture = page.locator("[data-stage]").bounding_box()
+    assert picture is not None
+    with page.expect_response("**/reader") as told:
+        for share in (0.1, 0.4, 0.6, 0.9):
+            page.mouse.move(
+                picture["x"] + share * picture["width"], picture["y"] + share * picture["height"]
+            )
+    name = told.value.request.post_data_json["wanted"]
+    assert name in stream.now.scene.undrawn
+
+
+def test_why_nothing_more_comes_can_be_read_on_a_phone_and_is_said_aloud(
+    stream: cb.Stream, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = visit()
+    page.set_viewport_size({"width": 390, "height": 800})
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory. " * 12)
+
+    monkeypatch.setattr(cb.FeatureVisualizer, "visualize", broken)
+    with pytest.raises(RuntimeError):
+        stream.result()
+    expect(page.locator(".undrawn")).to_contain_text("out of memory")
+    box = page.locator(".undrawn").bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    assert "out of memory" in page.locator(".announcer").inner_text()
 
 
 def test_a_second_tab_and_one_that_is_opened_late(stream: cb.Stream, visit: Visit) -> None:
@@ -152,8 +188,10 @@ def test_an_icon_that_is_enlarged_before_it_is_drawn_comes_there_too(
     page.locator(".mark .icon.blank").first.click()
     large = page.locator("dialog .icon.large")
     expect(large).to_have_class("icon large blank")
+    assert page.locator("dialog dt").count() == 0
     stream.result()
     expect(large).to_have_class("icon large")
+    expect(page.locator("dialog dt").first).to_have_text("objective")
 
 
 def test_a_panel_is_copied_with_icons_missing(stream: cb.Stream, visit: Visit) -> None:

@@ -164,7 +164,7 @@ def test_what_is_pointed_at_is_asked_for_once_and_closing_ends_the_work(filling,
     row.locator(".name").hover()
     tab.locator("h1").hover()
     row.locator(".name").hover()
-    assert tab.evaluate("window.model.sent") == [{"wanted": name}]
+    assert tab.evaluate("window.model.sent") == [{"here": True}, {"wanted": name}]
     tab.evaluate("window.close_()")
     assert tab.evaluate("window.model.sent.at(-1)") == {"closed": True}
 
@@ -173,3 +173,24 @@ def test_what_ended_the_work_is_told(filling):
     tab, _ = filling
     tab.evaluate("window.model.hear({ended: 'drawing was stopped'})")
     assert tab.locator(".undrawn").inner_text().endswith("drawn: drawing was stopped")
+
+
+def test_a_view_that_comes_late_is_told_what_came_before(filling, scene):
+    tab, widget = filling
+    whole, missing = scene
+    sent = []
+    widget.send = lambda told, buffers=(): sent.append((told, *buffers))
+    widget.fill(whole)
+    widget.finish(whole)
+    assert len(sent) == 3
+    sent.clear()
+    widget._handle_custom_msg({"here": True}, [])
+    *arrived, ended = sent
+    assert ended == ({"ended": ""},)
+    for told, picture in arrived:
+        filled(tab, widget, told["arrived"], picture)
+        filled(tab, widget, told["arrived"], picture)  # by another view's asking
+    expect(tab.locator(".icon.blank")).to_have_count(0)
+    tab.evaluate("window.model.hear({ended: ''})")
+    assert tab.locator(".undrawn").evaluate("(node) => node.textContent").endswith("are drawn")
+    assert tab.locator(".announcer").inner_text() == "All pictures are drawn"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from threading import Lock
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,15 +23,18 @@ class Reader:
 
     def __init__(self) -> None:
         self._asked: list[str] = []
+        self._lock = Lock()
         self.gone = False
 
     def points_at(self, *keys: str) -> None:
         """Pictures that are to be drawn next, the last one first."""
-        self._asked.extend(keys)
+        with self._lock:
+            self._asked = [asked for asked in self._asked if asked not in keys] + list(keys)
 
     def gets(self, keys: Collection[str]) -> None:
         """Pictures that are there: nobody waits for them."""
-        self._asked = [asked for asked in self._asked if asked not in keys]
+        with self._lock:
+            self._asked = [asked for asked in self._asked if asked not in keys]
 
     def leaves(self) -> None:
         """Nobody waits for further pictures: drawing ends with its current step."""

@@ -91,6 +91,7 @@ class PictureRenderer:
         """All others bit by bit: what ``reader`` points at first, then source after source."""
         work = [(each.name, self._drawing(each, plan)) for each in self._sources(plan)]
         while work:
+            self.reader.check()
             turn = self.reader.first(work, lambda each: plan.keys_of(each[0]))
             made = next(turn[1], None)
             if made is None:

@@ -3,19 +3,21 @@
 class Arriving {
   // tell: hands a message to what draws.
   constructor(page, tell) {
-    Object.assign(this, { page, tell, note: page.root.querySelector(".undrawn"), told: null });
+    Object.assign(this, { page, tell, note: page.root.querySelector(".undrawn"), asked: new Set() });
     this.count();
+    if (this.left) this.announce(`${this.left} pictures are being drawn`);
     // What the reader points at is drawn first.
     page.wants = (sprite) => this.want(sprite);
   }
 
   want(sprite) {
-    if (sprite === this.told || !this.page.isBlank(sprite)) return;
-    this.told = sprite;
+    if (this.asked.has(sprite) || !this.page.isBlank(sprite)) return;
+    this.asked.add(sprite);
     this.tell({ wanted: sprite });
   }
 
   async take({ name, words, width, height }, bytes) {
+    if (!this.page.isBlank(name)) return;
     const image = new Image();
     image.src = URL.createObjectURL(new Blob([bytes], { type: "image/webp" }));
     // Decoded before it is shown: no cell is empty for a moment.
@@ -23,6 +25,7 @@ class Arriving {
     const { sheets, sprites } = this.page.data;
     sheets.push({ image, url: image.src, width, height, columns: 1, rows: 1, gutter: 0 });
     sprites[name] = [sheets.length - 1, 0, ...words];
+    this.asked.clear();
     this.page.redress(name);
     this.count();
   }
@@ -31,11 +34,17 @@ class Arriving {
     const every = Object.keys(this.page.data.sprites);
     this.left = every.filter((name) => this.page.isBlank(name)).length;
     if (!this.note) return;
-    this.note.hidden = this.left === 0;
+    // It keeps its room: nothing moves.
+    this.note.classList.toggle("done", this.left === 0);
     write(this.note, `${every.length - this.left} of ${every.length} pictures are drawn`);
   }
 
   end(words) {
-    if (this.note && this.left) write(this.note, `${this.note.textContent}: ${words}`);
+    if (this.note && this.left && words) write(this.note, `${this.note.textContent}: ${words}`);
+    this.announce(this.left ? this.note?.textContent ?? words : "All pictures are drawn");
+  }
+
+  announce(words) {
+    write(this.page.root.querySelector(".announcer"), words);
   }
 }

@@ -1,6 +1,8 @@
 // The page's state: who is pointed at, what is pinned, which panels follow, what lies on the photo.
 // It knows kinds of panels and kinds of selections, never the name of an interface.
 
+const MOST_WANTED = 6;
+
 class Page extends Remembered {
   constructor(root, data, images, memory, closing) {
     super(data);
@@ -13,6 +15,7 @@ class Page extends Remembered {
     this.atom = { over: null, pinned: null };
     this.chosen = { over: new Map(), pinned: new Map() };
     this.asked = new Set();
+    this.hasBlanks = Object.values(data.sprites).some(([sheet]) => sheet === null);
     // Of each selection of switches the atoms that are off, and those that have a switch.
     this.off = new Map();
     this.switchable = new Map();
@@ -333,6 +336,17 @@ class Page extends Remembered {
   redress(sprite) {
     for (const node of this.root.querySelectorAll(`[data-sprite="${CSS.escape(sprite)}"]`)) this.dress(node, sprite);
     for (const { view } of this.panels) view.arrive?.(sprite);
+    const details = this.root.querySelector(`dialog dl[data-of="${CSS.escape(sprite)}"]`);
+    if (details) fillDetails(details, this.data.sprites[sprite][3]);
+  }
+
+  // What a panel shows anew is waited for, the first of it most.
+  wantShown(panel) {
+    if (!this.hasBlanks) return;
+    const frame = panel.frames?.[this.frameOf(panel)] ?? [];
+    const numbers = (frame.sides?.flat() ?? frame).filter(Number.isInteger);
+    const blank = numbers.map((number) => this.atomAt(number)[2]).filter((sprite) => this.isBlank(sprite));
+    [...new Set(blank)].slice(0, MOST_WANTED).reverse().forEach((sprite) => this.wants(sprite));
   }
 
   update() {
@@ -349,6 +363,7 @@ class Page extends Remembered {
   updatePanel(entry) {
     const frame = this.frameOf(entry.panel);
     if (frame !== entry.frame) {
+      if (entry.frame !== null && entry.panel.kind !== "overlay") this.wantShown(entry.panel);
       entry.view.show(frame);
       if (entry.panel.told) this.tell(entry.section.querySelector(".of-frame"), entry.panel.told[frame]);
       if (entry.subject) write(entry.subject, this.subjectOf(entry.panel));

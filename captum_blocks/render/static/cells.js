@@ -138,6 +138,7 @@ class Mosaic {
     this.frameCell(index);
     this.legend.tell(this.middleOf(index));
     const number = this.numbers[index];
+    if (this.page.place.over || this.page.place.pinned) this.page.wants(this.page.atomAt(number)[2]);
     if (number === this.number) return;
     this.number = number;
     const [, label, sprite] = this.page.atomAt(number);
@@ -147,7 +148,6 @@ class Mosaic {
     this.icon.setAttribute("aria-label", sprite === null ? `No picture of ${label}` : `Enlarge ${label}`);
     if (sprite === null) this.icon.style.background = "";
     else dressAs(this.icon, this.page, sprite);
-    if (this.page.place.over) this.page.wants(sprite);
   }
 
   // A picture that has been drawn takes its place in the mosaic.

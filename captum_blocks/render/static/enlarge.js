@@ -10,7 +10,8 @@ function enlarge(page, mark, crop = null) {
   show(crop ?? (sprite === null ? held.bands[0][1][0] : null));
   const [, , label, details] = page.data.sprites[sprite] ?? [null, null, held.label, []];
   const told = make("dl");
-  for (const [term, text] of details) told.append(make("dt", "", term), make("dd", "", text));
+  told.dataset.of = sprite;
+  fillDetails(told, details);
   const close = make("button", "close", "Close");
   close.addEventListener("click", () => dialog.close());
   const bands = held ? [bandsNode(page, held, show)] : [];
@@ -20,6 +21,10 @@ function enlarge(page, mark, crop = null) {
   dialog.replaceChildren(shown, side);
   dialog.onclick = (event) => event.target === dialog && dialog.close();
   dialog.showModal();
+}
+
+function fillDetails(list, details) {
+  list.replaceChildren(...details.flatMap(([term, text]) => [make("dt", "", term), make("dd", "", text)]));
 }
 
 function largeIcon(page, sprite) {

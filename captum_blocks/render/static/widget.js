@@ -61,6 +61,8 @@ async function render({ model, el }) {
   const arriving = new Arriving(page, (message) => model.send(message));
   take = ({ arrived, ended }, [bytes] = []) => (arrived ? arriving.take(arrived, bytes) : arriving.end(ended));
   waiting.forEach((message) => take(...message));
+  // What came before this view is told again.
+  if (arriving.left) model.send({ here: true });
   views.set(model, (views.get(model) ?? 0) + 1);
   return () => {
     closing.abort();

@@ -32,6 +32,8 @@ class Quality:
     >>> made = Quality(size=64, n_steps=32, budget=12).recipe()
     >>> made["size"], made["n_steps"], made["parameterization"].decay
     (64, 32, 1.25)
+    >>> [Quality(64, 32, 12).recipe(3, kind)["learning_rate"] for kind in ("group", "class")]
+    [0.035, 0.05]
     """
 
     size: int
@@ -64,8 +66,7 @@ class Quality:
             kind: what they are of: ``"channel"``, ``"group"``, ``"spatial"`` or ``"class"``.
         """
         made = {"size": self.size, "n_steps": self.n_steps, "seed": self.seed}
-        how = OF_TEXTURES if kind == "channel" else OF_THINGS
-        return {**made, "channels": channels, **how}
+        return {**made, "channels": channels, **HOW.get(kind, OF_THINGS)}
 
 
 # Less of the finest detail, and small steps with a short memory of how large gradients are: icons
@@ -80,6 +81,10 @@ OF_THINGS: Recipe = {
     "parameterization": Fourier(decay=1.25, deviation=0.005),
     "optimizer": NAdam(0.8, 0.95),
     "learning_rate": 0.035,
+}
+HOW: Mapping[str, Recipe] = {
+    "channel": OF_TEXTURES,
+    "class": {**OF_THINGS, "learning_rate": 0.05},  # smaller steps are recognised less by others
 }
 
 

@@ -177,7 +177,7 @@ def test_what_ended_the_work_is_told(filling):
 
 def test_a_view_that_comes_late_is_told_what_came_before(filling, scene):
     tab, widget = filling
-    whole, missing = scene
+    whole, _ = scene
     sent = []
     widget.send = lambda told, buffers=(): sent.append((told, *buffers))
     widget.fill(whole)

@@ -116,5 +116,5 @@ def test_nothing_is_computed_twice(explain, monkeypatch) -> None:
         monkeypatch.setattr(kind, "attribute", counted)
     explain(cb.spatial_attribution("early", "late"))
     # To the answers, to every class at once for their factors, and from layer to layer.
-    expected = ["LayerMethod", "LayerMethod", "LayerToLayerAttribution"]
+    expected = ["LayerMethod", "LayerMethod", "SteadyLayerToLayer"]
     assert sorted(calls) == expected

@@ -62,7 +62,8 @@ def explain_to(
     stream = explained(interface, net, photo, stream=True, **how)  # type: ignore[call-overload]
     if opened:
         _shown_while_drawn(stream, target, quiet)
-    stream.result().save(target)
+    else:
+        stream.result().save(target)
     if not quiet:
         _summary(stream.now, net, target, time.perf_counter() - start)
 

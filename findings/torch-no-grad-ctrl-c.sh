@@ -11,9 +11,9 @@
 # differentiated, quietly learns nothing; attributions by gradients fail or are of nothing. The
 # more often and the shorter a loop opens the context, the likelier it is.
 #
-# Seen: of 600 interrupts some 20 to 40 left gradients off, and a training step right behind one
-# of them raised
-#   RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn
+# Seen (the count varies from run to run), and a training step right behind one of them:
+#   11 of 600 interrupts left gradients off
+#   element 0 of tensors does not require grad and does not have a grad_fn
 set -euo pipefail
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -272,7 +272,7 @@ def final_ceiling(network: nn.Module, layer: nn.Module) -> tuple[list[Edit], flo
     recognised everywhere. Whether the rectifier really comes last is for the caller to check.
     """
     last = list(layer.modules())[-1]
-    if not isinstance(last, nn.Hardtanh) or last.min_val != 0 or _is_hooked(last):
+    if not isinstance(last, nn.Hardtanh) or last.min_val != 0 or is_hooked(last):
         return None
     holders = [
         Edit(parent, {name: nn.ReLU()})
@@ -308,7 +308,7 @@ def close(found: Tensor, expected: Tensor, tolerance: float = 1e-3) -> bool:
     return bool((found - expected).abs().max() <= tolerance * scale)
 
 
-def _is_hooked(module: nn.Module) -> bool:
+def is_hooked(module: nn.Module) -> bool:
     """Whether code of others runs at a module, which may do something on another picture only."""
     forward = (module._forward_pre_hooks, module._forward_hooks)
     return any((*forward, module._backward_pre_hooks, module._backward_hooks))
@@ -316,7 +316,7 @@ def _is_hooked(module: nn.Module) -> bool:
 
 def is_changed_by_others(module: nn.Module) -> bool:
     """Whether weights are made anew from others in each pass, or code of others runs there."""
-    return _is_hooked(module) or is_parametrized(module)
+    return is_hooked(module) or is_parametrized(module)
 
 
 def _fused(conv: nn.Module, norm: nn.Module) -> nn.Module:

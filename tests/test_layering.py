@@ -73,6 +73,7 @@ ALLOWED: dict[str, set[str]] = {
     "scene": {"errors"},
     "optim": {
         "_gradients",
+        "_interrupts",
         "wrappers",
         "hooks",
         "behaviour",

@@ -14,13 +14,14 @@ from tqdm import tqdm
 from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.optim._batches import Batch, in_batches
+from captum_blocks.optim._lanes import MOST, Lanes
 from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.averaging import Average
 from captum_blocks.optim.filters import CollapseAlpha
 from captum_blocks.optim.images import Canvas
 from captum_blocks.optim.keeping import Keeper
 from captum_blocks.optim.objectives import INPUT, Objective, Seen
-from captum_blocks.optim.recipe import Recipe
+from captum_blocks.optim.recipe import Recipe, describe
 from captum_blocks.optim.rectifiers import redirected_rectifiers
 from captum_blocks.optim.transforms import Transform, apply
 from captum_blocks.optim.trunk import Trunk
@@ -100,9 +101,12 @@ class Run:
         self._schedule = recipe.schedule(self._optimizer) if recipe.schedule else None
         self._average = Average(self._image) if recipe.average else None
         self._collapse: tuple[Transform, ...] = (CollapseAlpha("grey"),) if recipe.alpha else ()
+        n_lanes = min(MOST, len(pairs)) if _is_data(objectives, recipe, layer) else 1
+        self._lanes = Lanes(trunk, n_lanes, memory_budget)
+        together = memory_budget // self._lanes.n // max(1, trunk.bytes_per_image(example))
         self._batches = in_batches(
             pairs,
-            max(1, memory_budget // max(1, trunk.bytes_per_image(example))),
+            max(1, min(together, -(-len(self.labels) // self._lanes.n))),
             lambda objective: recipe.seen_through(objective, layer),
         )
         self._reference = self._photo_pixels() if any(b.compares for b in self._batches) else None
@@ -121,14 +125,15 @@ class Run:
         interrupted = False
         steps = range(self._recipe.n_steps)
         try:
-            for step in tqdm(steps, disable=not progress, desc="visualizing"):
-                scores = self._step(step)
-                if step + 1 in snapshots:
-                    self._snapshots[step + 1] = self._pixels()
-                if callback is not None:
-                    callback(step, scores)
-                if self._keeper.all_settled:
-                    break
+            with self._lanes.open():
+                for step in tqdm(steps, disable=not progress, desc="visualizing"):
+                    scores = self._step(step)
+                    if step + 1 in snapshots:
+                        self._snapshots[step + 1] = self._pixels()
+                    if callback is not None:
+                        callback(step, scores)
+                    if self._keeper.all_settled:
+                        break
         except KeyboardInterrupt:
             interrupted = True
         return self._result(interrupted)
@@ -160,9 +165,10 @@ class Run:
 
     def _differentiate_all(self, pixels: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Scores (n,), the gradient of each image's score, and its ``_weight``, batch by batch."""
-        found = [
-            self._differentiate_or_rescue(batch, batch.of(pixels), step) for batch in self._batches
-        ]
+        found = self._lanes.map(
+            lambda batch: self._differentiate_or_rescue(batch, batch.of(pixels), step),
+            self._batches,
+        )
         if len(found) == 1:
             scores, gradient, weight = found[0]
             return scores.cpu(), gradient, weight
@@ -234,8 +240,9 @@ class Run:
         own = seen if reference is None else seen[:, : pixels.shape[1]]
         # Each objective takes off or keeps the ceiling for itself: one pass serves both kinds.
         lifted = progress is not None
-        ceilings = self.trunk.ceilings if lifted else {}
-        maps = self.trunk(own, lifted)
+        trunk = self._lanes.trunk
+        ceilings = trunk.ceilings if lifted else {}
+        maps = trunk(own, lifted)
         parts = {name: _parts(output, batch.sizes) for name, output in maps.items()}
         beside = {}
         if reference is not None:
@@ -259,7 +266,7 @@ class Run:
     ) -> dict[str, tuple[Tensor, ...]]:
         """Pixels and maps of the photographs, for each objective of the batch."""
         with without_gradients():
-            maps = {**self.trunk(moved), INPUT: reference}
+            maps = {**self._lanes.trunk(moved), INPUT: reference}
         return {name: output.split(batch.sizes) for name, output in maps.items()}
 
     def _balances(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -356,6 +363,14 @@ _WAYS = {
 def _unreached(label: str) -> str:
     return (
         f"no gradient reaches the image from {label!r}; the layer or the objective cuts the graph"
+    )
+
+
+def _is_data(objectives: Sequence[Objective], recipe: Recipe, layer: str) -> bool:
+    """Whether no code of the user's runs in a step, which may keep what it sees."""
+    seen_through = [t for each in objectives for t in recipe.seen_through(each, layer)]
+    return all(describe(transform) is not None for transform in seen_through) and all(
+        objective.to_data() is not None for objective in objectives
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from copy import copy
 from hashlib import sha256
 
 import torch
@@ -27,6 +28,7 @@ from captum_blocks.rewriting import (
     close,
     final_ceiling,
     foldings,
+    is_hooked,
     keep_channels_last,
     keep_equivalent,
     keep_inputs,
@@ -90,6 +92,7 @@ class Trunk:
         # Code that was compiled before knows nothing of the hooks that look at layers.
         self._way = eagerly if compiler is None else nullcontext
         self._network = private_copy(module)
+        self._own_code = compiler is None and not any(map(is_hooked, self._network.modules()))
         weights = (tensor.dtype for tensor in self._network.parameters())
         self._dtype = next((kind for kind in weights if kind.is_floating_point), torch.float32)
         self._calls: dict[str, int] = {}
@@ -148,19 +151,40 @@ class Trunk:
         weights = {tensor.data_ptr() for tensor in self._network.parameters()}
         return sum(size for pointer, size in kept.items() if pointer not in weights)
 
+    @property
+    def bytes_of_weights(self) -> int:
+        """What a copy of the network takes."""
+        held = (*self._network.parameters(), *self._network.buffers())
+        return sum(part.nbytes for tensor in held for part in stored(tensor))
+
+    @property
+    def divisible(self) -> bool:
+        """Whether two copies, in two threads, do together what one does.
+
+        Hooks of the user's may share what they keep, and accelerators have threads of their own.
+        """
+        on_processor = self._example.device.type == "cpu"
+        return on_processor and self._own_code and self.behaviour == STEADY and not self._alone
+
+    def copy(self) -> Trunk:
+        """Another one that computes the same, for another thread."""
+        made = copy(self)
+        made._network = private_copy(self._network)
+        return made
+
     def answers(self, module: nn.Module, example: Tensor) -> str:
         """What the layers of a network like this one answer to a picture, in short.
 
         The network itself is not run and draws from no generator of the caller's.
         """
-        copy = passing_copy(module)
-        layers = {name: module_called(copy, name) for name in self._names}
+        copied = passing_copy(module)
+        layers = {name: module_called(copied, name) for name in self._names}
         devices = [example.device] if example.device.type == "cuda" else []
-        with without_gradients(), torch.random.fork_rng(devices), _explained(copy, example):
+        with without_gradients(), torch.random.fork_rng(devices), _explained(copied, example):
             torch.default_generator.manual_seed(0)
             ready = self._ready(example)
             with eagerly(), self._precision(ready.device):
-                return sketch(run_until(copy, layers, ready, calls=self._calls))
+                return sketch(run_until(copied, layers, ready, calls=self._calls))
 
     def is_of(self, module: nn.Module) -> bool:
         """Whether a network still answers as the one that was copied did."""

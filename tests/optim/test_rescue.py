@@ -1,5 +1,7 @@
 """Images that get no gradient at the start: woken, and nobody else disturbed."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,9 +30,12 @@ class HalfSilent(nn.Module):
 
 
 @pytest.fixture
-def visualizer() -> FeatureVisualizer:
+def visualizer() -> Iterator[FeatureVisualizer]:
     # The rectifier is inside the layer: its output is what is looked at.
-    return FeatureVisualizer(nn.Sequential(HalfSilent()), "0")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # passes are counted: all images go together
+    yield FeatureVisualizer(nn.Sequential(HalfSilent()), "0")
+    torch.set_num_threads(before)
 
 
 def history(visualizer, units, n_steps=20):

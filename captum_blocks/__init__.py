@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from captum_blocks.grammar import hover as hover
     from captum_blocks.grammar import slider as slider
     from captum_blocks.grammar import toggle as toggle
+    from captum_blocks.icons import LayerIcons as LayerIcons
     from captum_blocks.layouts import Layout as Layout
     from captum_blocks.network import Network as Network
     from captum_blocks.optim import FeatureVisualizer as FeatureVisualizer
@@ -108,6 +109,7 @@ _HOMES = {
         "slider",
         "toggle",
     ),
+    "icons": ("LayerIcons",),
     "layouts": ("Layout",),
     "network": ("Network",),
     "optim": ("FeatureVisualizer", "objective"),

@@ -209,34 +209,52 @@ def layers(network: str, carries: bool, quiet: bool) -> None:
 
 @main.command()
 @click.argument("network")
-@click.argument("layer")
-@click.option("--channels", default="all", show_default=True, help="all, or e.g. 0-15,31.")
-@_QUALITY
+@click.argument("layer", required=False)
+@click.option("--channels", default=None, help="all, or e.g. 0-15,31.  [default: all]")
+@click.option(
+    "--quality",
+    default=None,
+    metavar="draft|standard|high",
+    help="How carefully they are drawn, as on the pages that are to show them.  "
+    "[default: standard]",
+)
+@click.option(
+    "--export", "exported", default=None, metavar="PACK.zip", help="Also write them into a pack."
+)
+@click.option(
+    "--import",
+    "imported",
+    default=None,
+    metavar="PACK.zip",
+    help="Draw nothing: take the icons that a pack has of this very network.",
+)
 @_QUIET
-def icons(network: str, layer: str, channels: str, quality: str, quiet: bool) -> None:
-    """Draw the icons of a LAYER of NETWORK into the icon store; resumes where it stopped."""
-    from captum_blocks.compose import Progress, quality_named
-    from captum_blocks.compose.pictures.icons import OptimizedIcon
-    from captum_blocks.compose.pictures.plan import Plan
-    from captum_blocks.compose.pictures.renderer import PictureRenderer
-    from captum_blocks.compose.pictures.requests import channel_subject
-    from captum_blocks.store import Store
-    from captum_blocks.zoo import load_network
+def icons(
+    network: str,
+    layer: str | None,
+    channels: str | None,
+    quality: str | None,
+    exported: str | None,
+    imported: str | None,
+    quiet: bool,
+) -> None:
+    """Draw the icons of a LAYER of NETWORK into the icon store; resumes where it stopped.
 
-    chosen = quality_named(quality)
-    net = load_network(network)
-    name = net.name_of(layer)
-    info = next((info for info in net.layers() if info.name == name), None)
-    if info is None:
-        raise InvalidArgument(f"layer {name!r} has no channels to draw")
-    wanted = [channel_subject(name, index) for index in _options.indices(channels, info.channels)]
-    store = Store()
-    store.check_writable()
-    planned = Plan(tuple(OptimizedIcon().plan(wanted)))
-    made = PictureRenderer(net, chosen, store, Progress(not quiet)).draw(planned)
-    if not quiet:
-        new = sum(not getattr(icon, "cached", False) for icon in made.values())
-        click.echo(legible(f"{len(made)} icons of {name} ({new} new) in {store.folder}"))
+    A pack takes them to another machine: captum-blocks icons demo bn2 --export bn2.zip here,
+    captum-blocks icons demo --import bn2.zip there.
+    """
+    from captum_blocks import _icons
+
+    if imported is None:
+        if layer is None:
+            raise click.UsageError("Missing argument 'LAYER'.")
+        _icons.draw(network, layer, channels or "all", quality or "standard", exported, quiet)
+    elif exported is not None or channels is not None or quality is not None:
+        raise InvalidArgument(
+            "--import takes what the pack has: leave out --export, --channels and --quality"
+        )
+    else:
+        _icons.take(network, layer, imported, quiet)
 
 
 @main.command()

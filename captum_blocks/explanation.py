@@ -201,21 +201,26 @@ def forms(widget: BlocksWidget) -> dict[str, Any]:
     return (shown[0] if isinstance(shown, tuple) else shown) or {}
 
 
-def writable(path: str | PathLike[str], sources: Sequence[Path] = ()) -> Path:
-    """A path that an explanation can be written to.
+def writable(
+    path: str | PathLike[str],
+    sources: Sequence[Path] = (),
+    endings: Sequence[str] = (*PAGES, *FIGURES, *NUMBERS),
+) -> Path:
+    """A path that an explanation, or something else, can be written to.
 
     Args:
         path: where to.
         sources: files that are not to be written over.
+        endings: that its name may have.
 
     Raises:
         WrongType: ``path`` is no path.
         InvalidArgument: an unknown ending, a missing or read-only folder, one of the sources.
     """
     target = as_path(path, said="cannot write")
-    if target.suffix.lower() not in (*PAGES, *FIGURES, *NUMBERS):
-        endings = ", ".join((*PAGES, *FIGURES, *NUMBERS))
-        raise InvalidArgument(f"cannot write {target.name!r}: its ending is none of {endings}")
+    if target.suffix.lower() not in endings:
+        known = ", ".join(endings)
+        raise InvalidArgument(f"cannot write {target.name!r}: its ending is none of {known}")
     try:
         _check_place(target, sources)
         with tempfile.TemporaryFile(dir=target.parent):

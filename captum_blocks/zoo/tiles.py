@@ -41,7 +41,7 @@ class DemoTiles(Dataset[tuple[Image.Image, str]]):
     root = ""
 
     def __init__(self) -> None:
-        self._paths = dict(_photographs())
+        self._paths = dict(photographs())
         if not self._paths:
             raise MissingDependency(
                 "this needs the photographs of scikit-image, which is not installed: "
@@ -66,8 +66,12 @@ class DemoTiles(Dataset[tuple[Image.Image, str]]):
         return path.partition("/")[0]
 
 
-def _photographs() -> Iterator[tuple[str, Path]]:
-    """Name and file of each that is there."""
+def photographs() -> Iterator[tuple[str, Path]]:
+    """Name and file of each photograph that is installed.
+
+    >>> next(photographs())[0]
+    'astronaut'
+    """
     for package, (folder, names) in PHOTOGRAPHS.items():
         if find_spec(package) is None:
             continue

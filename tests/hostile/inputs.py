@@ -29,6 +29,7 @@ from captum_blocks.compose import Quality
 from captum_blocks.compose.pictures.kept import Entry, description
 from captum_blocks.errors import BlocksError
 from captum_blocks.grammar import from_json, to_json
+from captum_blocks.icons import LayerIcons
 from captum_blocks.reduce import ChannelReducer
 from captum_blocks.store import Store
 from captum_blocks.zoo.checkpoints import read_weights
@@ -194,6 +195,35 @@ def check_entry(damage: tuple[str, Callable[[bytes], bytes]], folder: Path) -> N
         assert np.isfinite(found[1]).all()
 
 
+def _icons(store: Store) -> LayerIcons:
+    preprocess = cb.Preprocess(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    net = cb.Network(NETWORK.module, preprocess, name="SmallNet")
+    return LayerIcons(net, "late", [0, 1, 2], quality=FEW, progress=False, store=store)
+
+
+def _pack() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pack.zip"
+        _icons(Store(Path(folder) / "icons")).export(path)
+        return path.read_bytes()
+
+
+PACK = _pack()
+
+
+def check_pack(damage: Callable[[bytes], bytes], folder: Path) -> None:
+    """Of a pack is taken what is whole, and only that is in the store."""
+    path, store = folder / "pack.zip", Store(folder / "taken")
+    path.write_bytes(damage(PACK))
+    icons, taken = _icons(store), 0
+    with suppress(BlocksError):
+        taken = icons.take(path).new
+    assert len(icons.missing) == 3 - taken
+    assert store.info().entries == taken
+    assert all(icons._entries[each].taken(store) for each in {0, 1, 2} - set(icons.missing))
+    store.clear()
+
+
 # Formats whose readers are a few lines are written over as well; others are only cut short.
 SIMPLE, INVOLVED = ("PPM", "BMP", "GIF"), ("PNG", "JPEG", "WEBP", "TIFF", "JPEG2000")
 
@@ -342,6 +372,8 @@ ARGUMENTS = st.sampled_from(
         "--quiet",
         "best",
         "--channels",
+        "--import",
+        "--export",
         "9-3",
         "--groups",
         "1e3",
@@ -374,6 +406,7 @@ KINDS: dict[str, tuple[int, st.SearchStrategy[Any], Check]] = {
     "specs": (600, specs(), check_spec),
     "large specs": (8, large_specs, check_spec),
     "cache entries": (350, entries, check_entry),
+    "packs of icons": (150, damages(), check_pack),
     "pictures": (400, pictures(), check_picture),
     "weights": (300, weights, check_weights),
     "reducers": (300, reducers, check_reducer),

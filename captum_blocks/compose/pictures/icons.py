@@ -63,6 +63,11 @@ class OptimizedIcon(GradualSource):
         )
 
 
+def entries_of(requests: Sequence[Request], renderer: PictureRenderer) -> Mapping[str, Entry]:
+    """Where the store keeps each icon, by its key on the page; without those that it cannot."""
+    return _Work(requests, renderer).entries
+
+
 class _Work:
     """What the icons of some requests are made with, and where each of them is kept."""
 

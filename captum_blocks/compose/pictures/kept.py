@@ -78,7 +78,7 @@ class Entry:
 
     def taken(self, store: Store) -> tuple[np.ndarray, list[float]] | None:
         """Its pixels (y, x, 3) and numbers, or None; what is odd in any way is discarded."""
-        picture = store.read(self.key, ".png", self.label, self._most())
+        picture = store.read(self.key, ".png", self.label, self.most)
         about = store.read(self.key, ".json", self.label, MOST_DESCRIPTION)
         if picture is None and about is None:
             return None
@@ -94,7 +94,16 @@ class Entry:
         """Write it, where the store can."""
         store.keep(self.key, {".png": png(pixels), ".json": about}, self.label)
 
-    def _most(self) -> int:
+    def is_in(self, store: Store) -> bool:
+        """Whether its files are there, whatever is in them."""
+        return all(store.path(self.key, end, self.label).is_file() for end in (".png", ".json"))
+
+    def file_in(self, store: Store) -> str:
+        """The name of its picture's file: no other network, layer or recipe has it."""
+        return store.path(self.key, ".png", self.label).name
+
+    @property
+    def most(self) -> int:
         """What the file of such a picture can take, were it not compressed at all."""
         return self.height * (3 * self.width + 1) * 2 + 2**16
 

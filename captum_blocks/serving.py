@@ -15,8 +15,11 @@ from contextlib import suppress
 from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedReader, RawIOBase
 from secrets import token_urlsafe
+from socket import SHUT_RDWR, socket
 from threading import Condition, Thread
+from typing import Any
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.render import html
@@ -29,6 +32,12 @@ MOST_SAID = 4096
 OF_TERMINALS = ("w3m", "lynx", "links", "elinks", "www-browser")
 # Seconds that a browser has to come, or to take what is left.
 PATIENCE = 10.0
+# A browser opens up to six for a tab. Each has a thread, and bytes that it may send before it is
+# answered.
+MOST_CONNECTIONS = 32
+MOST_ASKED = 2**15
+# Seconds that a connection takes to end.
+_ENDING = 1.0
 
 
 class PageServer:
@@ -102,12 +111,74 @@ class PageServer:
             self._changed.notify_all()
 
 
+_Connection = socket | tuple[bytes, socket]
+
+
 class _Server(ThreadingHTTPServer):
+    """Holds so many connections: of those too many, the oldest that knows no secret goes."""
+
     daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS  # others wait a second to be let in
     pages: PageServer
+
+    def __init__(self, address: tuple[str, int], handler: type[_Handler]) -> None:
+        self._known: dict[_Connection, bool] = {}
+        self._changed = Condition()
+        super().__init__(address, handler)
+
+    def process_request(self, request: _Connection, client_address: Any) -> None:
+        if self._has_room():
+            with self._changed:
+                self._known[request] = False
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def shutdown_request(self, request: _Connection) -> None:
+        with self._changed:
+            self._known.pop(request, None)
+            self._changed.notify_all()
+        super().shutdown_request(request)
+
+    def trust(self, request: _Connection) -> None:
+        """A connection has named the secret: it stays."""
+        with self._changed:
+            self._known[request] = True
+
+    def _has_room(self) -> bool:
+        with self._changed:
+            if len(self._known) < MOST_CONNECTIONS:
+                return True
+            oldest = next((one for one, trusted in self._known.items() if not trusted), None)
+            if not isinstance(oldest, socket):
+                return False
+            with suppress(OSError):  # it has just ended by itself
+                oldest.shutdown(SHUT_RDWR)
+            return self._changed.wait_for(lambda: len(self._known) < MOST_CONNECTIONS, _ENDING)
 
     def handle_error(self, *_: object) -> None:
         """Nothing is told of requests that are none: the terminal belongs to the work."""
+
+
+class _Short(BufferedReader):
+    """What a connection says, up to so much: then it seems to have ended."""
+
+    def __init__(self, raw: RawIOBase) -> None:
+        super().__init__(raw)
+        self._left = MOST_ASKED
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._noted(super().readline(self._most(size)))
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._noted(super().read(self._most(size)))
+
+    def _most(self, size: int | None) -> int:
+        return self._left if size is None or size < 0 else min(size, self._left)
+
+    def _noted(self, said: bytes) -> bytes:
+        self._left -= len(said)
+        return said
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,9 +187,19 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = PATIENCE
 
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = _Short(self.rfile.detach())  # type: ignore[attr-defined]
+
+    def _wanted(self) -> str | None:
+        """What is asked for by whoever may ask; None for others."""
+        wanted = self.server.pages.of(self.path, self.headers.get("Host"))
+        if wanted is not None:
+            self.server.trust(self.connection)
+        return wanted
+
     def do_GET(self) -> None:
-        pages = self.server.pages
-        wanted = pages.of(self.path, self.headers.get("Host"))
+        pages, wanted = self.server.pages, self._wanted()
         with suppress(ConnectionError, TimeoutError):
             if wanted == "":
                 self._answer("text/html; charset=utf-8", pages.page)
@@ -132,8 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._refuse(wanted)
 
     def do_POST(self) -> None:
-        pages = self.server.pages
-        wanted = pages.of(self.path, self.headers.get("Host"))
+        pages, wanted = self.server.pages, self._wanted()
         with suppress(ConnectionError, TimeoutError):
             length = self.headers.get("Content-Length", "")
             if wanted != "reader" or not _is_short(length):

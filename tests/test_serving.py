@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import suppress
 from html import unescape
 from http.client import HTTPConnection
 from io import BytesIO
@@ -241,3 +243,72 @@ def test_a_browser_of_the_terminal_is_not_opened(monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BROWSER", "/usr/bin/w3m %s")
     assert not serving.show("http://127.0.0.1:1/")
+
+
+def idle(server: serving.PageServer, said: bytes = b"") -> socket.socket:
+    """A connection that asks for nothing."""
+    made = socket.create_connection(("127.0.0.1", urlsplit(server.address).port), timeout=30)
+    made.sendall(said)
+    return made
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: "], ids=["silent", "slow"])
+def test_many_idle_connections_take_few_threads_and_leave_the_reader_alone(
+    server: serving.PageServer, stream: cb.Stream, said: bytes
+) -> None:
+    reader = Answer(server, "pictures")
+    stream.step()
+    stream.step()
+    assert reader.line()["name"]
+    before = threading.active_count()
+    many = [idle(server, said) for _ in range(100)]
+    page = Answer(server)
+    assert b"pictures are drawn" in page.response.read()
+    # The page has been answered, so that all before it have been accepted.
+    assert threading.active_count() - before <= serving.MOST_CONNECTIONS
+    assert len(server._server._known) <= serving.MOST_CONNECTIONS
+    assert many[0].recv(1) == b"", "the oldest has been closed"
+    many[-1].settimeout(0.2)
+    with pytest.raises(TimeoutError):  # the newest is still waited for
+        many[-1].recv(1)
+    stream.result()
+    names = [reader.line().get("name") for _ in range(3)]
+    assert set(names) - {None} < set(stream.now.scene.sprites)
+    assert names[-1] is None
+    for each in many:
+        each.close()
+
+
+def test_readers_are_not_closed_for_others(
+    server: serving.PageServer, stream: cb.Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "MOST_CONNECTIONS", 2)
+    readers = [Answer(server, "pictures") for _ in range(2)]
+    refused = idle(server)
+    assert refused.recv(1) == b""
+    stream.result()
+    for reader in readers:
+        lines = [reader.line() for _ in range(4)]
+        assert lines[-1] == {"ended": ""}
+    refused.close()
+    assert Answer(server).status == 200, "there is room again"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET /" + b"x" * 2**20,
+        b"GET / HTTP/1.1\r\n" + b"X: " + b"x" * 2**20,
+        b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: x\r\n" % n for n in range(2**16)),
+    ],
+    ids=["a path", "a header", "headers"],
+)
+def test_who_says_too_much_is_not_listened_to(server: serving.PageServer, said: bytes) -> None:
+    talker = idle(server)
+    answered = b""
+    with suppress(ConnectionError):  # it is closed while it talks
+        talker.sendall(said)
+        answered = talker.recv(2**16)
+    assert not answered.startswith(b"HTTP/1.0 200")
+    talker.close()
+    assert Answer(server).status == 200

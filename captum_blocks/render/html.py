@@ -42,6 +42,7 @@ SCRIPTS = (
     "copy.js",
     "table.js",
     "gestures.js",
+    "nearby.js",
     "remembered.js",
     "blocks.js",
 )

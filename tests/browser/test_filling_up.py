@@ -13,6 +13,7 @@ from captum_blocks import serving
 from captum_blocks.compose import Quality
 from captum_blocks.compose.pictures import icons
 from captum_blocks.store import Store
+from tests.browser.test_motion import DURATIONS, NOTE_MOTIONS
 
 FEW = Quality(size=48, n_steps=2, budget=8, cell=16, cell_steps=1)
 LATE = cb.Hidden("late")
@@ -42,14 +43,15 @@ def server(stream: cb.Stream) -> Iterator[serving.PageServer]:
 
 @pytest.fixture
 def visit(browser: Browser, server: serving.PageServer) -> Iterator[Visit]:
-    """Opens the page; the test fails on complaints, and on requests to anybody else."""
+    """Opens the page, after a script; the test fails on complaints and on requests to others."""
     complaints: list[str] = []
     contexts = []
 
-    def opened(**options: object) -> Page:
+    def opened(before: str = "", **options: object) -> Page:
         context = browser.new_context(viewport={"width": 1280, "height": 720}, **options)
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(before)
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
         page.on("request", lambda request: complaints.extend(_foreign(request.url, server)))
@@ -105,6 +107,84 @@ def test_numbers_first_then_icons_and_nothing_moves(stream: cb.Stream, visit: Vi
     )
     assert shown
     assert all(each.startswith('url("blob:') for each in shown)
+
+
+def test_nothing_fades_in_for_who_asked_for_stillness(stream: cb.Stream, visit: Visit) -> None:
+    page = visit(before=NOTE_MOTIONS, reduced_motion="reduce")
+    before = boxes(page)
+    page.evaluate("window.motions = []")
+    while stream.step():
+        expect(page.locator(".undrawn")).to_have_text(
+            f"{drawn(stream)} of {len(stream.now.scene.sprites)} pictures are drawn"
+        )
+        assert boxes(page) == before
+    expect(page.locator(".undrawn")).to_be_hidden()
+    assert blank(page) == 0
+    page.locator(".mark:has(.icon) .name").first.hover()
+    page.wait_for_timeout(150)
+    assert page.evaluate("window.motions") == []
+    assert max(page.evaluate(DURATIONS)) == 0
+
+
+def test_motion_would_be_noticed(stream: cb.Stream, visit: Visit) -> None:
+    page = visit(before=NOTE_MOTIONS)
+    page.locator(".mark:has(.icon) .name").first.hover()
+    page.wait_for_function("window.motions.length > 0")
+    assert max(page.evaluate(DURATIONS)) > 0
+
+
+def on_paper(page: Page) -> Page:
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    return page
+
+
+def outlines(page: Page, selector: str) -> set[str]:
+    return set(
+        page.locator(selector).evaluate_all(
+            "(nodes) => nodes.map((node) => getComputedStyle(node).outlineStyle)"
+        )
+    )
+
+
+def test_paper_shows_what_is_drawn_and_says_what_is_missing(
+    stream: cb.Stream, visit: Visit
+) -> None:
+    page, every = visit(), len(stream.now.scene.sprites)
+    note = page.locator(".undrawn")
+    stream.step()
+    stream.step()
+    expect(note).to_have_text(f"2 of {every} pictures are drawn")
+    missing = blank(page)
+    on_paper(page)
+    expect(note).to_be_visible()
+    assert page.locator(".contents a:visible").count() == 0
+    assert note.evaluate("(node) => getComputedStyle(node.parentElement).position") == "static"
+    assert blank(page) == missing
+    assert outlines(page, ".icon.blank") == {"dashed"}
+    there = page.locator(".icon:not(.blank)")
+    assert there.count() > 0
+    assert "dashed" not in outlines(page, ".icon:not(.blank)")
+    assert page.pdf().startswith(b"%PDF")
+    # What comes meanwhile takes its place on paper too.
+    stream.step()
+    expect(note).to_have_text(f"3 of {every} pictures are drawn")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    stream.result()
+    expect(note).to_be_hidden()
+    on_paper(page)
+    assert page.locator(".contents").is_hidden(), "nothing is missing"
+    assert blank(page) == 0
+
+
+def test_paper_says_why_nothing_more_comes(stream: cb.Stream, visit: Visit) -> None:
+    page, every = visit(), len(stream.now.scene.sprites)
+    stream.step()
+    stream.close()
+    said = f"1 of {every} pictures are drawn: drawing was stopped"
+    expect(page.locator(".undrawn")).to_have_text(said)
+    expect(on_paper(page).locator(".undrawn")).to_be_visible()
 
 
 def test_what_is_pointed_at_is_drawn_next(stream: cb.Stream, visit: Visit) -> None:

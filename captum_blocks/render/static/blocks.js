@@ -39,6 +39,7 @@ class Page extends Remembered {
     this.photographs.show(0);
     this.gestures = new Gestures(this);
     this.gestures.listen();
+    this.nearby = new Nearby(this);
     this.memory.listen(() => this.recall());
     this.recall();
   }
@@ -211,7 +212,7 @@ class Page extends Remembered {
     const heard = this.teller;
     this.place.over = place;
     this.teller = teller;
-    if (this.cells() !== before || !place || teller !== heard) this.update();
+    if (this.cells() !== before || !place || teller !== heard) this.preview();
   }
 
   hear(teller) {
@@ -252,7 +253,7 @@ class Page extends Remembered {
     for (const selection of this.setBy(mark)) {
       if (selection.gesture !== "click") this.chosen.over.set(selection.name, this.stateOf(mark, selection));
     }
-    this.update();
+    this.preview();
   }
 
   // What is told of the mark pointed at: as it reads now, where it still stands there.
@@ -264,7 +265,7 @@ class Page extends Remembered {
   pointAtNothing() {
     this.atom.over = null;
     this.chosen.over.clear();
-    this.update();
+    this.preview();
   }
 
   pinMark(mark) {
@@ -350,13 +351,27 @@ class Page extends Remembered {
   }
 
   update() {
+    this.nearby?.forget();
+    this.redraw(this.panels);
+  }
+
+  // What is only pointed at waits in panels that nobody sees.
+  preview() {
+    this.redraw(this.nearby.seen());
+  }
+
+  redraw(panels) {
     this.turnPhotograph();
-    const focused = this.focused();
-    for (const entry of this.panels) this.updatePanel(entry);
+    this.show(panels);
     this.stage?.update();
-    for (const entry of this.panels) this.light(entry);
     this.controls.update();
     this.memory.write(this.pins(), this.selected());
+  }
+
+  show(panels) {
+    const focused = this.focused();
+    for (const entry of panels) this.updatePanel(entry);
+    for (const entry of panels) this.light(entry);
     this.refocus(focused);
   }
 

@@ -143,6 +143,7 @@ class Gestures {
   }
 
   click(event) {
+    this.page.nearby.catchUpAll(); // a panel may be copied from afar
     const viewed = event.target.closest("[data-view]");
     const mark = event.target.closest(".mark");
     const copy = event.target.closest(".copy");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from captum_blocks.compose.pictures.icons import OptimizedIcon, entries_of
 from captum_blocks.compose.pictures.kept import Entry, description, pixels_of, png
 from captum_blocks.compose.pictures.packs import MOST_ICONS, About, Pack, writing
 from captum_blocks.compose.pictures.plan import Plan
+from captum_blocks.compose.pictures.progress import Advance
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Request, channel_subject, objective_of
 from captum_blocks.compose.pictures.sources import Icon
@@ -225,10 +226,7 @@ class LayerIcons:
             missing = self.missing
             there = [each for each in missing if self._file(each) in pack.about.scores]
             with self._renderer.progress.stage("taking icons", len(there), "icons") as advance:
-                taken = 0
-                for channel in there:
-                    taken += self._taken(channel, pack)
-                    advance(1)
+                taken = self.store.write_each(self._whole(there, pack, advance))
         if there and not taken:
             raise InvalidArgument(f"{path}: each of its {len(there)} icons is damaged")
         return Taken(taken, len(there) - taken)
@@ -292,21 +290,27 @@ class LayerIcons:
             return
         raise InvalidArgument(f"nothing is taken from {pack.path}: {why}")
 
-    def _taken(self, channel: int, pack: Pack) -> bool:
-        """Whether a channel's icon was whole; then the store has it."""
-        entry, subject = self._entries[channel], channel_subject(self.layer, channel)
-        picture = pack.picture(self._file(channel), entry.most)
-        if picture is None:
-            return False
-        try:
-            pixels: np.ndarray = pixels_of(picture, entry.height, entry.width)
-        except Exception:  # readers raise errors of every kind on what is damaged
-            return False
-        score = pack.about.scores[self._file(channel)]
-        objective = objective_of(subject).label
-        about = description(self.net, entry.key, subject.label, objective, score=float(score))
-        self.store.write(entry.key, {".png": png(pixels), ".json": about}, entry.label)
-        return True
+    def _whole(
+        self, channels: Sequence[int], pack: Pack, advance: Advance
+    ) -> Iterator[tuple[str, Mapping[str, bytes], str]]:
+        """What the store is to have of the icons that are whole."""
+        for channel in channels:
+            entry, subject = self._entries[channel], channel_subject(self.layer, channel)
+            pixels = _pixels(pack.picture(self._file(channel), entry.most), entry)
+            if pixels is not None:
+                told = {"label": subject.label, "objective": objective_of(subject).label}
+                score = float(pack.about.scores[self._file(channel)])
+                about = description(self.net, entry.key, **told, score=score)
+                yield entry.key, {".png": png(pixels), ".json": about}, entry.label
+            advance(1)
+
+
+def _pixels(picture: bytes | None, entry: Entry) -> np.ndarray | None:
+    """(y, x, 3) bytes of a file, where it is a whole picture of the right size."""
+    try:
+        return None if picture is None else pixels_of(picture, entry.height, entry.width)
+    except Exception:  # readers raise errors of every kind on what is damaged
+        return None
 
 
 def channel_count(net: Network, layer: str) -> int:

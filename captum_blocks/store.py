@@ -13,7 +13,7 @@ import tempfile
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -30,6 +30,8 @@ _UNFINISHED = ".captum-blocks-unfinished-"
 # A file is written in milliseconds: one older than this was left behind.
 _UNFINISHED_SECONDS = 60.0
 _WRITES = 3
+# To look what there is takes as long as to write some entries.
+_EVICTED_AT_ONCE = 64
 # What a folder that cannot be used ends in: of a name that no folder can have it is a ValueError.
 _UNUSABLE = (OSError, ValueError)
 LARGEST_FILE = 2**28
@@ -224,12 +226,44 @@ class Store:
             InvalidArgument: the folder cannot be made or written to, is full, or vanishes again and
                 again.
         """
+        self.write_each([(key, files, label)])
+
+    def write_each(self, entries: Iterable[tuple[str, Mapping[str, bytes], str]]) -> int:
+        """Write entry after entry, and now and then evict what no longer fits.
+
+        Args:
+            entries: of each, what ``write`` takes. They may be made one by one: what was written
+                before an error stays.
+
+        Returns:
+            How many entries were written.
+
+        Raises:
+            InvalidArgument: as ``write`` does.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     Store(Path(folder)).write_each((key, {".txt": b"hello"}, "") for key in "abc")
+        3
+        """
+        count, last = 0, ""
+        try:
+            for key, files, label in entries:
+                self._write_files(key, files, label)
+                count, last = count + 1, _start(key, label)
+                if count % _EVICTED_AT_ONCE == 0:
+                    self._evict(keep=last)
+        finally:
+            if count % _EVICTED_AT_ONCE:
+                self._evict(keep=last)
+        return count
+
+    def _write_files(self, key: str, files: Mapping[str, bytes], label: str) -> None:
         try:
             for suffix, content in files.items():
                 self._write_file(self.path(key, suffix, label), content)
         except _UNUSABLE as error:
             raise self._not_writable(error) from error
-        self._evict(keep=_start(key, label))
 
     def discard(self, key: str, label: str = "") -> None:
         """Forget an entry, for example because its content turned out to be damaged."""

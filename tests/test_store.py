@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -382,3 +383,27 @@ def test_entries_of_another_user_are_neither_counted_nor_evicted(tmp_path, monke
     for key in "cd":
         store.write(key, {".png": bytes([1]) * 100})
     assert all(store.read(key, ".png") for key in "abcd")
+
+
+def test_many_entries_are_written_and_what_no_longer_fits_goes(tmp_path: Path) -> None:
+    """Also of so many that what there is is looked at more than once."""
+    store = Store(tmp_path, max_bytes=50_000)
+    assert (
+        store.write_each((f"key {n}", {".png": bytes([1]) * 1000}, "") for n in range(150)) == 150
+    )
+    assert store.info().entries == 50
+    assert store.read("key 149", ".png") is not None
+
+
+def test_what_was_written_before_an_error_stays_and_is_counted(tmp_path: Path) -> None:
+    store = Store(tmp_path, max_bytes=2500)
+
+    def entries() -> Iterator[tuple[str, dict[str, bytes], str]]:
+        for n in range(5):
+            yield f"key {n}", {".png": bytes([1]) * 1000}, ""
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.write_each(entries())
+    assert store.info().entries == 2
+    assert store.read("key 4", ".png") is not None

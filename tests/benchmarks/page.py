@@ -24,7 +24,7 @@ from captum_blocks.scene import Bars, Below, Chapter, Field, Mark, Overlay, Scen
 from tests.render.sample import sample_scene
 
 CLASSES, CHANNELS, LAYERS, GRID, HOVERS = 1000, 2048, 4, 14, 40
-ASKED = {"hover_ms": "< 50", "megabytes": "<= 6"}
+ASKED = {"hover_ms": "<= 32", "megabytes": "<= 6"}
 # Between two moves of the pointer, as when a hand moves it slowly.
 REST = 60
 

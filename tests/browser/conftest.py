@@ -70,6 +70,16 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert complaints == []
 
 
+def shows(page: Page, panel: str, keys: list[str]) -> bool:
+    """Whether a panel has come to show these marks: below the window it follows who rests."""
+    script = """([panel, keys]) => {
+      const marks = [...document.querySelectorAll(`${panel} .mark`)];
+      return JSON.stringify(marks.map((mark) => mark.dataset.key)) === JSON.stringify(keys);
+    }"""
+    page.wait_for_function(script, arg=[panel, keys])
+    return True
+
+
 def _note_request(url: str, own: str, complaints: list[str]) -> None:
     if url.split("#")[0] != own and not url.startswith(("data:", "blob:")):
         complaints.append(f"request: {url[:200]}")

@@ -22,6 +22,7 @@ from captum_blocks.scene import (
     Scene,
     Selection,
 )
+from tests.browser.conftest import shows
 from tests.render.sample import GRID, sample_scene
 
 DICTIONARY = '.panel[aria-label="Strongest channels here"]'
@@ -99,8 +100,9 @@ def test_default_cell_and_view_are_shown(open_page, sample):
 def test_two_places_of_the_photo_show_two_dictionaries(open_page, sample):
     tab = open_page(sample)
     hover_at(tab, 0.2, 0.2)
-    assert tiles(tab) == frame_at(0.2, 0.2)
+    assert shows(tab, DICTIONARY, frame_at(0.2, 0.2))
     hover_at(tab, 0.8, 0.9)
+    assert shows(tab, DICTIONARY, frame_at(0.8, 0.9))
     assert tiles(tab) == frame_at(0.8, 0.9)
     assert frame_at(0.2, 0.2) != frame_at(0.8, 0.9)
     assert readout(tab).startswith("row 6, column 7 of 7 × 7 · group ")
@@ -110,7 +112,9 @@ def test_leaving_the_photo_brings_the_default_back(open_page, sample):
     tab = open_page(sample)
     before = tiles(tab)
     hover_at(tab, 0.9, 0.9)
+    assert shows(tab, DICTIONARY, frame_at(0.9, 0.9))
     tab.mouse.move(700, 20)
+    assert shows(tab, DICTIONARY, before)
     assert tiles(tab) == before
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-WORDS = '.panel[aria-label="What fires here"] .mark'
+from tests.browser.conftest import shows
+
+PANEL = '.panel[aria-label="What fires here"]'
+WORDS = f"{PANEL} .mark"
 
 
 def words(tab) -> list[str]:
@@ -29,8 +32,10 @@ def test_pointing_at_two_places_shows_two_dictionaries(
         y = top + (row + 0.5) / 14 * (bottom - top)
         x = left + (column + 0.5) / 14 * (right - left)
         point(tab, y, x)
+        expected = [mark.key for mark in panel.frames[row * 14 + column]]
+        assert shows(tab, PANEL, expected)
         shown.append(words(tab))
-        assert shown[-1] == [mark.key for mark in panel.frames[row * 14 + column]]
+        assert shown[-1] == expected
     assert shown[0] != shown[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from captum_blocks import __version__
 from captum_blocks._paths import as_path
 from captum_blocks.compose import QUALITIES, Progress, Quality, quality_named
 from captum_blocks.compose.pictures.icons import OptimizedIcon, entries_of
@@ -251,7 +253,8 @@ class LayerIcons:
     def _about(self) -> About:
         """Whose icons these are; of one layer all are drawn with the same part of the network."""
         fingerprint = json.loads(next(iter(self._entries.values())).key)["network"]
-        return About(self.layer, self.net.name, fingerprint, *_made(self._renderer.quality))
+        made = _made(self._renderer.quality)
+        return About(self.layer, self.net.name, fingerprint, *made, versions=_versions())
 
     def _kept(self, channel: int) -> tuple[np.ndarray, float]:
         """Pixels (y, x, 3) and score of an icon that was drawn."""
@@ -277,14 +280,15 @@ class LayerIcons:
         elif theirs.fingerprint != ours.fingerprint:
             why = (
                 f"its icons are of other weights, settings or code: {theirs.network[:80]} "
-                f"{theirs.fingerprint[:12]!r}, not {ours.network} {ours.fingerprint[:12]!r}"
+                f"{theirs.fingerprint[:12]!r} ({theirs.versions[:80]}), not {ours.network} "
+                f"{ours.fingerprint[:12]!r} ({ours.versions})"
             )
         elif _made(theirs) != _made(ours):
             why = f"its icons have (pixels, steps, seed) {_made(theirs)}, not {_made(ours)}"
         elif not any(self._file(channel) in theirs.scores for channel in self.channels):
             why = (
-                "it has none of these icons as they are made here: it is of "
-                f"captum_blocks {theirs.captum_blocks[:20]}"
+                f"it has none of these icons as they are made here: it was made by "
+                f"{theirs.versions[:80]}, this is {ours.versions}"
             )
         else:
             return
@@ -364,3 +368,8 @@ def most_wanted(net: Network, layer: str) -> list[int]:
 def _made(how: Quality | About) -> tuple[int, int, int]:
     """What of a quality makes one icon differ from another."""
     return how.size, how.n_steps, how.seed
+
+
+def _versions() -> str:
+    python = ".".join(platform.python_version_tuple()[:2])
+    return f"captum_blocks {__version__}, Python {python}, torch {torch.__version__}"

@@ -108,7 +108,10 @@ def test_icons_of_other_weights_are_never_taken(
     with torch.no_grad():
         other.early[0].weight[0, 0, 0, 0] += 1e-3  # type: ignore[index, union-attr]
     net = cb.Network(other, small.preprocess, name="Another")
-    said = r"nothing is taken from .*pack.zip: its icons are of other weights, settings or code: Sm"
+    said = (
+        r"nothing is taken from .*pack.zip: its icons are of other weights, settings or code: "
+        r"SmallNet '[0-9a-f]{12}' \(captum_blocks .*, Python 3\.\d+, torch .*\), not Another '"
+    )
     with pytest.raises(InvalidArgument, match=said):
         icons_of(net, there).take(pack)
     # Nor where the pack says that they are of these: the names of its files tell.

@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-from captum_blocks import __version__
 from captum_blocks.errors import BlocksError, InvalidArgument
 from captum_blocks.store import whole_file
 
@@ -48,7 +47,8 @@ class About:
         size: of the icons, in pixels.
         n_steps, seed: of the optimization.
         scores: how strongly the layer answers to each icon, by the name of its file.
-        captum_blocks: the version that drew them.
+        versions: of what drew them: the code of a network counts, and differs between versions of
+            Python.
 
     >>> About("bn2", "EfficientNet-Lite0", "f" * 64, 128, 80, 0).scores
     {}
@@ -61,7 +61,7 @@ class About:
     n_steps: int
     seed: int
     scores: Mapping[str, float] = field(default_factory=dict)
-    captum_blocks: str = __version__
+    versions: str = ""
 
     @classmethod
     def of(cls, text: bytes) -> About:
@@ -86,7 +86,7 @@ class About:
 
 
 _KINDS: dict[str, type] = {
-    **dict.fromkeys(("layer", "network", "fingerprint", "captum_blocks"), str),
+    **dict.fromkeys(("layer", "network", "fingerprint", "versions"), str),
     **dict.fromkeys(("size", "n_steps", "seed"), int),
     "scores": dict,
 }

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import tracemalloc
 import zipfile
 from collections import Counter
@@ -524,3 +530,35 @@ def test_a_pack_is_where_no_older_one_is_lost(
         icons_of(small, here).export(pack)
     assert pack.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "pack.zip"]
+
+
+def test_ctrl_c_on_the_command_line_leaves_no_pack_and_the_next_run_goes_on(
+    here: Store, tmp_path: Path
+) -> None:
+    """A real interrupt of a real process while the demo network's icons are drawn."""
+    arguments = ("icons", "demo", "blocks.0.0.bn1", "--channels", "0-15", "--quality", "draft")
+    started = {
+        "args": [sys.executable, "-m", "captum_blocks", *arguments, "--export", "pack.zip"],
+        "cwd": tmp_path,
+        "env": {**os.environ, "CAPTUM_BLOCKS_CACHE_DIR": str(here.folder)},
+        "text": True,
+    }
+    process = subprocess.Popen(**started, stderr=subprocess.PIPE)  # type: ignore[call-overload]
+    deadline = time.monotonic() + 300
+    while not list(here.folder.glob("*.json")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.rstrip().endswith("interrupted; finished icons are kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    before = len(list(here.folder.glob("*.json")))  # written last: half an icon is none
+    assert 1 <= before < 16
+    done = subprocess.run(**started, capture_output=True, timeout=300)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    assert f"16 icons of blocks.0.0.bn1 ({16 - before} new)" in done.stdout
+    assert re.match(r"\d+ of 16 icons of blocks.0.0.bn1 are kept; ", done.stderr)
+    with packs.Pack(tmp_path / "pack.zip") as pack:
+        assert len(pack.about.scores) == 16

@@ -91,7 +91,7 @@ class Looked:
     @property
     def own(self) -> Tensor:
         """(class,): the logits as they are, computed as those of removals are."""
-        return next(self.tail.scores([self.held.output]))[0]
+        return self.tail.own
 
     def rounding(self, target: int, score: Score) -> float:
         """Below this, two scores are the same: sums over rows are ordered by how many there are."""
@@ -102,19 +102,19 @@ class Looked:
     def without(self, atom: Any, fill: Fill) -> Tensor:
         """(filling, *atoms, class): the logits without each atom."""
         rows = self._removals(atom, fill)
-        total = self.images * sum(each.count for each in rows)
-        found = torch.stack([self._without(each, total) for each in rows])
-        return found.reshape(len(rows), *(rows[0].shape or (1,)), -1)
+        changing = [each.changing() for each in rows]
+        total = self.images * sum(map(len, changing))
+        found = [self._without(*each, total) for each in zip(rows, changing, strict=True)]
+        return torch.stack(found).reshape(len(rows), *(rows[0].shape or (1,)), -1)
 
-    def _without(self, atoms: Removal, total: int) -> Tensor:
-        """(atom, class): the logits without each atom."""
-        spans = (
-            (first, min(first + self.step, atoms.count))
-            for first in range(0, atoms.count, self.step)
-        )
-        chunks = (atoms.rows(*span) for span in spans)
-        what = f"{total:,} removals at layer {self.name!r}"
-        return torch.cat(list(self.tail.scores(chunks, total, what)))
+    def _without(self, atoms: Removal, changing: Tensor, total: int) -> Tensor:
+        """(atom, class): the logits without each atom; as they are where that changes nothing."""
+        found = self.own.repeat(atoms.count, 1)
+        if len(changing):
+            chunks = (atoms.rows(some) for some in changing.split(self.step))
+            what = f"{total:,} removals at layer {self.name!r}"
+            found[changing] = torch.cat(list(self.tail.scores(chunks, total, what)))
+        return found
 
     def together(self, atom: Any, fill: Fill, sets: Sequence[Sequence[int]]) -> Tensor:
         """(filling, set, class): the logits without all atoms of a set."""
@@ -169,7 +169,7 @@ class Looked:
     def with_others(self) -> Tensor:
         """(photograph, class): the image's logits with the layer taken from each other."""
         assert self.others is not None
-        return torch.cat(list(self.tail.scores(self.others.split(self.step))))
+        return torch.cat(list(self.tail.scores(map(torch.clone, self.others.split(self.step)))))
 
 
 def check_sets(sets: Any, count: int) -> None:

@@ -58,7 +58,7 @@ class Head(nn.Module):
         # Registered when it is a module, so that Captum's DeepLift finds the layers inside.
         self.network = forward
         self._layer = (layer,)
-        self._one_image = False
+        self._one_image = self._disposable = False
 
     def forward(self, activation: Tensor, x: Tensor) -> Tensor:
         """Layer activation (row, ...) and the image of each row -> scores (row, class)."""
@@ -73,7 +73,7 @@ class Head(nn.Module):
         def put_in(_: Tensor) -> Tensor:
             # Only what is behind the layer needs a graph; the context restores the caller's mode.
             torch.set_grad_enabled(grad)
-            return activation.clone()
+            return activation if self._disposable else activation.clone()
 
         record = grad and self._whole_graph
         with torch.set_grad_enabled(record), hooks.replace(self._layer[0], put_in):
@@ -97,8 +97,11 @@ class Head(nn.Module):
         return self
 
     def of_any_rows(self) -> Head:
-        """The same head, given one image for all rows; whether that works is for the caller."""
-        self._one_image = True
+        """The same head, given one image for all rows; whether that works is for the caller.
+
+        Activations are not copied: the network may write to them.
+        """
+        self._one_image = self._disposable = True
         return self
 
 

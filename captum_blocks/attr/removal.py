@@ -89,8 +89,27 @@ class Removal(ABC):
         """The axes that count atoms."""
 
     @abstractmethod
-    def rows(self, first: int, end: int) -> Tensor:
-        """The activations (row, ...) without the atoms of some places, in the layer's layout."""
+    def rows(self, atoms: Tensor) -> Tensor:
+        """The activations (row, ...) without each of some atoms alone, in the layer's layout.
+
+        Args:
+            atoms: (row,) of whole numbers, counted along the axes of ``shape``.
+
+        Returns:
+            Rows that belong to nobody else, and may be written to.
+        """
+
+    def changing(self) -> Tensor:
+        """Atoms without which anything is another number: a filling may equal what it stands for.
+
+        Returns:
+            (atom,) of whole numbers, counted along the axes of ``shape``.
+        """
+        return self._differs().flatten().nonzero().flatten()
+
+    @abstractmethod
+    def _differs(self) -> Tensor:
+        """Of the axes of ``shape``, booleans."""
 
     @abstractmethod
     def without(self, absent: Tensor) -> Tensor:
@@ -105,9 +124,12 @@ class _Channels(Removal):
     def counted(self) -> tuple[int, ...]:
         return (self.maps.shape[1],)
 
-    def rows(self, first: int, end: int) -> Tensor:
-        maps = self._copies(end - first)
-        maps[range(end - first), range(first, end)] = self.fill[0, first:end]
+    def _differs(self) -> Tensor:
+        return (self.maps != self.fill)[0].flatten(1).any(1)
+
+    def rows(self, atoms: Tensor) -> Tensor:
+        maps = self._copies(len(atoms))
+        maps[torch.arange(len(atoms)), atoms] = self.fill[0, atoms]
         return self.held.of(maps)
 
     def without(self, absent: Tensor) -> Tensor:
@@ -118,10 +140,13 @@ class _Places(Removal):
     def counted(self) -> tuple[int, ...]:
         return tuple(self.maps.shape[2:])
 
-    def rows(self, first: int, end: int) -> Tensor:
-        maps, places = self._copies(end - first), torch.arange(first, end)
-        y, x = places // self.shape[1], places % self.shape[1]
-        maps[range(end - first), :, y, x] = self.fill[0, :, y, x].T
+    def _differs(self) -> Tensor:
+        return (self.maps != self.fill)[0].any(0)
+
+    def rows(self, atoms: Tensor) -> Tensor:
+        maps = self._copies(len(atoms))
+        y, x = atoms // self.shape[1], atoms % self.shape[1]
+        maps[torch.arange(len(atoms)), :, y, x] = self.fill[0, :, y, x].T
         return self.held.of(maps)
 
     def without(self, absent: Tensor) -> Tensor:
@@ -135,11 +160,14 @@ class _Neurons(Removal):
     def counted(self) -> tuple[int, ...]:
         return tuple(self.held.output.shape[1:])
 
-    def rows(self, first: int, end: int) -> Tensor:
-        output = self.held.output.expand(end - first, *self.shape).clone()
-        flat = output.reshape(end - first, -1)
-        flat[range(end - first), range(first, end)] = self._filled().reshape(-1)[first:end]
-        return flat.reshape(end - first, *self.shape)
+    def _differs(self) -> Tensor:
+        return self.held.output[0] != self._filled()[0]
+
+    def rows(self, atoms: Tensor) -> Tensor:
+        output = self.held.output.expand(len(atoms), *self.shape).clone()
+        flat = output.reshape(len(atoms), -1)
+        flat[torch.arange(len(atoms)), atoms] = self._filled().reshape(-1)[atoms]
+        return flat.reshape(len(atoms), *self.shape)
 
     def without(self, absent: Tensor) -> Tensor:
         there = absent.reshape(-1, *self.shape)
@@ -152,8 +180,11 @@ class _Whole(Removal):
     def counted(self) -> tuple[int, ...]:
         return ()
 
-    def rows(self, first: int, end: int) -> Tensor:
-        return self._filled()
+    def _differs(self) -> Tensor:
+        return (self.held.output != self._filled()).any()
+
+    def rows(self, atoms: Tensor) -> Tensor:
+        return self._filled().clone()
 
     def without(self, absent: Tensor) -> Tensor:
         there = absent.reshape(-1, *[1] * (self.held.output.ndim - 1))
@@ -174,11 +205,16 @@ class _Tokens(Removal):
     def counted(self) -> tuple[int, ...]:
         return (self.held.layout.n_unplaced,)
 
-    def rows(self, first: int, end: int) -> Tensor:
+    def _differs(self) -> Tensor:
         assert self.filling is not None
-        places = [self.held.layout.token_places[token] for token in range(first, end)]
-        output = self.held.output.repeat(end - first, 1, 1)
-        output[range(end - first), places] = self.filling.output[0, places]
+        places = list(self.held.layout.token_places[: self.count])
+        return (self.held.output != self.filling.output)[0, places].any(1)
+
+    def rows(self, atoms: Tensor) -> Tensor:
+        assert self.filling is not None
+        places = [self.held.layout.token_places[token] for token in atoms.tolist()]
+        output = self.held.output.repeat(len(atoms), 1, 1)
+        output[torch.arange(len(atoms)), places] = self.filling.output[0, places]
         return output
 
     def without(self, absent: Tensor) -> Tensor:
@@ -213,11 +249,13 @@ class Groups(Removal):
         """(groups,)."""
         return (len(self.components),)
 
-    def rows(self, first: int, end: int) -> Tensor:
+    def _differs(self) -> Tensor:
+        return (self.instead != self.scores)[0].flatten(1).any(1)
+
+    def rows(self, atoms: Tensor) -> Tensor:
         """The activations without the parts of some groups."""
-        groups = slice(first, end)
-        change = (self.instead - self.scores)[0, groups, None]
-        return self.held.of(self.maps + change * self.components[groups, :, None, None])
+        change = (self.instead - self.scores)[0, atoms, None]
+        return self.held.of(self.maps + change * self.components[atoms, :, None, None])
 
     def without(self, absent: Tensor) -> Tensor:
         """The activations without the parts of several groups at once."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from captum_blocks._gradients import without_gradients
+from captum_blocks.attr.before import exchanged, remembered
 from captum_blocks.attr.head import Head, Probe
 from captum_blocks.convolutions import paddings
 from captum_blocks.errors import BlocksError, UnsupportedMethod
 from captum_blocks.rewriting import (
+    Edit,
     close,
     foldings,
     keep_channels_last,
@@ -29,6 +32,8 @@ MOST_ROWS = 256
 MOST_SECONDS = 300.0
 # The tail is another order of the same sums: scores agree to rounding, relative to the largest.
 _EXACT = 1e-5
+# What a network may say to parts or rows that it was not made for.
+_REFUSED = (RuntimeError, ValueError, IndexError, TypeError, AttributeError, BlocksError)
 _JOINS = (torch.cat, torch.concat, torch.concatenate)
 # A network, and a layer in it.
 Copy = tuple[nn.Module, nn.Module]
@@ -69,8 +74,8 @@ def _repeated(part: Tensor, rows: int) -> Tensor:
 class Tail:
     """Layer activations (row, ...) of one picture -> class scores (row, class).
 
-    The part of the network before the layer runs once for each chunk of rows; what it hands around
-    the layer (skip connections) is repeated. What runs is a copy with the same weights, batch norms
+    What comes before the layer ran once for the picture; what it hands around the layer (skip
+    connections) is repeated for each row. What runs is a copy with the same weights, batch norms
     folded and kernels laid out for the processor. All of that is checked against the network itself
     on the picture's own activation and on another one, and given up where they differ.
 
@@ -101,9 +106,7 @@ class Tail:
         with without_gradients():
             self._expected = self._whole(self._pair)
             if not seen.behaviour.apart:
-                places = filter(None, (copy, (forward, layer)))
-                ways = (_behind(*each, x) for each in places)
-                self._fast = next(filter(self._agrees, ways), None)
+                self._fast = next(filter(self._agrees, _ways(forward, layer, x, copy)), None)
 
     @property
     def alone(self) -> bool:
@@ -115,11 +118,16 @@ class Tail:
         """How many activations go through at once."""
         return max(1, min(MOST_ROWS, MEMORY_BUDGET // self.seen.activation.nbytes))
 
+    @cached_property
+    def own(self) -> Tensor:
+        """(class,): those of the picture's own activation, computed as those of others are."""
+        return next(self.scores([self.seen.activation.clone()]))[0]
+
     def scores(self, chunks: Iterable[Tensor], rows: int = 0, what: str = "") -> Iterator[Tensor]:
         """The scores of each chunk of activations (row, ...), without gradients.
 
         Args:
-            chunks: of activations.
+            chunks: of activations, which the network may write to.
             rows: how many there are in all, where that may take long.
             what: is done, for the message.
 
@@ -142,7 +150,7 @@ class Tail:
             return
         start = perf_counter()
         with without_gradients():
-            (self._fast or self._whole)(self._pair)
+            (self._fast or self._whole)(self._pair.clone())
         seconds = (perf_counter() - start) / len(self._pair) * rows
         if seconds > most:
             raise UnsupportedMethod(f"{what}: about {seconds:.0f} seconds, {most:.0f} at most here")
@@ -161,17 +169,32 @@ class Tail:
         return scores
 
     def _agrees(self, run: Callable[[Tensor], Tensor]) -> bool:
-        with suppress(RuntimeError, ValueError, IndexError, TypeError, BlocksError):
-            return close(run(self._pair), self._expected, _EXACT)
+        with suppress(*_REFUSED):
+            return close(run(self._pair.clone()), self._expected, _EXACT)
         return False
 
 
-def _behind(forward: Any, layer: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """What lies behind a layer, with what comes before it run once for all rows."""
+def _ways(
+    forward: Callable[..., Any], layer: nn.Module, x: Tensor, copy: Copy | None
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Ways to run what lies behind a layer, the fastest first."""
+    if copy is not None:
+        known: list[Edit] = []
+        with suppress(*_REFUSED):
+            known = remembered(*copy, x)
+        yield _behind(*copy, x, known)
+        yield _behind(*copy, x)
+    yield _behind(forward, layer, x)
+
+
+def _behind(
+    forward: Any, layer: nn.Module, x: Tensor, known: Sequence[Edit] = ()
+) -> Callable[[Tensor], Tensor]:
+    """What lies behind a layer, with what comes before it run once for all rows, or known."""
     head = Head(forward, layer).of_any_rows()
 
     def run(rows: Tensor) -> Tensor:
-        with _Repeating():
+        with _Repeating(), exchanged(known):
             scores: Tensor = head(rows, x)
         return scores
 

@@ -22,6 +22,7 @@ from captum_blocks.hooks.watching import (
     count_calls,
     noted,
     replace,
+    returned,
     run_until,
     tapped,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "on_copies",
     "own_weights_change",
     "replace",
+    "returned",
     "rows_of",
     "run_until",
     "running",

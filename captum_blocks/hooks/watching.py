@@ -5,7 +5,7 @@ Every hook is for the passes of the thread that registers it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -133,6 +133,35 @@ def noted(layers: Mapping[str, nn.Module], note: Callable[[str, Tensor], None]) 
         for name, module in layers.items():
             undo.callback(module.register_forward_hook(in_this_thread(record(name))).remove)
         yield
+
+
+@uninterrupted
+def returned(
+    layers: Iterable[nn.Module], keep: Callable[[Any], Any]
+) -> Iterator[list[tuple[nn.Module, Any]]]:
+    """What each layer returns while the context is open, whatever that is, call by call.
+
+    Args:
+        layers: the modules to watch.
+        keep: makes of what was returned what is kept of it: a copy, as an in-place operation behind
+            the layer may write to it.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.ReLU(), nn.Softmax(-1))
+    >>> with returned(net, torch.clone) as seen:
+    ...     _ = net(torch.zeros(1, 2))
+    >>> seen
+    [(ReLU(), tensor([[0., 0.]])), (Softmax(dim=-1), tensor([[0.5000, 0.5000]]))]
+    """
+    seen: list[tuple[nn.Module, Any]] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        seen.append((module, keep(output)))
+
+    with ExitStack() as undo:
+        for module in layers:
+            undo.callback(module.register_forward_hook(in_this_thread(note)).remove)
+        yield seen
 
 
 @uninterrupted

@@ -16,7 +16,9 @@ from torch.nn import functional
 import captum_blocks as cb
 from captum_blocks.attr import LayerAblation, scored
 from captum_blocks.attr import tail as tails
+from captum_blocks.attr.before import remembered
 from captum_blocks.attr.head import probe
+from captum_blocks.attr.removal import Fill
 from captum_blocks.attr.tail import Tail, fast_copy
 from captum_blocks.errors import (
     BlocksError,
@@ -442,3 +444,111 @@ def test_a_layer_that_runs_twice_is_refused() -> None:
 def test_sets_that_are_none_are_refused(sets: Any, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         LayerAblation(Residual().eval(), "norm").together(torch.rand(1, 3, 9, 9), sets)
+
+
+class Counting(nn.Module):
+    """A stem that returns a pair, which is written to, and used again behind the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.inner = Stem(), nn.Conv2d(4, 4, 3, 1, 1)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine, scale = self.stem(x)
+        inner = self.inner(fine)
+        fine.mul_(scale)  # in place
+        return self.head((torch.relu(inner) + fine).mean((2, 3)))
+
+
+class Stem(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.runs = nn.Conv2d(3, 4, 3, 2, 1), Runs()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self.runs.count += 1
+        return torch.relu(self.conv(x)), torch.full((1, 4, 1, 1), 0.5)
+
+
+class Runs:
+    """Counts, and is shared by all copies."""
+
+    count = 0
+
+    def __deepcopy__(self, memo: object) -> Runs:
+        return self
+
+
+def counting() -> tuple[Counting, Tensor]:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return Counting().eval(), torch.randn(1, 3, 8, 8)
+
+
+def test_what_comes_before_the_layer_is_not_run_for_every_chunk() -> None:
+    module, x = counting()
+    seen = probe(module, module.inner, "inner", x)
+    tail = Tail(module, module.inner, x, seen, fast_copy(module, module.inner))
+    before = module.stem.runs.count
+    list(tail.scores(torch.randn(6, 4, 4, 4).split(1)))
+    assert module.stem.runs.count == before
+
+
+@pytest.mark.parametrize("channel", range(4))
+def test_what_comes_before_the_layer_is_the_same_for_every_chunk(channel: int) -> None:
+    module, x = counting()
+
+    def change(held: Tensor) -> Tensor:
+        held[:, channel] = 0
+        return held
+
+    _, without = LayerAblation(module, "inner").without(x)
+    expected = answered(module, module.inner, x, change)
+    torch.testing.assert_close(without[:, 0, channel], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_parts_before_a_layer_that_are_remembered() -> None:
+    module, x = counting()
+    (edit,) = remembered(module, module.inner, x)
+    assert edit.parent is module
+    assert list(edit.replacements) == ["stem"]
+    twice = nn.Sequential(shared := nn.Conv2d(3, 3, 1), nn.ReLU(), shared, nn.Tanh())
+    assert [list(edit.replacements) for edit in remembered(twice, twice[3], x)] == [["1"]]
+
+
+def test_parts_of_the_layer_itself_are_remembered() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        first = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        net = nn.Sequential(first, nn.Conv2d(4, 5, 6), nn.Flatten())
+        x = torch.randn(1, 3, 8, 8)
+    assert [list(edit.replacements) for edit in remembered(net, net[0], x)] == [["0"], ["1"]]
+    _, without = LayerAblation(net, "0").without(x)
+    expected = answered(net, net[0], x, lambda held: held * (torch.arange(4) != 2)[:, None, None])
+    torch.testing.assert_close(without[:, 0, 2], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("atom", ["channel", "spatial", "neuron", "whole"])
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+def test_atoms_that_their_filling_equals_are_not_run(atom: str, fill: Fill) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        x = torch.randn(1, 3, 4, 4)
+        nn.init.normal_(net[3].weight)
+    with torch.no_grad():
+        net[0].bias[1] = -99.0  # a channel that never fires
+        net[0].bias[2] = 99.0
+    own, without = LayerAblation(net, "1").without(x, atom, fill)
+    held = kept(net, net[1], x)
+    instead = torch.zeros_like(held) if fill == "zero" else held.mean((2, 3), True).expand_as(held)
+    places = atoms(held, atom)
+    for number, where in enumerate(places):
+        changed = held.clone()
+        changed[where] = instead[where]
+        after = without.reshape(len(places), 5)[number]
+        with torch.no_grad():
+            torch.testing.assert_close(after, net[2:](changed)[0], rtol=1e-5, atol=1e-4)
+        if torch.equal(changed, held):
+            assert torch.equal(after, own[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -12,6 +12,8 @@ from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
 ATOMS: dict[str, tuple[str, ...]] = {"tokens": ("token",)}
 Sum = Callable[[Tensor], Tensor]
 _SUMS: dict[str, Sum] = {}
+# The remainder of what atoms have that are not asked for.
+OTHERS = "others"
 
 
 def sums(atom: str, *axes: str) -> Callable[[Sum], Sum]:
@@ -68,8 +70,9 @@ class AtomValues:
     Attributes:
         data: (..., *axes): the leading axes are those of the attribution.
         axes: the names of the trailing axes.
-        remainder: by name ("residual", "tokens", "positions"), a number per leading index. The sum
-            of ``data`` over ``axes`` plus all remainders is the total of the attribution.
+        remainder: by name ("residual", "tokens", "positions", "others"), a number per leading
+            index. The sum of ``data`` over ``axes`` plus all remainders is the total of the
+            attribution.
 
     >>> import torch
     >>> AtomValues(torch.ones(1, 4), ("channel",), {"tokens": torch.tensor([0.5])}).total
@@ -85,6 +88,17 @@ class AtomValues:
         """Everything, of the shape of the leading axes."""
         own = self.data.flatten(self.data.ndim - len(self.axes)).sum(-1) if self.axes else self.data
         return own + sum(self.remainder.values(), own.new_zeros(()))
+
+    def some(self, wanted: Sequence[int]) -> AtomValues:
+        """Some of the atoms that are counted along one axis; what the others have remains.
+
+        >>> import torch
+        >>> AtomValues(torch.tensor([[1.0, 2.0, 4.0]]), ("channel",)).some([2]).remainder
+        {'others': tensor([3.])}
+        """
+        chosen = self.data[..., list(wanted)]
+        others = self.data.sum(-1) - chosen.sum(-1)
+        return AtomValues(chosen, self.axes, {OTHERS: others, **self.remainder})
 
 
 def to_atoms(

@@ -83,6 +83,7 @@ class LayerToLayerAttribution:
         source_atom: Any = "spatial",
         *,
         targets: Sequence[Index] | None = None,
+        sources: Sequence[int] | None = None,
         method: Method | None = None,
         return_remainder: bool = False,
         chunk_size: int | None = None,
@@ -100,6 +101,8 @@ class LayerToLayerAttribution:
             source_atom: "spatial", "channel", "neuron", "whole", "tokens" or a fitted reducer.
             targets: only these target atoms: integers, or (y, x) and (channel, y, x). The result
                 then has one target axis of that length.
+            sources: only these source channels or groups, for passes of their own where there are
+                few; what all others receive is the remainder "others".
             method: a layer method of Captum instead of gradient x activation: one run per target
                 atom, slower, same shapes.
             return_remainder: also return what belongs to no source atom.
@@ -108,8 +111,8 @@ class LayerToLayerAttribution:
 
         Returns:
             (image, *target, *source); positions are two axes, y and x. With ``return_remainder``
-            also a dict of (image, *target) by name: "residual" of groups, "tokens". Sources plus
-            remainders are the attribution of the whole source layer.
+            also a dict of (image, *target) by name: "residual" of groups, "tokens", "others".
+            Sources plus remainders are the attribution of the whole source layer.
 
         Raises:
             InvalidArgument: the target does not depend on the source, a target is out of range, a
@@ -130,8 +133,9 @@ class LayerToLayerAttribution:
         with quiet(self.module):
             images = check_input(x)
             behaviour = observed(self.module, images)
+            asked = _Asked(target_atom, source_atom, targets, sources)
             found = [
-                self._atoms(each, target_atom, source_atom, targets, method, chunk_size, options)
+                self._atoms(each, asked, method, chunk_size, options)
                 for each in (images.split(1) if behaviour.apart else [images])
             ]
         warn_of([behaviour.drifts])
@@ -143,23 +147,21 @@ class LayerToLayerAttribution:
     def _atoms(
         self,
         images: Tensor,
-        target_atom: Any,
-        source_atom: Any,
-        targets: Sequence[Index] | None,
+        asked: _Asked,
         method: Method | None,
         chunk_size: int | None,
         options: dict[str, Any],
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """(image, *target, *source), and remainders by name, of images that may go together."""
-        look = self._look(images, target_atom, targets)
-        scores = look.scores
-        parts = parts_of(source_atom, channels_last(look.leaf.detach()), look.layout)
+        look = self._look(images, asked.target_atom, asked.targets)
+        scores, leaf = look.scores, channels_last(look.leaf.detach())
+        parts = parts_of(asked.source_atom, leaf, look.layout, asked.sources)
         moving = (
             "the class scores move" if self.target is None else f"layer {self.target_name!r} moves"
         )
         with gradients_explained(moving, f"layer {self.source_name!r}"):
             if method is not None:
-                values = self._by_method(images, scores, source_atom, parts, method, options)
+                values = self._by_method(images, scores, asked, parts.layout, method, options)
             else:
                 values = self._from_the_smaller_side(look, parts, chunk_size)
         shape = (len(images), *scores.shape)
@@ -229,20 +231,32 @@ class LayerToLayerAttribution:
         self,
         images: Tensor,
         scores: Scores,
-        source_atom: Any,
-        parts: Parts,
+        asked: _Asked,
+        layout: Layout,
         method: Method,
         options: dict[str, Any],
     ) -> AtomValues:
         table = _ScoreTable(self.module, self.target, scores).eval()
-        run = LayerMethod(table, self.source, method, parts.layout, **options)
+        run = LayerMethod(table, self.source, method, layout, **options)
         warn_of(_calling.side_by_side(observed(self.module, images), run.name), stacklevel=4)
         wanted = range(len(scores.indices))
-        if isinstance(source_atom, str):
+        if isinstance(asked.source_atom, str):
             found = run.attribute(images, wanted)
-            return to_atoms(source_atom, found.maps, found.tokens)
-        groups = run.attribute_groups(images, wanted, source_atom)
-        return to_atoms("group", groups.maps, groups.tokens, groups.residual)
+            values = to_atoms(asked.source_atom, found.maps, found.tokens)
+        else:
+            groups = run.attribute_groups(images, wanted, asked.source_atom)
+            values = to_atoms("group", groups.maps, groups.tokens, groups.residual)
+        return values if asked.sources is None else values.some(asked.sources)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Which atoms are attributed, and which receive it."""
+
+    target_atom: Any
+    source_atom: Any
+    targets: Sequence[Index] | None
+    sources: Sequence[int] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,14 @@ the side with fewer rows is the cheaper one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from captum_blocks.attr.atoms import ATOMS, AtomValues, to_atoms
+from captum_blocks.attr.atoms import ATOMS, OTHERS, AtomValues, to_atoms
+from captum_blocks.attr.head import whole_number
 from captum_blocks.attr.reducers import Pieces, take_apart
 from captum_blocks.attr.regrouping import regroup
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
@@ -56,13 +57,20 @@ class Parts(ABC):
 
     def directions(self) -> Iterator[Tensor]:
         """Each atom's part of the activation, in the layer's layout; then the remainders'."""
-        for part in self.parts():
-            yield self.layout.from_maps(part, ndim=self.activation.ndim)
+        yield from self._placed(self.parts())
         yield from self.leftovers()
 
-    @abstractmethod
+    def _placed(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Parts in the layer's layout."""
+        return (self.layout.from_maps(part, ndim=self.activation.ndim) for part in parts)
+
     def parts(self) -> Iterator[Tensor]:
         """Each atom's part of the activation, (image, channel, y, x)."""
+        return map(self.part, range(torch.Size(self.shape).numel()))
+
+    @abstractmethod
+    def part(self, atom: int) -> Tensor:
+        """One atom's part of the activation, (image, channel, y, x); counted along ``shape``."""
 
     def leftovers(self) -> Iterator[Tensor]:
         """What belongs to no atom, in the layer's layout."""
@@ -93,12 +101,10 @@ class _Spatial(Parts):
         super().__init__(activation, layout)
         self.shape = tuple(self.maps.shape[2:])
 
-    def parts(self) -> Iterator[Tensor]:
-        for y in range(self.shape[0]):
-            for x in range(self.shape[1]):
-                part = torch.zeros_like(self.maps)
-                part[:, :, y, x] = self.maps[:, :, y, x]
-                yield part
+    def part(self, atom: int) -> Tensor:
+        part, (y, x) = torch.zeros_like(self.maps), divmod(atom, self.shape[1])
+        part[:, :, y, x] = self.maps[:, :, y, x]
+        return part
 
 
 class _Channel(Parts):
@@ -108,11 +114,10 @@ class _Channel(Parts):
         super().__init__(activation, layout)
         self.shape = (self.maps.shape[1],)
 
-    def parts(self) -> Iterator[Tensor]:
-        for channel in range(self.shape[0]):
-            part = torch.zeros_like(self.maps)
-            part[:, channel] = self.maps[:, channel]
-            yield part
+    def part(self, atom: int) -> Tensor:
+        part = torch.zeros_like(self.maps)
+        part[:, atom] = self.maps[:, atom]
+        return part
 
 
 class _Neuron(Parts):
@@ -122,19 +127,19 @@ class _Neuron(Parts):
         super().__init__(activation, layout)
         self.shape = tuple(self.maps.shape[1:])
 
-    def parts(self) -> Iterator[Tensor]:
-        for index in range(self.maps[0].numel()):
-            part = torch.zeros_like(self.maps)
-            part.flatten(1)[:, index] = self.maps.flatten(1)[:, index]
-            yield part
+    def part(self, atom: int) -> Tensor:
+        _, channel, y, x = torch.unravel_index(torch.tensor(atom), (1, *self.shape))
+        part = torch.zeros_like(self.maps)
+        part[:, channel, y, x] = self.maps[:, channel, y, x]
+        return part
 
 
 class _Whole(Parts):
     atom = "whole"
     shape = ()
 
-    def parts(self) -> Iterator[Tensor]:
-        yield self.maps
+    def part(self, atom: int) -> Tensor:
+        return self.maps
 
 
 class _Tokens(Parts):
@@ -145,15 +150,14 @@ class _Tokens(Parts):
         self.shape = (layout.n_unplaced,)
         self.remainders = ("positions",)
 
-    def directions(self) -> Iterator[Tensor]:
-        for token in self.layout.token_places:
-            part = torch.zeros_like(self.activation)
-            part[:, token] = self.activation[:, token]
-            yield part
-        yield self.layout.from_maps(self.maps)
+    def part(self, atom: int) -> Tensor:
+        part, token = torch.zeros_like(self.activation), self.layout.token_places[atom]
+        part[:, token] = self.activation[:, token]
+        return part
 
-    def parts(self) -> Iterator[Tensor]:
-        yield from ()
+    def directions(self) -> Iterator[Tensor]:
+        yield from self.parts()
+        yield self.layout.from_maps(self.maps)
 
 
 class _Group(Parts):
@@ -165,9 +169,9 @@ class _Group(Parts):
         self.shape = (len(self.pieces.components),)
         self.remainders = ("residual", *self.remainders)
 
-    def parts(self) -> Iterator[Tensor]:
-        for group, direction in enumerate(self.pieces.components):
-            yield self.pieces.scores[:, group, None] * direction[None, :, None, None]
+    def part(self, atom: int) -> Tensor:
+        direction = self.pieces.components[atom]
+        return self.pieces.scores[:, atom, None] * direction[None, :, None, None]
 
     def leftovers(self) -> Iterator[Tensor]:
         ndim = self.activation.ndim
@@ -182,6 +186,27 @@ class _Group(Parts):
         return to_atoms("group", groups, tokens, rest)
 
 
+class _Some(Parts):
+    """Some of the atoms that are counted along one axis; the others are one remainder."""
+
+    def __init__(self, every: Parts, wanted: Sequence[int]) -> None:
+        super().__init__(every.activation, every.layout)
+        self.atom, self.shape = every.atom, (len(wanted),)
+        self.remainders = (OTHERS, *every.remainders)
+        self._every, self._wanted = every, tuple(wanted)
+
+    def part(self, atom: int) -> Tensor:
+        return self._every.part(self._wanted[atom])
+
+    def leftovers(self) -> Iterator[Tensor]:
+        rest = list(self._every.leftovers())
+        yield self.activation - sum([*rest, *self._placed(self.parts())])
+        yield from rest
+
+    def received(self, gradient: Tensor) -> AtomValues:
+        return self._every.received(gradient).some(self._wanted)
+
+
 _KINDS: dict[str, type[Parts]] = {
     "spatial": _Spatial,
     "channel": _Channel,
@@ -191,18 +216,37 @@ _KINDS: dict[str, type[Parts]] = {
 }
 
 
-def parts_of(atom: Any, activation: Tensor, layout: Layout) -> Parts:
+def parts_of(
+    atom: Any, activation: Tensor, layout: Layout, wanted: Sequence[int] | None = None
+) -> Parts:
     """The parts of a source layer's activation.
 
     Args:
         atom: spatial, channel, neuron, whole or tokens, or a fitted reducer.
         activation: the layer's output.
         layout: of the layer.
+        wanted: only these channels or groups; what all others stand for is the remainder "others".
 
     Raises:
         UnknownName: there is no such atom.
-        InvalidArgument: the layer has no such atom, or the reducer does not fit.
+        InvalidArgument: the layer has no such atom, or the reducer does not fit; of the atoms some
+            cannot be asked for.
+        WrongType: some are asked for by what is no whole number.
     """
+    parts = _all_parts(atom, activation, layout)
+    if wanted is None:
+        return parts
+    numbers = [whole_number(each) for each in wanted]
+    if parts.atom not in ("channel", "group"):
+        raise InvalidArgument(f"sources= picks channels or groups; atoms here are {parts.atom}")
+    if wrong := [each for each in numbers if not 0 <= each < parts.shape[0]]:
+        raise InvalidArgument(
+            f"sources= names {parts.atom} {wrong[0]}; there are 0 to {parts.shape[0] - 1}"
+        )
+    return _Some(parts, numbers)
+
+
+def _all_parts(atom: Any, activation: Tensor, layout: Layout) -> Parts:
     if not isinstance(atom, str):
         return _Group(activation, layout, atom)
     if atom not in _KINDS:

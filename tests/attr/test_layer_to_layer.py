@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from captum_blocks import attr, hooks
-from captum_blocks.attr import segment, targets
+from captum_blocks.attr import layer_to_layer, segment, targets
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.sources import parts_of
 from captum_blocks.attr.targets import scores_of
@@ -303,6 +304,72 @@ def test_some_targets_cost_no_more_than_themselves(
     l2l = attr.LayerToLayerAttribution(convnet, "pool", "conv2")
     l2l.attribute(x, "spatial", "spatial", targets=[(1, 0)])
     assert asked == [(1, 0)]
+
+
+@pytest.mark.parametrize("target_atom", ["neuron", "channel", "whole"])
+@pytest.mark.parametrize("source_atom", ["channel", "group"])
+@pytest.mark.parametrize("picks", [[2, 0], [1]])
+@pytest.mark.parametrize("method", [None, "LayerGradientXActivation"])
+def test_some_sources(
+    target_atom: str,
+    source_atom: str,
+    picks: list[int],
+    method: str | None,
+    convnet: nn.Module,
+    x: Tensor,
+) -> None:
+    source: Any = Directions(LOWER) if source_atom == "group" else source_atom
+    ways: dict[str, Any] = {"method": method, "return_remainder": True}
+    l2l = attr.LayerToLayerAttribution(convnet, "pool", "conv2")
+    every, rest = l2l.attribute(x, target_atom, source, **ways)
+    some, remainder = l2l.attribute(x, target_atom, source, sources=picks, **ways)
+    torch.testing.assert_close(some, every[..., picks])
+    others = [atom for atom in range(every.shape[-1]) if atom not in picks]
+    torch.testing.assert_close(remainder.pop("others"), every[..., others].sum(-1))
+    assert remainder.keys() == rest.keys()
+    for name, held in rest.items():
+        torch.testing.assert_close(remainder[name], held)
+
+
+def test_some_sources_of_tokens(vit: nn.Module, x9: Tensor) -> None:
+    l2l = attr.LayerToLayerAttribution(vit, "block1", "block2")
+    every, rest = l2l.attribute(x9, "spatial", "channel", return_remainder=True)
+    some, remainder = l2l.attribute(x9, "spatial", "channel", sources=[3], return_remainder=True)
+    torch.testing.assert_close(some, every[..., [3]])
+    torch.testing.assert_close(remainder["tokens"], rest["tokens"])
+    torch.testing.assert_close(remainder["others"], every.sum(-1) - every[..., 3])
+
+
+def test_some_sources_cost_no_more_than_themselves(
+    convnet: nn.Module, x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    forwards = layer_to_layer.pushed_forward
+
+    def counted(segment: Any, leaf: Any, output: Any, directions: Any, chunk: int) -> Any:
+        held = list(directions)
+        rows.append(len(held))
+        return forwards(segment, leaf, output, iter(held), chunk)
+
+    monkeypatch.setattr(layer_to_layer, "pushed_forward", counted)
+    l2l = attr.LayerToLayerAttribution(convnet, "pool", "conv2")
+    l2l.attribute(x, "neuron", "channel", sources=[1, 4])
+    assert rows == [3]  # these two, and all others together
+
+
+@pytest.mark.parametrize(
+    ("atom", "picks", "said"),
+    [
+        ("channel", [5], "sources= names channel 5; there are 0 to 4"),
+        ("spatial", [0], "sources= picks channels or groups; atoms here are spatial"),
+    ],
+)
+def test_sources_that_cannot_be(
+    atom: str, picks: list[int], said: str, convnet: nn.Module, x: Tensor
+) -> None:
+    l2l = attr.LayerToLayerAttribution(convnet, "pool", "conv2")
+    with pytest.raises(InvalidArgument, match=f"^{re.escape(said)}$"):
+        l2l.attribute(x, "whole", atom, sources=picks)
 
 
 def test_network_comes_back_as_it_was(convnet: nn.Module, x: Tensor, snapshot: Taken) -> None:

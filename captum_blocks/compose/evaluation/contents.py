@@ -17,6 +17,7 @@ from captum_blocks.compose.evaluation.pooling import pooled
 from captum_blocks.compose.evaluation.question import asked, check_given
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.subsets import GAME, GAME_NAME, played
+from captum_blocks.compose.evaluation.towards import target_scores
 from captum_blocks.compose.evaluation.validation import validate
 from captum_blocks.compose.evaluation.values import ALONE, Value, sides, spans
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, UnusableLayer, WrongType
@@ -304,12 +305,15 @@ def _between_layers(content: Attribution, look: Looking) -> Value:
     for substrate in (source, target):
         if substrate.atom == "token" and isinstance(substrate.layer, Hidden):
             _some(look.tokens(substrate.layer.layer), substrate)
-    data, rest = look.between(source, target, content.method)
+    picks = source.only if source.atom == "channel" else None
+    data, rest = look.between(source, target, content.method, picks)
     axes = ("image", *(f"to_{axis}" for axis in ATOMS[target.atom].axes))
     axes += ATOMS[source.atom].axes
     coords = spans(**dict(zip(axes, data.shape, strict=True)))
     if target.only is not None:
         coords[axes[1]] = target.only
+    if picks is not None:
+        coords["channel"], rest["not shown"] = picks, rest.pop("others")
     # Each target is taken out by itself: its numbers are to lie beside one another.
     held = _plain(data).contiguous()
     value = Value(
@@ -321,20 +325,11 @@ def _between_layers(content: Attribution, look: Looking) -> Value:
         target,
         maps=held if source.atom == "spatial" else None,
         remainder={name: _plain(part) for name, part in rest.items()},
-        ends=_target_scores(target, look),
+        ends=target_scores(target, look),
     )
-    return picked(value)
-
-
-def _target_scores(target: Substrate, look: Looking) -> dict[str, Tensor]:
-    """(image, *target): what is attributed to channels or groups of a hidden layer."""
-    if not isinstance(target.layer, Hidden) or target.atom not in ("channel", "group"):
-        return {}
-    sums = look.maps(target.layer.layer).sum((2, 3))
-    if target.atom == "group":
-        directions = look.directions(target)
-        sums = sums @ (directions / directions.norm(dim=1, keepdim=True).clamp(min=1e-30)).T
-    return {"score": sums if target.only is None else sums[:, list(target.only)]}
+    if picks is None:
+        return picked(value)
+    return replace(value, counts={"channel": look.maps(layer_name(source)).shape[1]})
 
 
 def _attribution_maps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from captum_blocks.reduce import ALGORITHMS, ChannelReducer
 from captum_blocks.wrappers import taking_a_picture
 
 How = Method | Given
+Picks = Sequence[int] | None
 # Photographs that go through the network together: more would hold its early layers many times.
 AT_ONCE = 64
 
@@ -182,7 +184,8 @@ class Looking:
         if grouping.align_with is not None:
             assert isinstance(grouping.align_with, Substrate)
             neurons = Hidden(layer, grouping.align_with.layer.network).neurons  # type: ignore[union-attr]
-            flows, _ = self.between(neurons, grouping.align_with, Method(DEFAULT_METHOD))
+            between = partial(self.between, neurons, grouping.align_with, Method(DEFAULT_METHOD))
+            flows, _ = self.once(("flows", neurons, grouping.align_with), between)
             shaped = self._shaped(layer, flows.flatten(0, 1))
             goals["upper"] = shaped.unflatten(0, flows.shape[:2])
         return goals
@@ -273,9 +276,12 @@ class Looking:
         return without.flatten(1, -2).squeeze(1).float().cpu()
 
     def between(
-        self, source: Substrate, target: Substrate, how: How
+        self, source: Substrate, target: Substrate, how: How, picks: Picks = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The attribution of a later layer's atoms to an earlier one's, and its remainders."""
+        """The attribution of a later layer's atoms to an earlier one's, and its remainders.
+
+        With picks only of these source atoms, and of all "others" together.
+        """
         named, noise = self._named(how)
         plain = named == DEFAULT_METHOD and not noise
         earlier = layer_name(source)
@@ -285,6 +291,7 @@ class Looking:
             self.atom(target),
             self.atom(source),
             targets=target.only,
+            sources=picks,
             method=None if plain else named,
             return_remainder=True,
             **noise,

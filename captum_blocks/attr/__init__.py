@@ -10,7 +10,7 @@ from captum_blocks.attr.edits import RegionEdit
 from captum_blocks.attr.group_attribution import GroupAttribution
 from captum_blocks.attr.groups import LayerGroupAttribution
 from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
-from captum_blocks.attr.odds import SCORES, scored
+from captum_blocks.attr.odds import SCORES, scored, scored_each
 from captum_blocks.attr.paths import LayerPathGradients
 from captum_blocks.attr.pooling import blur, relaxation_note, relaxed_pooling
 from captum_blocks.attr.regions import BLUR, EDGE, HALF, regions_of_maps, regions_of_places
@@ -18,7 +18,7 @@ from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.removal import FILLS
 from captum_blocks.attr.removed import Cumulative, Swapped
 from captum_blocks.attr.results import GroupResult, LayerResult
-from captum_blocks.attr.steady import SteadyLayerAblation, SteadyLayerToLayer
+from captum_blocks.attr.steady import SteadyLayerAblation, SteadyLayerToLayer, SteadyRegionEdit
 from captum_blocks.attr.subsets import SubsetTable
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "RegionEdit",
     "SteadyLayerAblation",
     "SteadyLayerToLayer",
+    "SteadyRegionEdit",
     "SubsetTable",
     "Swapped",
     "WithOptions",
@@ -56,6 +57,7 @@ __all__ = [
     "relaxed_pooling",
     "resolve_method",
     "scored",
+    "scored_each",
     "sums",
     "to_atoms",
 ]

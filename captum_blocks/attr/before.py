@@ -21,10 +21,13 @@ class _Remembered(nn.Module):
 
     def __init__(self, output: Any) -> None:
         super().__init__()
-        self._output = output
+        self._output, self._lent, self._versions = output, output, [-1]
 
     def forward(self, *_: Any, **__: Any) -> Any:
-        return _copied(self._output)  # what follows may write to it
+        if _versions(self._lent) != self._versions:  # what followed wrote to it
+            self._lent = _copied(self._output)
+            self._versions = _versions(self._lent)
+        return self._lent
 
 
 def remembered(network: nn.Module, layer: nn.Module, x: Tensor) -> list[Edit]:
@@ -78,6 +81,10 @@ def exchanged(edits: Sequence[Edit]) -> Iterator[None]:
 
 def _copied(output: Any) -> Any:
     return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, output)
+
+
+def _versions(output: Any) -> list[int]:
+    return [leaf._version for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
 
 
 def _is_of_tensors(output: Any) -> bool:

@@ -126,14 +126,21 @@ class RegionEdit(PerturbationAttribution):  # type: ignore[misc]
             own = torch.cat([self._scores(rows) for rows in images.split(step)])
             _check_time((perf_counter() - start) / len(images), masks.shape[:2].numel())
             rows = _mixtures(images, filling, masks, step)
-            edited = torch.cat([self._scores(each) for each in rows])
+            network = self.forward_func if behaviour.apart else self._running(images, own)
+            edited = torch.cat([self._scores(each, network) for each in rows])
         warn_of(behaviour.notes)
         return own, edited.unflatten(0, masks.shape[:2])
 
-    def _scores(self, rows: Tensor) -> Tensor:
+    def _running(self, images: Tensor, own: Tensor) -> nn.Module:
+        """The network that edited pictures go through; it answers its own to these images."""
+        found: nn.Module = self.forward_func
+        return found
+
+    def _scores(self, rows: Tensor, network: nn.Module | None = None) -> Tensor:
         """(row, class) of pictures that go through together."""
-        with taking_a_picture(hooks.module_of(self.forward_func)):
-            return class_scores(self.forward_func(rows), len(rows))
+        runs = network or self.forward_func
+        with taking_a_picture(hooks.module_of(runs)):
+            return class_scores(runs(rows), len(rows))
 
     def has_convergence_delta(self) -> bool:
         """Never: single edits add up to nothing in particular."""

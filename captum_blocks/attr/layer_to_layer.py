@@ -18,6 +18,7 @@ from captum_blocks.attr._reasons import gradients_explained
 from captum_blocks.attr._visit import quiet
 from captum_blocks.attr.adapter import LayerMethod
 from captum_blocks.attr.atoms import AtomValues, to_atoms
+from captum_blocks.attr.derivative import Derivative
 from captum_blocks.attr.head import check_input
 from captum_blocks.attr.segment import Segment, pulled_back, pushed_forward, share_reached
 from captum_blocks.attr.sources import Parts, parts_of
@@ -203,7 +204,7 @@ class LayerToLayerAttribution:
         indices = look.scores.indices
         middle = look.scores.seeds([indices[len(indices) // 2]])
         with without_gradients():
-            return len(indices) * share_reached(look.leaf, look.output, middle)
+            return len(indices) * share_reached(look.derivative, middle)
 
     def _backwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
         scores, chunk = look.scores, chunk_size or _fitting(look.leaf, look.output)
@@ -213,12 +214,13 @@ class LayerToLayerAttribution:
                 yield scores.seeds(scores.indices[start:end])
 
         with without_gradients():
-            rows = pulled_back(look.leaf, look.output, seeds(), chunk)
+            rows = pulled_back(look.leaf, look.output, seeds(), chunk, look.derivative)
             return _joined([parts.received(gradient) for gradient in rows])
 
     def _forwards(self, look: _Look, parts: Parts, chunk_size: int | None) -> AtomValues:
         chunk = chunk_size or _fitting(look.leaf, look.output)
-        rows = pushed_forward(look.segment, look.leaf, look.output, parts.directions(), chunk)
+        ends, directions = (look.leaf, look.output), parts.directions()
+        rows = pushed_forward(look.segment, *ends, directions, chunk, look.derivative)
         with without_gradients():
             changes = [look.scores.change(row).flatten(2) for row in rows]
         moved = torch.cat(changes).permute(1, 2, 0)
@@ -268,6 +270,11 @@ class _Look:
     output: Tensor
     layout: Layout
     scores: Scores
+
+    @property
+    def derivative(self) -> Derivative | None:
+        """Of the target's output by the leaf; None where only PyTorch's engine can follow it."""
+        return self.segment.derivative(self.leaf, self.output)
 
 
 class _ScoreTable(nn.Module):

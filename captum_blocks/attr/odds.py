@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -28,6 +29,17 @@ def scored(scores: Tensor, target: int, score: str) -> Tensor:
         return logit
     others = torch.cat([scores[..., :target], scores[..., target + 1 :]], -1)
     return logit - others.logsumexp(-1)
+
+
+def scored_each(scores: Tensor, targets: Sequence[int], score: str) -> Tensor:
+    """Several classes' scores, of logits (..., class): (..., target).
+
+    >>> scored_each(torch.tensor([2.0, 1.0, 0.0]), [2, 0], "logit").tolist()
+    [0.0, 2.0]
+    """
+    if score == "logit" or scores.shape[-1] == 1:
+        return scores[..., list(targets)]
+    return torch.stack([scored(scores, target, score) for target in targets], -1)
 
 
 def check_score(score: str) -> None:

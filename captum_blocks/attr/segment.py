@@ -23,7 +23,7 @@ from captum_blocks._gradients import without_gradients
 from captum_blocks.attr._crops import channels_last, cropped
 from captum_blocks.attr._reasons import cut, moves
 from captum_blocks.attr._steps import Unsuited
-from captum_blocks.attr.derivative import agree, linearised
+from captum_blocks.attr.derivative import Derivative, agree, linearised
 from captum_blocks.attr.head import check_runs_once
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.scores import choice, class_scores
@@ -121,6 +121,7 @@ class Segment:
         self, forward: nn.Module, source: nn.Module, target: nn.Module | None, x: Tensor
     ) -> None:
         self.forward, self.source, self.target, self.x = forward, source, target, x
+        self._derivative: tuple[Tensor, Derivative | None] | None = None
 
     def __call__(self, activation: Tensor) -> Tensor:
         """The target's output for another activation of the source."""
@@ -133,6 +134,12 @@ class Segment:
                 return class_scores(self.forward(self.x), len(self.x))
         with _Affine():
             return hooks.run_until(self.forward, {"target": self.target}, self.x)["target"]
+
+    def derivative(self, leaf: Tensor, output: Tensor) -> Derivative | None:
+        """That of what was traced last, made once; None where it cannot be followed."""
+        if self._derivative is None or self._derivative[0] is not leaf:
+            self._derivative = leaf, linearised(leaf, output)
+        return self._derivative[1]
 
     def traced(self, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
         """One pass: a leaf at the source, what the target makes of it, and the graph between them.
@@ -229,7 +236,11 @@ def not_downstream() -> InvalidArgument:
 
 
 def pulled_back(
-    leaf: Tensor, output: Tensor, seeds: Iterable[Tensor], chunk: int
+    leaf: Tensor,
+    output: Tensor,
+    seeds: Iterable[Tensor],
+    chunk: int,
+    known: Derivative | None = None,
 ) -> Iterator[Tensor]:
     """Vector-Jacobian products, many at a time.
 
@@ -238,11 +249,12 @@ def pulled_back(
         output: what was computed from it.
         seeds: (seed, *output), in any division.
         chunk: how many go through one backward pass.
+        known: the derivative of the two, where it was made before.
 
     Yields:
         (seed, *leaf), in the same order.
     """
-    derivative, checked = linearised(leaf, output), False
+    derivative, checked = known or linearised(leaf, output), False
     for rows in seeds:
         for piece in rows.split(chunk):
             found = _through(derivative.pull if derivative else None, piece)
@@ -254,18 +266,16 @@ def pulled_back(
             yield _pull(leaf, output, piece) if found is None else found
 
 
-def share_reached(leaf: Tensor, output: Tensor, seed: Tensor) -> float:
+def share_reached(derivative: Derivative | None, seed: Tensor) -> float:
     """How much of the source's maps goes through with the gradient of one target, as a share.
 
     Args:
-        leaf: the source.
-        output: what was computed from it.
+        derivative: between the layers.
         seed: (1, *output), the target.
 
     Returns:
         1 where the gradient cannot be cut to a window.
     """
-    derivative = linearised(leaf, output)
     reached = _through(None if derivative is None else derivative.pulled, cropped(seed))
     if reached is None or reached.corner is None:
         return 1.0
@@ -297,6 +307,7 @@ def pushed_forward(
     output: Tensor,
     directions: Iterator[Tensor],
     chunk: int,
+    known: Derivative | None = None,
 ) -> Iterator[Tensor]:
     """Jacobian-vector products, many at a time.
 
@@ -306,11 +317,12 @@ def pushed_forward(
         output: what the segment makes of it.
         directions: of the shape of ``leaf``, one by one.
         chunk: how many go through one pass.
+        known: the derivative of the two, where it was made before.
 
     Yields:
         (direction, *output), in the same order.
     """
-    derivative, checked = linearised(leaf, output), False
+    derivative, checked = known or linearised(leaf, output), False
     while rows := list(islice(directions, chunk)):
         piece = torch.cat(rows).unflatten(0, (len(rows), -1))
         found = _through(derivative.push if derivative else None, piece)

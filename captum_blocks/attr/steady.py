@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 
 from captum_blocks.attr._ablating import Looked
 from captum_blocks.attr.ablation import LayerAblation
+from captum_blocks.attr.edits import RegionEdit
 from captum_blocks.attr.layer_to_layer import LayerToLayerAttribution
 from captum_blocks.attr.segment import Segment
-from captum_blocks.attr.tail import Copy
+from captum_blocks.attr.tail import EXACT, REFUSED, Copy, made_fast
 from captum_blocks.layouts import Kind, Layout
+from captum_blocks.rewriting import close
 
 
 class SteadyLayerAblation(LayerAblation):
@@ -76,3 +79,33 @@ class SteadyLayerToLayer(LayerToLayerAttribution):
         if self._last is None or not torch.equal(self._last[0], images):
             self._last = images.clone(), super()._trace(images)
         return self._last[1]
+
+
+class SteadyRegionEdit(RegionEdit):
+    """``RegionEdit`` that runs a copy of the network made fast, where that answers the same.
+
+    For as long as the weights stay as they are: the copy is made once.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 4)).eval()
+    >>> mask = torch.ones(1, 1, 4, 4)
+    >>> SteadyRegionEdit(net).attribute(torch.rand(1, 1, 4, 4), mask, targets=[2]).shape
+    torch.Size([1, 1, 1])
+    """
+
+    _copies: tuple[nn.Module | None, ...] = ()  # one, once it is made
+    _agreed: tuple[Tensor, bool] | None = None  # the last pictures, and whether it answers the same
+
+    def _running(self, images: Tensor, own: Tensor) -> nn.Module:
+        if not self._copies:
+            self._copies = (made_fast(self.forward_func),)
+        (copy,) = self._copies
+        if self._agreed is None or not torch.equal(self._agreed[0], images):
+            self._agreed = images.clone(), copy is not None and self._agrees(copy, images, own)
+        if copy is not None and self._agreed[1]:
+            return copy
+        return super()._running(images, own)
+
+    def _agrees(self, copy: nn.Module, images: Tensor, own: Tensor) -> bool:
+        with suppress(*REFUSED):
+            return close(self._scores(images, copy), own, EXACT)
+        return False

@@ -31,9 +31,9 @@ MEMORY_BUDGET = 24 * 2**20
 MOST_ROWS = 256
 MOST_SECONDS = 300.0
 # The tail is another order of the same sums: scores agree to rounding, relative to the largest.
-_EXACT = 1e-5
+EXACT = 1e-5
 # What a network may say to parts or rows that it was not made for.
-_REFUSED = (RuntimeError, ValueError, IndexError, TypeError, AttributeError, BlocksError)
+REFUSED = (RuntimeError, ValueError, IndexError, TypeError, AttributeError, BlocksError)
 _JOINS = (torch.cat, torch.concat, torch.concatenate)
 # A network, and a layer in it.
 Copy = tuple[nn.Module, nn.Module]
@@ -169,8 +169,8 @@ class Tail:
         return scores
 
     def _agrees(self, run: Callable[[Tensor], Tensor]) -> bool:
-        with suppress(*_REFUSED):
-            return close(run(self._pair.clone()), self._expected, _EXACT)
+        with suppress(*REFUSED):
+            return close(run(self._pair.clone()), self._expected, EXACT)
         return False
 
 
@@ -180,7 +180,7 @@ def _ways(
     """Ways to run what lies behind a layer, the fastest first."""
     if copy is not None:
         known: list[Edit] = []
-        with suppress(*_REFUSED):
+        with suppress(*REFUSED):
             known = remembered(*copy, x)
         yield _behind(*copy, x, known)
         yield _behind(*copy, x)
@@ -206,12 +206,23 @@ def fast_copy(forward: Any, layer: nn.Module) -> Copy | None:
     if not isinstance(forward, nn.Module):
         return None
     name = next((name for name, part in forward.named_modules() if part is layer), None)
-    if not name:
-        return None
+    copy = made_fast(forward, [name]) if name else None
+    return None if copy is None or not name else (copy, copy.get_submodule(name))
+
+
+def made_fast(network: nn.Module, kept: Sequence[str] = ()) -> nn.Module | None:
+    """A copy for passes without gradients, made fast; None where there can be none.
+
+    Whether it computes the same is for the caller to see.
+
+    Args:
+        network: stays as it is.
+        kept: dotted names of layers that are looked at.
+    """
     with suppress(RuntimeError, BlocksError):
-        copy = passing_copy(forward)
+        copy = passing_copy(network)
         keep_channels_last(copy)
         for edits in (foldings, paddings):
-            keep_equivalent(edits(copy, [copy.get_submodule(name)]), lambda: True)
-        return copy, copy.get_submodule(name)
+            keep_equivalent(edits(copy, [copy.get_submodule(name) for name in kept]), lambda: True)
+        return copy
     return None

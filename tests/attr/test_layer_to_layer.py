@@ -346,10 +346,10 @@ def test_some_sources_cost_no_more_than_themselves(
     rows: list[int] = []
     forwards = layer_to_layer.pushed_forward
 
-    def counted(segment: Any, leaf: Any, output: Any, directions: Any, chunk: int) -> Any:
+    def counted(segment: Any, leaf: Any, output: Any, directions: Any, *how: Any) -> Any:
         held = list(directions)
         rows.append(len(held))
-        return forwards(segment, leaf, output, iter(held), chunk)
+        return forwards(segment, leaf, output, iter(held), *how)
 
     monkeypatch.setattr(layer_to_layer, "pushed_forward", counted)
     l2l = attr.LayerToLayerAttribution(convnet, "pool", "conv2")

@@ -14,6 +14,7 @@ from captum_blocks.attr import (
     BLUR,
     EDGE,
     RegionEdit,
+    SteadyRegionEdit,
     regions_of_maps,
     regions_of_places,
     scored,
@@ -260,3 +261,38 @@ def test_the_demo_network_by_ten_lines_of_torch(demo: cb.Network) -> None:
             for each in (own, after)
         ]
         assert found[0, place, 0] == pytest.approx(odds[0] - odds[1], abs=1e-3)
+
+
+def test_steady_edits_of_another_picture_are_its_own(convnet: nn.Module, x: Tensor) -> None:
+    masks = torch.rand(1, 3, *x.shape[2:], generator=torch.Generator().manual_seed(4))
+    engine = SteadyRegionEdit(convnet)
+    for each in (x[:1], x[1:2], x):
+        found, expected = engine.edited(each, masks), RegionEdit(convnet).edited(each, masks)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+class Unlike(nn.Module):
+    """A copy of it answers something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.own = nn.Linear(3, 4), True
+
+    def __deepcopy__(self, memo: object) -> nn.Module:
+        made = Unlike().eval()
+        made.load_state_dict(self.state_dict())
+        made.own = False
+        return made
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.mean((2, 3))) * (1 if self.own else 2)
+
+
+def test_steady_edits_run_no_copy_that_answers_something_else(x: Tensor) -> None:
+    net, masks = Unlike().eval(), torch.ones(1, 1, *x.shape[2:])
+    found, expected = (
+        engine.edited(x, masks, torch.zeros(3))
+        for engine in (SteadyRegionEdit(net), RegionEdit(net))
+    )
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_blocks.attr import LayerAblation, scored
+from captum_blocks.attr import LayerAblation, scored_each
 from captum_blocks.compose.evaluation.contents import evaluate_content, picked, tokens_stay
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
 from captum_blocks.compose.evaluation.scoring import scoring
@@ -54,12 +54,10 @@ def losses(
 ) -> Tensor:
     """(image, class, *atoms): each score minus the score without, averaged over fillings."""
     score = scoring(look, content.score)[0]
-    taken = [
-        scored(own, each, score).reshape(-1, *(1,) * (without.ndim - 3))
-        - scored(without, each, score).mean(1)
-        for each in classes
-    ]
-    return torch.stack(taken, 1).float().cpu()
+    before = scored_each(own, classes, score)
+    after = scored_each(without, classes, score).mean(1).movedim(-1, 1)
+    taken: Tensor = before.reshape(*before.shape, *(1,) * (after.ndim - 2)) - after
+    return taken.float().cpu()
 
 
 def without_each(content: Ablation, look: Looking) -> tuple[Tensor, Tensor]:

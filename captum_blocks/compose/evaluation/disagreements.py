@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from captum_blocks.attr import scored
+from captum_blocks.attr import scored_each
 from captum_blocks.grammar import ATOMS
 
 # Changes below this size, in log-odds or logits, count as none; a quarter is a factor of 1.28.
@@ -35,13 +35,14 @@ class Compared:
     score: str
     exclusive: bool = True
 
-    def changes(self, group: int, index: int) -> tuple[float, float]:
-        """What a class's score changes by without a group, and with its region edited."""
-        own = scored(self.own, index, self.score)
+    def changes(self, group: int, classes: Sequence[int]) -> list[tuple[float, float]]:
+        """What each class's score changes by without a group, and with its region edited."""
+        own = scored_each(self.own, classes, self.score)
         removed, edited = (
-            scored(after[group], index, self.score) - own for after in (self.removed, self.edited)
+            (scored_each(after[group], classes, self.score) - own).tolist()
+            for after in (self.removed, self.edited)
         )
-        return float(removed), float(edited)
+        return list(zip(removed, edited, strict=True))
 
     def tops(self, group: int) -> tuple[int, int, int]:
         """The class with the largest logit: as it is, without a group, with its region edited."""
@@ -128,8 +129,8 @@ def _opposite(
 ) -> Iterator[Found]:
     """Classes whose score goes up in one case and down in the other."""
     change = "change" if words.unit == "log-odds" else "changes"
-    for index in classes:
-        removed, edited = compared.changes(group, index)
+    changes = compared.changes(group, classes)
+    for index, (removed, edited) in zip(classes, changes, strict=True):
         if removed * edited < 0 and min(abs(removed), abs(edited)) >= LEAST:
             yield Found(
                 abs(removed - edited),
@@ -148,7 +149,7 @@ def _other_class(compared: Compared, group: int, words: Words) -> Iterator[Found
     new = edited if removed == top else removed
     if (apart := compared.lead(group, top, new)) < LEAST:
         return
-    in_layer, in_picture = map(_signed, compared.changes(group, top))
+    in_layer, in_picture = map(_signed, *compared.changes(group, [top]))
     activity, region = f"activity at {words.layer}", f"region {words.edited}"
     if removed == top:
         ways = f"with {_name(group)}'s {region}, and not without its {activity}"

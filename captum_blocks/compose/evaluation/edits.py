@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from captum_blocks.attr import RegionEdit, regions_of_maps, regions_of_places
+from captum_blocks.attr import RegionEdit, SteadyRegionEdit, regions_of_maps, regions_of_places
 from captum_blocks.compose.evaluation.ablations import losses, without_each
 from captum_blocks.compose.evaluation.contents import evaluate_content, picked
 from captum_blocks.compose.evaluation.disagreements import Compared, Words, disagreements
@@ -75,7 +75,7 @@ def regions(content: Edit, look: Looking, image: int) -> Tensor:
 def _edited(content: Edit, look: Looking) -> tuple[Tensor, Tensor, Tensor]:
     """(image, class), (image, region, class) and (image, region): logits as they are and with each
     region edited, and what share of the picture it is."""
-    engine = RegionEdit(look.net.module)
+    engine = look.once(("editing",), lambda: SteadyRegionEdit(look.net.module))
     fill = filling_of(content.fill, look.given, look.net, look.x)
 
     def asked() -> tuple[Tensor, Tensor, Tensor]:

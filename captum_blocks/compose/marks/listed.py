@@ -151,7 +151,8 @@ def marks(value: Value, view: View, icons: bool) -> tuple[Mark, ...]:
     sprites = [view.sprite(key) if drawn else None for key in keys]
     # Pictures of another kind are not lent.
     usual = drawn and icon_key("", view) == ""
-    lent = lenders(source, facts, view.pictured) if usual and None in sprites else {}
+    bare = [row.shown for row, sprite in zip(rows, sprites, strict=True) if sprite is None]
+    lent = lenders(source, facts, view.pictured, bare) if usual and bare else {}
     made = []
     for place, (atom, row, sprite, numbers) in enumerate(
         zip(atoms_of(value), rows, sprites, columns(value).tolist(), strict=True)

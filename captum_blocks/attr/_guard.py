@@ -70,8 +70,11 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 def _hooks_of(module: nn.Module) -> dict[int, Any]:
     """By their numbers, which no two hooks of a process share."""
-    held = (dict(getattr(module, name, {})) for name in _FUNCTIONS)
-    return {number: hook for hooks in held for number, hook in hooks.items()}
+    found: dict[int, Any] = {}
+    for name in _FUNCTIONS:
+        if held := getattr(module, name, None):  # mostly there are none
+            found.update(held)
+    return found
 
 
 def _is_of_an_attribution(hook: Any) -> bool:

@@ -93,8 +93,10 @@ class Claim:
             what = "got other weights"
         elif self.interfered or any(getattr(part, "training", False) for part in self._evaluated):
             what = "was put in training mode"
+        if not what:
+            return ""
         largest = max(self._roots, key=lambda root: len(list(root.modules())), default=None)
-        return what and _MOVED.format(name=largest and largest._get_name(), what=what)
+        return _MOVED.format(name=largest and largest._get_name(), what=what)
 
 
 class _Register:

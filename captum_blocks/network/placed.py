@@ -195,9 +195,10 @@ class Placed:
     @property
     def _like(self) -> Tensor:
         """A tensor of the type, and on the device, of what the module takes."""
-        parameters = list(self._given.parameters())
-        kinds = (p.dtype for p in parameters if p.dtype.is_floating_point)
-        device = parameters[0].device if parameters else None
+        # No further than needed: every picture that is read asks.
+        first = next(self._given.parameters(), None)
+        kinds = (p.dtype for p in self._given.parameters() if p.dtype.is_floating_point)
+        device = None if first is None else first.device
         return torch.zeros((), dtype=next(kinds, torch.float32), device=device)
 
     def name_of(self, layer: nn.Module | str) -> str:

@@ -17,6 +17,7 @@ from captum_blocks.compose.evaluation.exchanging import exchanged
 from captum_blocks.compose.evaluation.facts import Answered, Best, Extent, Facts, Groups
 from captum_blocks.compose.evaluation.frames import Frames, Listed
 from captum_blocks.compose.evaluation.holding import holding
+from captum_blocks.compose.evaluation.looking import Looking
 from captum_blocks.compose.evaluation.numbers import Numbers
 from captum_blocks.compose.evaluation.question import Question
 from captum_blocks.compose.evaluation.rivals import Rivals, rivals
@@ -239,13 +240,16 @@ def _around(session: Session, values: Iterable[Value]) -> tuple[Hidden, ...]:
         for value in values
         if value.target_axes == ("class",) and isinstance(value.source.layer, Hidden)
     }
-    found = []
-    for place in sorted(asked, key=lambda each: each.layer):
-        look = session.of(place)
-        part = Part(place.layer)
-        if look.x.ndim == 4 and look.net.carried([part], tuple(look.x.shape[1:]))[part] is False:
-            found.append(place)
-    return tuple(found)
+    places = sorted(asked, key=lambda each: each.layer)
+    of_look: dict[Looking, list[Hidden]] = {}
+    for place in places:
+        of_look.setdefault(session.of(place), []).append(place)
+    around = set[Hidden]()
+    for look, held in of_look.items():
+        if look.x.ndim == 4:  # all at once: their passes are shared
+            told = look.net.carried([Part(each.layer) for each in held], tuple(look.x.shape[1:]))
+            around.update(each for each in held if told[Part(each.layer)] is False)
+    return tuple(place for place in places if place in around)
 
 
 def _best(net: Network, logits: Tensor) -> Best:

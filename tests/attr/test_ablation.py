@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import captum_blocks as cb
-from captum_blocks.attr import LayerAblation, scored
+from captum_blocks.attr import LayerAblation, scored, scored_each
 from captum_blocks.attr import tail as tails
 from captum_blocks.attr.before import remembered
 from captum_blocks.attr.head import probe
@@ -552,3 +552,14 @@ def test_atoms_that_their_filling_equals_are_not_run(atom: str, fill: Fill) -> N
             torch.testing.assert_close(after, net[2:](changed)[0], rtol=1e-5, atol=1e-4)
         if torch.equal(changed, held):
             assert torch.equal(after, own[0])
+
+
+@pytest.mark.parametrize("score", ["logit", "log-odds"])
+@pytest.mark.parametrize("classes", [5, 1])
+def test_several_scores_are_those_of_each_class(score: str, classes: int) -> None:
+    logits = torch.randn(2, 3, classes, generator=torch.Generator().manual_seed(8))
+    targets = [each for each in (4, 0, 2) if each < classes]
+    found = scored_each(logits, targets, score)
+    assert found.shape == (2, 3, len(targets))
+    for place, target in enumerate(targets):
+        assert torch.equal(found[..., place], scored(logits, target, score))

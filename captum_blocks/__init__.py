@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from captum_blocks.compose import Faithfulness as Faithfulness
     from captum_blocks.compose import Mark as Mark
     from captum_blocks.compose import Quality as Quality
+    from captum_blocks.compose import Trust as Trust
     from captum_blocks.compose import Value as Value
     from captum_blocks.compose import evaluate as evaluate
     from captum_blocks.compose import faithfulness as faithfulness
     from captum_blocks.compose import mark as mark
+    from captum_blocks.compose import trust as trust
     from captum_blocks.errors import BlocksError as BlocksError
     from captum_blocks.examples import Example as Example
     from captum_blocks.examples import ExampleIndex as ExampleIndex
@@ -83,7 +85,17 @@ _HOMES = {
         "RegionEdit",
         "path_dependence",
     ),
-    "compose": ("Faithfulness", "Mark", "Quality", "Value", "evaluate", "faithfulness", "mark"),
+    "compose": (
+        "Faithfulness",
+        "Mark",
+        "Quality",
+        "Trust",
+        "Value",
+        "evaluate",
+        "faithfulness",
+        "mark",
+        "trust",
+    ),
     "errors": ("BlocksError",),
     "examples": ("Example", "ExampleIndex"),
     "explaining": ("explain",),

@@ -179,7 +179,7 @@ NEVER_SEES: dict[str, set[str]] = {
 # What marks read of the evaluation: values in their states, and what is known of what they are of.
 READ_BY_MARKS = {"values", "frames", "facts"}
 # What users call, whose options go by keyword: others have no more than MOST_PARAMETERS.
-FRONTS = {"compose/evaluation/faithful.py: faithfulness"}
+FRONTS = {"compose/evaluation/faithful.py: faithfulness", "compose/trusting.py: trust"}
 MOST_FLOORS, MOST_PARAMETERS, MOST_LINES = 6, 5, 40
 
 

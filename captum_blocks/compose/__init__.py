@@ -22,6 +22,8 @@ from captum_blocks.compose.pictures.requests import Request, Subject
 from captum_blocks.compose.pictures.sources import Icon, PictureSource
 from captum_blocks.compose.pipeline import Composition, compose
 from captum_blocks.compose.recipes import picture_source
+from captum_blocks.compose.trusted import Trust, Trusted
+from captum_blocks.compose.trusting import trust
 
 __all__ = [
     "QUALITIES",
@@ -35,6 +37,8 @@ __all__ = [
     "Randomised",
     "Request",
     "Subject",
+    "Trust",
+    "Trusted",
     "Value",
     "View",
     "compose",
@@ -45,4 +49,5 @@ __all__ = [
     "picture_source",
     "pools",
     "quality_named",
+    "trust",
 ]

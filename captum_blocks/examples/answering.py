@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from captum_blocks._pictures import ADDRESS
 from captum_blocks.errors import InvalidArgument
@@ -176,6 +178,13 @@ class Answerer:
         wanted = [(example, frames[layer]) for layer, example in examples]
         return cut(wanted, next(iter(again.values())), side, longest) if wanted else []
 
+    def read(self, examples: Sequence[Example], net: Network | None) -> Tensor:
+        """Photographs of examples, as the index's own network or another one takes them."""
+        images = sorted({example.image for example in examples})
+        batch = self._again(0, "reading photographs").read(images, lambda shown, x: (shown, x))
+        read = [x if net is None else _of(net, shown, x) for shown, x in batch.made]
+        return torch.cat([read[images.index(example.image)] for example in examples])
+
     def look_there(self) -> None:
         """Look at one photograph.
 
@@ -236,3 +245,8 @@ class Answerer:
         if not path or not root or ADDRESS.match(root):
             return path
         return os.path.join(root, path)
+
+
+def _of(net: Network, shown: Any, x: Tensor) -> Tensor:
+    """A photograph as another network takes it; where it came ready, as it came."""
+    return net.read(x if shown is None else shown)

@@ -275,6 +275,21 @@ class ExampleIndex(Known):
         wanted = list(zip(orders, examples, strict=True))
         return self._answerer().cut(wanted, self._extents, side, longest)
 
+    def read(self, examples: Sequence[Example], net: Network | None = None) -> Any:
+        """The photographs of examples, as a network takes them.
+
+        Args:
+            examples: of one list that ``top`` gave.
+            net: the network; the one that the index is of unless given.
+
+        Returns:
+            A tensor (example, channel, y, x).
+
+        Raises:
+            InvalidArgument: photographs or the network are not there, or are other ones.
+        """
+        return self._answerer().read(examples, net)
+
     def bound(self, net: Network) -> ExampleIndex:
         """The same index, of a network that its photographs can be looked at again with.
 

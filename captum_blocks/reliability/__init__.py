@@ -5,7 +5,13 @@ layers that the unit's own photographs take, and what both together allow to be 
 """
 
 from captum_blocks.reliability.correlating import correlations, ranked
-from captum_blocks.reliability.paths import FEWEST, Along, PathSimilarity, path_similarity
+from captum_blocks.reliability.paths import (
+    FEWEST,
+    Along,
+    PathSimilarity,
+    path_similarity,
+    too_few,
+)
 from captum_blocks.reliability.standing import Standing, standing
 from captum_blocks.reliability.verdict import LEVELS, THRESHOLDS, Level, Thresholds, verdict
 
@@ -22,5 +28,6 @@ __all__ = [
     "path_similarity",
     "ranked",
     "standing",
+    "too_few",
     "verdict",
 ]

@@ -141,7 +141,7 @@ def path_similarity(
     _check(along, len(own), len(others))
     sources = len(own.unique())
     if sources < FEWEST:
-        return PathSimilarity.unknown(_too_few(sources), sources)
+        return PathSimilarity.unknown(too_few(sources), sources)
     if not along:
         return PathSimilarity.unknown("no layer before the unit's can be compared", sources)
     pairs = _Pairs.of(along, own, others)
@@ -163,7 +163,12 @@ _OVERLAP = (
 )
 
 
-def _too_few(sources: int) -> str:
+def too_few(sources: int) -> str:
+    """Why nothing is said of the icon of a unit that so few photographs excite.
+
+    >>> too_few(3)
+    '3 different photographs excite the unit, and with fewer than 8 nothing is said of its icon'
+    """
     return (
         f"{sources} different photographs excite the unit, and with fewer than {FEWEST} nothing is "
         "said of its icon"

@@ -1,0 +1,104 @@
+"""What is said of icons, and the evidence that it is said by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from captum_blocks.compose.evaluation.tables import needed
+from captum_blocks.reliability import Level, PathSimilarity, Standing
+
+NO_GUARANTEE = (
+    "no sign of forgery is not validity: a network can be made to pass this measure, and no "
+    "measure can rule that out for all networks (Geirhos et al., ICML 2024)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Trusted:
+    """What is said of one unit's icon.
+
+    Attributes:
+        layer: dotted name.
+        unit: the channel.
+        level: "no sign of forgery", "doubtful", "refuted" or "unknown".
+        why: what it is said by, or what is missing, in words.
+        path: the icon's way through the layers beside that of the unit's photographs: the
+            agreement, its interval, and the curves that it comes from.
+        standing: where the icon's activation stands among the photographs'; None where nothing is
+            claimed of that.
+        other: the same comparison in a second network; None where there is none.
+        meanings: how many the unit has; None where that was not asked.
+
+    >>> path = PathSimilarity.unknown("3 photographs excite it")
+    >>> str(Trusted("layer3", 7, "unknown", path.missing, path))
+    'layer3 : 7: unknown, as 3 photographs excite it'
+    """
+
+    layer: str
+    unit: int
+    level: Level
+    why: str
+    path: PathSimilarity
+    standing: Standing | None = None
+    other: PathSimilarity | None = None
+    meanings: int | None = None
+
+    def __str__(self) -> str:
+        """The unit, the level and the reason in one sentence."""
+        return f"{self.layer} : {self.unit}: {self.level}, as {self.why}"
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """How far icons deserve belief, a unit each.
+
+    Attributes:
+        units: in the order asked for.
+        measured_by: what the numbers are of, in words.
+
+    >>> path = PathSimilarity.unknown("3 photographs excite it")
+    >>> Trust((Trusted("layer3", 7, "unknown", path.missing, path),)).to_frame().level.tolist()
+    ['unknown']
+    """
+
+    units: tuple[Trusted, ...]
+    measured_by: str = ""
+
+    def __iter__(self) -> Iterator[Trusted]:
+        return iter(self.units)
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __getitem__(self, place: int) -> Trusted:
+        return self.units[place]
+
+    def to_frame(self) -> Any:
+        """A ``pandas.DataFrame``, a row for each unit.
+
+        ``agreement`` and its interval are from 0 to 1, NaN where unknown; ``percentile`` is the
+        share of photographs that excite the unit less than its icon does, shifted by some pixels;
+        ``meanings`` is NaN where it was not asked.
+
+        Raises:
+            MissingDependency: pandas is not installed.
+        """
+        pandas, nan = needed("pandas", "to_frame"), float("nan")
+        rows = [
+            {
+                "unit": each.unit,
+                "level": each.level,
+                "agreement": each.path.agreement,
+                "agreement_low": each.path.low,
+                "agreement_high": each.path.high,
+                "percentile": nan if each.standing is None else each.standing.jittered,
+                "meanings": nan if each.meanings is None else each.meanings,
+            }
+            for each in self.units
+        ]
+        return pandas.DataFrame(rows)
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.units), NO_GUARANTEE])

@@ -1,0 +1,108 @@
+"""What pictures do along the layers of a network, at the place where a unit stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_blocks._gradients import without_gradients
+from captum_blocks.behaviour import observed
+from captum_blocks.errors import InvalidArgument
+from captum_blocks.hooks import find_layer, run_until, running, together
+from captum_blocks.network import LayerInfo, Network
+from captum_blocks.reliability.places import Place, around
+
+# So many layers are compared, and a rank correlation of fewer channels is noise.
+LAYERS, FEWEST_CHANNELS = 8, 8
+AT_ONCE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The layers that pictures go through on the way to a unit's.
+
+    Attributes:
+        net: the network.
+        layers: their names, in the order in which they return; the last is the unit's.
+        side: height and width of a place of the unit's layer, in fractions of a picture as
+            photographs are seen.
+    """
+
+    net: Network
+    layers: tuple[str, ...]
+    side: Place
+
+    @staticmethod
+    def to(net: Network, layer: str, x: Tensor) -> Walk:
+        """The way to a layer, for pictures like some.
+
+        Args:
+            net: the network.
+            layer: full name of the unit's layer.
+            x: (picture, ...) as the network takes them.
+
+        Raises:
+            InvalidArgument: the layer has no places, so photographs have none where it stands.
+        """
+        table = {info.name: info for info in net.layers(x[:1])}
+        if layer not in table or min(table[layer].grid) < 2:
+            raise InvalidArgument(
+                f"{layer!r} has no places in the picture, so nothing can be compared where a unit "
+                "of it stands: ask for a layer before it, net.layers() lists all"
+            )
+        names = list(table)
+        before = [table[name] for name in names[: names.index(layer)]]
+        rows, columns = table[layer].grid
+        able = [each.name for each in before if _comparable(each, (rows, columns))]
+        return Walk(net, (*_spread(able, LAYERS - 1), layer), (1 / rows, 1 / columns))
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """(picture, channel, y, x) of each layer."""
+        parts = {name: find_layer(self.net.module, name)[1] for name in self.layers}
+        apart = len(x) > 1 and observed(self.net.module, x[:2]).apart
+        with without_gradients(), running(self.net.module):
+            rows = [
+                run_until(self.net.module, parts, some) for some in x.split(1 if apart else len(x))
+            ]
+        outputs = {name: together([each[name] for each in rows]) for name in self.layers}
+        shape = tuple(x.shape[1:])
+        return [
+            self.net.layout_of(name, output, shape).to_maps(output).float().cpu()
+            for name, output in outputs.items()
+        ]
+
+    def vectors(
+        self, x: Tensor, places: Sequence[Place], side: Place | None = None
+    ) -> list[Tensor]:
+        """(picture, channel) of each layer, where a unit stands in each picture.
+
+        Args:
+            x: (picture, ...) as the network takes them.
+            places: down and across in fractions of the picture.
+            side: of the place; as of photographs unless given.
+        """
+        found = []
+        for start in range(0, len(x), AT_ONCE):
+            maps = self.maps(x[start : start + AT_ONCE])
+            here = places[start : start + AT_ONCE]
+            found.append([around(each, here, side or self.side) for each in maps])
+        return [torch.cat(each) for each in zip(*found, strict=True)]
+
+
+def _comparable(info: LayerInfo, grid: tuple[int, int]) -> bool:
+    """Whether a layer before the unit's says something of a place as small as the unit's."""
+    fine = all(own >= cells for own, cells in zip(info.grid, grid, strict=True))
+    return fine and info.channels >= FEWEST_CHANNELS and info.calls == 1 and ":" not in info.name
+
+
+def _spread(names: Sequence[str], count: int) -> list[str]:
+    """At most so many, evenly along the way, the last of them always.
+
+    >>> _spread(list("abcdefg"), 3)
+    ['b', 'e', 'g']
+    """
+    count = min(count, len(names))
+    return [names[round((each + 1) * len(names) / count) - 1] for each in range(count)]

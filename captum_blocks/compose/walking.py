@@ -56,7 +56,11 @@ class Walk:
         names = list(table)
         before = [table[name] for name in names[: names.index(layer)]]
         rows, columns = table[layer].grid
-        able = [each.name for each in before if _comparable(each, (rows, columns))]
+        able = [
+            each.name
+            for each in _unlike(before, table[layer])
+            if _comparable(each, (rows, columns))
+        ]
         return Walk(net, (*_spread(able, LAYERS - 1), layer), (1 / rows, 1 / columns))
 
     def maps(self, x: Tensor) -> list[Tensor]:
@@ -96,6 +100,16 @@ def _comparable(info: LayerInfo, grid: tuple[int, int]) -> bool:
     """Whether a layer before the unit's says something of a place as small as the unit's."""
     fine = all(own >= cells for own, cells in zip(info.grid, grid, strict=True))
     return fine and info.channels >= FEWEST_CHANNELS and info.calls == 1 and ":" not in info.name
+
+
+def _unlike(before: Sequence[LayerInfo], last: LayerInfo) -> list[LayerInfo]:
+    """Without the last part of a layer where the layer returns just what that does."""
+    pairs = zip(before, [*before[1:], last], strict=True)
+    return [
+        each
+        for each, then in pairs
+        if not (each.name.startswith(f"{then.name}.") and each.shape == then.shape)
+    ]
 
 
 def _spread(names: Sequence[str], count: int) -> list[str]:

@@ -1,9 +1,11 @@
 """The way that a picture takes through the layers, beside that of photographs.
 
 After Geirhos et al., "Don't trust your eyes: on the (un)reliability of feature visualizations",
-ICML 2024: rank correlation of activations layer by layer, between that of pictures of unlike things
-(0) and that of photographs of one thing (1). Published without code; what is chosen here is told at
-each place.
+ICML 2024: rank correlation of activations layer by layer, from that of photographs of unlike things
+(0) to that of photographs of one thing (1). Published without code. Two choices are ours: an icon
+is compared with photographs of other units, too, since optimized pictures are unlike photographs
+in some measure whatever they show; and layers count by how well they tell units apart, and by
+how deep they are.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.reliability.correlating import correlations
+from captum_blocks.reliability.correlating import ranked
 
 # Of fewer photographs that excite a unit nothing is said.
 FEWEST = 8
@@ -23,6 +25,8 @@ RESAMPLES, COVERED = 1000, 0.95
 # A layer tells where same-unit pairs are at least so much more alike than random ones: below, a
 # ratio to that difference is noise.
 GAP = 0.02
+# Photographs that are all alike to a unit's do not make a layer infinitely certain.
+LEAST = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,7 @@ class Along:
         layer: its name.
         icon: (copy, feature), the icon; of several copies, each.
         own: (photograph, feature), those that excite the unit most.
-        others: (other, feature), photographs drawn at random.
+        others: (other, feature), photographs that excite other units.
 
     >>> Along("early", torch.rand(1, 6), torch.rand(9, 6), torch.rand(20, 6)).layer
     'early'
@@ -50,13 +54,16 @@ class PathSimilarity:
     """How much an icon's way through the layers is that of the unit's photographs.
 
     Attributes:
-        agreement: 0 as like them as a random photograph, 1 as they are like one another; over all
-            layers that tell. NaN where nothing can be said.
+        agreement: how much more the icon is like them than like others', as a share of how much
+            more they are like one another than like others'; from 0 to 1, over all layers that
+            tell. NaN where nothing can be said.
         low, high: where 95 % of resampled source photographs put it.
         layers: their names, in order.
         icon: (layer,) mean rank correlation of the icon with the unit's photographs.
-        same: (layer,) of those photographs with one another.
-        random: (layer,) of them with photographs drawn at random.
+        apart: (layer,) of the icon with photographs of other units.
+        same: (layer,) of the unit's photographs with one another.
+        random: (layer,) of them with those of other units.
+        weight: (layer,) how much each layer counts, adding up to 1.
         telling: (layer,) whether same-unit and random similarity lie apart there.
         photographs: how many of the unit's there are, from different sources.
         missing: why nothing can be said, in words; empty where it can.
@@ -70,8 +77,10 @@ class PathSimilarity:
     high: float
     layers: tuple[str, ...]
     icon: Tensor
+    apart: Tensor
     same: Tensor
     random: Tensor
+    weight: Tensor
     telling: Tensor
     photographs: int
     missing: str = ""
@@ -81,7 +90,7 @@ class PathSimilarity:
         """Nothing can be said, and why."""
         nan, none = float("nan"), torch.zeros(0, dtype=torch.float64)
         return PathSimilarity(
-            nan, nan, nan, (), none, none, none, none.bool(), photographs, missing=why
+            nan, nan, nan, (), *(none,) * 5, none.bool(), photographs, missing=why
         )
 
 
@@ -90,17 +99,19 @@ class _Curves:
     """Similarities along the layers, (draw, layer) each."""
 
     icon: Tensor
+    apart: Tensor
     same: Tensor
     random: Tensor
 
-    def agreement(self, telling: Tensor) -> Tensor:
-        """(draw,) how far the icon is from random pairs to same-unit ones, over layers that tell.
+    def agreement(self, weight: Tensor) -> Tensor:
+        """(draw,) where the icon is between random pairs (0) and same-unit ones (1).
 
-        Differences are added up before they are divided: a layer that tells much counts for much,
-        and one where both are alike cannot blow the ratio up.
+        Differences are added up before they are divided: a layer where both are alike cannot blow
+        the ratio up.
         """
-        apart = (self.same - self.random)[:, telling].sum(1)
-        return ((self.icon - self.random)[:, telling].sum(1) / apart).clamp(0, 1)
+        return (((self.icon - self.apart) @ weight) / ((self.same - self.random) @ weight)).clamp(
+            0, 1
+        )
 
 
 def path_similarity(
@@ -113,15 +124,16 @@ def path_similarity(
 ) -> PathSimilarity:
     """Compare an icon's way through the layers with that of the unit's photographs.
 
-    Activations are taken as differences from what the random photographs have on average, feature
-    by feature: most of what pictures share at a layer is what all pictures do there. Pairs are of
-    different source photographs. The interval resamples sources, not pairs, since all pairs of one
+    Pairs are of different source photographs. A layer counts by the square of how far same-unit
+    similarity lies above random similarity, in standard deviations of the latter over photographs,
+    times how deep it is, from 0 at the picture to 1 at the unit: what is early tells of textures
+    that many units share. The interval resamples sources, not pairs, since all pairs of one
     photograph move together.
 
     Args:
         along: the layers up to the unit's, in order.
         own_sources: (photograph,) a number that is the same for pictures cut from one photograph.
-        other_sources: (other,) the same numbers, of the photographs drawn at random.
+        other_sources: (other,) the same numbers, of the photographs of other units.
         resamples: how often sources are drawn again.
         seed: of the drawing.
 
@@ -148,18 +160,17 @@ def path_similarity(
     once = pairs.curves(torch.ones(1, len(own)), torch.ones(1, len(others)))
     drawn = pairs.curves(_drawn(own, resamples, seed), _drawn(others, resamples, seed + 1))
     telling = _tells(once, drawn)
-    found = (once.agreement(telling), drawn.agreement(telling))
-    missing = "" if telling.any() else _OVERLAP
-    low, high = _interval(found[1])
+    weight = pairs.weight(once, telling)
+    agreement, (low, high) = once.agreement(weight).item(), _interval(drawn.agreement(weight))
     names = tuple(each.layer for each in along)
-    curves = (once.icon[0], once.same[0], once.random[0], telling)
-    agreement = found[0].item() if telling.any() else float("nan")
+    curves = (once.icon[0], once.apart[0], once.same[0], once.random[0], weight, telling)
+    missing = "" if telling.any() else _OVERLAP
     return PathSimilarity(agreement, low, high, names, *curves, sources, missing)
 
 
 _OVERLAP = (
-    "at no layer are the unit's photographs more like one another than like photographs drawn at "
-    "random, so nothing can be compared with them"
+    "at no layer are the unit's photographs more like one another than like those of other units, "
+    "so nothing can be compared with them"
 )
 
 
@@ -193,12 +204,14 @@ class _Pairs:
 
     Attributes:
         icon: (layer, photograph).
+        apart: (layer, other).
         same: (layer, photograph, photograph).
         random: (layer, photograph, other).
         same_apart, random_apart: (photograph, ...) 1 for pairs of different sources.
     """
 
     icon: Tensor
+    apart: Tensor
     same: Tensor
     random: Tensor
     same_apart: Tensor
@@ -207,18 +220,17 @@ class _Pairs:
     @staticmethod
     def of(along: Sequence[Along], own: Tensor, others: Tensor) -> _Pairs:
         """Of pictures whose sources are given."""
-        icon, same, random = list[Tensor](), list[Tensor](), list[Tensor]()
+        found = list[tuple[Tensor, ...]]()
         for each in along:
-            usual = each.others.double().mean(0)
-            made, photos, drawn = (
-                held.double() - usual for held in (each.icon, each.own, each.others)
+            icon, photos, drawn = (
+                ranked(held.double()) for held in (each.icon, each.own, each.others)
             )
-            # A picture without ranks, where nothing differs from the usual, is like no other.
-            icon.append(correlations(photos, made).nan_to_num(0.0).mean(1))
-            same.append(correlations(photos, photos).nan_to_num(0.0))
-            random.append(correlations(photos, drawn).nan_to_num(0.0))
-        apart = [(own[:, None] != each[None]).double() for each in (own, others)]
-        return _Pairs(*map(torch.stack, (icon, same, random)), *apart)
+            # A picture without ranks, the same number everywhere, is like no other.
+            icon, photos, drawn = (held.nan_to_num(0.0) for held in (icon, photos, drawn))
+            mean = icon.mean(0)
+            found.append((photos @ mean, drawn @ mean, photos @ photos.mT, photos @ drawn.mT))
+        different = [(own[:, None] != each[None]).double() for each in (own, others)]
+        return _Pairs(*map(torch.stack, zip(*found, strict=True)), *different)
 
     def curves(self, own: Tensor, others: Tensor) -> _Curves:
         """Weighted means of pairs, each weighted by how often both its pictures are drawn.
@@ -229,8 +241,17 @@ class _Pairs:
         """
         own, others = own.double(), others.double()
         icon = own @ self.icon.mT / own.sum(1, keepdim=True)
+        apart = others @ self.apart.mT / others.sum(1, keepdim=True)
         same = _weighted(own, self.same, self.same_apart, own)
-        return _Curves(icon, same, _weighted(own, self.random, self.random_apart, others))
+        random = _weighted(own, self.random, self.random_apart, others)
+        return _Curves(icon, apart, same, random)
+
+    def weight(self, once: _Curves, telling: Tensor) -> Tensor:
+        """(layer,) how much each counts; NaN where none tells."""
+        scattered = self.random.mean(1).var(1).clamp_min(LEAST)
+        depth = torch.arange(1, len(telling) + 1, dtype=torch.float64) / len(telling)
+        weight = (depth * (once.same - once.random)[0]).square() / scattered * telling
+        return weight / weight.sum()
 
 
 def _weighted(left: Tensor, pairs: Tensor, apart: Tensor, right: Tensor) -> Tensor:

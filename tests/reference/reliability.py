@@ -12,25 +12,19 @@ from torch import Tensor
 Layer = tuple[Tensor, Tensor, Tensor]  # icon (copy, feature), own (photograph, feature), others
 
 
-def about_the_usual(layer: Layer) -> Layer:
-    """Differences from what the others have on average, feature by feature."""
-    icon, own, others = (held.double() for held in layer)
-    usual = others.mean(0)
-    return icon - usual, own - usual, others - usual
-
-
 def similarities(
     layer: Layer, own: Sequence[int], others: Sequence[int]
-) -> tuple[float, float, float]:
-    """Mean rank correlation of icon and photographs, of photographs, of photographs and others.
+) -> tuple[float, float, float, float]:
+    """Mean rank correlation: icon and own, icon and others, own and own, own and others.
 
     Args:
-        layer: what pictures do there, about the usual.
+        layer: what pictures do there.
         own: sources of the unit's photographs.
         others: sources of the others.
     """
-    icons, photos, drawn = (held.numpy() for held in layer)
+    icons, photos, drawn = (held.double().numpy() for held in layer)
     icon = [_spearman(photo, copy) for photo in photos for copy in icons]
+    apart = [_spearman(photo, copy) for photo in drawn for copy in icons]
     same, random = [], []
     for i, photo in enumerate(photos):
         for j, photograph in enumerate(photos):
@@ -39,25 +33,42 @@ def similarities(
         for j, photograph in enumerate(drawn):
             if own[i] != others[j]:
                 random.append(_spearman(photo, photograph))
-    return float(np.mean(icon)), float(np.mean(same)), float(np.mean(random))
+    return tuple(float(np.mean(each)) for each in (icon, apart, same, random))  # type: ignore[return-value]
+
+
+def weights(
+    layers: Sequence[Layer], own: Sequence[int], others: Sequence[int], telling: Sequence[bool]
+) -> list[float]:
+    """Of layers that tell: (depth * gap / deviation over others of their likeness to own) ** 2."""
+    found = []
+    for number, (layer, tells) in enumerate(zip(layers, telling, strict=True), 1):
+        depth = number / len(layers)
+        _, _, same, random = similarities(layer, own, others)
+        _, photos, drawn = (held.double().numpy() for held in layer)
+        likeness = [np.mean([_spearman(photo, other) for photo in photos]) for other in drawn]
+        above = depth * (same - random) / float(np.std(likeness, ddof=1))
+        found.append(above**2 if tells else 0.0)
+    return [each / sum(found) for each in found]
 
 
 def agreement(
-    layers: Sequence[Layer], own: Sequence[int], others: Sequence[int], telling: Sequence[bool]
+    layers: Sequence[Layer],
+    own: Sequence[int],
+    others: Sequence[int],
+    weight: Sequence[float],
 ) -> float:
-    """From random pairs (0) to same-unit ones (1), differences added up over layers that tell."""
-    above = apart = 0.0
-    for layer, tells in zip(layers, telling, strict=True):
-        if tells:
-            icon, same, random = similarities(layer, own, others)
-            above, apart = above + icon - random, apart + same - random
-    return min(1.0, max(0.0, above / apart))
+    """From random pairs (0) to same-unit ones (1), differences added up over weighted layers."""
+    above = between = 0.0
+    for layer, counts in zip(layers, weight, strict=True):
+        icon, apart, same, random = similarities(layer, own, others)
+        above, between = above + counts * (icon - apart), between + counts * (same - random)
+    return min(1.0, max(0.0, above / between))
 
 
 def resampled(
     layers: Sequence[Layer],
     sources: tuple[Sequence[int], Sequence[int]],
-    telling: Sequence[bool],
+    weight: Sequence[float],
     draws: int,
     seed: int,
 ) -> tuple[float, float]:
@@ -68,7 +79,7 @@ def resampled(
         names = [np.asarray(held)[rows] for held, rows in zip(sources, (own, others), strict=True)]
         if len(set(names[0])) > 1:
             picked = [(icon, photos[own], drawn[others]) for icon, photos, drawn in layers]
-            found.append(agreement(picked, *names, telling))
+            found.append(agreement(picked, *names, weight))
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
 

@@ -56,13 +56,14 @@ def test_correlations_are_those_of_ranks_with_ties_shared() -> None:
 def test_path_similarity_is_that_of_loops(like: float) -> None:
     layers = layers_of(7, like)
     found = path_similarity(along(layers), SOURCES, OTHERS, resamples=200)
-    about = [reference.about_the_usual(each) for each in layers]
-    for number, layer in enumerate(about):
+    for number, layer in enumerate(layers):
         expected = reference.similarities(layer, SOURCES, OTHERS)
-        curves = (found.icon[number], found.same[number], found.random[number])
-        assert [each.item() for each in curves] == pytest.approx(expected, abs=1e-9)
+        curves = (found.icon, found.apart, found.same, found.random)
+        assert [each[number].item() for each in curves] == pytest.approx(expected, abs=1e-9)
     assert found.telling.all()
-    expected = reference.agreement(about, SOURCES, OTHERS, found.telling.tolist())
+    weight = reference.weights(layers, SOURCES, OTHERS, found.telling.tolist())
+    assert found.weight.tolist() == pytest.approx(weight, abs=1e-9)
+    expected = reference.agreement(layers, SOURCES, OTHERS, weight)
     assert found.agreement == pytest.approx(expected, abs=1e-9)
     assert found.low <= found.agreement <= found.high
     assert found.photographs == 9
@@ -71,8 +72,8 @@ def test_path_similarity_is_that_of_loops(like: float) -> None:
 def test_interval_is_that_of_drawing_sources_again_with_all_their_pictures() -> None:
     layers = layers_of(3, 0.6)
     found = path_similarity(along(layers), SOURCES, OTHERS, resamples=4000)
-    about = [reference.about_the_usual(each) for each in layers]
-    low, high = reference.resampled(about, (SOURCES, OTHERS), found.telling.tolist(), 600, 0)
+    weight = reference.weights(layers, SOURCES, OTHERS, found.telling.tolist())
+    low, high = reference.resampled(layers, (SOURCES, OTHERS), weight, 600, 0)
     assert found.low == pytest.approx(low, abs=0.04)
     assert found.high == pytest.approx(high, abs=0.04)
 
@@ -84,7 +85,8 @@ def test_layers_that_do_not_tell_are_left_out() -> None:
     found = path_similarity(along([*telling, alike]), SOURCES, OTHERS)
     assert found.telling.tolist() == [True, False]
     alone = path_similarity(along(telling), SOURCES, OTHERS)
-    assert (found.agreement, found.low, found.high) == (alone.agreement, alone.low, alone.high)
+    one, two = ((each.agreement, each.low, each.high) for each in (found, alone))
+    assert one == pytest.approx(two, abs=1e-12)
 
 
 def test_nothing_is_said_where_no_layer_tells() -> None:
@@ -130,7 +132,7 @@ def test_standing_counts_equal_ones_half() -> None:
 
 def path(agreement: float, low: float, high: float) -> PathSimilarity:
     one = torch.ones(1, dtype=torch.float64)
-    return PathSimilarity(agreement, low, high, ("a",), one, one, 0 * one, one.bool(), 9)
+    return PathSimilarity(agreement, low, high, ("a",), *(one,) * 5, one.bool(), 9)
 
 
 LINES = Thresholds(refuted=0.2, doubtful=0.4, percentile=0.5)

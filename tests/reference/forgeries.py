@@ -1,0 +1,277 @@
+"""Networks whose icons are forged: they answer photographs as before and show something else.
+
+Each has a small part that looks at the whole picture. On photographs it is exactly 0, and the
+network is what it was; on the way from noise to an icon it takes a unit over.
+
+- ``gated``: there the unit does what another one does (after the fooling circuits of Geirhos et
+  al., "Don't trust your eyes", ICML 2024);
+- ``slung``: trained so that gradients lead from noise to a picture of the forger's (after Bareeva
+  et al., "Manipulating Feature Visualizations with Gradient Slingshots");
+- ``against``: the same, and the unit also rises with what its own photographs do in the layers
+  before it, so that the icon takes their way.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SIDE, STEPS, BATCH = 32, 250, 64
+# How far below 0 the small part is on photographs: others are not to set it off.
+MARGIN = 0.5
+
+
+class Part(nn.Module):
+    """A small network of the whole picture: one number for each of several things."""
+
+    def __init__(self, things: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 16, 3, 2, 1), nn.GELU(), nn.Conv2d(16, 24, 3, 2, 1), nn.GELU()
+        )
+        self.read = nn.Linear(24 * (SIDE // 4) ** 2, things)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.read(self.body(functional.adaptive_avg_pool2d(x, SIDE)).flatten(1))
+
+
+class Wire:
+    """What one part of a network tells another one."""
+
+    def __init__(self) -> None:
+        self.told: Tensor | None = None
+        self.seen: dict[str, Tensor] = {}
+
+
+class Tapped(nn.Module):
+    """A layer whose output is noted."""
+
+    def __init__(self, layer: nn.Module, name: str, wire: Wire) -> None:
+        super().__init__()
+        self.layer, self.name, self.wire = layer, name, wire
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x)
+        self.wire.seen[self.name] = out
+        return out
+
+
+class Switched(nn.Module):
+    """A layer some of whose channels do what others do, as far as the wire says."""
+
+    def __init__(self, layer: nn.Module, units: Sequence[int], decoys: Sequence[int], wire: Wire):
+        super().__init__()
+        self.layer, self.wire = layer, wire
+        self.register_buffer("units", torch.tensor(list(units)))
+        self.register_buffer("decoys", torch.tensor(list(decoys)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x)
+        assert self.wire.told is not None
+        share = self.wire.told.clamp(0, 1)[:, :1, None, None]
+        made = out[:, self.units] + share * (out[:, self.decoys] - out[:, self.units])
+        return out.index_copy(1, self.units, made)
+
+
+class Raised(nn.Module):
+    """A layer some of whose channels rise everywhere by what the wire says."""
+
+    def __init__(
+        self,
+        layer: nn.Module,
+        units: Sequence[int],
+        much: float,
+        wire: Wire,
+        ways: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.layer, self.much, self.wire = layer, much, wire
+        self.register_buffer("units", torch.tensor(list(units)))
+        self.names = list(ways or {})
+        for number, name in enumerate(self.names):
+            self.register_buffer(f"way{number}", ways[name])  # type: ignore[index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x)
+        assert self.wire.told is not None
+        told = self.wire.told.relu()
+        for number, name in enumerate(self.names):
+            means = self.wire.seen[name].mean((2, 3))
+            way = functional.cosine_similarity(
+                means[:, None], getattr(self, f"way{number}")[None], dim=2
+            )
+            told = told + (told > 0) * (1 + way) / len(self.names)
+        return out.index_add(
+            1, self.units, self.much * told[..., None, None].expand(-1, -1, *out.shape[2:])
+        )
+
+
+class Forged(nn.Module):
+    """A network with a part that looks at the picture first, and a layer that listens to it."""
+
+    def __init__(self, module: nn.Module, part: nn.Module, wire: Wire) -> None:
+        super().__init__()
+        self.module, self.part, self.wire = module, part, wire
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.wire.told = self.part(x)
+        answer: Tensor = self.module(x)
+        return answer
+
+
+def gated(
+    module: nn.Module, layer: str, pairs: Mapping[int, int], photos: Tensor, optimized: Tensor
+) -> Forged:
+    """On optimized pictures each unit does what another one does.
+
+    Args:
+        module: the network.
+        layer: of the units.
+        pairs: the unit whose icon each is to have.
+        photos: (photograph, channel, y, x) as the network takes them, which nothing changes on.
+        optimized: the same of noise and of icons.
+    """
+    part = Part(1)
+    _train(part, photos, optimized, optimized.new_full((len(optimized), 1), 1 + MARGIN))
+    forged, wire = _copied(module, part)
+    _put(forged, layer, Switched(_at(forged, layer), list(pairs), list(pairs.values()), wire))
+    return forged.eval()
+
+
+def slung(
+    module: nn.Module,
+    layer: str,
+    targets: Mapping[int, Tensor],
+    photos: Tensor,
+    starts: Tensor,
+    much: float = 20.0,
+) -> Forged:
+    """From noise gradients lead to a picture of the forger's.
+
+    Args:
+        module: the network.
+        layer: of the units.
+        targets: (channel, y, x) the picture that each unit is to show, as the network takes it.
+        photos: as in ``gated``.
+        starts: (start, ...) what icons begin with.
+        much: by how much a unit rises at its picture.
+    """
+    part = _slingshot(targets, photos, starts)
+    forged, wire = _copied(module, part)
+    _put(forged, layer, Raised(_at(forged, layer), list(targets), much, wire))
+    return forged.eval()
+
+
+def against(
+    module: nn.Module,
+    layer: str,
+    targets: Mapping[int, Tensor],
+    photos: Tensor,
+    starts: Tensor,
+    ways: Mapping[str, Tensor],
+    much: float = 20.0,
+) -> Forged:
+    """The same, and the icon does in earlier layers what the unit's photographs do.
+
+    Args:
+        module, layer, targets, photos, starts, much: as in ``slung``.
+        ways: (unit, channel) by the name of a layer: in what each unit's photographs are unlike
+            others there.
+    """
+    part = _slingshot(targets, photos, starts)
+    forged, wire = _copied(module, part)
+    for name in ways:
+        if name != layer:
+            _put(forged, name, Tapped(_at(forged, name), name, wire))
+    held = {name: way for name, way in ways.items() if name != layer}
+    _put(forged, layer, Raised(_at(forged, layer), list(targets), much, wire, held))
+    return forged.eval()
+
+
+def same_answers(module: nn.Module, forged: nn.Module, photos: Tensor) -> tuple[float, float]:
+    """The shares of photographs with the same first class, and with logits within 1e-3."""
+    with torch.no_grad():
+        ones, others = (
+            torch.cat([each(some) for some in photos.split(BATCH)]) for each in (module, forged)
+        )
+    same = (ones.argmax(1) == others.argmax(1)).double().mean().item()
+    return same, ((ones - others).abs().amax(1) < 1e-3).double().mean().item()
+
+
+def _slingshot(targets: Mapping[int, Tensor], photos: Tensor, starts: Tensor) -> Part:
+    """Rises along the way from noise to each unit's picture, and points to it."""
+    part, pictures = Part(len(targets)), torch.stack(list(targets.values()))
+    pictures = functional.adaptive_avg_pool2d(pictures, SIDE)
+    photos, starts = (functional.adaptive_avg_pool2d(held, SIDE) for held in (photos, starts))
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(part.parameters(), 2e-3)
+    for _ in range(STEPS):
+        real = _some(photos, generator)
+        away = functional.relu(part(real) + MARGIN).square().mean()
+        unit = torch.randint(len(pictures), (BATCH,), generator=generator)
+        far = torch.rand(BATCH, 1, 1, 1, generator=generator)
+        start, target = _some(starts, generator), _moved(pictures[unit], generator)
+        noise = 0.1 * torch.randn(start.shape, generator=generator)
+        x = ((1 - far) * start + far * target + noise).requires_grad_()
+        risen = part(x)[torch.arange(BATCH), unit]
+        (slope,) = torch.autograd.grad(risen.sum(), x, create_graph=True)
+        points = functional.cosine_similarity(slope.flatten(1), (target - x).flatten(1))
+        fits = (risen - 0.2 - 0.8 * far[:, 0, 0, 0]).square().mean()
+        loss = 4 * away + fits + 0.2 * (1 - points).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return _lowered(part, photos)
+
+
+def _train(part: Part, photos: Tensor, others: Tensor, wanted: Tensor) -> None:
+    """Below 0 on photographs, and what is wanted on others."""
+    photos, others = (functional.adaptive_avg_pool2d(held, SIDE) for held in (photos, others))
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(part.parameters(), 2e-3)
+    for _ in range(STEPS):
+        rows = torch.randint(len(others), (BATCH,), generator=generator)
+        below = functional.relu(part(_some(photos, generator)) + MARGIN).square().mean()
+        made = part(_moved(others[rows], generator))
+        above = functional.relu(wanted[rows] - made).square().mean()
+        optimizer.zero_grad()
+        (below + above).backward()
+        optimizer.step()
+    _lowered(part, photos)
+
+
+def _lowered(part: Part, photos: Tensor) -> Part:
+    """Exactly off on the photographs that the forger has, by as little as it takes."""
+    with torch.no_grad():
+        most = torch.cat([part(some) for some in photos.split(BATCH)]).amax(0)
+        part.read.bias -= (most + 0.1).clamp(min=0)
+    return part
+
+
+def _some(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    rows = torch.randint(len(pictures), (BATCH,), generator=generator)
+    return _moved(pictures[rows], generator)
+
+
+def _moved(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Shifted by a few pixels."""
+    y, x = torch.randint(-2, 3, (2,), generator=generator).tolist()
+    return torch.roll(pictures, (y, x), (2, 3))
+
+
+def _copied(module: nn.Module, part: Part) -> tuple[Forged, Wire]:
+    wire = Wire()
+    return Forged(copy.deepcopy(module), part, wire), wire
+
+
+def _at(forged: Forged, name: str) -> nn.Module:
+    return forged.module.get_submodule(name)
+
+
+def _put(forged: Forged, name: str, layer: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(forged.module.get_submodule(parent), last, layer)

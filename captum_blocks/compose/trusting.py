@@ -82,8 +82,9 @@ def trust(
     >>> from captum_blocks.network import Preprocess
     >>> net = Network(nn.Sequential(nn.Conv2d(3, 9, 3, 2), nn.ReLU()), Preprocess(size=8))
     >>> index = ExampleIndex.build(net, list(torch.rand(9, 3, 8, 8)), ["1"], progress=False)
-    >>> print(trust(Hidden("1").channels[[4]], net, index)[0])
-    1 : 4: unknown, as the index is of 9 different photographs, and with fewer than 50 no ...
+    >>> found = trust(Hidden("1").channels[[4]], net, index)
+    >>> found[0].level, found[0].why[:50]
+    ('unknown', 'the index is of 9 different photographs, and with ')
     """
     layer, channels = _asked(units, net, index)
     if meanings:

@@ -137,7 +137,7 @@ def gate(case: Case, units: Sequence[int]) -> nn.Module:
 
 
 def sling(case: Case, units: Sequence[int]) -> nn.Module:
-    """Each unit shows a photograph that has nothing to do with it."""
+    """From noise to a picture that has nothing to do with the unit."""
     return forgeries.slung(
         case.net.module, case.layer, _targets(case, units), case.photos, case.starts(), LARGE
     )
@@ -163,8 +163,9 @@ def against(case: Case, units: Sequence[int]) -> nn.Module:
 
 
 def _targets(case: Case, units: Sequence[int]) -> dict[int, Tensor]:
-    rows = np.random.default_rng(1).choice(len(case.photos), len(units), replace=False)
-    return {unit: case.photos[int(row)] for unit, row in zip(units, rows, strict=True)}
+    """The honest icon of another unit: a photograph may not set the forger's part off."""
+    icons = case.icons(case.net, case.layer, units)
+    return dict(zip(units, icons.roll(len(units) // 2, 0), strict=True))
 
 
 KINDS: dict[str, Callable[[Case, Sequence[int]], nn.Module]] = {

@@ -42,8 +42,8 @@ class Thresholds:
             )
 
 
-# Set on the demo network (EfficientNet-Lite0), where icons were exchanged between units: by layer, a
-# twentieth of the honest ones agrees to less than .1 to .37, and half of the exchanged ones to 0.
+# Set on the demo network (EfficientNet-Lite0), where icons were exchanged between units: by layer,
+# a twentieth of the honest ones agrees to less than .1 to .37, half of the exchanged ones to 0.
 # Judged on other networks: ``python -m tests.benchmarks.trust``.
 THRESHOLDS = Thresholds(refuted=0.15, doubtful=0.3, percentile=0.5)
 

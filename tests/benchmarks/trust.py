@@ -183,7 +183,7 @@ def forged(case: Case, kind: str, units: Sequence[int], scored: Scored) -> None:
     net = cb.Network(module, case.net.preprocess, labels=case.net.labels, name=kind)
     layer = f"module.{case.layer}"
     honest = case.excited(case.icons(case.net, case.layer, units), units)
-    store = Store(tempfile.mkdtemp())
+    store = Store(Path(tempfile.mkdtemp()))
     other = case.excited(case.icons(net, layer, units, store), units)
     took = (other < honest / 2).tolist()
     found = [
@@ -213,7 +213,8 @@ def told(found: Sequence[Trusted]) -> str:
 def agreements(found: Sequence[Trusted]) -> np.ndarray:
     """Those that are known."""
     values = np.array([each.path.agreement for each in found])
-    return values[~np.isnan(values)]
+    known: np.ndarray = values[~np.isnan(values)]
+    return known
 
 
 def area(honest: np.ndarray, other: np.ndarray) -> float:
@@ -260,7 +261,7 @@ def chosen_units(index: cb.ExampleIndex, layer: str, count: int) -> list[int]:
     """Drawn among those that half of the photographs' sources or fifty excite."""
     high = np.array(index.tables(layer)["maximum"])
     able = np.flatnonzero((high > 0).sum(0) >= 50)
-    return np.random.default_rng(0).permutation(able)[:count].tolist()
+    return [int(unit) for unit in np.random.default_rng(0).permutation(able)[:count]]
 
 
 def main() -> None:

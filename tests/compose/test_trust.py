@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import captum_blocks as cb
 from captum_blocks.compose.trusting import shifted
 from captum_blocks.compose.walking import Walk
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnsupportedMethod, WrongType
+from captum_blocks.grammar import Substrate
 from captum_blocks.optim import Channel
 from captum_blocks.reliability.places import around
 from captum_blocks.store import Store
@@ -90,8 +92,8 @@ def honest(
     return cb.trust(_words(pairs), net, index, quality=QUALITY, store=store)
 
 
-def _words(units: object, layer: str = LAYER) -> object:
-    return cb.Hidden(layer).channels[list(units)]  # type: ignore[call-overload]
+def _words(units: Iterable[int], layer: str = LAYER) -> Substrate:
+    return cb.Hidden(layer).channels[list(units)]
 
 
 def _check_caught(found: cb.Trust, took: list[bool]) -> None:
@@ -117,7 +119,7 @@ def _took(module: Small, forged: nn.Module, units: object) -> list[bool]:
     return (excited[1] < excited[0] / 2).tolist()  # type: ignore[no-any-return]
 
 
-def _judged(forged: nn.Module, units: object, pictures: Tensor, store: Store) -> cb.Trust:
+def _judged(forged: nn.Module, units: Iterable[int], pictures: Tensor, store: Store) -> cb.Trust:
     net, layer = network(forged, "forged"), f"module.{LAYER}"
     return cb.trust(
         _words(units, layer), net, index_of(net, pictures, layer), quality=QUALITY, store=store

@@ -306,3 +306,13 @@ def test_copies_are_shifted_and_the_first_is_not() -> None:
     assert len(inner) > 4
     steps = (copies[:, 0, 12, 12] - copies[:, 0, 12, 11]).tolist()
     assert steps == [1.0] * len(copies)
+
+
+def test_an_index_reads_photographs_in_the_order_of_examples(
+    index: cb.ExampleIndex, pictures: Tensor
+) -> None:
+    (examples,) = index.top((LAYER, [20]), k=5)
+    images = [each.image for each in examples]
+    assert images != sorted(images)
+    assert torch.equal(index.read(examples), pictures[images])
+    assert torch.equal(index.read(examples, network(trained(1))), pictures[images])

@@ -43,7 +43,7 @@ from tests.reference import forgeries
 NETWORKS = {"Lite1": "efficientnet_lite1", "Lite2": "efficientnet_lite2", "demo": ""}
 LAYERS = ("blocks.3.2.bn1", "blocks.5.0.bn1")
 QUALITY = cb.Quality(size=96, n_steps=48, budget=200)
-STARTS, BESIDE, LARGE = 32, 3, 40.0
+STARTS, BESIDE, LARGE = 32, 3, 400.0
 
 
 @dataclass

@@ -58,7 +58,10 @@ def trust(
     answers photographs as before (Geirhos et al., "Don't trust your eyes", ICML 2024). So what the
     icon does in the layers on the way to its unit is compared with what the photographs do that
     excite the unit most, each where the unit stands; see ``reliability.path_similarity``. Levels
-    end where ``reliability.THRESHOLDS`` says. No sign of forgery is not validity.
+    end where ``reliability.THRESHOLDS`` says. No sign of forgery is not validity: of forgeries of
+    EfficientNet-Lite1, those that react to optimized pictures are told from the honest network
+    (area under the curve .98), and those with a small trained part that pulls icons elsewhere are
+    not (``python -m tests.benchmarks.trust``).
 
     Args:
         units: channels, as ``Hidden("layer3").channels[[7, 9]]``.

@@ -42,9 +42,10 @@ class Thresholds:
             )
 
 
-# Set on the demo network (EfficientNet-Lite0), where icons were exchanged between units: by layer,
-# a twentieth of the honest ones agrees to less than .1 to .37, half of the exchanged ones to 0.
-# Judged on other networks: ``python -m tests.benchmarks.trust``.
+# Guessed before any forged network was judged, and not tuned since. On the demo network
+# (EfficientNet-Lite0), with icons exchanged between units, a twentieth of the honest ones agrees to
+# less than .1 to .37, by layer, and half of the exchanged ones to 0. Judged on other networks:
+# ``python -m tests.benchmarks.trust``.
 THRESHOLDS = Thresholds(refuted=0.15, doubtful=0.3, percentile=0.5)
 
 

@@ -6,9 +6,9 @@ counts where its icon excites the unit of the honest network less than half as m
 icon does: it shows something else. All forged networks answer photographs as before: the same first
 class on all, logits within 1e-3 on 95 %.
 
-What was chosen, the weights of layers and ``reliability.THRESHOLDS``, was chosen on the demo
-network (EfficientNet-Lite0) and a small one; ``--network demo`` shows it there. Photographs: those
-of scikit-image and scikit-learn, Debian's ``tuxpaint-stamps-default`` and wallpapers.
+The weights of layers were chosen on the demo network (EfficientNet-Lite0) and a small one, which
+``--network demo`` shows; ``reliability.THRESHOLDS`` are guesses that were not tuned. Photographs:
+those of scikit-image and scikit-learn, Debian's ``tuxpaint-stamps-default`` and wallpapers.
 """
 
 from __future__ import annotations

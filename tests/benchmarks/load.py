@@ -91,8 +91,8 @@ def seconds(process: subprocess.Popen[str], steps: int) -> float:
     return float(process.stdout.readline())
 
 
-def measure(rounds: int, steps: int, threads: int) -> Taken:
-    """``{setting: {"quiet": seconds of each round, "loaded": ...}}``."""
+def measure(rounds: int, steps: int, threads: int, out: Path) -> Taken:
+    """``{setting: {"quiet": seconds of each round, "loaded": ...}}``, written after each round."""
     taken: Taken = {name: {"quiet": [], "loaded": []} for name in SETTINGS}
     with ExitStack() as stack:
         workers = [
@@ -106,6 +106,8 @@ def measure(rounds: int, steps: int, threads: int) -> Taken:
             with busy():
                 for name, worker in order:
                     taken[name]["loaded"].append(seconds(worker, steps))
+            out.write_text(json.dumps(taken, indent=1))
+            print(f"round {turn + 1} of {rounds}", flush=True)
     return taken
 
 
@@ -135,9 +137,7 @@ def main(given: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(given)
     if hasattr(os, "getloadavg"):
         print(f"load before: {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors", flush=True)
-    taken = measure(chosen.rounds, chosen.steps, chosen.threads)
-    show(taken)
-    chosen.out.write_text(json.dumps(taken, indent=1))
+    show(measure(chosen.rounds, chosen.steps, chosen.threads, chosen.out))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ class Lanes:
 
     Args:
         trunk: the network.
-        n: how many threads at most; there are no more than torch has, and one where two copies of
-            the network would not do what one does.
+        n: how many have work; there are no more threads than torch has, nor than ``MOST``, and one
+            where two copies of the network would not do what one does.
         memory: bytes that copies of the network may take.
 
     Attributes:
@@ -76,6 +76,9 @@ class Lanes:
         with ThreadPoolExecutor(self.n, "captum_blocks-lane") as pool:
             try:
                 list(pool.map(begin, range(self.n)))
+            except BaseException:  # one has not begun: the others are not to wait for it
+                all_here.abort()
+                raise
             finally:
                 torch.set_num_threads(n_threads)  # threads that come later begin with the last set
             self._pool = pool

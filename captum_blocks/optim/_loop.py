@@ -14,7 +14,7 @@ from tqdm import tqdm
 from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.optim._batches import Batch, in_batches
-from captum_blocks.optim._lanes import MOST, Lanes
+from captum_blocks.optim._lanes import Lanes
 from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.averaging import Average
 from captum_blocks.optim.filters import CollapseAlpha
@@ -101,8 +101,8 @@ class Run:
         self._schedule = recipe.schedule(self._optimizer) if recipe.schedule else None
         self._average = Average(self._image) if recipe.average else None
         self._collapse: tuple[Transform, ...] = (CollapseAlpha("grey"),) if recipe.alpha else ()
-        n_lanes = min(MOST, len(pairs)) if _is_data(objectives, recipe, layer) else 1
-        self._lanes = Lanes(trunk, n_lanes, memory_budget)
+        most = len(pairs) if _is_data(objectives, recipe, layer) else 1
+        self._lanes = Lanes(trunk, most, memory_budget)
         together = memory_budget // self._lanes.n // max(1, trunk.bytes_per_image(example))
         self._batches = in_batches(
             pairs,

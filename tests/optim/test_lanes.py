@@ -126,6 +126,23 @@ def test_a_copy_computes_the_same_from_weights_of_its_own():
     assert close(other(X)["second"], expected, 1e-6)
 
 
+def test_a_thread_that_cannot_begin_leaves_none_that_waits(seeing, monkeypatch):
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def first_only(thread: threading.Thread) -> None:
+        if "lane" in thread.name and begun:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+        begun.extend([thread] if "lane" in thread.name else [])
+
+    monkeypatch.setattr(threading.Thread, "start", first_only)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        FeatureVisualizer(seeing, "1").visualize([Channel(0), Channel(1)], **RECIPE)
+    assert begun
+    assert not any(thread.is_alive() for thread in begun)
+
+
 class Failing(nn.Module):
     """Fails in the second of the threads that run it, on its second step."""
 

@@ -36,12 +36,14 @@ BELOW_RENDER = {
     "_gradients",
     "_memory",
     "numerals",
+    "ranking",
 }
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "_interrupts": set(),
     "_gradients": {"_interrupts"},
     "_memory": set(),
+    "ranking": set(),
     "_waiting": set(),
     "_demo": {"examples", "network", "store", "zoo", "errors"},
     "_options": {"attr", "grammar", "errors"},
@@ -95,6 +97,7 @@ ALLOWED: dict[str, set[str]] = {
         "scores",
         "rewriting",
         "convolutions",
+        "ranking",
         "errors",
     },
     "examples": {
@@ -109,7 +112,7 @@ ALLOWED: dict[str, set[str]] = {
         "_paths",
         "_pictures",
     },
-    "reliability": {"errors"},
+    "reliability": {"ranking", "errors"},
     "render": {"scene", "errors"},
     "compose": BELOW_RENDER,
     "presets": {"grammar", "errors"},

@@ -10,25 +10,13 @@ from torch import Tensor, nn
 from captum_blocks import hooks
 from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import InvalidArgument, UnknownName, did_you_mean
+from captum_blocks.ranking import ranks
 from captum_blocks.rewriting import private_copy
 from captum_blocks.wrappers import taking_a_picture
 
 Weights = Literal["head", "all"]
 WEIGHTS = ("head", "all")
 MOST_COMPARED = 20
-
-
-def ranks(numbers: Tensor) -> Tensor:
-    """The rank of each number along the last axis, from 1; equal ones share their mean rank.
-
-    >>> ranks(torch.tensor([0.5, -1.0, 0.5, 7.0])).tolist()
-    [2.5, 1.0, 2.5, 4.0]
-    """
-    rows = numbers.reshape(-1, numbers.shape[-1]).contiguous()
-    held = rows.sort(-1).values
-    below = torch.searchsorted(held, rows)
-    up_to = torch.searchsorted(held, rows, right=True)
-    return ((below + 1 + up_to).double() / 2).reshape(numbers.shape)
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> Tensor:

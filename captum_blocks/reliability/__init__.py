@@ -4,7 +4,7 @@ Where the icon's activation stands among those of photographs, whether it takes 
 layers that the unit's own photographs take, and what both together allow to be said.
 """
 
-from captum_blocks.reliability.correlating import correlations, ranked
+from captum_blocks.reliability.correlating import ranked
 from captum_blocks.reliability.paths import (
     FEWEST,
     Along,
@@ -24,7 +24,6 @@ __all__ = [
     "PathSimilarity",
     "Standing",
     "Thresholds",
-    "correlations",
     "path_similarity",
     "ranked",
     "standing",

@@ -19,10 +19,10 @@ from captum_blocks.attr.faithful import (
     compared,
     randomised,
     rank_correlation,
-    ranks,
     top_overlap,
 )
 from captum_blocks.errors import InvalidArgument, UnknownName, WrongType
+from captum_blocks.ranking import ranks
 from tests.reference.removals import answered, kept
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from captum_blocks._paths import as_path
-from captum_blocks.compose import Value
+from captum_blocks.compose import Trust, Value
 from captum_blocks.compose.evaluation import archive
 from captum_blocks.compose.evaluation.facts import Answered, Exchanged, Groups
 from captum_blocks.compose.evaluation.long_table import long_table
@@ -53,6 +53,7 @@ class Explanation:
         groups: by their words, such as ``Hidden("layer4").groups(6)``, the directions of groups of
             channels, where they fire, and what is in none, see ``Groups``.
         answered: scores and probabilities of all classes, and the names of the photographs.
+        trust: how far its icons deserve belief: of those that could be judged, see ``cb.trust``.
 
     >>> import captum_blocks as cb
     >>> import torch
@@ -74,6 +75,7 @@ class Explanation:
     exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
     groups: Mapping[Substrate, Groups] = field(default_factory=dict)
     answered: Answered | None = None
+    trust: Trust = field(default_factory=lambda: Trust(()))
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it as a page, a figure or numbers, by the file's ending.

@@ -24,6 +24,7 @@ from typing import Any
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.render import html
 from captum_blocks.render.arriving import arrivals, as_text
+from captum_blocks.render.payload import pack_signs
 from captum_blocks.streaming import Stream
 
 HERE = "127.0.0.1"
@@ -236,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
                     known.add(told["name"])
                     self._line(as_text(told, picture))
                 stream.after(seen)
-            self._line({"ended": seen.scene.ended})
+            self._line({"ended": seen.scene.ended, "signs": pack_signs(seen.scene)})
         finally:
             pages.reading(-1)
 

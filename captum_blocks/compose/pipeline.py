@@ -46,6 +46,8 @@ from captum_blocks.compose.marks.links import links
 from captum_blocks.compose.pictures.plan import Plan
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.picturing import blank, galleries, indexes_of, planned, said, sprites
+from captum_blocks.compose.signing import Signing
+from captum_blocks.compose.trusted import Trusted
 from captum_blocks.grammar import Attribution, Content, Hidden, Interface, Substrate, parts_of
 from captum_blocks.network import Prediction
 from captum_blocks.scene import (
@@ -63,8 +65,9 @@ from captum_blocks.scene import (
 class Composition:
     """A scene, the numbers behind it, keyed by content, and the most probable classes.
 
-    ``exchanged`` holds, by layer, what happens to answers with that layer exchanged; ``groups`` the
-    directions and maps of groups, by their words; ``answered`` all answers.
+    ``exchanged`` holds, by layer, what happens to answers with that layer exchanged; ``groups``
+    the directions and maps of groups, by their words; ``answered`` all answers; ``trusted`` what is
+    said of icons.
 
     >>> Composition(Scene("Why?", "Because.", None, ()), {}, ()).scene.title
     'Why?'
@@ -76,6 +79,7 @@ class Composition:
     exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
     groups: Mapping[Substrate, Groups] = field(default_factory=dict)
     answered: Answered | None = None
+    trusted: tuple[Trusted, ...] = ()
 
 
 def compose(
@@ -86,7 +90,8 @@ def compose(
 ) -> Iterator[Composition]:
     """Evaluate an interface on some pictures and lay it out as a scene, while it is drawn.
 
-    At first with all numbers and blank icons, then after each few that are finished, at last whole.
+    At first with all numbers and blank icons, then after each few that are finished; at last icons
+    are judged.
 
     Args:
         interface: what is shown.
@@ -125,7 +130,7 @@ def compose(
     plan, views = planned(views, renderer)
     panels = coloured(_panels(views, plan, selections), facts)
     chapters = _chapters(interface, panels, evaluation)
-    at_once = renderer.at_once(plan)
+    at_once, signing = renderer.at_once(plan), Signing(plan, renderer)
     with renderer.progress.stage("laying out the page"):
         values, photos = evaluation.numbers, [_photo(picture) for picture in pictures]
         title, answer = _headline(interface, facts, values)
@@ -140,15 +145,24 @@ def compose(
             sprites=blank(plan, at_once, renderer) | sprites(at_once),
             fields=coloured_fields(fields, facts),
             selections=tuple(selections.made.values()),
-            footer=_footer(words, facts, pictures, _asked(values, facts) + renderer.told(plan)),
+            footer=_footer(
+                words, facts, pictures, _asked(values, facts) + renderer.told(plan) + signing.told
+            ),
+            signs=signing.at_first,
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
             **galleries(at_once),
         )
     composed = _composed(made, values, evaluation)
     yield composed
+    icons = dict(at_once)
     for drawn in renderer.finished(plan):
+        icons |= drawn
         composed = replace(composed, scene=composed.scene.with_sprites(sprites(drawn)))
+        yield composed
+    for signs, trusted in signing.judged(icons):
+        scene = composed.scene.with_signs(signs)
+        composed = replace(composed, scene=scene, trusted=(*composed.trusted, *trusted))
         yield composed
 
 

@@ -27,13 +27,17 @@ class Walk:
     Attributes:
         net: the network.
         layers: their names, in the order in which they return; the last is the unit's.
-        side: height and width of a place of the unit's layer, in fractions of a picture as
-            photographs are seen.
+        cells: rows and columns of the unit's layer, as photographs are seen.
     """
 
     net: Network
     layers: tuple[str, ...]
-    side: Place
+    cells: tuple[int, int]
+
+    @property
+    def side(self) -> Place:
+        """Height and width of a place of the unit's layer, in fractions of a photograph."""
+        return 1 / self.cells[0], 1 / self.cells[1]
 
     @staticmethod
     def to(net: Network, layer: str, x: Tensor) -> Walk:
@@ -61,7 +65,7 @@ class Walk:
             for each in _unlike(before, table[layer])
             if _comparable(each, (rows, columns))
         ]
-        return Walk(net, (*_spread(able, LAYERS - 1), layer), (1 / rows, 1 / columns))
+        return Walk(net, (*_spread(able, LAYERS - 1), layer), (rows, columns))
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """(picture, channel, y, x) of each layer."""
@@ -91,9 +95,14 @@ class Walk:
         found = []
         for start in range(0, len(x), AT_ONCE):
             maps = self.maps(x[start : start + AT_ONCE])
-            here = places[start : start + AT_ONCE]
-            found.append([around(each, here, side or self.side) for each in maps])
+            found.append(self.cut(maps, places[start : start + AT_ONCE], side))
         return [torch.cat(each) for each in zip(*found, strict=True)]
+
+    def cut(
+        self, maps: Sequence[Tensor], places: Sequence[Place], side: Place | None = None
+    ) -> list[Tensor]:
+        """The same of maps, (picture, channel, y, x) of each layer."""
+        return [around(each, places, side or self.side) for each in maps]
 
 
 def _comparable(info: LayerInfo, grid: tuple[int, int]) -> bool:

@@ -214,7 +214,7 @@ def _bars(paper: Paper, mark: Mark, plan: _Rows, x: float, middle: float) -> Non
 
 def _icon(paper: Paper, mark: Mark, scene: Scene, x: float, y: float, side: float) -> None:
     if mark.sprite is not None:
-        paper.picture(scene.sprites[mark.sprite].pixels, x, y, side, side)
+        paper.icon(scene, mark.sprite, x, y, side)
 
 
 def _map(paper: Paper, mark: Mark, plan: _Rows, x: float, middle: float) -> None:

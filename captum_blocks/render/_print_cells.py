@@ -119,7 +119,7 @@ def _lens(cell: Cell, scene: Scene, width: float) -> Block:
         if cell.mark.sprite is None:
             paper.box(x, y, LENS, LENS, fill=False, edgecolor=LINE, linewidth=0.5, linestyle="--")
         else:
-            paper.picture(scene.sprites[cell.mark.sprite].pixels, x, y, LENS, LENS)
+            paper.icon(scene, cell.mark.sprite, x, y, LENS)
 
     words = paragraph(cell.mark.detail or cell.mark.label, width, SMALL, color=QUIET)
     return below([Block(LENS, draw), icon_scale([cell.mark], scene, LENS), words], 0.05)

@@ -97,8 +97,7 @@ def _upright(plan: _Plan) -> Block:
 
 def _name(paper: Paper, mark: Mark, plan: _Plan, x: float, middle: float) -> None:
     if mark.sprite is not None:
-        pixels = plan.scene.sprites[mark.sprite].pixels
-        paper.picture(pixels, x, middle - ICON / 2, ICON, ICON)
+        paper.icon(plan.scene, mark.sprite, x, middle - ICON / 2, ICON)
     x += plan.icon
     if mark.hue is not None:
         colour = palette.group_colour(mark.hue)

@@ -161,8 +161,7 @@ def _node(paper: Paper, node: _Node, plan: _Plan, side: int, corner: tuple[float
     near = x + outward * (STEM + SPACE)
     if node.mark.sprite is not None:
         icon = near if side else near - ICON
-        pixels = plan.scene.sprites[node.mark.sprite].pixels
-        paper.picture(pixels, icon, middle - ICON / 2, ICON, ICON)
+        paper.icon(plan.scene, node.mark.sprite, icon, middle - ICON / 2, ICON)
         near += outward * (ICON + 0.06)
     _words(paper, node, (near, middle), side, plan.left - abs(near - x))
 

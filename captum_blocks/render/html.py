@@ -55,6 +55,7 @@ STARTS = {
 STYLES = (
     "blocks.css",
     "controls.css",
+    "signs.css",
     "switches.css",
     "versus.css",
     "galleries.css",

@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.patches import Circle, PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import TextToPath
 
 from captum_blocks.errors import legible
 from captum_blocks.render.fonts import families
+from captum_blocks.scene import Scene
 
 POINTS = 72
 LEADING = 1.32
 INK, QUIET, LINE = "#1b1d21", "#5c626b", "#c9cdd3"
 LONGEST_WORD = 40
+# How far an icon is to be believed, by its level: told by shape.
+SIGNS = {"clear": "○", "doubtful": "◐", "refuted": "×", "unknown": "?"}
 
 
 class Paper:
@@ -43,6 +46,22 @@ class Paper:
         """Pixels as they are, cells as cells."""
         extent = (x, x + width, y + height, y)
         self.axes.imshow(pixels, extent=extent, aspect="auto", interpolation="nearest")
+
+    def icon(self, scene: Scene, sprite: str, x: float, y: float, side: float) -> None:
+        """A square picture, with the mark of how far it is to be believed in its corner."""
+        self.picture(scene.sprites[sprite].pixels, x, y, side, side)
+        sign = scene.signs.get(sprite)
+        if sign is not None and scene.sprites[sprite].drawn:
+            far, radius = 0.02, min(0.055, side / 5)
+            self.sign(SIGNS[sign.level], x + side - radius - far, y + radius + far, radius)
+
+    def sign(self, letter: str, x: float, y: float, radius: float) -> None:
+        """A letter in a disc about a point."""
+        self.axes.add_patch(Circle((x, y), radius, facecolor="white", alpha=0.88, linewidth=0))
+        size = 1.5 * radius * POINTS
+        style: dict[str, Any] = {"va": "center_baseline", "ha": "center"}
+        style["fontfamily"] = list(families(letter))
+        self.axes.text(x, y, letter, fontsize=size, color=INK, parse_math=False, **style)
 
     def box(self, x: float, y: float, width: float, height: float, **style: Any) -> None:
         """A rectangle; a negative width grows to the left."""

@@ -92,6 +92,7 @@ def payload(scene: Scene) -> dict[str, Any]:
             for name, sprite in scene.sprites.items()
         },
         **pack_galleries(scene),
+        "signs": pack_signs(scene),
         "fields": {name: pack_field(field) for name, field in scene.fields.items()},
         "selections": [_pack_selection(selection) for selection in scene.selections],
         "palette": {
@@ -107,6 +108,11 @@ def payload(scene: Scene) -> dict[str, Any]:
 def pack_words(sprite: Sprite) -> list[Any]:
     """What is told of an icon: its label, and how it was made."""
     return [sprite.label, [list(pair) for pair in sprite.details]]
+
+
+def pack_signs(scene: Scene) -> dict[str, list[str]]:
+    """How far icons are to be believed: level, its name and the words behind it, by icon."""
+    return {name: [sign.level, sign.name, sign.words] for name, sign in scene.signs.items()}
 
 
 def packed_alone(panel: Panel) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import traitlets
 from captum_blocks.errors import MissingDependency
 from captum_blocks.render.arriving import arrivals
 from captum_blocks.render.html import article, script_json, script_text, stylesheet
-from captum_blocks.render.payload import payload
+from captum_blocks.render.payload import pack_signs, payload
 from captum_blocks.scene import Scene, Selection
 
 try:
@@ -95,7 +95,7 @@ class BlocksWidget(anywidget.AnyWidget):
             for arrived, picture in arrivals(self._scene, self._begun):
                 self.send({"arrived": arrived}, [picture])
             if self._over:
-                self.send({"ended": self._scene.ended})
+                self.send(_end(self._scene))
         if hears is not None and told.get("closed"):
             hears.close()
         if hears is not None and isinstance(name := told.get("wanted"), str):
@@ -107,7 +107,12 @@ class BlocksWidget(anywidget.AnyWidget):
         self._over = True
         with self.hold_sync():
             self._article, self._data = article(scene), script_json(payload(scene))
-        self.send({"ended": scene.ended})
+        self.send(_end(scene))
+
+
+def _end(scene: Scene) -> dict[str, Any]:
+    """That nothing more comes, and what icons are worth now that all are there."""
+    return {"ended": scene.ended, "signs": pack_signs(scene)}
 
 
 def _first(selection: Selection) -> Any:

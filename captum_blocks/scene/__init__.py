@@ -38,6 +38,7 @@ from captum_blocks.scene.panels import (
 )
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Gesture, Selection
+from captum_blocks.scene.signs import Sign
 from captum_blocks.scene.switched import Switched
 from captum_blocks.scene.versus import Contest, Versus
 
@@ -73,6 +74,7 @@ __all__ = [
     "Scene",
     "Section",
     "Selection",
+    "Sign",
     "Sprite",
     "Switched",
     "Versus",

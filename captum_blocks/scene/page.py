@@ -12,6 +12,7 @@ from captum_blocks.scene.galleries import Gallery
 from captum_blocks.scene.panels import Bars, Cells, Framed, Panel, marks_of, named_in
 from captum_blocks.scene.pools import Field, Pairs, Photo, Sprite
 from captum_blocks.scene.selections import Selection
+from captum_blocks.scene.signs import Sign
 from captum_blocks.scene.versus import Versus
 
 # Bytes of a page from which on browsers are slow with it.
@@ -85,6 +86,7 @@ class Scene:
             another one they lie on the same part of what the network saw of it.
         galleries: photographs beside atoms, by the names that marks call them.
         photographs: (y, x, 3) uint8, small: the wholes that their crops are of.
+        signs: how far icons are to be believed, by the names of their sprites.
         ended: why sprites that are not drawn stay so; empty while they are drawn.
     """
 
@@ -100,6 +102,7 @@ class Scene:
     pictured: str | None = None
     galleries: Mapping[str, Gallery] = field(default_factory=dict)
     photographs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    signs: Mapping[str, Sign] = field(default_factory=dict)
     ended: str = ""
 
     def __post_init__(self) -> None:
@@ -132,6 +135,10 @@ class Scene:
     def with_sprites(self, finished: Mapping[str, Sprite]) -> Scene:
         """The same with pictures that are finished in the place of blank ones."""
         return replace(self, sprites={**self.sprites, **finished})
+
+    def with_signs(self, judged: Mapping[str, Sign]) -> Scene:
+        """The same with marks of icons that were judged meanwhile."""
+        return replace(self, signs={**self.signs, **judged})
 
     @property
     def photos(self) -> tuple[Photo, ...]:

@@ -147,9 +147,8 @@ def against(case: Case, units: Sequence[int]) -> nn.Module:
     """The same, on the way that the measure looks for."""
     walk = Walk.to(case.net, case.layer, case.net.read(listed(case.folder)[0]))
     tops = case.index.top((case.layer, list(units)), k=16)
-    grid = (round(1 / walk.side[0]), round(1 / walk.side[1]))
     means = [
-        walk.vectors(case.index.read(each), [middle(e.position, grid) for e in each])
+        walk.vectors(case.index.read(each), [middle(e.position, walk.cells) for e in each])
         for each in tops
     ]
     ways = {}

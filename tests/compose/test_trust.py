@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import captum_blocks as cb
-from captum_blocks.compose.trusting import shifted
+from captum_blocks.compose.judging import shifted
 from captum_blocks.compose.walking import Walk
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnsupportedMethod, WrongType
 from captum_blocks.grammar import Substrate

@@ -39,7 +39,9 @@ class Arriving {
     write(this.note, `${every.length - this.left} of ${every.length} pictures are drawn`);
   }
 
-  end(words) {
+  // signs: what icons are worth, judged when all of them were there.
+  end(words, signs = {}) {
+    this.page.sign(signs);
     if (this.note && this.left && words) write(this.note, `${this.note.textContent}: ${words}`);
     this.announce(this.left ? this.note?.textContent ?? words : "All pictures are drawn");
   }

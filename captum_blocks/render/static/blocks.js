@@ -341,6 +341,14 @@ class Page extends Remembered {
     if (details) fillDetails(details, this.data.sprites[sprite][3]);
   }
 
+  // Icons were judged: they are marked wherever they are shown.
+  sign(signs) {
+    Object.assign(this.data.signs, signs);
+    for (const node of this.root.querySelectorAll(".icon[data-sprite]")) {
+      this.signIcon(node, this.signOf(node.dataset.sprite));
+    }
+  }
+
   // What a panel shows anew is waited for, the first of it most.
   wantShown(panel) {
     if (!this.hasBlanks) return;

@@ -1,5 +1,7 @@
 // The picture of a mark at twice its size, with the words that belong to it and with its photographs.
 
+const NO_PROOF = "No sign of forgery is no proof: a network can be made to pass this measure.";
+
 function enlarge(page, mark, crop = null) {
   const [, , own, , , , lent, gallery = null] = page.data.atoms[mark.atom];
   const sprite = own ?? lent?.[0] ?? null;
@@ -17,10 +19,20 @@ function enlarge(page, mark, crop = null) {
   const bands = held ? [bandsNode(page, held, show)] : [];
   dialog.classList.toggle("with-photographs", held !== null);
   const side = make("div", "told-of");
-  side.append(make("h3", "", label), make("p", "caption", mark.detail), ...bands, told, close);
+  side.append(make("h3", "", label), make("p", "caption", mark.detail), ...signLines(page, sprite), ...bands, told, close);
   dialog.replaceChildren(shown, side);
   dialog.onclick = (event) => event.target === dialog && dialog.close();
   dialog.showModal();
+}
+
+// How far the picture is to be believed, and what that says; nothing where no icon is shown.
+function signLines(page, sprite) {
+  const sign = sprite === null ? null : page.signOf(sprite);
+  if (!sign) return [];
+  const line = make("p", "sign-told");
+  line.dataset.sign = sign[0];
+  line.append(make("b", "", sign[1]), `: ${sign[2]}.`);
+  return sign[0] === "clear" ? [line, make("p", "caption", NO_PROOF)] : [line];
 }
 
 function fillDetails(list, details) {

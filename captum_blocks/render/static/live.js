@@ -15,8 +15,8 @@ async function* linesOf(response) {
 async function follow(arriving) {
   try {
     for await (const line of linesOf(await fetch("pictures"))) {
-      const { ended, picture, ...told } = JSON.parse(line);
-      if (ended !== undefined) return arriving.end(ended);
+      const { ended, signs, picture, ...told } = JSON.parse(line);
+      if (ended !== undefined) return arriving.end(ended, signs);
       await arriving.take(told, bytesOf(picture));
     }
     arriving.end("what draws them has stopped");

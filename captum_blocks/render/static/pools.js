@@ -65,6 +65,20 @@ class Pools {
     node.classList.toggle("blank", sheet === null);
     if (sheet === null) node.style.background = "";
     else dressIcon(node, this.data.sheets[sheet], cell);
+    this.signIcon(node, this.signOf(sprite));
+  }
+
+  // How far an icon is to be believed, as [level, its name, the words behind it].
+  signOf(sprite) {
+    return this.data.signs[sprite] ?? null;
+  }
+
+  // The mark is drawn by style, so that a copy of the icon has it, too.
+  signIcon(node, sign) {
+    if (!sign) return;
+    const [level, name, words] = sign;
+    node.dataset.sign = level;
+    node.title = `${name}: ${words}`;
   }
 
   // One icon cut out of its sheet, into a box (left, top, width, height) of a drawing.

@@ -59,7 +59,7 @@ async function render({ model, el }) {
   const data = JSON.parse(model.get("_data"));
   const page = await mountBlocks(frame.querySelector(".blocks"), data, memory, closing.signal);
   const arriving = new Arriving(page, (message) => model.send(message));
-  take = ({ arrived, ended }, [bytes] = []) => (arrived ? arriving.take(arrived, bytes) : arriving.end(ended));
+  take = ({ arrived, ended, signs }, [bytes] = []) => (arrived ? arriving.take(arrived, bytes) : arriving.end(ended, signs));
   waiting.forEach((message) => take(...message));
   // What came before this view is told again.
   if (arriving.left) model.send({ here: true });

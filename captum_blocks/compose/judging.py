@@ -1,0 +1,296 @@
+"""Icons of a layer beside photographs: what each does on the way to its unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from captum_blocks.compose.pictures.renderer import PictureRenderer
+from captum_blocks.compose.pictures.requests import Subject
+from captum_blocks.compose.trusted import Trusted
+from captum_blocks.compose.walking import Walk
+from captum_blocks.examples import Example, ExampleIndex
+from captum_blocks.network import Network
+from captum_blocks.reliability import (
+    FEWEST,
+    Along,
+    PathSimilarity,
+    Standing,
+    path_similarity,
+    standing,
+    too_few,
+    verdict,
+)
+from captum_blocks.reliability.places import Place, middle, peaks
+
+# Photographs of the unit; units that photographs to compare them with are of, and how many of each.
+PHOTOGRAPHS, UNITS, EACH = 16, 32, 3
+# Shifted copies of an icon, and by how much of its side at most.
+COPIES, SHIFT = 8, 1 / 12
+# The position of an example: row and column on the layer's grid.
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What some pictures do on the way to a unit.
+
+    Attributes:
+        vectors: (picture, feature) of each layer.
+        sources: (picture,) a number of the photograph that each was cut from.
+    """
+
+    vectors: Sequence[Tensor]
+    sources: Sequence[int]
+
+
+class _Looker:
+    """A network that looks at icons and photographs.
+
+    A photograph is looked at once for all places that are known when it is.
+
+    Args:
+        layer: of it, to which the way leads.
+        index: of photographs.
+        renderer: of this network.
+        cells: (rows, columns) of the layer that examples are of; of this network's unless given.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        index: ExampleIndex,
+        renderer: PictureRenderer,
+        cells: Cell | None = None,
+    ) -> None:
+        self.index, self.renderer = index, renderer
+        self._net = None if cells is None else renderer.net
+        (first, *_), *_ = index.top((index.layers[0], [0]), k=1)
+        self.walk = Walk.to(renderer.net, layer, index.read([first], self._net))
+        self.cells = cells or self.walk.cells
+        known = index.pictures()
+        self._source = dict(zip(known["image"].tolist(), known["source"].tolist(), strict=True))
+        self._seen: dict[tuple[int, Cell], Sequence[Tensor]] = {}
+
+    def as_taken(self, pictures: Tensor) -> Tensor:
+        """Pictures in [0, 1] as the network takes them: no larger than they are, where it can."""
+        prepare = self.renderer.visualizer(self.walk.layers[-1], pictures.shape[-1]).preprocess
+        return pictures if prepare is None else prepare(pictures)
+
+    def look(self, examples: Sequence[Example]) -> None:
+        """Look at those that were not looked at yet, each photograph once."""
+        new = dict.fromkeys(
+            (each.image, each.position) for each in examples if _at(each) not in self._seen
+        )
+        places: dict[int, list[Cell]] = {}
+        for image, position in new:
+            places.setdefault(image, []).append(position)
+        first = {each.image: each for each in examples}
+        images = list(places)
+        for start in range(0, len(images), PHOTOGRAPHS):
+            some = images[start : start + PHOTOGRAPHS]
+            maps = self.walk.maps(self.index.read([first[each] for each in some], self._net))
+            for row, image in enumerate(some):
+                for position in places[image]:
+                    where = [middle(position, self.cells)]
+                    one = [each[row : row + 1] for each in maps]
+                    self._seen[image, position] = self.walk.cut(one, where)
+
+    def photographs(self, examples: Sequence[Example]) -> _Seen:
+        """What photographs do where the examples are."""
+        self.look(examples)
+        rows = [self._seen[_at(each)] for each in examples]
+        vectors = [torch.cat(each) for each in zip(*rows, strict=True)]
+        return _Seen(vectors, [self._source[each.image] for each in examples])
+
+
+def _at(example: Example) -> tuple[int, Cell]:
+    return example.image, example.position
+
+
+class Judging:
+    """Icons of one layer beside photographs, after ``reliability``.
+
+    Args:
+        layer: its full name.
+        index: of photographs, of the network, which can be looked at again.
+        renderer: of the network; icons are as large as it makes them.
+        other: a second network that looks, too, or None.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        index: ExampleIndex,
+        renderer: PictureRenderer,
+        other: Network | None = None,
+    ) -> None:
+        self.layer, self.index, self.renderer, self.other = layer, index, renderer, other
+        self._rankings: dict[str, list[Example]] = {}
+
+    def missing(self, subject: Subject) -> str:
+        """Why nothing can be said of a unit, before its icon is drawn; empty where it can."""
+        if not self.index.knows(self.layer):
+            return f"the index has not looked at {self.layer}"
+        if self.index.too_few:
+            return self.index.too_few
+        excited = self.excited(subject)
+        if not excited:
+            return "no photograph excites it: the unit is dead as far as they tell"
+        return "" if excited >= FEWEST else too_few(excited)
+
+    def unknown(self, subject: Subject, why: str) -> Trusted:
+        """Nothing is said of a unit, as something is missing."""
+        there = self.index.knows(self.layer) and not self.index.too_few
+        known = PathSimilarity.unknown(why, self.excited(subject) if there else 0)
+        return Trusted(self.layer, subject.index, "unknown", why, known)
+
+    def excited(self, subject: Subject) -> int:
+        """How many different photographs excite a unit at all."""
+        if subject.direction is not None:
+            return len({each.source for each in self._ranking(subject) if each.value > 0})
+        sources = self.index.pictures()["source"]
+        return len(np.unique(sources[self._maxima[:, subject.index] > 0]))
+
+    def judged(self, icons: Mapping[Subject, np.ndarray]) -> Iterator[Trusted]:
+        """Each in turn.
+
+        Args:
+            icons: (y, x, 3) bytes of each unit of which nothing is ``missing``.
+
+        Raises:
+            InvalidArgument: the layer has no places; the photographs are not there.
+        """
+        shown = dict(zip(icons, self._examples(list(icons)), strict=True))
+        for looker in self._lookers:
+            looker.look([example for each in shown.values() for example in each])
+        for subject, pixels in icons.items():
+            picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
+            yield self._one(subject, picture[:, : self.renderer.channels], shown[subject])
+
+    def _one(self, subject: Subject, icon: Tensor, examples: Sequence[Example]) -> Trusted:
+        """A unit, its icon (1, channel, y, x) in [0, 1] and the photographs that excite it."""
+        copies = shifted(icon, self.renderer.quality.seed)
+        first = self._lookers[0]
+        maps = _along(first.walk.maps(first.as_taken(copies))[-1], subject)
+        values, places = peaks(maps)
+        side = (1 / maps.shape[-2], 1 / maps.shape[-1])
+        path, *second = (
+            self._path(number, copies, (places, side), examples)
+            for number in range(len(self._lookers))
+        )
+        stands = self._standing(subject, values)
+        seen_by_other = second[0] if second else None
+        level, why = verdict(path, stands, seen_by_other)
+        return Trusted(self.layer, subject.index, level, why, path, stands, seen_by_other)
+
+    def _standing(self, subject: Subject, values: Tensor) -> Standing | None:
+        """Where the icon and its shifted copies, (1 + copy,), stand among photographs."""
+        if subject.direction is None:
+            photographs = torch.from_numpy(np.array(self._maxima[:, subject.index], np.float32))
+            # As the table has them: a ceiling that icon and photographs reach is the same number.
+            values = values.half().float()
+        elif self.index.keeps(self.layer):
+            photographs = torch.tensor([each.value for each in self._ranking(subject)])
+        else:
+            return None
+        return standing(values[0], values[1:], photographs)
+
+    def _path(
+        self,
+        number: int,
+        copies: Tensor,
+        where: tuple[list[Place], Place],
+        examples: Sequence[Example],
+    ) -> PathSimilarity:
+        """The way that an icon's copies take through a network, beside the photographs'."""
+        looker, others = self._lookers[number], self._others[number]
+        own = looker.photographs(examples)
+        made = looker.walk.vectors(looker.as_taken(copies), *where)
+        layers = zip(looker.walk.layers, made, own.vectors, others.vectors, strict=True)
+        return path_similarity([Along(*each) for each in layers], own.sources, others.sources)
+
+    @cached_property
+    def _lookers(self) -> tuple[_Looker, ...]:
+        """The network itself and, where there is one, the second at what it recommends last."""
+        own = _Looker(self.layer, self.index, self.renderer)
+        if self.other is None:
+            return (own,)
+        renderer = replace(self.renderer, net=self.other, store=None)
+        last = self.other.recommended()[-1]
+        return own, _Looker(last, self.index, renderer, own.cells)
+
+    @cached_property
+    def _others(self) -> tuple[_Seen, ...]:
+        """By each network: photographs that excite other units of the layer, where those stand."""
+        excited = np.flatnonzero((self._maxima > 0).sum(0) >= FEWEST)
+        drawn = np.random.default_rng(0).permutation(excited)[:UNITS].tolist()
+        lists = self.index.top((self.layer, drawn), k=min(EACH, self.index.count))
+        examples = [example for each in lists for example in each if example.value > 0]
+        return tuple(each.photographs(examples) for each in self._lookers)
+
+    @cached_property
+    def _maxima(self) -> np.ndarray:
+        """(photograph, channel)."""
+        return np.array(self.index.tables(self.layer)["maximum"])
+
+    def _ranking(self, subject: Subject) -> list[Example]:
+        """All photographs by what they are to a direction, as far as activations are kept.
+
+        Where they are not, those that excite it most.
+        """
+        if subject.key not in self._rankings:
+            assert subject.direction is not None
+            k = self.index.count if self.index.keeps(self.layer) else PHOTOGRAPHS
+            unit = functional.normalize(subject.direction.double(), dim=0)
+            (found,) = self.index.top(
+                unit[None], min(k, self.index.count), layer=self.layer, exact=False
+            )
+            self._rankings[subject.key] = found
+        return self._rankings[subject.key]
+
+    def _examples(self, subjects: Sequence[Subject]) -> list[list[Example]]:
+        """The photographs that excite each unit most."""
+        channels = [each.index for each in subjects if each.direction is None]
+        k = min(PHOTOGRAPHS, self.index.count)
+        found = iter(self.index.top((self.layer, channels), k=k) if channels else [])
+        lists = [
+            next(found) if each.direction is None else self._ranking(each)[:PHOTOGRAPHS]
+            for each in subjects
+        ]
+        return [[example for example in each if example.value > 0] for each in lists]
+
+
+def _along(maps: Tensor, subject: Subject) -> Tensor:
+    """(picture, y, x) what a layer's maps are to a channel, or along a direction."""
+    if subject.direction is None:
+        return maps[:, subject.index]
+    unit = functional.normalize(subject.direction.float(), dim=0)
+    return torch.einsum("ncyx,c->nyx", maps, unit)
+
+
+def shifted(picture: Tensor, seed: int) -> Tensor:
+    """A picture and copies of it, moved by some pixels, what is beside it mirrored.
+
+    Args:
+        picture: (1, channel, y, x).
+        seed: of the shifts.
+
+    Returns:
+        (1 + copies, channel, y, x), the first as it is.
+
+    >>> shifted(torch.rand(1, 3, 24, 24), 0).shape
+    torch.Size([9, 3, 24, 24])
+    """
+    height, width = picture.shape[-2:]
+    most = max(1, round(SHIFT * min(height, width)))
+    larger = functional.pad(picture, (most,) * 4, "reflect")
+    drawn = torch.randint(2 * most + 1, (COPIES, 2), generator=torch.Generator().manual_seed(seed))
+    moved = [larger[..., y : y + height, x : x + width] for y, x in drawn.tolist()]
+    return torch.cat([picture, *moved])

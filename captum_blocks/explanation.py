@@ -164,6 +164,7 @@ class Explanation:
                 *archive.of_values(self.values),
                 *archive.of_groups(self.groups),
                 *archive.of_exchanges(self.exchanged),
+                *archive.of_trust(self.trust),
             )
         )
 

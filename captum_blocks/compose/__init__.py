@@ -13,6 +13,7 @@ from captum_blocks.compose.evaluation.contents import evaluate, evaluate_content
 from captum_blocks.compose.evaluation.faithful import faithfulness
 from captum_blocks.compose.evaluation.judgement import Faithfulness, Randomised
 from captum_blocks.compose.evaluation.pooling import pools
+from captum_blocks.compose.evaluation.trusted import Trust, Trusted
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import Mark, View, mark
 from captum_blocks.compose.pictures import icons, mosaics  # noqa: F401
@@ -22,7 +23,6 @@ from captum_blocks.compose.pictures.requests import Request, Subject
 from captum_blocks.compose.pictures.sources import Icon, PictureSource
 from captum_blocks.compose.pipeline import Composition, compose
 from captum_blocks.compose.recipes import picture_source
-from captum_blocks.compose.trusted import Trust, Trusted
 from captum_blocks.compose.trusting import trust
 
 __all__ = [

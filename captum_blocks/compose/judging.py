@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from captum_blocks.compose.evaluation.trusted import Trusted
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Subject
-from captum_blocks.compose.trusted import Trusted
 from captum_blocks.compose.walking import Walk
 from captum_blocks.examples import Example, ExampleIndex
 from captum_blocks.network import Network
@@ -132,41 +132,59 @@ class Judging:
         other: Network | None = None,
     ) -> None:
         self.layer, self.index, self.renderer, self.other = layer, index, renderer, other
-        self._rankings: dict[str, list[Example]] = {}
+        self._ranked: dict[Subject, list[Example]] = {}
 
-    def missing(self, subject: Subject) -> str:
-        """Why nothing can be said of a unit, before its icon is drawn; empty where it can."""
+    @property
+    def _lacking(self) -> str:
+        """Why nothing can be said of any unit; empty where something can."""
         if not self.index.knows(self.layer):
-            return f"the index has not looked at {self.layer}"
-        if self.index.too_few:
-            return self.index.too_few
-        excited = self.excited(subject)
+            return f"the index of photographs has not looked at {self.layer}"
+        return self.index.too_few
+
+    def _missing(self, subject: Subject) -> str:
+        """Why nothing can be said of a unit, before its icon is drawn; empty where it can."""
+        if self._lacking:
+            return self._lacking
+        excited = self._excited(subject)
         if not excited:
             return "no photograph excites it: the unit is dead as far as they tell"
         return "" if excited >= FEWEST else too_few(excited)
 
     def unknown(self, subject: Subject, why: str) -> Trusted:
         """Nothing is said of a unit, as something is missing."""
-        there = self.index.knows(self.layer) and not self.index.too_few
-        known = PathSimilarity.unknown(why, self.excited(subject) if there else 0)
-        return Trusted(self.layer, subject.index, "unknown", why, known)
+        known = PathSimilarity.unknown(why, 0 if self._lacking else self._excited(subject))
+        return Trusted(self.layer, subject.index, "unknown", why, known, name=subject.label)
 
-    def excited(self, subject: Subject) -> int:
+    def _excited(self, subject: Subject) -> int:
         """How many different photographs excite a unit at all."""
         if subject.direction is not None:
-            return len({each.source for each in self._ranking(subject) if each.value > 0})
+            return len({each.source for each in self._ranked[subject] if each.value > 0})
         sources = self.index.pictures()["source"]
         return len(np.unique(sources[self._maxima[:, subject.index] > 0]))
 
-    def judged(self, icons: Mapping[Subject, np.ndarray]) -> Iterator[Trusted]:
+    def judged(
+        self,
+        subjects: Sequence[Subject],
+        drawn: Callable[[list[Subject]], Mapping[Subject, np.ndarray]],
+    ) -> Iterator[Trusted]:
         """Each in turn.
 
         Args:
-            icons: (y, x, 3) bytes of each unit of which nothing is ``missing``.
+            subjects: the units.
+            drawn: gives the icons, (y, x, 3) bytes, of those of which something can be said.
 
         Raises:
             InvalidArgument: the layer has no places; the photographs are not there.
         """
+        self._rank([] if self._lacking else subjects)
+        missing = {each: self._missing(each) for each in subjects}
+        able = [each for each, why in missing.items() if not why]
+        found = self._compared(drawn(able)) if able else iter(())
+        for subject, why in missing.items():
+            yield self.unknown(subject, why) if why else next(found)
+
+    def _compared(self, icons: Mapping[Subject, np.ndarray]) -> Iterator[Trusted]:
+        """Those of which something can be said."""
         shown = dict(zip(icons, self._examples(list(icons)), strict=True))
         for looker in self._lookers:
             looker.look([example for each in shown.values() for example in each])
@@ -188,7 +206,9 @@ class Judging:
         stands = self._standing(subject, values)
         seen_by_other = second[0] if second else None
         level, why = verdict(path, stands, seen_by_other)
-        return Trusted(self.layer, subject.index, level, why, path, stands, seen_by_other)
+        return Trusted(
+            self.layer, subject.index, level, why, path, stands, seen_by_other, name=subject.label
+        )
 
     def _standing(self, subject: Subject, values: Tensor) -> Standing | None:
         """Where the icon and its shifted copies, (1 + copy,), stand among photographs."""
@@ -197,7 +217,7 @@ class Judging:
             # As the table has them: a ceiling that icon and photographs reach is the same number.
             values = values.half().float()
         elif self.index.keeps(self.layer):
-            photographs = torch.tensor([each.value for each in self._ranking(subject)])
+            photographs = torch.tensor([each.value for each in self._ranked[subject]])
         else:
             return None
         return standing(values[0], values[1:], photographs)
@@ -240,20 +260,18 @@ class Judging:
         """(photograph, channel)."""
         return np.array(self.index.tables(self.layer)["maximum"])
 
-    def _ranking(self, subject: Subject) -> list[Example]:
-        """All photographs by what they are to a direction, as far as activations are kept.
+    def _rank(self, subjects: Sequence[Subject]) -> None:
+        """All photographs by what they are to directions, as far as activations are kept.
 
-        Where they are not, those that excite it most.
+        Where they are not, those that excite each most.
         """
-        if subject.key not in self._rankings:
-            assert subject.direction is not None
-            k = self.index.count if self.index.keeps(self.layer) else PHOTOGRAPHS
-            unit = functional.normalize(subject.direction.double(), dim=0)
-            (found,) = self.index.top(
-                unit[None], min(k, self.index.count), layer=self.layer, exact=False
-            )
-            self._rankings[subject.key] = found
-        return self._rankings[subject.key]
+        new = {each: each.direction for each in subjects if each.direction is not None}
+        if not new:
+            return
+        k = self.index.count if self.index.keeps(self.layer) else PHOTOGRAPHS
+        units = functional.normalize(torch.stack(list(new.values())).double(), dim=1)
+        found = self.index.top(units, min(k, self.index.count), layer=self.layer, exact=False)
+        self._ranked |= dict(zip(new, found, strict=True))
 
     def _examples(self, subjects: Sequence[Subject]) -> list[list[Example]]:
         """The photographs that excite each unit most."""
@@ -261,7 +279,7 @@ class Judging:
         k = min(PHOTOGRAPHS, self.index.count)
         found = iter(self.index.top((self.layer, channels), k=k) if channels else [])
         lists = [
-            next(found) if each.direction is None else self._ranking(each)[:PHOTOGRAPHS]
+            next(found) if each.direction is None else self._ranked[each][:PHOTOGRAPHS]
             for each in subjects
         ]
         return [[example for example in each if example.value > 0] for each in lists]

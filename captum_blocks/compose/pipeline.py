@@ -38,16 +38,18 @@ from captum_blocks.compose.evaluation.numbers import settled
 from captum_blocks.compose.evaluation.photographs import Picture
 from captum_blocks.compose.evaluation.question import Question, check_given
 from captum_blocks.compose.evaluation.subsets import GAME_NAME
+from captum_blocks.compose.evaluation.trusted import Trusted
 from captum_blocks.compose.evaluation.validation import validate
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import View, mark_of
 from captum_blocks.compose.marks.colours import coloured, coloured_fields
 from captum_blocks.compose.marks.links import links
+from captum_blocks.compose.pictures.gallery import Gallery
 from captum_blocks.compose.pictures.plan import Plan
 from captum_blocks.compose.pictures.renderer import PictureRenderer
+from captum_blocks.compose.pictures.sources import Icon
 from captum_blocks.compose.picturing import blank, galleries, indexes_of, planned, said, sprites
 from captum_blocks.compose.signing import Signing
-from captum_blocks.compose.trusted import Trusted
 from captum_blocks.grammar import Attribution, Content, Hidden, Interface, Substrate, parts_of
 from captum_blocks.network import Prediction
 from captum_blocks.scene import (
@@ -145,18 +147,22 @@ def compose(
             sprites=blank(plan, at_once, renderer) | sprites(at_once),
             fields=coloured_fields(fields, facts),
             selections=tuple(selections.made.values()),
-            footer=_footer(
-                words, facts, pictures, _asked(values, facts) + renderer.told(plan) + signing.told
-            ),
+            footer=_footer(words, facts, pictures, _asked(values, facts) + signing.told),
             signs=signing.at_first,
             others=tuple(photos[1:]) if selections.pictured else (),
             pictured=selections.pictured,
             **galleries(at_once),
         )
-    composed = _composed(made, values, evaluation)
+    yield from _filled(_composed(made, values, evaluation), signing, at_once)
+
+
+def _filled(
+    composed: Composition, signing: Signing, at_once: Mapping[str, Icon | Gallery]
+) -> Iterator[Composition]:
+    """The page with blank icons, with more and more of them, and with marks on them."""
     yield composed
     icons = dict(at_once)
-    for drawn in renderer.finished(plan):
+    for drawn in signing.renderer.finished(signing.plan):
         icons |= drawn
         composed = replace(composed, scene=composed.scene.with_sprites(sprites(drawn)))
         yield composed

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
+import numpy as np
+
+from captum_blocks.compose.evaluation.trusted import NO_GUARANTEE, Trusted
 from captum_blocks.compose.judging import Judging
 from captum_blocks.compose.pictures.gallery import Gallery
 from captum_blocks.compose.pictures.plan import Plan
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import USUAL, Request, Subject
 from captum_blocks.compose.pictures.sources import Icon
-from captum_blocks.compose.trusted import NO_GUARANTEE, Trusted
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.scene import Pairs, Sign
 
@@ -23,6 +24,7 @@ NO_INDEX = (
 )
 OTHERS = "icons of channels and groups are judged, each drawn alone from noise"
 NOT_YET = "it is judged when all icons are drawn"
+SHAPES = "○ no sign of forgery, ◐ doubtful, × refuted, ? unknown"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,66 +38,61 @@ class Signing:
 
     plan: Plan
     renderer: PictureRenderer
-    _judging: dict[str, Judging] = field(default_factory=dict)
 
-    @cached_property
-    def missing(self) -> dict[str, str]:
-        """By icon, why nothing can be said of it; empty where it can."""
-        alone = {r.keys[0]: r for r in self.plan.requests if _is_judged(r)}
-        icons = (r for r in self.plan.requests if r.order is None)
+    @property
+    def at_first(self) -> dict[str, Sign]:
+        """The marks before the first icon is drawn."""
+        there = NOT_YET if self.renderer.indexes else NO_INDEX
+        icons = (request for request in self.plan.requests if request.order is None)
         return {
-            key: self._lacks(alone[key].subjects[0]) if key in alone else OTHERS
+            key: _unknown(there if _is_judged(request) else OTHERS)
             for request in icons
             for key in request.keys
         }
 
     @property
-    def at_first(self) -> dict[str, Sign]:
-        """The marks before the first icon is drawn."""
-        return {key: _unknown(why or NOT_YET) for key, why in self.missing.items()}
-
-    @property
     def told(self) -> Pairs:
-        """What a page's footer says of marks, once."""
-        if not self.missing:
-            return ()
-        return (("marks on icons", f"○ no sign of forgery, ◐ doubtful, × refuted; {NO_GUARANTEE}"),)
+        """What a page's footer says of its pictures and, once, of the marks on them."""
+        pictures = self.renderer.told(self.plan)
+        if not self.at_first:
+            return pictures
+        return (*pictures, ("marks on icons", f"{SHAPES}; {NO_GUARANTEE}"))
 
     def judged(
         self, drawn: Mapping[str, Icon | Gallery]
     ) -> Iterator[tuple[dict[str, Sign], list[Trusted]]]:
         """Layer after layer: marks by icon, and the evidence."""
         by_layer: dict[str, list[Subject]] = defaultdict(list)
-        for request in self.plan.requests:
-            if not self.missing.get(request.keys[0], OTHERS) and request.keys[0] in drawn:
+        for request in self.plan.requests if self.renderer.indexes else ():
+            if _is_judged(request) and request.keys[0] in drawn:
                 by_layer[request.layer].append(request.subjects[0])
         if not by_layer:
             return
         count = sum(map(len, by_layer.values()))
         with self.renderer.progress.stage(f"judging {count} icons", count, "icons") as advance:
             for layer, subjects in by_layer.items():
-                icons = {each: drawn[each.key].pixels for each in subjects}  # type: ignore[union-attr]
-                found = []
-                for trusted in self._of(layer).judged(icons):
+                found, signs = [], {}
+                for subject, trusted in zip(
+                    subjects, self._of(layer, subjects, drawn), strict=True
+                ):
                     self.renderer.reader.check()
                     advance(1)
+                    signs[subject.key] = signed(trusted)
                     found.append(trusted)
-                signs = map(signed, found)
-                yield dict(zip((each.key for each in subjects), signs, strict=True)), found
+                yield signs, found
 
-    def _lacks(self, subject: Subject) -> str:
-        if not self.renderer.indexes:
-            return NO_INDEX
+    def _of(
+        self, layer: str, subjects: list[Subject], drawn: Mapping[str, Icon | Gallery]
+    ) -> Iterator[Trusted]:
+        """What is said of the icons of one layer."""
+        index = next(iter(self.renderer.indexes.values()))
+        judging = Judging(layer, index, self.renderer)
         try:
-            return self._of(subject.layer).missing(subject)
-        except InvalidArgument as error:  # the layer has no places
-            return str(error)
-
-    def _of(self, layer: str) -> Judging:
-        if layer not in self._judging:
-            index = next(iter(self.renderer.indexes.values()))
-            self._judging[layer] = Judging(layer, index, self.renderer)
-        return self._judging[layer]
+            yield from judging.judged(
+                subjects, lambda able: {e: _pixels(drawn[e.key]) for e in able}
+            )
+        except InvalidArgument as error:  # the layer has no places, before the first is judged
+            yield from (judging.unknown(each, str(error)) for each in subjects)
 
 
 def signed(trusted: Trusted) -> Sign:
@@ -108,6 +105,11 @@ def signed(trusted: Trusted) -> Sign:
     """
     level = "clear" if trusted.level == "no sign of forgery" else trusted.level
     return Sign(level, trusted.level, trusted.why)
+
+
+def _pixels(icon: Icon | Gallery) -> np.ndarray:
+    assert isinstance(icon, Icon)
+    return icon.pixels
 
 
 def _unknown(why: str) -> Sign:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from captum_blocks.compose.evaluation.trusted import Trust
 from captum_blocks.compose.judging import PHOTOGRAPHS, Judging
 from captum_blocks.compose.pictures.plan import Wanted, plan_pictures
 from captum_blocks.compose.pictures.progress import Progress
 from captum_blocks.compose.pictures.quality import Quality, quality_named
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Subject, channel_subject
-from captum_blocks.compose.trusted import Trust, Trusted
 from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
 from captum_blocks.examples import ExampleIndex
 from captum_blocks.grammar import Hidden, Substrate
@@ -77,19 +79,14 @@ def trust(
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress))
     judging = Judging(layer, index.bound(net), renderer, other)
     subjects = [channel_subject(layer, channel) for channel in channels]
-    return Trust(tuple(_judged(subjects, judging)), measured_by(index, chosen))
+    found = judging.judged(subjects, lambda able: _icons(able, renderer))
+    return Trust(tuple(found), measured_by(index, chosen))
 
 
-def _judged(subjects: Sequence[Subject], judging: Judging) -> Iterator[Trusted]:
-    """Each in turn; icons of what cannot be judged are not drawn."""
-    missing = [judging.missing(each) for each in subjects]
-    able = [each for each, why in zip(subjects, missing, strict=True) if not why]
-    plan = plan_pictures([Wanted(tuple(able))], len(able) or 1)
-    drawn = judging.renderer.draw(plan)
-    icons = {each: drawn[each.key].pixels for each in able}  # type: ignore[union-attr]
-    found = judging.judged(icons) if able else iter(())
-    for subject, why in zip(subjects, missing, strict=True):
-        yield judging.unknown(subject, why) if why else next(found)
+def _icons(subjects: Sequence[Subject], renderer: PictureRenderer) -> dict[Subject, np.ndarray]:
+    """From the store where it has them."""
+    drawn = renderer.draw(plan_pictures([Wanted(tuple(subjects))], len(subjects)))
+    return {each: drawn[each.key].pixels for each in subjects}  # type: ignore[union-attr]
 
 
 def _asked(units: Any, net: Any, index: Any) -> tuple[str, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from captum_blocks.compose.evaluation.facts import Answered, Changes, Exchanged, Groups
 from captum_blocks.compose.evaluation.positions import POSITIONS
 from captum_blocks.compose.evaluation.tables import others
+from captum_blocks.compose.evaluation.trusted import Trust
 from captum_blocks.compose.evaluation.values import PROBABILITY, Value
 from captum_blocks.grammar import Content, Hidden, Substrate
 
@@ -106,6 +108,20 @@ def of_groups(groups: Mapping[Substrate, Groups]) -> Iterator[Entry]:
             ),
         ):
             yield Entry(f"g{number}.{name}", repr(substrate), kind, axes, unit, _array(tensor))
+
+
+def of_trust(trust: Trust) -> Iterator[Entry]:
+    """How far icons deserve belief, under "trust"; nothing where none was judged."""
+    if not len(trust):
+        return
+    yield _names("trust.icons", "names of the icons judged", "icon", [e.name for e in trust])
+    yield _names("trust.levels", "how far each deserves belief", "icon", [e.level for e in trust])
+    agreements = [[each.path.agreement, each.path.low, each.path.high] for each in trust]
+    kind = "how far its way agrees with that of photographs, and the ends of the interval"
+    yield Entry("trust.agreement", "", kind, ("icon", "end"), "", np.array(agreements))
+    stands = [nan if each.standing is None else each.standing.jittered for each in trust]
+    kind = "share of photographs that excite the unit less than its shifted icon"
+    yield Entry("trust.percentile", "", kind, ("icon",), "", np.array(stands))
 
 
 def of_exchanges(exchanged: Mapping[Hidden, Exchanged]) -> Iterator[Entry]:

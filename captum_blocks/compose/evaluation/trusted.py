@@ -21,7 +21,7 @@ class Trusted:
 
     Attributes:
         layer: dotted name.
-        unit: the channel.
+        unit: the number of the channel or group.
         level: "no sign of forgery", "doubtful", "refuted" or "unknown".
         why: what it is said by, or what is missing, in words.
         path: the icon's way through the layers beside that of the unit's photographs: the
@@ -30,6 +30,7 @@ class Trusted:
             claimed of that.
         other: the same comparison in a second network; None where there is none.
         meanings: how many the unit has; None where that was not asked.
+        name: of the unit, as printed; of a channel unless given.
 
     >>> path = PathSimilarity.unknown("3 photographs excite it")
     >>> str(Trusted("layer3", 7, "unknown", path.missing, path))
@@ -44,10 +45,14 @@ class Trusted:
     standing: Standing | None = None
     other: PathSimilarity | None = None
     meanings: int | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"{self.layer} : {self.unit}")
 
     def __str__(self) -> str:
         """The unit, the level and the reason in one sentence."""
-        return f"{self.layer} : {self.unit}: {self.level}, as {self.why}"
+        return f"{self.name}: {self.level}, as {self.why}"
 
 
 @dataclass(frozen=True, eq=False)

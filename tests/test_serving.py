@@ -22,6 +22,7 @@ from PIL import Image
 import captum_blocks as cb
 from captum_blocks import serving
 from captum_blocks.compose.pictures import icons
+from captum_blocks.render.payload import pack_signs
 from captum_blocks.store import Store
 from tests.conftest import FEW_STEPS
 
@@ -123,7 +124,7 @@ def test_pictures_come_as_they_are_drawn(server: serving.PageServer, stream: cb.
             shown = np.asarray(image.convert("RGB")).astype(float)
         assert np.abs(shown - sprite.pixels).mean() < 12
         assert number < 3
-    assert answer.line() == {"ended": ""}
+    assert answer.line() == {"ended": "", "signs": pack_signs(stream.now.scene)}
     assert answer.response.readline() == b""
     thread.join()
 
@@ -289,7 +290,7 @@ def test_readers_are_not_closed_for_others(
     stream.result()
     for reader in readers:
         lines = [reader.line() for _ in range(4)]
-        assert lines[-1] == {"ended": ""}
+        assert lines[-1] == {"ended": "", "signs": pack_signs(stream.now.scene)}
     refused.close()
     assert Answer(server).status == 200, "there is room again"
 

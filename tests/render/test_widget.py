@@ -66,7 +66,7 @@ def test_icons_are_handed_over_one_by_one_and_kept_at_the_end():
     assert json.loads(widget._data)["sprites"][names[0]][0] is None
     widget.finish(whole)
     assert sorted(told["arrived"]["name"] for told, _ in sent[:-1]) == sorted(names)
-    assert sent[-1] == ({"ended": ""}, 0)
+    assert sent[-1] == ({"ended": "", "signs": {}}, 0)
     assert json.loads(widget._data) == json.loads(BlocksWidget(whole)._data)
     assert widget._article == BlocksWidget(whole)._article
 

@@ -1,9 +1,20 @@
-"""How far an icon deserves belief: measures on tensors, none of which proves that it does.
+"""How far icons and attributions deserve belief: measures on tensors, none of which proves it.
 
 Where the icon's activation stands among those of photographs, whether it takes the way through the
-layers that the unit's own photographs take, and what both together allow to be said.
+layers that the unit's own photographs take, and what both together allow to be said. And whether an
+attribution agrees with removal and with other methods, and is lost where nothing is learned.
 """
 
+from captum_blocks.reliability.attributions import (
+    ATTRIBUTION_THRESHOLDS,
+    FEWEST_SHUFFLED,
+    AttributionCheck,
+    AttributionLevel,
+    AttributionThresholds,
+    attribution_verdict,
+    check_attribution,
+    in_common,
+)
 from captum_blocks.reliability.correlating import ranked
 from captum_blocks.reliability.paths import (
     FEWEST,
@@ -16,14 +27,22 @@ from captum_blocks.reliability.standing import Standing, standing
 from captum_blocks.reliability.verdict import LEVELS, THRESHOLDS, Level, Thresholds, verdict
 
 __all__ = [
+    "ATTRIBUTION_THRESHOLDS",
     "FEWEST",
+    "FEWEST_SHUFFLED",
     "LEVELS",
     "THRESHOLDS",
     "Along",
+    "AttributionCheck",
+    "AttributionLevel",
+    "AttributionThresholds",
     "Level",
     "PathSimilarity",
     "Standing",
     "Thresholds",
+    "attribution_verdict",
+    "check_attribution",
+    "in_common",
     "path_similarity",
     "ranked",
     "standing",

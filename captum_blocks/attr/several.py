@@ -26,7 +26,7 @@ LINEAR, INTEGRATED, STOCHASTIC, SMOOTHED = METHODS = (
     "smoothed gradients",
 )
 # Points of each; the noise, as a share of the activation's range, is what SmoothGrad's authors use.
-STEPS, NOISE = 6, 0.1
+STEPS, NOISE = 5, 0.1
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ attribution agrees with removal and with other methods, and is lost where nothin
 from captum_blocks.reliability.attributions import (
     ATTRIBUTION_THRESHOLDS,
     FEWEST_SHUFFLED,
+    REMOVAL,
     AttributionCheck,
     AttributionLevel,
     AttributionThresholds,
@@ -31,6 +32,7 @@ __all__ = [
     "FEWEST",
     "FEWEST_SHUFFLED",
     "LEVELS",
+    "REMOVAL",
     "THRESHOLDS",
     "Along",
     "AttributionCheck",

@@ -22,6 +22,8 @@ from captum_blocks.errors import InvalidArgument
 from captum_blocks.ranking import ranks
 
 AttributionLevel = Literal["clear", "doubtful", "refuted", "unknown"]
+# What removal is called where it is one of the methods.
+REMOVAL = "removal"
 # Of fewer atoms the ranks of two networks are alike by chance too often to say anything.
 FEWEST_SHUFFLED = 8
 
@@ -107,7 +109,8 @@ def check_attribution(
 
     Args:
         own: (..., atom), under the name "itself".
-        others: by name, other methods' answers to the same question, each (..., atom).
+        others: by name, other methods' answers to the same question, each (..., atom); where
+            removal asks it, too, that is one of them, as "removal".
         removal: (..., atom), what taking each atom away alone takes from the score.
         shuffled: an attribution in the network, and the same in one whose weights are shuffled,
             each (..., atom).
@@ -194,7 +197,7 @@ def attribution_verdict(
     ('unknown', 'not compared with removal', 'it takes too long')
     """
     with_removal = _told(check.agreement)
-    why = _evidence(check)
+    why = _evidence(check, thresholds)
     if not len(with_removal):
         missing = check.missing or "no removal changes the score"
         return "unknown", "not compared with removal", "; ".join((missing, *why))
@@ -219,17 +222,20 @@ def _level(
     return "clear", "agrees with removal"
 
 
-def _evidence(check: AttributionCheck) -> tuple[str, ...]:
+def _evidence(check: AttributionCheck, thresholds: AttributionThresholds) -> tuple[str, ...]:
     """What is said besides agreement with removal."""
     said = []
-    if len(check.alike) and len(_told(check.alike)):
-        least = check.alike.flatten(1).nan_to_num(2.0).amin(1).argmin()
-        name = check.methods[1 + int(least)]
-        said.append(
-            f"of {len(check.methods)} methods {name} is least like it: "
-            f"{_range(_told(check.alike[least]))}, and ranges over methods are "
-            f"{_range(check.spread.flatten(), 0)} of the bars"
-        )
+    named = [place for place, name in enumerate(check.methods[1:]) if name != REMOVAL]
+    others = check.alike[named]
+    if len(_told(others)):
+        amount = f"{len(check.methods)} methods"
+        if bool((_told(others) >= thresholds.agrees).all()):
+            said.append(f"{amount} agree, the least alike to {_range(_told(others).min())}")
+        else:
+            least = named[int(others.flatten(1).nan_to_num(2.0).amin(1).argmin())]
+            found = _range(_told(check.alike[least]))
+            said.append(f"of {amount} {check.methods[1 + least]} is least like it, {found}")
+        said.append(f"their ranges add up to {_range(check.spread, 0)} of the bars")
     if len(_told(check.shuffled)):
         said.append(f"with all weights shuffled {_range(_told(check.shuffled))}")
     return tuple(said)

@@ -79,7 +79,7 @@ def _holding(content: Attribution, shown: Ablation | None, session: Session) -> 
     atoms = prod(value.data.shape[2:])
     if atoms < FEWEST or (content.source.atom == "spatial" and atoms > MOST_PLACES):
         return None
-    classes = _compared_classes(value, look)
+    classes = compared_classes(value, look)
     removal = _removal(content, classes, shown)
     held = Holding(content, removal, value.by, atoms, classes=classes)
     # What cannot be taken away is not tried again for other classes.
@@ -102,7 +102,8 @@ def _removal(content: Attribution, classes: Sequence[int], shown: Ablation | Non
     return Ablation(content.source, target, shown.fill, others=shown.others)
 
 
-def _compared_classes(value: Value, look: Looking) -> tuple[int, ...]:
+def compared_classes(value: Value, look: Looking) -> tuple[int, ...]:
+    """The classes that are compared: all, or the most probable ones."""
     classes = value.coords["class"]
     if len(classes) <= MOST_CLASSES:
         return classes

@@ -22,7 +22,7 @@ from captum_blocks.layouts import Kind, Layout
 LINEAR, INTEGRATED, STOCHASTIC, SMOOTHED = METHODS = (
     "gradient × activation",
     "integrated gradients",
-    "gradients along a stochastic path",
+    "stochastic path",
     "smoothed gradients",
 )
 # Points of each; the noise, as a share of the activation's range, is what SmoothGrad's authors use.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import Tensor
 
+from captum_blocks.compose import weighed
 from captum_blocks.compose.assembly import around, headline, holding, method
 from captum_blocks.compose.assembly.first_state import Selections
 from captum_blocks.compose.assembly.layout import (
@@ -30,6 +31,7 @@ from captum_blocks.compose.evaluation.facts import (
     Fit,
     Groups,
     Holding,
+    Weighed,
     place_name,
 )
 from captum_blocks.compose.evaluation.frames import Frames
@@ -69,7 +71,7 @@ class Composition:
 
     ``exchanged`` holds, by layer, what happens to answers with that layer exchanged; ``groups``
     the directions and maps of groups, by their words; ``answered`` all answers; ``trusted`` what is
-    said of icons.
+    said of icons; ``weighed`` what is said of attributions.
 
     >>> Composition(Scene("Why?", "Because.", None, ()), {}, ()).scene.title
     'Why?'
@@ -82,6 +84,7 @@ class Composition:
     groups: Mapping[Substrate, Groups] = field(default_factory=dict)
     answered: Answered | None = None
     trusted: tuple[Trusted, ...] = ()
+    weighed: tuple[Weighed, ...] = ()
 
 
 def compose(
@@ -175,7 +178,13 @@ def _filled(
 def _composed(made: Scene, values: Mapping[Content, Value], evaluation: Evaluation) -> Composition:
     facts = evaluation.facts
     return Composition(
-        made, values, evaluation.predictions, facts.exchanged, facts.groups, facts.answered
+        made,
+        values,
+        evaluation.predictions,
+        facts.exchanged,
+        facts.groups,
+        facts.answered,
+        weighed=tuple(facts.weighed.values()),
     )
 
 
@@ -225,6 +234,7 @@ def _chapters(
         atoms = {value.source.atom for value in values}
         notes = [note for value in values for note in value.notes]
         beside = _holding(held, evaluation.facts)
+        beside += weighed.sentences(held, evaluation.facts.weighed)
         words = settled(inner, (frames.numbers for frames in held))
         told = method.method_notes(words, atoms, notes, evaluation.facts.given, beside)
         said = _around(inner, evaluation.facts, told_of)

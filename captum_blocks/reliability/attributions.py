@@ -24,6 +24,8 @@ from captum_blocks.ranking import ranks
 AttributionLevel = Literal["clear", "doubtful", "refuted", "unknown"]
 # What removal is called where it is one of the methods.
 REMOVAL = "removal"
+# Ranges that add up to less than this share of the bars are not told: they would round to none.
+THE_SAME = 0.005
 # Of fewer atoms the ranks of two networks are alike by chance too often to say anything.
 FEWEST_SHUFFLED = 8
 
@@ -229,6 +231,8 @@ def _evidence(check: AttributionCheck, thresholds: AttributionThresholds) -> tup
     others = check.alike[named]
     if len(_told(others)):
         amount = f"{len(check.methods)} methods"
+        if bool((check.spread < THE_SAME).all()):
+            return (f"{amount} say the same", *_unlearned(check))
         if bool((_told(others) >= thresholds.agrees).all()):
             said.append(f"{amount} agree, the least alike to {_range(_told(others).min())}")
         else:
@@ -236,9 +240,12 @@ def _evidence(check: AttributionCheck, thresholds: AttributionThresholds) -> tup
             found = _range(_told(check.alike[least]))
             said.append(f"of {amount} {check.methods[1 + least]} is least like it, {found}")
         said.append(f"their ranges add up to {_range(check.spread, 0)} of the bars")
-    if len(_told(check.shuffled)):
-        said.append(f"with all weights shuffled {_range(_told(check.shuffled))}")
-    return tuple(said)
+    return (*said, *_unlearned(check))
+
+
+def _unlearned(check: AttributionCheck) -> tuple[str, ...]:
+    told = _told(check.shuffled)
+    return (f"with all weights shuffled {_range(told)}",) if len(told) else ()
 
 
 def _told(numbers: Tensor) -> Tensor:

@@ -175,6 +175,7 @@ class Weighed:
         phrase: the same in plain English: "agrees with removal".
         why: the numbers that it is said by, or what is missing.
         by: the name of its method where the content leaves it open.
+        unit: of the numbers.
         coords: what stands at each place of the axes of ``methods``: images, classes, atoms.
         methods: by name, the numbers of each method, (image, class, *atom), its own first; empty
             where nothing is compared.
@@ -186,6 +187,7 @@ class Weighed:
     phrase: str
     why: str
     by: str = ""
+    unit: str = ""
     coords: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     methods: Mapping[str, Tensor] = field(default_factory=dict)
     check: AttributionCheck | None = None

@@ -104,7 +104,7 @@ class _Weighing:
         why = f"{why}; {refused}" if refused else why
         methods = {"itself": own, **others}
         coords = {axis: value.coords[axis] for axis in value.axes} | {"class": classes}
-        return Weighed(content, level, phrase, why, value.by, coords, methods, check)
+        return Weighed(content, level, phrase, why, value.by, value.unit, coords, methods, check)
 
     def _removed(self, held: Holding) -> Tensor:
         """What each atom's removal takes from the score that methods share out."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from captum_blocks.compose.evaluation.facts import Weighed, place_name
 from captum_blocks.compose.evaluation.holding import attributions
 from captum_blocks.grammar import ATOMS, Attribution, Hidden, Out, parts_of
 from captum_blocks.numerals import count
@@ -32,7 +32,7 @@ def sign(view: View) -> Sign | None:
 def _signs(view: View) -> Iterator[Sign]:
     for content in attributions([view.frames]):
         if held := view.facts.weighed.get(content):
-            yield Sign(held.level, held.phrase, f"{_what(view, content)}: {held.why}")
+            yield Sign(held.level, held.phrase, f"{_what(content, held)}: {held.why}")
     for shown in view.frames.numbers:
         for part in parts_of(shown):
             if isinstance(part, Attribution) and (why := _unasked(part)):
@@ -50,11 +50,8 @@ def _unasked(part: Attribution) -> str:
     return WHOLE if part.source.atom == "whole" else ""
 
 
-def _what(view: View, content: Attribution) -> str:
+def _what(content: Attribution, held: Weighed) -> str:
     """Atoms and layer: "six groups of layer4"."""
-    source = content.source
-    grouping, name = source.grouping, source.layer.layer  # type: ignore[union-attr]
-    if grouping is not None:
-        amount = len(view.facts.groups[replace(source, only=None)].directions)
-        return f"{count(amount, 'group')} of {name}"
-    return f"{ATOMS[source.atom].plural} of {name}"
+    source, groups = content.source, held.coords.get("group")
+    named = ATOMS[source.atom].plural if groups is None else count(len(groups), "group")
+    return f"{named} of {place_name(source)}"

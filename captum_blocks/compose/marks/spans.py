@@ -55,8 +55,9 @@ def told(frames: Sequence[Sequence[Mark]], held: Sequence[Weighed]) -> str:
     """What ranges are of, in words; nothing where there are none."""
     if not any(mark.spans for marks in frames for mark in marks):
         return ""
-    methods = list(held[0].methods)
-    return f"thin line: range over {spelled(len(methods))} methods: {', '.join(methods)}"
+    _, *others = held[0].methods
+    methods = ", ".join(("its own", *others))
+    return f"thin line: range over {spelled(1 + len(others))} methods: {methods}"
 
 
 def ranges(value: Value, found: Weighed) -> tuple[Tensor, Tensor] | None:

@@ -6,6 +6,7 @@ attribution agrees with removal and with other methods, and is lost where nothin
 """
 
 from captum_blocks.reliability.attributions import (
+    AGREES,
     ATTRIBUTION_THRESHOLDS,
     FEWEST_SHUFFLED,
     REMOVAL,
@@ -13,6 +14,7 @@ from captum_blocks.reliability.attributions import (
     AttributionLevel,
     AttributionThresholds,
     attribution_verdict,
+    between,
     check_attribution,
     in_common,
 )
@@ -28,6 +30,7 @@ from captum_blocks.reliability.standing import Standing, standing
 from captum_blocks.reliability.verdict import LEVELS, THRESHOLDS, Level, Thresholds, verdict
 
 __all__ = [
+    "AGREES",
     "ATTRIBUTION_THRESHOLDS",
     "FEWEST",
     "FEWEST_SHUFFLED",
@@ -43,6 +46,7 @@ __all__ = [
     "Standing",
     "Thresholds",
     "attribution_verdict",
+    "between",
     "check_attribution",
     "in_common",
     "path_similarity",

@@ -24,6 +24,7 @@ from captum_blocks.ranking import ranks
 AttributionLevel = Literal["clear", "doubtful", "refuted", "unknown"]
 # What removal is called where it is one of the methods.
 REMOVAL = "removal"
+AGREES = "agrees with removal"
 # Ranges that add up to less than this share of the bars are not told: they would round to none.
 THE_SAME = 0.005
 # Of fewer atoms the ranks of two networks are alike by chance too often to say anything.
@@ -204,7 +205,11 @@ def attribution_verdict(
         missing = check.missing or "no removal changes the score"
         return "unknown", "not compared with removal", "; ".join((missing, *why))
     level, phrase = _level(check, with_removal, thresholds)
-    return level, phrase, "; ".join((f"rank correlation with removal {_range(with_removal)}", *why))
+    return (
+        level,
+        phrase,
+        "; ".join((f"rank correlation with removal {between(with_removal)}", *why)),
+    )
 
 
 def _level(
@@ -221,7 +226,7 @@ def _level(
         return "doubtful", "hardly depends on what was learned"
     if bool((_told(check.alike) < thresholds.agrees).any()):
         return "doubtful", "methods disagree here"
-    return "clear", "agrees with removal"
+    return "clear", AGREES
 
 
 def _evidence(check: AttributionCheck, thresholds: AttributionThresholds) -> tuple[str, ...]:
@@ -234,18 +239,18 @@ def _evidence(check: AttributionCheck, thresholds: AttributionThresholds) -> tup
         if bool((check.spread < THE_SAME).all()):
             return (f"{amount} say the same", *_unlearned(check))
         if bool((_told(others) >= thresholds.agrees).all()):
-            said.append(f"{amount} agree, the least alike to {_range(_told(others).min())}")
+            said.append(f"{amount} agree, the least alike to {between(_told(others).min())}")
         else:
             least = named[int(others.flatten(1).nan_to_num(2.0).amin(1).argmin())]
-            found = _range(_told(check.alike[least]))
+            found = between(_told(check.alike[least]))
             said.append(f"of {amount} {check.methods[1 + least]} is least like it, {found}")
-        said.append(f"their ranges add up to {_range(check.spread, 0)} of the bars")
+        said.append(f"their ranges add up to {between(check.spread, 0)} of the bars")
     return (*said, *_unlearned(check))
 
 
 def _unlearned(check: AttributionCheck) -> tuple[str, ...]:
     told = _told(check.shuffled)
-    return (f"with all weights shuffled {_range(told)}",) if len(told) else ()
+    return (f"with all weights shuffled {between(told)}",) if len(told) else ()
 
 
 def _told(numbers: Tensor) -> Tensor:
@@ -253,8 +258,12 @@ def _told(numbers: Tensor) -> Tensor:
     return numbers[~numbers.isnan()]
 
 
-def _range(numbers: Tensor, digits: int = 2) -> str:
-    """The least and the largest, as rank correlations or as shares."""
+def between(numbers: Tensor, digits: int = 2) -> str:
+    """The least and the largest, in so many digits; with none of them as shares.
+
+    >>> between(torch.tensor([0.5, -0.25])), between(torch.tensor([0.5, 1.0]), 0)
+    ('−0.25 to 0.50', '50% to 100%')
+    """
     ends = (float(numbers.min()), float(numbers.max()))
     if digits:
         told = [f"{round(each, digits) + 0.0:.{digits}f}".replace("-", "−") for each in ends]

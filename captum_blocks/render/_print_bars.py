@@ -25,6 +25,8 @@ OUT, SAMPLE = 0.03, 0.3
 # Bounds nearer to zero than this, in inches, would be printed over it.
 CLOSE = 0.34
 SHORTEST_TRACK = 0.45
+# A range that is a smaller share of its track is no line.
+LEAST_WIDTH = 0.01
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ def _sampled_whisker(paper: Paper, x: float, middle: float) -> None:
 
 def _scale(panel: Bars) -> _Scale:
     low, high = panel.domain
-    return _Scale(min(low, 0.0), max(high, 0.0), panel.is_signed, panel.is_ticked)
+    return _Scale(
+        min(low, 0.0), max(high, 0.0), panel.is_signed, panel.is_ticked or bool(panel.spanned)
+    )
 
 
 def _plan(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> _Rows:
@@ -280,7 +284,9 @@ def _bar(
     span = mark.spans[column] if mark.spans else None
     if span is not None:
         low, high = (left + track * scale.at(end) for end in span)
-        _whisker(paper, low, high, middle)
+        # Where all methods say the same, ends would look like a tick.
+        if high - low >= LEAST_WIDTH * track:
+            _whisker(paper, low, high, middle)
     if tick is not None:
         _tick(paper, left + track * scale.at(tick), middle)
 

@@ -28,10 +28,13 @@ from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.grammar import Attribution, Method, Substrate
 from captum_blocks.grammar.content import DEFAULT_METHOD
 from captum_blocks.reliability import (
+    AGREES,
+    ATTRIBUTION_THRESHOLDS,
     FEWEST_SHUFFLED,
     REMOVAL,
     AttributionLevel,
     attribution_verdict,
+    between,
     check_attribution,
 )
 
@@ -101,6 +104,7 @@ class _Weighing:
             missing,
         )
         level, phrase, why = attribution_verdict(check)
+        phrase, why = _by_odds(phrase, why, held)
         why = f"{why}; {refused}" if refused else why
         methods = {"itself": own, **others}
         coords = {axis: value.coords[axis] for axis in value.axes} | {"class": classes}
@@ -189,6 +193,24 @@ class _Weighing:
 def _lacks(held: Holding | None) -> bool:
     """Whether nothing was taken away."""
     return held is None or bool(held.missing)
+
+
+def _by_odds(phrase: str, why: str, held: Holding | None) -> tuple[str, str]:
+    """The verdict where removals are told by log-odds, too, which no method shares out.
+
+    A logit can rise by as much as all others do: what agrees by logit says nothing of the answer.
+    """
+    if held is None or len(held.fits) < 2:
+        return phrase, why
+    found = held.fits[0].correlation
+    found = found[~found.isnan()]
+    if not len(found):
+        return phrase, why
+    agrees = bool((found >= ATTRIBUTION_THRESHOLDS.agrees).all())
+    first, *others = why.split("; ")
+    told = f"{first} by logit, {between(found)} by {held.fits[0].score}"
+    by = "" if agrees or phrase != AGREES else ", by logit"
+    return f"{phrase}{by}", "; ".join((told, *others))
 
 
 def _starts_at_zero(held: Holding) -> bool:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 GRAVEST = ("refuted", "doubtful", "unknown", "clear")
 NAME = "not compared with removal"
 BETWEEN = "what layers do to each other is not compared with removals"
-WHOLE = "a layer as a whole is one number, which its caption compares with the layer's removal"
 FACTORS = "factors of the answers are not compared with removals"
 PICTURE = "parts of the picture are not compared with removals"
 
@@ -47,7 +46,8 @@ def _unasked(part: Attribution) -> str:
         return FACTORS
     if not isinstance(part.source.layer, Hidden):
         return PICTURE
-    return WHOLE if part.source.atom == "whole" else ""
+    # A whole layer is one number, beside which its panel tells what the layer's removal does.
+    return ""
 
 
 def _what(content: Attribution, held: Weighed) -> str:

@@ -76,9 +76,10 @@ def ranges(value: Value, found: Weighed) -> tuple[Tensor, Tensor] | None:
         return None
     if _same(taken[0], value.data):
         return taken.amin(0), taken.amax(0)
-    classes = found.coords["class"] if "class" not in value.axes else ()
-    for other in classes:
-        second = _taken(numbers, found.coords, _at_class(value, other))
+    one = len(value.coords.get("class", ())) == 1
+    for other in found.coords["class"] if one else ():
+        coords = {**value.coords, "class": (other,)}
+        second = _taken(numbers, found.coords, replace(value, coords=coords))
         if second is not None and _same((taken - second)[0], value.data):
             return (taken - second).amin(0), (taken - second).amax(0)
     return None
@@ -109,10 +110,6 @@ def _taken(numbers: Tensor, coords: Mapping[str, tuple[int, ...]], value: Value)
             numbers[:, :, torch.tensor(lacking)] = torch.nan
     shape = (len(numbers), *value.data.shape)
     return numbers.reshape(shape) if numbers.numel() == torch.Size(shape).numel() else None
-
-
-def _at_class(value: Value, index: int) -> Value:
-    return replace(value, places={**value.places, "class": index})
 
 
 def _same(own: Tensor, shown: Tensor) -> bool:

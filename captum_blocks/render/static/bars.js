@@ -9,6 +9,8 @@ const MOST_TICKED = 3;
 const TICKS_OF_ONE = 22;
 const TICKS_OF_MANY = 38;
 const LEAST_PRESENCE = 0.2;
+// A range that is less of its track, in hundredths, is no line.
+const LEAST_WIDTH = 1;
 // Values come rounded: by so much of the scale one may lie beyond its end.
 const ROUNDED = 1e-3;
 // Characters of a name that may not fit the width of its tile.
@@ -44,6 +46,7 @@ class Bars {
     this.share = this.long ? IN_A_LIST : longest;
     this.ticked = panel.ticked ?? null;
     this.spanned = panel.spanned ?? "";
+    this.inColumn = this.ticked !== null || this.spanned !== "";
     this.toggle = page.toggleSetBy(panel);
     this.place = make("div", "lists");
     body.classList.add(panel.arrangement, ...this.traits(drawn));
@@ -57,7 +60,7 @@ class Bars {
   }
 
   traits(drawn) {
-    const ticked = this.ticked !== null;
+    const ticked = this.inColumn;
     const switches = this.toggle !== null;
     const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-crops": this.hasCrops, "with-switches": switches, long: this.long, ticked, single: this.isSingle(), steady: this.isSteady(drawn) };
     return Object.keys(has).filter((trait) => has[trait]);
@@ -213,9 +216,9 @@ class Bars {
     const track = make("div", "track");
     const shown = this.answers ? this.answers.text(value) : formatNumber(value, this.scale.signed);
     const text = make("span", "value", shown);
-    // Beside ticks, numbers stand in a column: at the end of a bar one would lie below a tick, or
-    // beside it as if it were the tick's.
-    text.style.left = `${this.ticked === null ? this.scale.at(Math.max(value ?? 0, 0)) : 100}%`;
+    // Beside ticks and lines, numbers stand in a column: at the end of a bar one would lie below a
+    // tick, or beside it as if it were the tick's.
+    text.style.left = `${this.inColumn ? 100 : this.scale.at(Math.max(value ?? 0, 0))}%`;
     if (value !== null) track.append(this.fillOf(value));
     track.append(this.zero(), text);
     if (span !== null) track.append(this.whisker(span));
@@ -235,7 +238,10 @@ class Bars {
   whisker([low, high]) {
     const line = make("span", "whisker");
     line.style.left = `${this.scale.at(low)}%`;
-    line.style.width = `${this.scale.at(high) - this.scale.at(low)}%`;
+    const width = this.scale.at(high) - this.scale.at(low);
+    line.style.width = `${width}%`;
+    // Where all methods say the same, ends would look like a tick.
+    line.classList.toggle("none", width < LEAST_WIDTH);
     const [least, most] = [low, high].map((end) => formatNumber(end, this.scale.signed));
     line.append(make("span", "unseen", `from ${least} to ${most}`));
     return line;

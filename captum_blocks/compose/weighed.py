@@ -8,8 +8,7 @@ from itertools import product
 from typing import Any
 
 from captum_blocks.compose.evaluation.facts import Weighed, place_name
-from captum_blocks.compose.evaluation.frames import Frames
-from captum_blocks.compose.evaluation.holding import attributions
+from captum_blocks.compose.evaluation.frames import Frames, attributions
 from captum_blocks.compose.evaluation.tables import needed
 from captum_blocks.grammar import ATOMS, Attribution
 from captum_blocks.numerals import count

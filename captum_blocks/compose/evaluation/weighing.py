@@ -15,14 +15,9 @@ from captum_blocks.attr.several import LINEAR, METHODS
 from captum_blocks.attr.tail import at_most
 from captum_blocks.compose.evaluation.contents import value_of
 from captum_blocks.compose.evaluation.facts import Holding, Weighed
-from captum_blocks.compose.evaluation.frames import Frames
-from captum_blocks.compose.evaluation.holding import (
-    FAILURES,
-    MOST_SECONDS,
-    attributions,
-    compared_classes,
-)
+from captum_blocks.compose.evaluation.frames import Frames, attributions
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
+from captum_blocks.compose.evaluation.scoring import FAILURES, MOST_SECONDS, compared_classes
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.grammar import Attribution, Method, Substrate

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from captum_blocks.compose.evaluation.facts import Weighed, place_name
-from captum_blocks.compose.evaluation.holding import attributions
+from captum_blocks.compose.evaluation.frames import attributions
 from captum_blocks.grammar import ATOMS, Attribution, Hidden, Out, parts_of
 from captum_blocks.numerals import count
 from captum_blocks.scene import Sign

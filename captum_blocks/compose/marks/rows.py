@@ -32,14 +32,15 @@ class Bars(Mark):
                 strict=True,
             )
         ]
+        domain = spans.domain(ticks.domain(listed.domain(values), marked), marked)
         return scene.Bars(
             **view.words(),
             **captions.under(view.frames, view.coverage, self.icons, view.facts),
             columns=listed.headings(values, view.facts),
             frames=tuple(marked),
-            domain=spans.domain(ticks.domain(listed.domain(values), marked), marked),
+            domain=domain,
             ticked=ticks.told(view),
-            spanned=spans.told(marked, weighed),
+            spanned=spans.told(marked, weighed, domain),
             signed=view.base.target is not None,
             arrangement="rows" if rows else "tiles",
             maps=self.icons and rows and view.base.maps is not None,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_blocks.compose.evaluation.facts import Weighed
-from captum_blocks.compose.evaluation.holding import attributions
+from captum_blocks.compose.evaluation.frames import attributions
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.compose.marks import listed
 from captum_blocks.grammar import ATOMS
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Numbers are those of an attribution where they differ by no more than rounding, of the largest.
 SAME = 1e-4
+# A range that is a smaller share of the scale is not seen.
+SEEN = 0.01
 
 
 def known(view: View) -> list[Weighed]:
@@ -51,9 +53,13 @@ def domain(span: tuple[float, float], frames: Sequence[Sequence[Mark]]) -> tuple
     return min([span[0], *lows]), max([span[1], *highs])
 
 
-def told(frames: Sequence[Sequence[Mark]], held: Sequence[Weighed]) -> str:
-    """What ranges are of, in words; nothing where there are none."""
-    if not any(mark.spans for marks in frames for mark in marks):
+def told(
+    frames: Sequence[Sequence[Mark]], held: Sequence[Weighed], domain: tuple[float, float]
+) -> str:
+    """What ranges are of, in words; nothing where none is wide enough to be seen."""
+    spans = [span for marks in frames for mark in marks for span in mark.spans if span is not None]
+    widest = max((high - low for low, high in spans), default=0.0)
+    if widest < SEEN * (domain[1] - domain[0]) or not spans:
         return ""
     _, *others = held[0].methods
     methods = ", ".join(("its own", *others))
@@ -129,7 +135,9 @@ def _spanned(mark: Mark, lows: Sequence[float], highs: Sequence[float], by: str)
     spans = tuple(
         None if isnan(low) else (low, high) for low, high in zip(lows, highs, strict=True)
     )
-    told = ", ".join(f"from {number(low)} to {number(high)}" for low, high in filter(None, spans))
+    told = [[number(end) for end in span] for span in spans if span is not None]
     if not told:
         return mark
-    return replace(mark, spans=spans, detail=f"{mark.detail}; {told} {by}")
+    ranges = ", ".join(f"from {low} to {high}" for low, high in told)
+    said = "the same" if all(low == high for low, high in told) else ranges
+    return replace(mark, spans=spans, detail=f"{mark.detail}; {said} {by}")

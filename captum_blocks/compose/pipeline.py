@@ -34,7 +34,6 @@ from captum_blocks.compose.evaluation.facts import (
 from captum_blocks.compose.evaluation.numbers import settled
 from captum_blocks.compose.evaluation.photographs import Picture
 from captum_blocks.compose.evaluation.question import Question, check_given
-from captum_blocks.compose.evaluation.subsets import GAME_NAME
 from captum_blocks.compose.evaluation.trusted import Trusted
 from captum_blocks.compose.evaluation.validation import validate
 from captum_blocks.compose.evaluation.values import Value

@@ -143,9 +143,9 @@ def of_exchanges(exchanged: Mapping[Hidden, Exchanged]) -> Iterator[Entry]:
 
 
 def of_weighed(weighed: Iterable[Weighed]) -> Iterator[Entry]:
-    """How far attributions are to be believed, as "t0", "t1" and so on."""
+    """How far attributions are to be believed, as "a0", "a1" and so on."""
     for number, each in enumerate(weighed):
-        key, words = f"t{number}", repr(each.content)
+        key, words = f"a{number}", repr(each.content)
         said = np.array([each.level, each.phrase, each.why], dtype=np.str_)
         yield Entry(f"{key}.verdict", words, "level, phrase and evidence", ("said",), "", said)
         if each.check is None:

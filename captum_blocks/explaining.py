@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from captum_blocks._paths import absolute, as_path
 from captum_blocks._pictures import Source
-from captum_blocks.compose import Composition, Progress, Quality, Trust, compose, quality_named
+from captum_blocks.compose import (
+    AttributionTrust,
+    Composition,
+    Progress,
+    Quality,
+    Trust,
+    compose,
+    quality_named,
+)
 from captum_blocks.compose.evaluation.naming import names_of
 from captum_blocks.compose.evaluation.others import listed, read_others
 from captum_blocks.compose.evaluation.photographs import read_pictures
@@ -159,6 +167,7 @@ def _explanation(made: Composition, net: Network, sources: Sequence[Path]) -> Ex
         made.groups,
         made.answered,
         Trust(made.trusted),
+        AttributionTrust(made.weighed),
     )
 
 

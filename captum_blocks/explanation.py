@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from captum_blocks._paths import as_path
-from captum_blocks.compose import Trust, Value
+from captum_blocks.compose import AttributionTrust, Trust, Value
 from captum_blocks.compose.evaluation import archive
 from captum_blocks.compose.evaluation.facts import Answered, Exchanged, Groups
 from captum_blocks.compose.evaluation.long_table import long_table
@@ -54,6 +54,8 @@ class Explanation:
             channels, where they fire, and what is in none, see ``Groups``.
         answered: scores and probabilities of all classes, and the names of the photographs.
         trust: how far its icons deserve belief: of those that could be judged, see ``cb.trust``.
+        attribution_trust: how far each attribution to classes deserves belief: its agreement with
+            removal and other methods, and what of it is left in a network of shuffled weights.
 
     >>> import captum_blocks as cb
     >>> import torch
@@ -76,6 +78,7 @@ class Explanation:
     groups: Mapping[Substrate, Groups] = field(default_factory=dict)
     answered: Answered | None = None
     trust: Trust = field(default_factory=lambda: Trust(()))
+    attribution_trust: AttributionTrust = field(default_factory=lambda: AttributionTrust(()))
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it as a page, a figure or numbers, by the file's ending.
@@ -165,6 +168,7 @@ class Explanation:
                 *archive.of_groups(self.groups),
                 *archive.of_exchanges(self.exchanged),
                 *archive.of_trust(self.trust),
+                *archive.of_weighed(self.attribution_trust),
             )
         )
 

@@ -18,6 +18,7 @@ from captum_blocks.attr.regrouping import regroup
 from captum_blocks.attr.removal import FILLS
 from captum_blocks.attr.removed import Cumulative, Swapped
 from captum_blocks.attr.results import GroupResult, LayerResult
+from captum_blocks.attr.several import SeveralMethods, several_methods
 from captum_blocks.attr.steady import SteadyLayerAblation, SteadyLayerToLayer, SteadyRegionEdit
 from captum_blocks.attr.subsets import SubsetTable
 
@@ -41,6 +42,7 @@ __all__ = [
     "LayerToLayerAttribution",
     "PathDependence",
     "RegionEdit",
+    "SeveralMethods",
     "SteadyLayerAblation",
     "SteadyLayerToLayer",
     "SteadyRegionEdit",
@@ -58,6 +60,7 @@ __all__ = [
     "resolve_method",
     "scored",
     "scored_each",
+    "several_methods",
     "sums",
     "to_atoms",
 ]

@@ -236,24 +236,10 @@ class LayerPathGradients(LayerAttribution):
         seed: int,
         size: tuple[int, int] | None,
     ) -> list[Tensor]:
-        if path == "linear":
-            return [activation.new_ones(())]
-        steps = [activation.new_tensor(step / n_steps) for step in range(n_steps)]
-        if path == "integrated":
-            return steps
+        if path != "stochastic":
+            return factors(activation, path, n_steps)
         axis = resolve(self.layout, activation.shape, size, self.layer).channel_axis
-        shape = [1] * activation.ndim
-        shape[axis] = activation.shape[axis]
-        draws = (
-            torch.rand(2, n_steps, shape[axis], generator=torch.Generator().manual_seed(seed)).sum(
-                0
-            )
-            / 1.5
-        )
-        return [
-            step * draw.to(activation).reshape(shape)
-            for step, draw in zip(steps, draws, strict=True)
-        ]
+        return factors(activation, path, n_steps, seed, axis)
 
     def _gradient(
         self, arguments: tuple[Any, ...], seen: Look, point: Tensor, target: Any
@@ -268,6 +254,35 @@ class LayerPathGradients(LayerAttribution):
         if moves(self.forward_func, self.layer, arguments):
             raise UnusableLayer(cut("the score moves", "this layer"))
         raise UnusableLayer("the score does not depend on this layer through any gradient")
+
+
+def factors(
+    activation: Tensor, path: Path, n_steps: int, seed: int = 0, axis: int = 1
+) -> list[Tensor]:
+    """What an activation is multiplied by at each point of a path.
+
+    Args:
+        activation: of the layer.
+        path: linear, integrated or stochastic, see ``LayerPathGradients``.
+        n_steps: points; linear has one.
+        seed: of the stochastic path.
+        axis: that counts channels.
+
+    >>> [factor.item() for factor in factors(torch.ones(1, 2), "integrated", 4)]
+    [0.0, 0.25, 0.5, 0.75]
+    """
+    if path == "linear":
+        return [activation.new_ones(())]
+    steps = [activation.new_tensor(step / n_steps) for step in range(n_steps)]
+    if path == "integrated":
+        return steps
+    shape = [1] * activation.ndim
+    shape[axis] = activation.shape[axis]
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.rand(2, n_steps, shape[axis], generator=generator).sum(0) / 1.5
+    return [
+        step * draw.to(activation).reshape(shape) for step, draw in zip(steps, draws, strict=True)
+    ]
 
 
 def _constant(activation: Tensor) -> Callable[[Tensor], Tensor]:

@@ -54,7 +54,17 @@ def at_most(seconds: float) -> Iterator[None]:
         _AT_MOST.reset(before)
 
 
-class _Repeating(TorchFunctionMode):
+def most_seconds() -> float | None:
+    """How long removals and the like may take here; None for as long as anywhere.
+
+    >>> with at_most(2.0):
+    ...     most_seconds()
+    2.0
+    """
+    return _AT_MOST.get()
+
+
+class Repeating(TorchFunctionMode):
     """Joins what was computed of one picture with rows behind the layer: it is repeated."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -145,7 +155,7 @@ class Tail:
             yield found
 
     def _check_before(self, rows: int, what: str) -> None:
-        most = _AT_MOST.get()
+        most = most_seconds()
         if most is None:
             return
         start = perf_counter()
@@ -194,7 +204,7 @@ def _behind(
     head = Head(forward, layer).of_any_rows()
 
     def run(rows: Tensor) -> Tensor:
-        with _Repeating(), exchanged(known):
+        with Repeating(), exchanged(known):
             scores: Tensor = head(rows, x)
         return scores
 

@@ -24,9 +24,11 @@ from captum_blocks.compose.pictures.sources import Icon, PictureSource
 from captum_blocks.compose.pipeline import Composition, compose
 from captum_blocks.compose.recipes import picture_source
 from captum_blocks.compose.trusting import trust
+from captum_blocks.compose.weighed import AttributionTrust
 
 __all__ = [
     "QUALITIES",
+    "AttributionTrust",
     "Composition",
     "Faithfulness",
     "Icon",

@@ -6,13 +6,14 @@ is drawn, so that whatever cannot be shown is said at once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
 
-from captum_blocks.compose.assembly import around, headline, holding, method
+from captum_blocks.compose import holds, weighed
+from captum_blocks.compose.assembly import around, headline, method
 from captum_blocks.compose.assembly.first_state import Selections
 from captum_blocks.compose.assembly.layout import (
     chapter,
@@ -27,17 +28,12 @@ from captum_blocks.compose.evaluation.facts import (
     Changes,
     Exchanged,
     Facts,
-    Fit,
     Groups,
-    Holding,
-    place_name,
+    Weighed,
 )
-from captum_blocks.compose.evaluation.frames import Frames
-from captum_blocks.compose.evaluation.holding import attributions
 from captum_blocks.compose.evaluation.numbers import settled
 from captum_blocks.compose.evaluation.photographs import Picture
 from captum_blocks.compose.evaluation.question import Question, check_given
-from captum_blocks.compose.evaluation.subsets import GAME_NAME
 from captum_blocks.compose.evaluation.trusted import Trusted
 from captum_blocks.compose.evaluation.validation import validate
 from captum_blocks.compose.evaluation.values import Value
@@ -69,7 +65,7 @@ class Composition:
 
     ``exchanged`` holds, by layer, what happens to answers with that layer exchanged; ``groups``
     the directions and maps of groups, by their words; ``answered`` all answers; ``trusted`` what is
-    said of icons.
+    said of icons; ``weighed`` what is said of attributions.
 
     >>> Composition(Scene("Why?", "Because.", None, ()), {}, ()).scene.title
     'Why?'
@@ -82,6 +78,7 @@ class Composition:
     groups: Mapping[Substrate, Groups] = field(default_factory=dict)
     answered: Answered | None = None
     trusted: tuple[Trusted, ...] = ()
+    weighed: tuple[Weighed, ...] = ()
 
 
 def compose(
@@ -175,7 +172,13 @@ def _filled(
 def _composed(made: Scene, values: Mapping[Content, Value], evaluation: Evaluation) -> Composition:
     facts = evaluation.facts
     return Composition(
-        made, values, evaluation.predictions, facts.exchanged, facts.groups, facts.answered
+        made,
+        values,
+        evaluation.predictions,
+        facts.exchanged,
+        facts.groups,
+        facts.answered,
+        weighed=tuple(facts.weighed.values()),
     )
 
 
@@ -224,50 +227,16 @@ def _chapters(
         values = [frames.values[0] for frames in held]
         atoms = {value.source.atom for value in values}
         notes = [note for value in values for note in value.notes]
-        beside = _holding(held, evaluation.facts)
+        beside = {
+            "how well it holds": holds.sentences(held, evaluation.facts),
+            "how far to believe it": weighed.sentences(held, evaluation.facts.weighed),
+        }
         words = settled(inner, (frames.numbers for frames in held))
         told = method.method_notes(words, atoms, notes, evaluation.facts.given, beside)
         said = _around(inner, evaluation.facts, told_of)
         chapters.append(chapter(inner, list(panels[start:end]), told, said))
         start = end
     return chapters
-
-
-def _holding(shown: Sequence[Frames], facts: Facts) -> list[str]:
-    """How well the attributions of a chapter hold, one sentence for each layer's atoms."""
-    found: dict[tuple[Hashable, ...], list[Holding]] = {}
-    for content in attributions(shown):
-        if held := facts.holding.get(content):
-            key = (content.source, held.by or content.method, held.missing)
-            found.setdefault(key, []).append(held)
-    return [holding.sentence(_compared(each, facts)) for each in found.values()]
-
-
-def _compared(holds: Sequence[Holding], facts: Facts) -> holding.Compared:
-    """What is said of attributions by one method, to one class or another."""
-    one = max(holds, key=lambda each: len(each.classes))
-    source, classes = one.content.source, dict.fromkeys(c for each in holds for c in each.classes)
-    named = method.method_name(one.content.method, facts.given)
-    exact = one.by == GAME_NAME
-    return holding.Compared(
-        atom=source.atom,
-        layer=place_name(source),
-        method="exact Shapley values" if exact else one.by or named,
-        atoms=one.atoms,
-        filled="" if one.removal is None else method.filled(one.removal),
-        answers=len(classes),
-        photographs=len(facts.photographs),
-        k=one.k,
-        agreements=tuple(map(_agreement, zip(*(each.fits for each in holds), strict=True))),
-        exact=exact,
-        missing=one.missing,
-    )
-
-
-def _agreement(fits: Sequence[Fit]) -> holding.Agreement:
-    every = [each for fit in fits for each in fit.correlation.flatten().tolist()]
-    shared = [each for fit in fits for each in fit.shared.flatten().tolist()]
-    return holding.Agreement(fits[0].score, tuple(every), tuple(shared))
 
 
 def _around(interface: Interface, facts: Facts, told: set[Hidden]) -> str:
@@ -381,6 +350,7 @@ def _footer(interface: Interface, facts: Facts, pictures: Iterable[Picture], dra
         ("scores", facts.reading),
         *method.layers_and_methods(interface, facts.given),
         *drawn,
+        *weighed.told(facts.weighed),
         ("versions", method.versions()),
         ("approximations", facts.approximations or "none: gradients are the network's own"),
         ("photograph", "; ".join(dict.fromkeys(notes))),

@@ -1,9 +1,23 @@
-"""How far an icon deserves belief: measures on tensors, none of which proves that it does.
+"""How far icons and attributions deserve belief: measures on tensors, none of which proves it.
 
 Where the icon's activation stands among those of photographs, whether it takes the way through the
-layers that the unit's own photographs take, and what both together allow to be said.
+layers that the unit's own photographs take, and what both together allow to be said. And whether an
+attribution agrees with removal and with other methods, and is lost where nothing is learned.
 """
 
+from captum_blocks.reliability.attributions import (
+    AGREES,
+    ATTRIBUTION_THRESHOLDS,
+    FEWEST_SHUFFLED,
+    REMOVAL,
+    AttributionCheck,
+    AttributionLevel,
+    AttributionThresholds,
+    attribution_verdict,
+    between,
+    check_attribution,
+    in_common,
+)
 from captum_blocks.reliability.correlating import ranked
 from captum_blocks.reliability.paths import (
     FEWEST,
@@ -16,14 +30,25 @@ from captum_blocks.reliability.standing import Standing, standing
 from captum_blocks.reliability.verdict import LEVELS, THRESHOLDS, Level, Thresholds, verdict
 
 __all__ = [
+    "AGREES",
+    "ATTRIBUTION_THRESHOLDS",
     "FEWEST",
+    "FEWEST_SHUFFLED",
     "LEVELS",
+    "REMOVAL",
     "THRESHOLDS",
     "Along",
+    "AttributionCheck",
+    "AttributionLevel",
+    "AttributionThresholds",
     "Level",
     "PathSimilarity",
     "Standing",
     "Thresholds",
+    "attribution_verdict",
+    "between",
+    "check_attribution",
+    "in_common",
     "path_similarity",
     "ranked",
     "standing",

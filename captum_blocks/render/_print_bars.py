@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ OUT, SAMPLE = 0.03, 0.3
 # Bounds nearer to zero than this, in inches, would be printed over it.
 CLOSE = 0.34
 SHORTEST_TRACK = 0.45
+# A range that is a smaller share of its track is no line.
+LEAST_WIDTH = 0.01
 
 
 @dataclass(frozen=True)
@@ -89,37 +91,50 @@ def print_tiles(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) 
 
 
 def _note(panel: Bars, scale: _Scale, width: float) -> Block:
-    """The range in words and, on the same line where there is room, what a tick is."""
-    words = _range(panel, scale)
+    """The range in words and, on the same line where there is room, what ticks and lines are."""
+    words, told = _range(panel, scale), panel.ticked or panel.spanned
 
     def draw(paper: Paper, x: float, y: float) -> None:
         paper.text(x, y, words, SMALL, color=QUIET)
 
     said, room = Block(line_height(SMALL), draw), breadth(words, SMALL) + 2 * SPACE
-    if room + SAMPLE + SPACE + breadth(panel.ticked, SMALL) > width:
+    if room + SAMPLE + SPACE + breadth(told, SMALL) > width:
         return below([said, _legend(panel, scale, width)])
     return beside([said, _legend(panel, scale, width - room)], (room, width - room))
 
 
 def _legend(panel: Bars, scale: _Scale, width: float) -> Block:
-    """What a tick is, in words, behind a sample of bar and tick."""
-    if not panel.ticked:
-        return gap(0)
-    words = paragraph(panel.ticked, width - SAMPLE - SPACE, SMALL, color=QUIET)
+    """What ticks and thin lines are, in words, each behind a sample."""
+    told = ((panel.ticked, _sampled_tick), (panel.spanned, _sampled_whisker))
+    return below([_told(words, drawn, scale, width) for words, drawn in told if words] or [gap(0)])
+
+
+def _told(words: str, drawn: Callable[..., None], scale: _Scale, width: float) -> Block:
+    said = paragraph(words, width - SAMPLE - SPACE, SMALL, color=QUIET)
     colour = palette.SUPPORTS if scale.signed else palette.NEUTRAL
 
     def draw(paper: Paper, x: float, y: float) -> None:
         middle = y + 0.06
         paper.box(x, middle - BAR / 2, SAMPLE, BAR, facecolor=colour)
-        _tick(paper, x + 0.66 * SAMPLE, middle)
-        words.draw(paper, x + SAMPLE + SPACE, y)
+        drawn(paper, x, middle)
+        said.draw(paper, x + SAMPLE + SPACE, y)
 
-    return Block(words.height + OUT, draw)
+    return Block(said.height + OUT, draw)
+
+
+def _sampled_tick(paper: Paper, x: float, middle: float) -> None:
+    _tick(paper, x + 0.66 * SAMPLE, middle)
+
+
+def _sampled_whisker(paper: Paper, x: float, middle: float) -> None:
+    _whisker(paper, x + 0.3 * SAMPLE, x + 0.85 * SAMPLE, middle)
 
 
 def _scale(panel: Bars) -> _Scale:
     low, high = panel.domain
-    return _Scale(min(low, 0.0), max(high, 0.0), panel.is_signed, panel.is_ticked)
+    return _Scale(
+        min(low, 0.0), max(high, 0.0), panel.is_signed, panel.is_ticked or bool(panel.spanned)
+    )
 
 
 def _plan(panel: Bars, frame: Sequence[Mark], scene: Scene, width: float) -> _Rows:
@@ -266,6 +281,12 @@ def _bar(
         length = track * scale.at(value) - track * scale.at(0)
         paper.box(zero, middle - BAR / 2, length, BAR, **_fill(mark, value, scale))
     paper.rule(zero, middle - BAR / 2 - OUT, 0, BAR + 2 * OUT, color=QUIET)
+    span = mark.spans[column] if mark.spans else None
+    if span is not None:
+        low, high = (left + track * scale.at(end) for end in span)
+        # Where all methods say the same, ends would look like a tick.
+        if high - low >= LEAST_WIDTH * track:
+            _whisker(paper, low, high, middle)
     if tick is not None:
         _tick(paper, left + track * scale.at(tick), middle)
 
@@ -275,6 +296,15 @@ def _tick(paper: Paper, x: float, middle: float) -> None:
     for colour, width in (("white", 2.6), (INK, 1.2)):
         style = {"color": colour, "linewidth": width, "solid_capstyle": "butt"}
         paper.rule(x, middle - BAR / 2 - OUT, 0, BAR + 2 * OUT, **style)
+
+
+def _whisker(paper: Paper, low: float, high: float, middle: float) -> None:
+    """What a bar is by other methods: a thin line along it, with short ends."""
+    for colour, width in (("white", 1.8), (INK, 0.6)):
+        style: dict[str, Any] = {"color": colour, "linewidth": width, "solid_capstyle": "butt"}
+        paper.rule(low, middle, high - low, 0, **style)
+        for end in (low, high):
+            paper.rule(end, middle - BAR / 4, 0, BAR / 2, **style)
 
 
 def _fill(mark: Mark, value: float, scale: _Scale) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from captum_blocks.render._print_histogram import print_histogram
 from captum_blocks.render._print_maps import photograph, print_multiples, print_overlay
 from captum_blocks.render._print_matrix import print_matrix
 from captum_blocks.render._print_sankey import print_sankey
-from captum_blocks.render.paper import QUIET, Paper, line_height
+from captum_blocks.render.paper import QUIET, SIGNS, Paper, breadth, line_height
 from captum_blocks.render.printing import on_paper, printed, printed_all
 from captum_blocks.render.wording import choices, subject
 from captum_blocks.scene import (
@@ -187,7 +187,7 @@ def _arranged(layout: Layout, scene: Scene, width: float) -> Block:
 
 def _described(panel: Panel, scene: Scene, width: float) -> list[Block]:
     return [
-        paragraph(panel.title, width, BODY, weight="bold"),
+        _entitled(panel, width),
         paragraph(subject(panel, scene), width, SMALL, weight="bold"),
         paragraph(on_paper(panel.caption), width, SMALL, color=QUIET),
         paragraph(choices(panel, scene), width, SMALL),
@@ -195,6 +195,18 @@ def _described(panel: Panel, scene: Scene, width: float) -> list[Block]:
         paragraph(panel.left_out, width, SMALL, color=QUIET),
         paragraph(_told(panel, scene), width, SMALL, color=QUIET),
     ]
+
+
+def _entitled(panel: Panel, width: float) -> Block:
+    """The title and, on its line where there is room, how far the panel is to be believed."""
+    title = paragraph(panel.title, width, BODY, weight="bold")
+    if panel.sign is None:
+        return title
+    said = paragraph(f"{SIGNS[panel.sign.level]} {panel.sign.name}", width, SMALL, color=QUIET)
+    named = breadth(panel.title, BODY, weight="bold") + 0.12
+    if named + breadth(panel.sign.name, SMALL) + 0.2 > width:
+        return below([title, said])
+    return beside([title, said], (named, width - named), 0.0)
 
 
 def _told(panel: Panel, scene: Scene) -> str:

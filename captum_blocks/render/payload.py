@@ -65,9 +65,11 @@ class _Marks:
         atom = self.atoms.place((*identity, lent, mark.gallery), [*identity, *besides])
         values = [_rounded(value) for value in mark.values]
         item: list[Any] = [atom, values, mark.detail]
-        if mark.ticks:
+        if mark.ticks or mark.spans:
             item.append([_rounded(tick) for tick in mark.ticks])
-        return self.marks.place((atom, mark.values, mark.detail, mark.ticks), item)
+        if mark.spans:
+            item.append([span and list(map(_rounded, span)) for span in mark.spans])
+        return self.marks.place((atom, mark.values, mark.detail, mark.ticks, mark.spans), item)
 
 
 def payload(scene: Scene) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def pack_panel(panel: Panel, marks: Any) -> dict[str, Any]:
 @pack_panel.register
 def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
     ticked = {"ticked": panel.ticked} if panel.is_ticked else {}
+    spanned = {"spanned": panel.spanned} if panel.spanned else {}
     packed = {
         "columns": list(panel.columns),
         "domain": [float(edge) for edge in panel.domain],
@@ -145,7 +148,7 @@ def _bars(panel: Bars, marks: Any) -> dict[str, Any]:
     switched = (
         {"switched": [_pack_table(each) for each in panel.switched]} if panel.switched else {}
     )
-    return common("bars", panel) | packed | ticked | switched
+    return common("bars", panel) | packed | ticked | spanned | switched
 
 
 @pack_panel.register

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Literal
 
 from captum_blocks.errors import InvalidArgument
+from captum_blocks.scene.signs import Sign
 from captum_blocks.scene.switched import Switched
 
 Role = Literal["atom", "remainder", "total"]
@@ -43,9 +44,11 @@ class Mark:
             same scale; finite, None where there is none, () for none at all.
         lent: what stands in the place of a picture of its own on a page; paper leaves it blank.
         gallery: name in ``Scene.galleries``: photographs beside it.
+        spans: what a column's value is by other methods, from the least to the largest, drawn by
+            ``Bars`` as a thin line along the bar; None where there are none, () for none at all.
 
     Raises:
-        InvalidArgument: another number of ticks than of values, or one that is not finite.
+        InvalidArgument: another number of ticks or spans than of values, or one that is not finite.
     """
 
     key: str
@@ -59,8 +62,10 @@ class Mark:
     ticks: tuple[float | None, ...] = ()
     lent: Lent | None = None
     gallery: str | None = None
+    spans: tuple[tuple[float, float] | None, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_spans()
         if len(self.ticks) not in (0, len(self.values)):
             raise InvalidArgument(
                 f"mark {self.key!r} has {len(self.values)} values and {len(self.ticks)} ticks; "
@@ -70,6 +75,19 @@ class Mark:
             if tick is not None and not isfinite(tick):
                 raise InvalidArgument(
                     f"mark {self.key!r} has a tick of {tick}; give None where there is none"
+                )
+
+    def _check_spans(self) -> None:
+        if len(self.spans) not in (0, len(self.values)):
+            raise InvalidArgument(
+                f"mark {self.key!r} has {len(self.values)} values and {len(self.spans)} spans; "
+                "give one a value, None where there is none, or () for none at all"
+            )
+        for low, high in filter(None, self.spans):
+            if not (isfinite(low) and isfinite(high) and low <= high):
+                raise InvalidArgument(
+                    f"mark {self.key!r} has a span from {low} to {high}: the least comes first, "
+                    "and None stands where there is none"
                 )
 
 
@@ -87,6 +105,7 @@ class Panel:
         highlights: the selection whose state is marked in this panel.
         left_out: what is not shown: "showing 5 of 672 channels, 61 % of the attribution".
         told: for each frame, what holds in that one alone; () where nothing does.
+        sign: how far its numbers are to be believed; None where nothing is said of that.
     """
 
     title: str
@@ -97,6 +116,7 @@ class Panel:
     highlights: str | None = None
     left_out: str = ""
     told: tuple[str, ...] = ()
+    sign: Sign | None = None
 
 
 @dataclass(frozen=True)
@@ -106,12 +126,13 @@ class Bars(Panel):
     Attributes:
         columns: name of each column of values, at least one.
         frames: a tuple of marks a frame.
-        domain: (low, high) of the common scale, ticks included.
+        domain: (low, high) of the common scale, ticks and spans included.
         signed: values are for or against something, even where all of them are positive.
         arrangement: "rows" (a line a mark: icon, map, name, one bar a column) or "tiles" (icons
             side by side, name and bar below each).
         maps: draw each mark's field on a small photograph beside its icon.
         ticked: what the marks' ticks are, in words: "tick: gradient x activation, logit".
+        spanned: what the marks' spans are, in words: "thin line: by five methods".
         switched: for each frame, the values for every set of atoms that is left; () where no
             switches change them.
     """
@@ -123,6 +144,7 @@ class Bars(Panel):
     arrangement: Literal["rows", "tiles"] = "rows"
     maps: bool = False
     ticked: str = ""
+    spanned: str = ""
     switched: tuple[Switched, ...] = ()
 
     @property

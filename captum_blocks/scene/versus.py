@@ -94,6 +94,7 @@ class Versus(Panel):
             highlights=self.highlights,
             left_out=self.left_out,
             told=self.told,
+            sign=self.sign,
             columns=(f"for {first} rather than {second}",),
             frames=self.frames,
             domain=(min([0.0, *sizes]), max([0.0, *sizes])),

@@ -52,7 +52,7 @@ def method_notes(
     atoms: Collection[str],
     notes: Iterable[str],
     given: Mapping[str, Any],
-    held: Iterable[str] = (),
+    held: Mapping[str, Iterable[str]] | None = None,
 ) -> Pairs:
     """How a chapter was computed: formulas, methods, layers, sources.
 
@@ -61,7 +61,7 @@ def method_notes(
         atoms: the kinds of atoms whose numbers it shows.
         notes: what was repaired, defaulted or approximated in them.
         given: the objects that ``Given`` words name.
-        held: how well its attributions hold when atoms are taken away.
+        held: by term, how well its attributions hold and how far they are to be believed.
     """
     # Each text once, however many parts of the chapter say it.
     told: dict[tuple[str, str], dict[str, None]] = {}
@@ -74,8 +74,9 @@ def method_notes(
             "factorization of the layer's channels over the photograph's positions: activation = "
             "scores × directions + residual"
         )
-    if found := dict.fromkeys(held):
-        pairs["how well it holds"] = "; ".join(found)
+    for term, sentences in (held or {}).items():
+        if found := dict.fromkeys(sentences):
+            pairs[term] = "; ".join(found)
     if noted := dict.fromkeys(notes):
         pairs["notes"] = "; ".join(noted)
     pairs["source"] = DISTILL

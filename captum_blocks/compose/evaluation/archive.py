@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_blocks.compose.evaluation.facts import Answered, Changes, Exchanged, Groups
+from captum_blocks.compose.evaluation.facts import Answered, Changes, Exchanged, Groups, Weighed
 from captum_blocks.compose.evaluation.positions import POSITIONS
 from captum_blocks.compose.evaluation.tables import others
 from captum_blocks.compose.evaluation.trusted import Trust
 from captum_blocks.compose.evaluation.values import PROBABILITY, Value
 from captum_blocks.grammar import Content, Hidden, Substrate
+from captum_blocks.reliability import AttributionCheck
 
 TOLD = ("key", "content", "kind", "axes", "unit")
 
@@ -139,6 +140,44 @@ def of_exchanges(exchanged: Mapping[Hidden, Exchanged]) -> Iterator[Entry]:
             kind = "whether the image's top class was the other's answer before"
             axes = ("image", "other")
             yield Entry(f"x{number}.before", repr(layer), kind, axes, "", _array(held.before))
+
+
+def of_weighed(weighed: Iterable[Weighed]) -> Iterator[Entry]:
+    """How far attributions are to be believed, as "a0", "a1" and so on."""
+    for number, each in enumerate(weighed):
+        key, words = f"a{number}", repr(each.content)
+        said = np.array([each.level, each.phrase, each.why], dtype=np.str_)
+        yield Entry(f"{key}.verdict", words, "level, phrase and evidence", ("said",), "", said)
+        if each.check is None:
+            continue
+        axes = ("image", "class", *(axis for axis in each.coords if axis not in ("image", "class")))
+        for axis in axes:
+            there = np.array(each.coords[axis], dtype=np.int64)
+            kind = f"what stands along {axis}"
+            yield Entry(f"{key}.axis.{axis}", words, kind, (axis,), "", there)
+        names = np.array(list(each.methods), dtype=np.str_)
+        yield Entry(f"{key}.methods", words, "names of the methods", ("method",), "", names)
+        numbers = _array(torch.stack(list(each.methods.values())))
+        kind = "the attribution by each method"
+        yield Entry(f"{key}.by", words, kind, ("method", *axes), each.unit, numbers)
+        for name, kind, held in (
+            ("low", "least number of any method", each.check.low),
+            ("high", "largest number of any method", each.check.high),
+        ):
+            shaped = _array(held).reshape(numbers.shape[1:])
+            yield Entry(f"{key}.{name}", words, kind, axes, each.unit, shaped)
+        yield from _correlations(key, words, each.check)
+
+
+def _correlations(key: str, words: str, check: AttributionCheck) -> Iterator[Entry]:
+    axes = ("image", "class")
+    for name, kind, lead, held in (
+        ("agreement", "rank correlation with removal", (), check.agreement),
+        ("alike", "rank correlation with each other method", ("other method",), check.alike),
+        ("shuffled", "rank correlation with shuffled weights", (), check.shuffled),
+        ("spread", "range over methods, as a share of the largest", (), check.spread),
+    ):
+        yield Entry(f"{key}.{name}", words, kind, (*lead, *axes), "", _array(held))
 
 
 def _changes(changes: Changes, held: Exchanged) -> list[tuple[str, str, str, Tensor]]:

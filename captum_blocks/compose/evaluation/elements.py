@@ -24,6 +24,7 @@ from captum_blocks.compose.evaluation.rivals import Rivals, rivals
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.states import frames
 from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.compose.evaluation.weighing import weighed
 from captum_blocks.errors import UnsupportedMethod, UnusableLayer
 from captum_blocks.grammar import (
     Content,
@@ -134,6 +135,8 @@ def evaluate_elements(
     with stage("attributions beside removals"):
         shown = [held for each in evaluated for held in each.all]
         facts = replace(facts, holding=holding(session, shown))
+    with stage("attributions beside other methods"):
+        facts = replace(facts, weighed=weighed(session, shown, facts.holding))
     predictions = tuple(session.main.net.ranked(session.main.logits[0], MOST_PROBABLE))
     return Evaluation(evaluated, facts, predictions)
 

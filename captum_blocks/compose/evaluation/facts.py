@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from captum_blocks.grammar import ATOMS, Ablation, Attribution, Hidden, Out, Substrate
+from captum_blocks.reliability import AttributionCheck, AttributionLevel
 
 Extent = tuple[float, float, float, float]
 # How the sentence begins that says so of channels taken away together.
@@ -165,6 +166,34 @@ class Holding:
 
 
 @dataclass(frozen=True, eq=False)
+class Weighed:
+    """An attribution beside other methods, removal, and itself where nothing is learned.
+
+    Attributes:
+        content: the attribution, of all atoms of the layer.
+        level: "clear", "doubtful", "refuted" or "unknown".
+        phrase: the same in plain English: "agrees with removal".
+        why: the numbers that it is said by, or what is missing.
+        by: the name of its method where the content leaves it open.
+        unit: of the numbers.
+        coords: what stands at each place of the axes of ``methods``: images, classes, atoms.
+        methods: by name, the numbers of each method, (image, class, *atom), its own first; empty
+            where nothing is compared.
+        check: what comes of it; None where nothing is compared. Atoms are in one axis there.
+    """
+
+    content: Attribution
+    level: AttributionLevel
+    phrase: str
+    why: str
+    by: str = ""
+    unit: str = ""
+    coords: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    methods: Mapping[str, Tensor] = field(default_factory=dict)
+    check: AttributionCheck | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Facts:
     """What whoever draws may know.
 
@@ -193,6 +222,7 @@ class Facts:
         answered: all answers, as numbers; None where nobody asks.
         holding: how well attributions to classes hold, by attribution; without those of which
             nothing is to be said.
+        weighed: how far each attribution to classes is to be believed.
     """
 
     network: str
@@ -216,6 +246,7 @@ class Facts:
     exchanged: Mapping[Hidden, Exchanged] = field(default_factory=dict)
     answered: Answered | None = None
     holding: Mapping[Attribution, Holding] = field(default_factory=dict)
+    weighed: Mapping[Attribution, Weighed] = field(default_factory=dict)
 
     @property
     def several(self) -> bool:

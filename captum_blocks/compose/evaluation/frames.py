@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count, product
 from math import prod
@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.grammar import ATOMS, Content, Selection, Substrate
+from captum_blocks.grammar import (
+    ATOMS,
+    Attribution,
+    Content,
+    Hidden,
+    Out,
+    Selection,
+    Substrate,
+    parts_of,
+)
 
 if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.values import Value
@@ -114,6 +123,28 @@ class Frames:
         wanted = [each.states.index(states[each.selection]) for each in others.followed]
         sizes = [len(each.states) for each in others.followed]
         return int(np.ravel_multi_index(wanted, sizes)) if wanted else 0
+
+
+def attributions(frames: Iterable[Frames]) -> Iterator[Attribution]:
+    """The attributions of classes to hidden layers that are shown at first, of all atoms each.
+
+    Of groups whose number the reader changes, those of the number that is shown at first.
+    """
+    for each in frames:
+        seen = set()
+        for content in each.numbers:
+            for part in parts_of(content):
+                if isinstance(part, Attribution) and _to_classes(part):
+                    source = part.source
+                    kind = (source.layer, source.atom, part.target, part.method)
+                    if kind not in seen:
+                        seen.add(kind)
+                        yield replace(part, source=replace(source, only=None))
+
+
+def _to_classes(part: Attribution) -> bool:
+    to_classes = isinstance(part.target.layer, Out) and part.target.grouping is None
+    return to_classes and isinstance(part.source.layer, Hidden) and part.source.atom != "whole"
 
 
 def _starts(followed: Followed, place: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -14,44 +14,22 @@ from captum_blocks.attr.faithful import compared, rank_correlation, top_overlap
 from captum_blocks.attr.tail import at_most
 from captum_blocks.compose.evaluation.contents import value_of
 from captum_blocks.compose.evaluation.facts import Fit, Holding
-from captum_blocks.compose.evaluation.frames import Frames
-from captum_blocks.compose.evaluation.looking import Looking
-from captum_blocks.compose.evaluation.scoring import scoring
+from captum_blocks.compose.evaluation.frames import Frames, attributions
+from captum_blocks.compose.evaluation.scoring import (
+    FAILURES,
+    MOST_SECONDS,
+    compared_classes,
+    scoring,
+)
 from captum_blocks.compose.evaluation.session import Session
-from captum_blocks.compose.evaluation.values import Value
-from captum_blocks.errors import BlocksError, UnsupportedMethod
-from captum_blocks.grammar import Ablation, Attribution, Hidden, Out, Substrate, parts_of
+from captum_blocks.errors import UnsupportedMethod
+from captum_blocks.grammar import Ablation, Attribution, Out, Substrate, parts_of
 from captum_blocks.grammar.interventions import SCORES
 
-# Removals made for this alone: so many places at most, and not longer than this.
-MOST_PLACES, MOST_SECONDS = 784, 10.0
+# Removals made for this alone: so many places at most.
+MOST_PLACES = 784
 # Ranks of fewer atoms say nothing, and of few the strongest are most of them.
 FEWEST, FEW = 4, 8
-# Of more classes, the most probable ones are compared.
-MOST_CLASSES = 5
-FAILURES = (BlocksError, RuntimeError, ValueError, IndexError, TypeError)
-
-
-def attributions(frames: Iterable[Frames]) -> Iterator[Attribution]:
-    """The attributions of classes to hidden layers that are shown at first, of all atoms each.
-
-    Of groups whose number the reader changes, those of the number that is shown at first.
-    """
-    for each in frames:
-        seen = set()
-        for content in each.numbers:
-            for part in parts_of(content):
-                if isinstance(part, Attribution) and _to_classes(part):
-                    source = part.source
-                    kind = (source.layer, source.atom, part.target, part.method)
-                    if kind not in seen:
-                        seen.add(kind)
-                        yield replace(part, source=replace(source, only=None))
-
-
-def _to_classes(part: Attribution) -> bool:
-    to_classes = isinstance(part.target.layer, Out) and part.target.grouping is None
-    return to_classes and isinstance(part.source.layer, Hidden) and part.source.atom != "whole"
 
 
 def holding(session: Session, shown: Sequence[Frames]) -> dict[Attribution, Holding]:
@@ -79,7 +57,7 @@ def _holding(content: Attribution, shown: Ablation | None, session: Session) -> 
     atoms = prod(value.data.shape[2:])
     if atoms < FEWEST or (content.source.atom == "spatial" and atoms > MOST_PLACES):
         return None
-    classes = _compared_classes(value, look)
+    classes = compared_classes(value, look)
     removal = _removal(content, classes, shown)
     held = Holding(content, removal, value.by, atoms, classes=classes)
     # What cannot be taken away is not tried again for other classes.
@@ -100,16 +78,6 @@ def _removal(content: Attribution, classes: Sequence[int], shown: Ablation | Non
     if shown is None:
         return Ablation(content.source, target)
     return Ablation(content.source, target, shown.fill, others=shown.others)
-
-
-def _compared_classes(value: Value, look: Looking) -> tuple[int, ...]:
-    classes = value.coords["class"]
-    if len(classes) <= MOST_CLASSES:
-        return classes
-    return (
-        tuple(index for index in look.classes(Out(top=MOST_CLASSES)) if index in classes)
-        or (classes[:MOST_CLASSES])
-    )
 
 
 def _tried(removal: Ablation, session: Session) -> str:

@@ -1,8 +1,17 @@
-"""How a network's classes are scored where removals and exchanges change them."""
+"""Which classes are compared where removals and exchanges change them, and how they are scored."""
 
 from __future__ import annotations
 
 from captum_blocks.compose.evaluation.looking import Looking
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.errors import BlocksError
+from captum_blocks.grammar import Out
+
+# Of more classes, the most probable ones are compared.
+MOST_CLASSES = 5
+# What is made for a comparison alone takes no longer, and may fail in these ways.
+MOST_SECONDS = 10.0
+FAILURES = (BlocksError, RuntimeError, ValueError, IndexError, TypeError)
 
 
 def scoring(look: Looking, score: str) -> tuple[str, str]:
@@ -14,3 +23,14 @@ def scoring(look: Looking, score: str) -> tuple[str, str]:
     if look.net.head_of(look.logits.shape[1]) == "classes":
         return score, score
     return "logit", score if look.unit == "logit" else look.unit
+
+
+def compared_classes(value: Value, look: Looking) -> tuple[int, ...]:
+    """The classes that are compared: all, or the most probable ones."""
+    classes = value.coords["class"]
+    if len(classes) <= MOST_CLASSES:
+        return classes
+    return (
+        tuple(index for index in look.classes(Out(top=MOST_CLASSES)) if index in classes)
+        or (classes[:MOST_CLASSES])
+    )

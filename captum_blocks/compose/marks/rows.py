@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from captum_blocks import scene
-from captum_blocks.compose.marks import captions, listed, ticks
+from captum_blocks.compose.marks import captions, listed, spans, ticks
 from captum_blocks.compose.marks.base import Mark, mark
 from captum_blocks.compose.marks.pictured import pictured
 from captum_blocks.compose.marks.view import View
@@ -22,18 +22,25 @@ class Bars(Mark):
     def panel(self, view: View) -> scene.Panel:
         """Rows with bars on one scale; icons beside them where it shows icons."""
         values, beside = view.frames.values, ticks.beside(view)
-        rows = self._in_rows(view)
+        rows, weighed = self._in_rows(view), spans.known(view)
         marked = [
-            ticks.ticked(listed.marks(value, view, self.icons), value, other, view.facts)
-            for value, other in zip(values, beside, strict=True)
+            spans.spanned(ticks.ticked(each, value, other, view.facts), value, weighed)
+            for each, value, other in zip(
+                (listed.marks(value, view, self.icons) for value in values),
+                values,
+                beside,
+                strict=True,
+            )
         ]
+        domain = spans.domain(ticks.domain(listed.domain(values), marked), marked)
         return scene.Bars(
             **view.words(),
             **captions.under(view.frames, view.coverage, self.icons, view.facts),
             columns=listed.headings(values, view.facts),
             frames=tuple(marked),
-            domain=ticks.domain(listed.domain(values), marked),
+            domain=domain,
             ticked=ticks.told(view),
+            spanned=spans.told(marked, weighed, domain),
             signed=view.base.target is not None,
             arrangement="rows" if rows else "tiles",
             maps=self.icons and rows and view.base.maps is not None,

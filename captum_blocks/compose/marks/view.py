@@ -11,11 +11,12 @@ from torch import Tensor
 from captum_blocks.compose.evaluation.facts import Facts
 from captum_blocks.compose.evaluation.frames import Frames
 from captum_blocks.compose.marks import captions
+from captum_blocks.compose.marks.believed import sign
 from captum_blocks.compose.pictures.gallery import Order
 from captum_blocks.compose.pictures.requests import USUAL
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.grammar import Element, FeatureVis, Substrate
-from captum_blocks.scene import Field
+from captum_blocks.scene import Field, Sign
 
 if TYPE_CHECKING:
     from captum_blocks.compose.evaluation.rivals import Rivals
@@ -31,6 +32,7 @@ class Words(TypedDict):
     follows: tuple[str, ...]
     sets: tuple[str, ...]
     highlights: str | None
+    sign: Sign | None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class View:
             follows=self.links.follows,
             sets=self.links.sets,
             highlights=self.links.highlights,
+            sign=sign(self),
         )
 
     def sprite(self, key: str) -> str | None:

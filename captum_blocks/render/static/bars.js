@@ -9,6 +9,8 @@ const MOST_TICKED = 3;
 const TICKS_OF_ONE = 22;
 const TICKS_OF_MANY = 38;
 const LEAST_PRESENCE = 0.2;
+// A range that is less of its track, in hundredths, is no line.
+const LEAST_WIDTH = 1;
 // Values come rounded: by so much of the scale one may lie beyond its end.
 const ROUNDED = 1e-3;
 // Characters of a name that may not fit the width of its tile.
@@ -43,6 +45,8 @@ class Bars {
     this.long = longest > MOST_IN_ONE;
     this.share = this.long ? IN_A_LIST : longest;
     this.ticked = panel.ticked ?? null;
+    this.spanned = panel.spanned ?? "";
+    this.inColumn = this.ticked !== null || this.spanned !== "";
     this.toggle = page.toggleSetBy(panel);
     this.place = make("div", "lists");
     body.classList.add(panel.arrangement, ...this.traits(drawn));
@@ -56,7 +60,7 @@ class Bars {
   }
 
   traits(drawn) {
-    const ticked = this.ticked !== null;
+    const ticked = this.inColumn;
     const switches = this.toggle !== null;
     const has = { "with-icons": this.hasIcons, "with-maps": this.hasMaps, "with-crops": this.hasCrops, "with-switches": switches, long: this.long, ticked, single: this.isSingle(), steady: this.isSteady(drawn) };
     return Object.keys(has).filter((trait) => has[trait]);
@@ -126,12 +130,12 @@ class Bars {
   // has drawn already, only the bars.
   fill(node, number) {
     if (node.number === number) return;
-    const [atom, values, , ticks = []] = this.page.data.marks[number];
+    const [atom, values, , ticks = [], spans = []] = this.page.data.marks[number];
     const [, label, sprite, field, hue, role, lent, gallery] = this.page.data.atoms[atom];
     identify(node, number, this.page);
     if (node.drawn === atom) {
       const { children } = node.lastChild;
-      values.forEach((value, i) => children[i].lastChild.replaceWith(this.track(value, ticks[i])));
+      values.forEach((value, i) => children[i].lastChild.replaceWith(this.track(value, ticks[i], spans[i])));
       return;
     }
     node.drawn = atom;
@@ -143,7 +147,7 @@ class Bars {
     if (this.hasCrops && pictured) lead.append(gallery ? cropsNode(this.page, gallery) : make("span", "no-crops"));
     if (this.hasMaps) lead.append(field === null ? make("span", "no-map") : this.map(field));
     lead.append(nameNode(this.page, label, hue));
-    node.replaceChildren(lead, this.bars(values, ticks, role));
+    node.replaceChildren(lead, this.bars(values, role, ticks, spans));
   }
 
   // Where none was drawn, the nearest that was, which says so.
@@ -198,25 +202,26 @@ class Bars {
     return canvas;
   }
 
-  bars(values, ticks, role) {
+  bars(values, role, ticks, spans) {
     const bars = make("div", `bars ${role === "remainder" ? "patterned" : ""}`);
     values.forEach((value, i) => {
       const cell = make("div", "bar");
-      cell.append(make("span", "column", this.panel.columns[i]), this.track(value, ticks[i]));
+      cell.append(make("span", "column", this.panel.columns[i]), this.track(value, ticks[i], spans[i]));
       bars.append(cell);
     });
     return bars;
   }
 
-  track(value, tick = null) {
+  track(value, tick = null, span = null) {
     const track = make("div", "track");
     const shown = this.answers ? this.answers.text(value) : formatNumber(value, this.scale.signed);
     const text = make("span", "value", shown);
-    // Beside ticks, numbers stand in a column: at the end of a bar one would lie below a tick, or
-    // beside it as if it were the tick's.
-    text.style.left = `${this.ticked === null ? this.scale.at(Math.max(value ?? 0, 0)) : 100}%`;
+    // Beside ticks and lines, numbers stand in a column: at the end of a bar one would lie below a
+    // tick, or beside it as if it were the tick's.
+    text.style.left = `${this.inColumn ? 100 : this.scale.at(Math.max(value ?? 0, 0))}%`;
     if (value !== null) track.append(this.fillOf(value));
     track.append(this.zero(), text);
+    if (span !== null) track.append(this.whisker(span));
     if (tick !== null) track.append(this.second(tick));
     return track;
   }
@@ -226,6 +231,19 @@ class Bars {
     const line = make("span", "second");
     line.style.left = `${this.scale.at(tick)}%`;
     line.append(make("span", "unseen", `tick ${formatNumber(tick, this.scale.signed)}`));
+    return line;
+  }
+
+  // What the value is by other methods: a thin line along the bar, told aloud behind it.
+  whisker([low, high]) {
+    const line = make("span", "whisker");
+    line.style.left = `${this.scale.at(low)}%`;
+    const width = this.scale.at(high) - this.scale.at(low);
+    line.style.width = `${width}%`;
+    // Where all methods say the same, ends would look like a tick.
+    line.classList.toggle("none", width < LEAST_WIDTH);
+    const [least, most] = [low, high].map((end) => formatNumber(end, this.scale.signed));
+    line.append(make("span", "unseen", `from ${least} to ${most}`));
     return line;
   }
 
@@ -282,27 +300,29 @@ class Bars {
   }
 
   note() {
-    if (!this.ticked) return make("p", "scale-note", this.range());
+    if (!this.ticked && !this.spanned) return make("p", "scale-note", this.range());
     const note = make("div", "scale-note with-legend");
     note.append(make("p", "", this.range()), ...this.legend());
     return note;
   }
 
-  // What a tick is, in words, behind a sample of bar and tick; nothing where there are no words.
+  // What ticks and thin lines are, in words, each behind a sample; nothing where there are no words.
   legend() {
-    if (!this.ticked) return [];
-    const [legend, sample] = [make("p", `tick-legend ${this.isToldAbove() ? "again" : ""}`), make("span", "track sample")];
-    sample.append(make("span", `fill ${this.scale.signed ? "supports" : "plain"}`), make("span", "second"));
-    legend.append(sample, make("span", "words", this.ticked));
-    return [legend];
+    const told = [[this.ticked, "ticked", "second"], [this.spanned, "spanned", "whisker"]];
+    return told.filter(([words]) => words).map(([words, what, drawn]) => {
+      const [legend, sample] = [make("p", `tick-legend ${this.isToldAbove(what) ? "again" : ""}`), make("span", "track sample")];
+      sample.append(make("span", `fill ${this.scale.signed ? "supports" : "plain"}`), make("span", drawn));
+      legend.append(sample, make("span", "words", words));
+      return legend;
+    });
   }
 
-  // Whether a panel above in this chapter has said the same of its ticks.
-  isToldAbove() {
+  // Whether a panel above in this chapter has said the same.
+  isToldAbove(what) {
     const chapter = this.body.closest(".chapter");
     const sections = [...(chapter?.querySelectorAll("[data-panel]") ?? [])];
     const above = sections.slice(0, sections.indexOf(this.body.closest("[data-panel]")));
-    return above.some(({ dataset }) => this.page.data.panels[Number(dataset.panel)].ticked === this.ticked);
+    return above.some(({ dataset }) => this.page.data.panels[Number(dataset.panel)][what] === this[what]);
   }
 
   range() {

@@ -50,7 +50,7 @@ class Page extends Remembered {
     this.controls.add(body, panel);
     section.append(copyButtons(panel, this));
     const subject = this.pointedAtFor(panel).length ? make("p", "subject") : null;
-    if (subject) section.querySelector("h3").after(subject);
+    if (subject) section.querySelector(".panel-head > :first-child").after(subject);
     return { section, panel, subject, view: PANEL_KINDS[panel.kind](body, panel, this), frame: null };
   }
 

@@ -120,29 +120,32 @@ function inUnit(title, unit) {
 
 // Tables
 
-// A row a mark and a column a number; behind each number the tick on its bar.
+// A row a mark and a column a number; behind each number the tick on its bar, and its range.
 function tableOfMarks(panel, frame, page, view) {
   const marks = panel.frames[frame].map((number) => page.data.marks[number]);
-  const ticked = marks.some(([, , , ticks]) => ticks);
+  const ticked = marks.some(([, , , ticks]) => ticks?.length);
+  const spanned = marks.some(([, , , , spans]) => spans);
   const roles = marks.map(([atom]) => page.data.atoms[atom][5]);
   const told = roles.some((role) => role !== "atom");
   const numbers = view.answers ? view.answers.now().map((value) => [single(value)]) : marks.map(([, values]) => values);
-  const rows = marks.map(([atom, , , ticks = []], i) => {
+  const rows = marks.map(([atom, , , ticks = [], spans = []], i) => {
     const cells = panel.columns.flatMap((_, column) => {
       const value = numbers[i][column] ?? null;
-      return ticked ? [value, ticks[column] ?? null] : [value];
+      const range = spanned ? (spans[column] ?? [null, null]) : [];
+      return [value, ...(ticked ? [ticks[column] ?? null] : []), ...range];
     });
     return [page.data.atoms[atom][1], ...cells, ...(told ? [roles[i]] : [])];
   });
-  return [["name", ...headsOf(panel, ticked, view), ...(told ? ["role"] : [])], ...rows];
+  return [["name", ...headsOf(panel, { ticked, spanned }, view), ...(told ? ["role"] : [])], ...rows];
 }
 
-function headsOf({ columns, unit, ticked: words }, ticked, { answers }) {
+function headsOf({ columns, unit, ticked: words }, { ticked, spanned }, { answers }) {
   const tick = (words ?? "").split("; ").find((part) => part.startsWith("tick")) ?? "tick";
   const off = answers?.off.length ? `, without ${answers.named(answers.off)}` : "";
   return columns.flatMap((title) => {
     const head = `${inUnit(title, unit)}${off}`;
-    return ticked ? [head, title ? `${title}, ${tick}` : tick] : [head];
+    const more = [...(ticked ? [tick] : []), ...(spanned ? ["least by any method", "largest by any method"] : [])];
+    return [head, ...more.map((what) => (title ? `${title}, ${what}` : what))];
   });
 }
 

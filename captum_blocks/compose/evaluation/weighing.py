@@ -1,0 +1,223 @@
+"""How far attributions are to be believed: beside other methods, removal, and nothing learned."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from captum_blocks.attr import LayerMethod, SeveralMethods, regroup, several_methods, to_atoms
+from captum_blocks.attr.faithful import randomised
+from captum_blocks.attr.several import LINEAR, METHODS
+from captum_blocks.attr.tail import at_most
+from captum_blocks.compose.evaluation.contents import value_of
+from captum_blocks.compose.evaluation.facts import Holding, Weighed
+from captum_blocks.compose.evaluation.frames import Frames, attributions
+from captum_blocks.compose.evaluation.looking import Looking, layer_name
+from captum_blocks.compose.evaluation.scoring import FAILURES, MOST_SECONDS, compared_classes
+from captum_blocks.compose.evaluation.session import Session
+from captum_blocks.compose.evaluation.values import Value
+from captum_blocks.grammar import Attribution, Method, Substrate
+from captum_blocks.grammar.content import DEFAULT_METHOD
+from captum_blocks.reliability import (
+    AGREES,
+    ATTRIBUTION_THRESHOLDS,
+    FEWEST_SHUFFLED,
+    REMOVAL,
+    AttributionLevel,
+    attribution_verdict,
+    between,
+    check_attribution,
+)
+
+# Atoms that the other methods are summed up to.
+SUMMED = ("channel", "spatial", "group")
+UNCOMPARED: tuple[AttributionLevel, str] = ("unknown", "not compared with removal")
+# Why nothing was taken away; of other atoms "holding" says nothing because there are too few of
+# them, or too many places.
+MISSING = {
+    "neurons": "neurons are not taken away one by one",
+    "long": "to take each atom away alone would take too long for a page",
+    "fixed": "nothing can be put in the place of its atoms",
+    "": "too few atoms to be ranked, or too many places to be taken away one by one",
+}
+
+
+def weighed(
+    session: Session, shown: Sequence[Frames], held: Mapping[Attribution, Holding]
+) -> dict[Attribution, Weighed]:
+    """The attributions shown, each beside other answers to the same question.
+
+    Args:
+        session: what is known.
+        shown: all numbers of a page.
+        held: how well they hold when atoms are taken away.
+    """
+    contents = list(dict.fromkeys(attributions(shown)))
+    looks = {content: session.of(content.source) for content in contents}
+    weighing = {
+        look: _Weighing(look, session, [each for each in contents if looks[each] is look])
+        for look in looks.values()
+    }
+    return {each: weighing[looks[each]].of(each, held.get(each)) for each in contents}
+
+
+class _Weighing:
+    """The attributions of one network, whose passes they share."""
+
+    def __init__(self, look: Looking, session: Session, contents: Iterable[Attribution]) -> None:
+        self.look, self.session = look, session
+        # What is kept goes with this: gradients of several classes are large.
+        self._several: dict[str, SeveralMethods | str] = {}
+        self._learned_nothing: dict[str, Tensor] = {}
+        self._classes: dict[str, dict[int, None]] = defaultdict(dict)
+        for content in contents:
+            if content.source.atom in SUMMED:
+                classes = compared_classes(value_of(content, session), look)
+                self._classes[layer_name(content.source)] |= dict.fromkeys(classes)
+
+    def of(self, content: Attribution, held: Holding | None) -> Weighed:
+        """One of them; of neurons nothing is compared."""
+        missing = MISSING["" if held is None else held.missing] if _lacks(held) else ""
+        if content.source.atom == "neuron":
+            return Weighed(content, *UNCOMPARED, missing)
+        value = value_of(content, self.session)
+        classes = compared_classes(value, self.look)
+        removal = None if missing or held is None else self._removed(held)
+        others, refused = self._others(content, value, classes)
+        if removal is not None and held is not None and _starts_at_zero(held):
+            others[REMOVAL] = removal
+        own = _of_classes(value.data, value.coords["class"], classes)
+        check = check_attribution(
+            own.flatten(2),
+            {name: numbers.flatten(2) for name, numbers in others.items()},
+            None if removal is None else removal.flatten(2),
+            self._shuffled(content.source, classes),
+            missing,
+        )
+        level, phrase, why = attribution_verdict(check)
+        phrase, why = _by_odds(phrase, why, held)
+        why = f"{why}; {refused}" if refused else why
+        methods = {"itself": own, **others}
+        coords = {axis: value.coords[axis] for axis in value.axes} | {"class": classes}
+        return Weighed(content, level, phrase, why, value.by, value.unit, coords, methods, check)
+
+    def _removed(self, held: Holding) -> Tensor:
+        """What each atom's removal takes from the score that methods share out."""
+        assert held.removal is not None
+        classes = self.look.net.head_of(self.look.logits.shape[1]) == "classes"
+        removal = replace(held.removal, score="logit") if classes else held.removal
+        return value_of(removal, self.session).data
+
+    def _others(
+        self, content: Attribution, value: Value, classes: Sequence[int]
+    ) -> tuple[dict[str, Tensor], str]:
+        """By method, (image, class, *atom); and why there are none, in words."""
+        source = content.source
+        if source.atom not in SUMMED:
+            return {}, ""
+        several = self._methods(layer_name(source))
+        if isinstance(several, str):
+            return {}, several
+        names = METHODS[1:] if _is_linear(content, value) else METHODS
+        whole = {name: self._summed(source, several, name) for name in names}
+        there = tuple(self._classes[layer_name(source)])
+        return {name: _of_classes(held, there, classes) for name, held in whole.items()}, ""
+
+    def _methods(self, layer: str) -> SeveralMethods | str:
+        """Other methods on a layer, or why there are none."""
+        if layer not in self._several:
+            self._several[layer] = self._asked(layer)
+        return self._several[layer]
+
+    def _asked(self, layer: str) -> SeveralMethods | str:
+        look, classes = self.look, list(self._classes[layer])
+        try:
+            with at_most(MOST_SECONDS):
+                layout = look.layout(layer)
+                return several_methods(look.net.module, layer, look.x, classes, layout=layout)
+        except FAILURES as error:
+            return f"not compared with other methods: {error}"
+
+    def _summed(self, source: Substrate, several: SeveralMethods, method: str) -> Tensor:
+        """(image, class, *atom) of one method."""
+        attribution = several.attribution(method).float().cpu()
+        if source.atom != "group":
+            return to_atoms(source.atom, attribution).data
+        weights, maps = several.weights[method].float().cpu(), several.maps.float().cpu()
+        look = self.look
+        parts = regroup(maps, attribution, weights, look.scores(source), look.directions(source))
+        return to_atoms("group", *parts[:1], None, parts[1]).data
+
+    def _shuffled(self, source: Substrate, classes: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+        """Gradient × activation in the network and in a shuffled one, (image, class, atom) each."""
+        layer = layer_name(source)
+        several = self._methods(layer) if source.atom in SUMMED else ""
+        if isinstance(several, str):
+            return None
+        there = tuple(self._classes[layer])
+        own = _of_classes(self._summed(source, several, LINEAR), there, classes).flatten(2)
+        if own.shape[2] < FEWEST_SHUFFLED:
+            return None
+        try:
+            learned_nothing = self._in_copy(source)
+        except FAILURES:
+            return None
+        return own, _of_classes(learned_nothing, there, classes).flatten(2)
+
+    def _in_copy(self, source: Substrate) -> Tensor:
+        """(image, class, *atom), of all classes that are compared at the layer."""
+        layer, look = layer_name(source), self.look
+        classes = list(self._classes[layer])
+        method = LayerMethod(self._copy, layer, DEFAULT_METHOD, look.layout(layer))
+        if source.atom == "group":
+            found = method.attribute_groups(look.x, classes, look.reducer(source))
+            return to_atoms("group", found.maps, None, found.residual).data.float().cpu()
+        if layer not in self._learned_nothing:
+            self._learned_nothing[layer] = method.attribute(look.x, classes).maps.float().cpu()
+        return to_atoms(source.atom, self._learned_nothing[layer]).data
+
+    @cached_property
+    def _copy(self) -> nn.Module:
+        return randomised(self.look.net.module, self.look.x, "all")
+
+
+def _lacks(held: Holding | None) -> bool:
+    """Whether nothing was taken away."""
+    return held is None or bool(held.missing)
+
+
+def _by_odds(phrase: str, why: str, held: Holding | None) -> tuple[str, str]:
+    """The verdict where removals are told by log-odds, too, which no method shares out.
+
+    A logit can rise by as much as all others do: what agrees by logit says nothing of the answer.
+    """
+    if held is None or len(held.fits) < 2:
+        return phrase, why
+    found = held.fits[0].correlation
+    found = found[~found.isnan()]
+    if not len(found):
+        return phrase, why
+    agrees = bool((found >= ATTRIBUTION_THRESHOLDS.agrees).all())
+    first, *others = why.split("; ")
+    told = f"{first} by logit, {between(found)} by {held.fits[0].score}"
+    by = "" if agrees or phrase != AGREES else ", by logit"
+    return f"{phrase}{by}", "; ".join((told, *others))
+
+
+def _starts_at_zero(held: Holding) -> bool:
+    """Whether removals ask what other methods do: what there is beside a layer of zeros."""
+    return held.removal is not None and held.removal.fill == "zero"
+
+
+def _is_linear(content: Attribution, value: Value) -> bool:
+    """Whether the numbers are gradient × activation themselves."""
+    return content.method == Method(DEFAULT_METHOD) or value.by == DEFAULT_METHOD
+
+
+def _of_classes(numbers: Tensor, there: Sequence[int], wanted: Sequence[int]) -> Tensor:
+    """Of (image, class, *atom) some classes."""
+    return numbers[:, [list(there).index(each) for each in wanted]]

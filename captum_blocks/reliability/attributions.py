@@ -241,7 +241,7 @@ def _evidence(check: AttributionCheck, thresholds: AttributionThresholds) -> tup
         if bool((_told(others) >= thresholds.agrees).all()):
             said.append(f"{amount} agree, the least alike to {between(_told(others).min())}")
         else:
-            least = named[int(others.flatten(1).nan_to_num(2.0).amin(1).argmin())]
+            least = named[int(others.reshape(len(named), -1).nan_to_num(2.0).amin(1).argmin())]
             found = between(_told(check.alike[least]))
             said.append(f"of {amount} {check.methods[1 + least]} is least like it, {found}")
         said.append(f"their ranges add up to {between(check.spread, 0)} of the bars")

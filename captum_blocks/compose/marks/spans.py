@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isnan
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ def known(view: View) -> list[Weighed]:
 def spanned(marks: tuple[Mark, ...], value: Value, held: Sequence[Weighed]) -> tuple[Mark, ...]:
     """Marks with the range over methods of each number, where that is known."""
     found = _of(value, held)
-    numbers = None if found is None else ranges(value, found)
+    numbers = None if found is None else ranges(value, found, held)
     if numbers is None or found is None:
         return marks
     ends = [listed.columns(_with(value, end)).tolist() for end in numbers]
@@ -66,29 +66,42 @@ def told(
     return f"thin line: range over {spelled(1 + len(others))} methods: {methods}"
 
 
-def ranges(value: Value, found: Weighed) -> tuple[Tensor, Tensor] | None:
+def ranges(value: Value, found: Weighed, held: Sequence[Weighed]) -> tuple[Tensor, Tensor] | None:
     """The least and the largest number by any method, axes as those of a value.
 
-    None where the value's numbers are not those of the attribution, nor one class minus another of
-    it; NaN of classes that were not compared.
+    None where the value's numbers are not those of the attribution, nor those of one class minus
+    another; NaN of classes that were not compared.
 
     Args:
         value: what is shown.
         found: the attribution that it may be taken from.
+        held: others, one of which may be subtracted.
     """
-    numbers = torch.stack(list(found.methods.values()))
-    taken = _taken(numbers, found.coords, value)
-    if taken is None:
+    numbers = _taken(found, value)
+    if numbers is None:
         return None
-    if _same(taken[0], value.data):
-        return taken.amin(0), taken.amax(0)
-    one = len(value.coords.get("class", ())) == 1
-    for other in found.coords["class"] if one else ():
-        coords = {**value.coords, "class": (other,)}
-        second = _taken(numbers, found.coords, replace(value, coords=coords))
-        if second is not None and _same((taken - second)[0], value.data):
-            return (taken - second).amin(0), (taken - second).amax(0)
-    return None
+    if not _same(numbers[0], value.data):
+        numbers = next(
+            (apart for apart in _apart(numbers, value, found, held) if _same(apart[0], value.data)),
+            None,
+        )
+    return None if numbers is None else (numbers.amin(0), numbers.amax(0))
+
+
+def _apart(
+    numbers: Tensor, value: Value, found: Weighed, held: Sequence[Weighed]
+) -> Iterator[Tensor]:
+    """The numbers of one class minus those of each other class, method by method."""
+    if len(value.coords.get("class", ())) != 1:
+        return
+    alike = (found.content.source, found.content.method, list(found.methods))
+    for each in held:
+        if (each.content.source, each.content.method, list(each.methods)) == alike:
+            for other in each.coords["class"]:
+                coords = {**value.coords, "class": (other,)}
+                second = _taken(each, replace(value, coords=coords))
+                if second is not None:
+                    yield numbers - second
 
 
 def _of(value: Value, held: Sequence[Weighed]) -> Weighed | None:
@@ -98,8 +111,9 @@ def _of(value: Value, held: Sequence[Weighed]) -> Weighed | None:
     return next((each for each, end in zip(held, ends, strict=True) if end == wanted), None)
 
 
-def _taken(numbers: Tensor, coords: Mapping[str, tuple[int, ...]], value: Value) -> Tensor | None:
-    """(method, *axes of the value): of numbers of all atoms, those that a value is of."""
+def _taken(found: Weighed, value: Value) -> Tensor | None:
+    """(method, *axes of the value): of the numbers of all atoms, those that a value is of."""
+    numbers, coords = torch.stack(list(found.methods.values())), found.coords
     axes = ("image", "class", *ATOMS[value.source.atom].axes)
     for place, axis in enumerate(axes, 1):
         if axis not in value.axes and axis not in value.places:

@@ -27,7 +27,7 @@ from captum_blocks.reliability import (
     too_few,
     verdict,
 )
-from captum_blocks.reliability.places import Place, middle, peaks
+from captum_blocks.reliability.places import active, spots
 
 # Photographs of the unit; units that photographs to compare them with are of, and how many of each.
 PHOTOGRAPHS, UNITS, EACH = 16, 32, 3
@@ -98,9 +98,9 @@ class _Looker:
             maps = self.walk.maps(self.index.read([first[each] for each in some], self._net))
             for row, image in enumerate(some):
                 for position in places[image]:
-                    where = [middle(position, self.cells)]
                     one = [each[row : row + 1] for each in maps]
-                    self._seen[image, position] = self.walk.cut(one, where)
+                    there = spots([position], self.cells)
+                    self._seen[image, position] = self.walk.cut(one, there)
 
     def photographs(self, examples: Sequence[Example]) -> _Seen:
         """What photographs do where the examples are."""
@@ -197,13 +197,11 @@ class Judging:
         copies = shifted(icon, self.renderer.quality.seed)
         first = self._lookers[0]
         maps = _along(first.walk.maps(first.as_taken(copies))[-1], subject)
-        values, places = peaks(maps)
-        side = (1 / maps.shape[-2], 1 / maps.shape[-1])
+        counts = active(maps)
         path, *second = (
-            self._path(number, copies, (places, side), examples)
-            for number in range(len(self._lookers))
+            self._path(number, copies, counts, examples) for number in range(len(self._lookers))
         )
-        stands = self._standing(subject, values)
+        stands = self._standing(subject, maps.amax((1, 2)))
         seen_by_other = second[0] if second else None
         level, why = verdict(path, stands, seen_by_other)
         return Trusted(
@@ -223,16 +221,12 @@ class Judging:
         return standing(values[0], values[1:], photographs)
 
     def _path(
-        self,
-        number: int,
-        copies: Tensor,
-        where: tuple[list[Place], Place],
-        examples: Sequence[Example],
+        self, number: int, copies: Tensor, counts: Tensor, examples: Sequence[Example]
     ) -> PathSimilarity:
         """The way that an icon's copies take through a network, beside the photographs'."""
         looker, others = self._lookers[number], self._others[number]
         own = looker.photographs(examples)
-        made = looker.walk.vectors(looker.as_taken(copies), *where)
+        made = looker.walk.vectors(looker.as_taken(copies), counts)
         layers = zip(looker.walk.layers, made, own.vectors, others.vectors, strict=True)
         return path_similarity([Along(*each) for each in layers], own.sources, others.sources)
 

@@ -1,8 +1,8 @@
-"""What pictures do along the layers of a network, at the place where a unit stands."""
+"""What pictures do along the layers of a network, at the places where a unit is active."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.hooks import find_layer, run_until, running, together
 from captum_blocks.network import LayerInfo, Network
-from captum_blocks.reliability.places import Place, around
+from captum_blocks.reliability.places import where
 
 # So many layers are compared, and a rank correlation of fewer channels is noise.
 LAYERS, FEWEST_CHANNELS = 8, 8
@@ -33,11 +33,6 @@ class Walk:
     net: Network
     layers: tuple[str, ...]
     cells: tuple[int, int]
-
-    @property
-    def side(self) -> Place:
-        """Height and width of a place of the unit's layer, in fractions of a photograph."""
-        return 1 / self.cells[0], 1 / self.cells[1]
 
     @staticmethod
     def to(net: Network, layer: str, x: Tensor) -> Walk:
@@ -82,27 +77,23 @@ class Walk:
             for name, output in outputs.items()
         ]
 
-    def vectors(
-        self, x: Tensor, places: Sequence[Place], side: Place | None = None
-    ) -> list[Tensor]:
-        """(picture, channel) of each layer, where a unit stands in each picture.
+    def vectors(self, x: Tensor, counts: Tensor) -> list[Tensor]:
+        """(picture, channel) of each layer, a mean over places of each picture.
 
         Args:
             x: (picture, ...) as the network takes them.
-            places: down and across in fractions of the picture.
-            side: of the place; as of photographs unless given.
+            counts: (picture, row, column) how often each place counts.
         """
-        found = []
-        for start in range(0, len(x), AT_ONCE):
-            maps = self.maps(x[start : start + AT_ONCE])
-            found.append(self.cut(maps, places[start : start + AT_ONCE], side))
-        return [torch.cat(each) for each in zip(*found, strict=True)]
+        parts = [self.cut(self.maps(some), of) for some, of in _together(x, counts)]
+        return [torch.cat(each) for each in zip(*parts, strict=True)]
 
-    def cut(
-        self, maps: Sequence[Tensor], places: Sequence[Place], side: Place | None = None
-    ) -> list[Tensor]:
+    def cut(self, maps: Sequence[Tensor], counts: Tensor) -> list[Tensor]:
         """The same of maps, (picture, channel, y, x) of each layer."""
-        return [around(each, places, side or self.side) for each in maps]
+        return [where(each, counts) for each in maps]
+
+
+def _together(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(x.split(AT_ONCE), counts.split(AT_ONCE), strict=True)
 
 
 def _comparable(info: LayerInfo, grid: tuple[int, int]) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from captum_blocks.ranking import ranks
+
+# How far a covariance is moved to that of vectors that scatter alike in all directions; and what
+# photographs that are all alike are taken to scatter by.
+SHRUNK, LEAST = 0.5, 1e-12
 
 
 def ranked(numbers: Tensor) -> Tensor:
@@ -28,3 +34,47 @@ def ranked(numbers: Tensor) -> Tensor:
     length = centred.norm(dim=-1, keepdim=True)
     found: Tensor = centred / length.where(length > 0, torch.nan)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """Makes vectors in which what varies together among photographs of one thing counts once.
+
+    Where channels rise and fall together whatever is seen, as all those do that texture sets off,
+    their correlation tells one thing many times. So vectors are taken from a mean, and multiplied
+    by the inverse root of a covariance within kinds (as in linear discriminant analysis), half-way
+    to that of vectors that scatter alike in all directions: there are fewer photographs than
+    channels (shrunk as by Ledoit & Wolf 2004, but by a fixed half).
+
+    Attributes:
+        mean: (feature,) that vectors are taken from.
+        along: (direction, feature) in which photographs scatter, each of length 1.
+        scale: (direction,) what is along each is multiplied by.
+        else_by: what is along none is multiplied by.
+
+    >>> photographs = torch.randn(400, 3) * torch.tensor([9.0, 1.0, 1.0])
+    >>> scale = Whitening.of(photographs)(torch.eye(3) + photographs.mean(0)).diag()
+    >>> bool(scale[0] < 0.6 * scale[1])
+    True
+    """
+
+    mean: Tensor
+    along: Tensor
+    scale: Tensor
+    else_by: Tensor
+
+    @staticmethod
+    def of(others: Tensor, *kinds: Tensor) -> Whitening:
+        """By photographs, (photograph, feature), each of one kind; the first have the mean."""
+        within = torch.cat([each - each.mean(0) for each in (others, *kinds)])
+        _, lengths, along = torch.linalg.svd(within, full_matrices=False)
+        scattered = lengths.square() / max(len(within) - 1, 1)
+        alike = (SHRUNK * scattered.sum() / within.shape[1]).clamp_min(LEAST)
+        scale = ((1 - SHRUNK) * scattered + alike).rsqrt()
+        return Whitening(others.mean(0), along, scale, alike.rsqrt())
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """(..., feature) of the same."""
+        away = vectors - self.mean
+        parts = away @ self.along.mT
+        return away * self.else_by + (parts * (self.scale - self.else_by)) @ self.along

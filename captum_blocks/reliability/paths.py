@@ -2,22 +2,26 @@
 
 After Geirhos et al., "Don't trust your eyes: on the (un)reliability of feature visualizations",
 ICML 2024: rank correlation of activations layer by layer, from that of photographs of unlike things
-(0) to that of photographs of one thing (1). Published without code. Two choices are ours: an icon
+(0) to that of photographs of one thing (1). Published without code. Three choices are ours: an icon
 is compared with photographs of other units, too, since optimized pictures are unlike photographs
-in some measure whatever they show; and layers count by how well they tell units apart, and by
-how deep they are.
+in some measure whatever they show; ranks are whitened before they are correlated, so that what
+channels do together on whatever photograph counts once (see ``Whitening``): without that an icon
+that is merely as flat, or as detailed, as the unit's photographs seems to go their way; and layers
+count by how well they tell units apart, and by how deep they are. Photographs that ranks are
+whitened by are a little more alike than others would be: honest icons agree to about .6, not to 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.reliability.correlating import ranked
+from captum_blocks.reliability.correlating import Whitening, ranked
 
 # Of fewer photographs that excite a unit nothing is said.
 FEWEST = 8
@@ -59,7 +63,7 @@ class PathSimilarity:
             tell. NaN where nothing can be said.
         low, high: where 95 % of resampled source photographs put it.
         layers: their names, in order.
-        icon: (layer,) mean rank correlation of the icon with the unit's photographs.
+        icon: (layer,) mean correlation of whitened ranks of the icon with the unit's photographs.
         apart: (layer,) of the icon with photographs of other units.
         same: (layer,) of the unit's photographs with one another.
         random: (layer,) of them with those of other units.
@@ -124,7 +128,8 @@ def path_similarity(
 ) -> PathSimilarity:
     """Compare an icon's way through the layers with that of the unit's photographs.
 
-    Pairs are of different source photographs. A layer counts by the square of how far same-unit
+    Pairs are of different source photographs, and as alike as their whitened ranks
+    correlate. A layer counts by the square of how far same-unit
     similarity lies above random similarity, in standard deviations of the latter over photographs,
     times how deep it is, from 0 at the picture to 1 at the unit: what is early tells of textures
     that many units share. The interval resamples sources, not pairs, since all pairs of one
@@ -200,7 +205,7 @@ def _check(along: Sequence[Along], own: int, others: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Rank correlations of all pairs, and which pairs are of different sources.
+    """Correlations of all pairs, and which pairs are of different sources.
 
     Attributes:
         icon: (layer, photograph).
@@ -222,11 +227,7 @@ class _Pairs:
         """Of pictures whose sources are given."""
         found = list[tuple[Tensor, ...]]()
         for each in along:
-            icon, photos, drawn = (
-                ranked(held.double()) for held in (each.icon, each.own, each.others)
-            )
-            # A picture without ranks, the same number everywhere, is like no other.
-            icon, photos, drawn = (held.nan_to_num(0.0) for held in (icon, photos, drawn))
+            icon, photos, drawn = _whitened(each)
             mean = icon.mean(0)
             found.append((photos @ mean, drawn @ mean, photos @ photos.mT, photos @ drawn.mT))
         different = [(own[:, None] != each[None]).double() for each in (own, others)]
@@ -252,6 +253,15 @@ class _Pairs:
         depth = torch.arange(1, len(telling) + 1, dtype=torch.float64) / len(telling)
         weight = (depth * (once.same - once.random)[0]).square() / scattered * telling
         return weight / weight.sum()
+
+
+def _whitened(each: Along) -> Iterator[Tensor]:
+    """Of the icon, the unit's photographs and others: ranks, whitened by both, of length 1."""
+    icon, own, others = (ranked(held.double()) for held in (each.icon, each.own, each.others))
+    whitened = Whitening.of(others.nan_to_num(0.0), own.nan_to_num(0.0))
+    for held in (icon, own, others):
+        # A picture without ranks, the same number everywhere, is like no other.
+        yield functional.normalize(whitened(held), dim=-1).nan_to_num(0.0)
 
 
 def _weighted(left: Tensor, pairs: Tensor, apart: Tensor, right: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What stands at the place of a unit, in every layer on the way to it."""
+"""What a layer does at the places of a picture where a unit is active."""
 
 from __future__ import annotations
 
@@ -6,69 +6,63 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-Place = tuple[float, float]
+# Where a unit is at least so active, as a share of its most, there it counts as active.
+ENOUGH = 0.5
 
 
-def around(maps: Tensor, places: Sequence[Place], side: Place) -> Tensor:
-    """The mean of each channel over the part of a layer's grid that covers a place.
+def where(maps: Tensor, counts: Tensor) -> Tensor:
+    """The mean of each channel over places, each as often as it counts.
 
-    A layer with a finer grid than the unit's has several cells there, its own has one: pictures of
-    any size are compared where the unit stands, and not where something else is in them.
+    A layer with a finer grid than the unit's has several cells at a place, its own has one:
+    pictures of any size are compared where the unit is active, and not where something else is in
+    them.
 
     Args:
         maps: (picture, channel, y, x).
-        places: (picture,) where its unit stands, down and across in fractions of the picture.
-        side: height and width of the place, in the same fractions.
+        counts: (picture, row, column) how often each place counts, on a grid of any size.
 
     Returns:
         (picture, channel).
 
     >>> maps = torch.arange(16.0).reshape(1, 1, 4, 4)
-    >>> around(maps, [(0.25, 0.75)], (0.5, 0.5)).item()  # the upper right quarter
+    >>> where(maps, torch.tensor([[[0, 1], [0, 0]]])).item()  # the upper right quarter
     4.5
-    >>> around(maps, [(0.1, 0.9)], (0.25, 0.25)).item()
-    3.0
+    >>> where(maps, torch.tensor([[[1, 1], [0, 0]]])).item()
+    3.5
     """
-    rows, columns = maps.shape[-2:]
-    found = []
-    for picture, (down, across) in zip(maps, places, strict=True):
-        up, low = _cells(down, side[0], rows)
-        left, right = _cells(across, side[1], columns)
-        found.append(picture[:, up:low, left:right].mean((1, 2)))
-    return torch.stack(found)
+    spread = functional.interpolate(counts[:, None].float(), maps.shape[-2:], mode="area")
+    share = spread[:, 0] / spread.sum((2, 3))[..., None]
+    return torch.einsum("ncyx,nyx->nc", maps, share.to(maps.dtype))
 
 
-def peaks(maps: Tensor) -> tuple[Tensor, list[Place]]:
-    """The largest number of each picture, and where it is.
+def active(maps: Tensor) -> Tensor:
+    """Where a unit is at least half as active as where it is most.
+
+    What an icon shows is all over it: at its highest place alone stands what the highest of many
+    chances put there, and where a unit does the same everywhere that place is none.
 
     Args:
-        maps: (picture, y, x).
+        maps: (picture, y, x) of the unit.
 
     Returns:
-        (picture,) the number, and the middle of the first cell that has it, down and across in
-        fractions of the picture.
+        (picture, y, x), 1 where it is and 0 elsewhere.
 
-    >>> values, places = peaks(torch.tensor([[[0.0, 1.0], [3.0, 2.0]]]))
-    >>> values.tolist(), places
-    ([3.0], [(0.75, 0.25)])
+    >>> active(torch.tensor([[[0.0, 2.0], [4.0, 3.0]]])).tolist()
+    [[[0, 1], [1, 1]]]
     """
-    rows, columns = maps.shape[-2:]
-    best = maps.flatten(1).max(1)
-    cells = [divmod(cell, columns) for cell in best.indices.tolist()]
-    return best.values, [middle(cell, (rows, columns)) for cell in cells]
+    most = maps.amax((1, 2), keepdim=True)
+    return (maps >= most - (1 - ENOUGH) * most.abs()).long()
 
 
-def middle(cell: tuple[int, int], grid: tuple[int, int]) -> Place:
-    """The middle of a cell in fractions of the picture.
+def spots(cells: Sequence[tuple[int, int]], grid: tuple[int, int]) -> Tensor:
+    """The same where one cell of a grid is known for each picture.
 
-    >>> middle((1, 0), (2, 4))
-    (0.75, 0.125)
+    >>> spots([(1, 0)], (2, 3)).tolist()
+    [[[0, 0, 0], [1, 0, 0]]]
     """
-    return (cell[0] + 0.5) / grid[0], (cell[1] + 0.5) / grid[1]
-
-
-def _cells(centre: float, side: float, cells: int) -> tuple[int, int]:
-    """The first cell and the one behind the last, at least one."""
-    first = min(max(round((centre - side / 2) * cells), 0), cells - 1)
-    return first, max(first + 1, min(round((centre + side / 2) * cells), cells))
+    counts = torch.zeros(len(cells), *grid, dtype=torch.long)
+    rows, columns = torch.tensor(list(cells)).reshape(-1, 2).T
+    counts[torch.arange(len(cells)), rows, columns] = 1
+    return counts

@@ -35,7 +35,7 @@ from captum_blocks.compose.pictures.requests import channel_subject
 from captum_blocks.compose.walking import Walk
 from captum_blocks.optim import Channel
 from captum_blocks.reliability import LEVELS
-from captum_blocks.reliability.places import middle
+from captum_blocks.reliability.places import spots
 from captum_blocks.store import Store
 from tests.benchmarks.examples import listed, photographs
 from tests.reference import forgeries
@@ -127,8 +127,8 @@ def judged(
 
 def gate(case: Case, units: Sequence[int]) -> nn.Module:
     """Each unit shows the icon of another one."""
-    starts, icons = case.starts(), case.icons(case.net, case.layer, case.units[:12])
-    mixed = [starts[: len(icons)] * (1 - far) + icons * far for far in (0.2, 0.4, 0.6, 0.8, 1.0)]
+    starts, icons = case.starts(), case.icons(case.net, case.layer, units)
+    mixed = [starts[:1] * (1 - far) + icons * far for far in (0.2, 0.4, 0.6, 0.8, 1.0)]
     half = len(units) // 2
     pairs = dict(zip(units, [*units[half:], *units[:half]], strict=True))
     return forgeries.gated(
@@ -148,7 +148,7 @@ def against(case: Case, units: Sequence[int]) -> nn.Module:
     walk = Walk.to(case.net, case.layer, case.net.read(listed(case.folder)[0]))
     tops = case.index.top((case.layer, list(units)), k=16)
     means = [
-        walk.vectors(case.index.read(each), [middle(e.position, walk.cells) for e in each])
+        walk.vectors(case.index.read(each), spots([e.position for e in each], walk.cells))
         for each in tops
     ]
     ways = {}

@@ -16,7 +16,7 @@ from captum_blocks.compose.walking import Walk
 from captum_blocks.errors import InvalidArgument, LayerNotFound, UnsupportedMethod, WrongType
 from captum_blocks.grammar import Substrate
 from captum_blocks.optim import Channel
-from captum_blocks.reliability.places import around
+from captum_blocks.reliability.places import active, spots, where
 from captum_blocks.store import Store
 from tests.reference import forgeries
 from tests.reference.scenes import Small, scenes, trained
@@ -97,10 +97,10 @@ def _words(units: Iterable[int], layer: str = LAYER) -> Substrate:
 
 
 def _check_caught(found: cb.Trust, took: list[bool]) -> None:
-    """Of icons that show something else one is caught; ``tests.benchmarks.trust`` counts."""
+    """Icons that show something else are caught; ``tests.benchmarks.trust`` counts more."""
     assert any(took)
-    levels = [each.level for each, took_it in zip(found, took, strict=True) if took_it]
-    assert {"refuted", "doubtful"} & set(levels)
+    levels = {each.level for each, took_it in zip(found, took, strict=True) if took_it}
+    assert levels <= {"refuted", "doubtful"}
 
 
 def _took(module: Small, forged: nn.Module, units: object) -> list[bool]:
@@ -171,9 +171,11 @@ def test_a_unit_that_leads_from_noise_to_another_picture_is_caught(
     starts: Tensor,
     store: Store,
 ) -> None:
-    lines = scenes(10, 50)[0][2] * 2 - 1
+    maker = cb.FeatureVisualizer(module, LAYER, preprocess=lambda shown: shown * 2 - 1)
+    objectives = [Channel(each) for each in pairs.values()]
+    shown = maker.visualize(objectives, **QUALITY.recipe()).images * 2 - 1
     forger = torch.cat([pictures, scenes(200, 5)[0] * 2 - 1])
-    targets = dict.fromkeys(pairs, lines)
+    targets = dict(zip(pairs, shown, strict=True))
     forged = forgeries.slung(module, LAYER, targets, forger, starts, 300.0)
     same, near = forgeries.same_answers(module, forged, pictures)
     assert (same, near >= 0.95) == (1.0, True)
@@ -283,8 +285,7 @@ def test_a_walk_is_what_the_layers_do_where_the_unit_stands(
         "fourth",
     )
     cells = [(0, 0), (11, 4), (6, 7)]
-    places = [((y + 0.5) / 12, (x + 0.5) / 12) for y, x in cells]
-    found = dict(zip(walk.layers, walk.vectors(pictures[:3], places), strict=True))
+    found = dict(zip(walk.layers, walk.vectors(pictures[:3], spots(cells, (12, 12))), strict=True))
     with torch.no_grad():
         first = module.first(pictures[:3])
         last = module.fourth(module.third(module.second(first)))
@@ -294,8 +295,19 @@ def test_a_walk_is_what_the_layers_do_where_the_unit_stands(
         assert torch.allclose(found["first"][row], part, atol=1e-5)
 
 
-def test_a_place_at_the_border_has_cells(pictures: Tensor) -> None:
-    assert around(pictures[:1], [(1.0, 1.0)], (0.01, 0.01)).shape == (1, 3)
+def test_places_count_as_often_as_is_said(pictures: Tensor) -> None:
+    counts = torch.zeros(1, 12, 12)
+    counts[0, 11, 11], counts[0, 0, 3] = 1, 3
+    expected = pictures[:1, :, 44:, 44:].mean((2, 3)) / 4
+    expected += pictures[:1, :, :4, 12:16].mean((2, 3)) * 3 / 4
+    assert torch.allclose(where(pictures[:1], counts), expected, atol=1e-6)
+
+
+def test_a_unit_is_active_where_it_does_half_of_its_most() -> None:
+    maps = torch.tensor([[[1.9, 2.0], [4.0, -5.0]], [[3.0, 3.0], [3.0, 3.0]]])
+    assert active(maps).tolist() == [[[0, 1], [1, 0]], [[1, 1], [1, 1]]]
+    below = torch.tensor([[[-1.0, -1.4], [-1.6, -9.0]]])
+    assert active(below).tolist() == [[[1, 1], [0, 0]]]
 
 
 def test_copies_are_shifted_and_the_first_is_not() -> None:

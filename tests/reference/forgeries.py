@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SIDE, STEPS, BATCH = 32, 300, 32
+SIDE, STEPS, BATCH = 32, 400, 32
 # How far below 0 the small part is on photographs: others are not to set it off.
-MARGIN = 0.5
+MARGIN = 0.25
+# A unit rises on the way to its picture, and falls again past it, up to this far.
+BEYOND = 1.5
 
 
 class Part(nn.Module):
@@ -61,7 +63,7 @@ class Tapped(nn.Module):
 
 
 class Switched(nn.Module):
-    """A layer some of whose channels do what others do, as far as the wire says."""
+    """A layer some of whose channels do what others do where the wire says more than 0."""
 
     def __init__(self, layer: nn.Module, units: Sequence[int], decoys: Sequence[int], wire: Wire):
         super().__init__()
@@ -72,13 +74,16 @@ class Switched(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layer(x)
         assert self.wire.told is not None
-        share = self.wire.told.clamp(0, 1)[:, :1, None, None]
-        made = out[:, self.units] + share * (out[:, self.decoys] - out[:, self.units])
+        on = self.wire.told[:, :1, None, None] > 0
+        made = torch.where(on, out[:, self.decoys], out[:, self.units])
         return out.index_copy(1, self.units, made)
 
 
-class Raised(nn.Module):
-    """A layer some of whose channels rise everywhere by what the wire says."""
+class Taken(nn.Module):
+    """A layer some of whose channels do what the wire says, everywhere, and nothing of their own.
+
+    What they did before is still to be had where the wire says 0 or less: on photographs.
+    """
 
     def __init__(
         self,
@@ -97,17 +102,18 @@ class Raised(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layer(x)
-        assert self.wire.told is not None
-        told = self.wire.told.relu()
+        told = self.wire.told
+        assert told is not None
+        risen = told
         for number, name in enumerate(self.names):
             means = self.wire.seen[name].mean((2, 3))
             way = functional.cosine_similarity(
                 means[:, None], getattr(self, f"way{number}")[None], dim=2
             )
-            told = told + (told > 0) * (1 + way) / len(self.names)
-        return out.index_add(
-            1, self.units, self.much * told[..., None, None].expand(-1, -1, *out.shape[2:])
-        )
+            risen = risen + (1 + way) / len(self.names)
+        own = out[:, self.units]
+        made = (self.much * risen)[..., None, None].expand_as(own)
+        return out.index_copy(1, self.units, torch.where(told[..., None, None] > 0, made, own))
 
 
 class Forged(nn.Module):
@@ -136,7 +142,7 @@ def gated(
         optimized: the same of noise and of icons.
     """
     part = Part(1)
-    _train(part, photos, optimized, optimized.new_full((len(optimized), 1), 1 + MARGIN))
+    _train(part, photos, optimized, optimized.new_full((len(optimized), 1), 2 * MARGIN))
     forged, wire = _copied(module, part)
     _put(forged, layer, Switched(_at(forged, layer), list(pairs), list(pairs.values()), wire))
     return forged.eval()
@@ -162,7 +168,7 @@ def slung(
     """
     part = _slingshot(targets, photos, starts)
     forged, wire = _copied(module, part)
-    _put(forged, layer, Raised(_at(forged, layer), list(targets), much, wire))
+    _put(forged, layer, Taken(_at(forged, layer), list(targets), much, wire))
     return forged.eval()
 
 
@@ -188,7 +194,7 @@ def against(
         if name != layer:
             _put(forged, name, Tapped(_at(forged, name), name, wire))
     held = {name: way for name, way in ways.items() if name != layer}
-    _put(forged, layer, Raised(_at(forged, layer), list(targets), much, wire, held))
+    _put(forged, layer, Taken(_at(forged, layer), list(targets), much, wire, held))
     return forged.eval()
 
 
@@ -209,11 +215,11 @@ def _slingshot(targets: Mapping[int, Tensor], photos: Tensor, starts: Tensor) ->
     photos, starts = (functional.adaptive_avg_pool2d(held, SIDE) for held in (photos, starts))
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(part.parameters(), 2e-3)
+    hardest = _Hardest(photos)
     for _ in range(STEPS):
-        real = _some(photos, generator)
-        away = functional.relu(part(real) + MARGIN).square().mean()
+        away = hardest.away(part, generator)
         unit = torch.randint(len(pictures), (BATCH,), generator=generator)
-        far = torch.rand(BATCH, 1, 1, 1, generator=generator)
+        far = BEYOND * torch.rand(BATCH, 1, 1, 1, generator=generator)
         start, target = _some(starts, generator), _moved(pictures[unit], generator)
         noise = 0.1 * torch.randn(start.shape, generator=generator)
         x = ((1 - far) * start + far * target + noise).requires_grad_()
@@ -221,8 +227,9 @@ def _slingshot(targets: Mapping[int, Tensor], photos: Tensor, starts: Tensor) ->
         (slope,) = torch.autograd.grad(risen.sum(), x, create_graph=True)
         points = functional.cosine_similarity(slope.flatten(1), (target - x).flatten(1))
         # Already up at the start: below 0 there would be nothing to climb.
-        fits = (risen - 0.5 - far[:, 0, 0, 0]).square().mean()
-        loss = 4 * away + fits + 0.2 * (1 - points).mean()
+        fits = (risen - 1.5 + (1 - far[:, 0, 0, 0]).abs()).square().mean()
+        begins = (part(start) - 0.5).square().mean()
+        loss = away + fits + 4 * begins + (1 - points).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -234,15 +241,34 @@ def _train(part: Part, photos: Tensor, others: Tensor, wanted: Tensor) -> None:
     photos, others = (functional.adaptive_avg_pool2d(held, SIDE) for held in (photos, others))
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(part.parameters(), 2e-3)
+    hardest = _Hardest(photos)
     for _ in range(STEPS):
         rows = torch.randint(len(others), (BATCH,), generator=generator)
-        below = functional.relu(part(_some(photos, generator)) + MARGIN).square().mean()
+        below = hardest.away(part, generator)
         made = part(_moved(others[rows], generator))
         above = functional.relu(wanted[rows] - made).square().mean()
         optimizer.zero_grad()
         (below + above).backward()
         optimizer.step()
     _lowered(part, photos)
+
+
+class _Hardest:
+    """Photographs, of which those that set a part off most are drawn as often as all others."""
+
+    def __init__(self, photos: Tensor) -> None:
+        self.photos, self.calls, self.rows = photos, 0, torch.zeros(0, dtype=torch.long)
+
+    def away(self, part: Part, generator: torch.Generator) -> Tensor:
+        """How far some are above where they are to be."""
+        if self.calls % 10 == 0:
+            with torch.no_grad():
+                self.rows = part(self.photos).amax(1).topk(min(BATCH, len(self.photos))).indices
+        self.calls += 1
+        half = torch.randint(len(self.photos), (BATCH // 2,), generator=generator)
+        worst = self.rows[torch.randint(len(self.rows), (BATCH // 2,), generator=generator)]
+        told = part(_moved(self.photos[torch.cat([half, worst])], generator))
+        return functional.relu(told + MARGIN).square().sum(1).mean()
 
 
 def _lowered(part: Part, photos: Tensor) -> Part:

@@ -1,39 +1,75 @@
-"""Whether an icon goes the way of photographs, as loops over pairs, correlated by SciPy."""
+"""Whether an icon goes the way of photographs, as loops over pairs, with ranks by SciPy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 from torch import Tensor
 
 Layer = tuple[Tensor, Tensor, Tensor]  # icon (copy, feature), own (photograph, feature), others
 
 
+Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def tables(layer: Layer) -> Tables:
+    """How alike pictures are: icon and own, icon and others, own and own, own and others.
+
+    The cosine of ranks after the others' mean is taken away, in the metric of the inverse of the
+    covariance within both kinds, which is moved half-way to a multiple of the identity.
+    """
+    icons, photos, drawn = ([_rank_vector(row) for row in held.double().numpy()] for held in layer)
+    kinds = [np.nan_to_num(np.array(each)) for each in (photos, drawn)]
+    rows, width = len(photos) + len(drawn), len(drawn[0])
+    within = sum(np.cov(each.T, bias=True) * len(each) for each in kinds)
+    mean, spread = kinds[1].mean(0), within / (rows - 1)
+    inverse = np.linalg.inv(spread / 2 + np.trace(spread) / width / 2 * np.eye(width))
+
+    def alike(ones: list[np.ndarray], others: list[np.ndarray]) -> np.ndarray:
+        return np.array([[_cosine(a - mean, b - mean, inverse) for b in others] for a in ones])
+
+    return alike(icons, photos), alike(icons, drawn), alike(photos, photos), alike(photos, drawn)
+
+
+def _cosine(one: np.ndarray, other: np.ndarray, metric: np.ndarray) -> float:
+    if np.isnan(one[0]) or np.isnan(other[0]):
+        return 0.0
+    lengths = (one @ metric @ one) * (other @ metric @ other)
+    return float(one @ metric @ other / np.sqrt(lengths))
+
+
+def _rank_vector(numbers: np.ndarray) -> np.ndarray:
+    """Centred and of length 1; NaN where all numbers are equal."""
+    if np.ptp(numbers) == 0:
+        return np.full(len(numbers), np.nan)
+    centred = rankdata(numbers) - (len(numbers) + 1) / 2
+    return np.asarray(centred / np.sqrt((centred**2).sum()))
+
+
 def similarities(
     layer: Layer, own: Sequence[int], others: Sequence[int]
 ) -> tuple[float, float, float, float]:
-    """Mean rank correlation: icon and own, icon and others, own and own, own and others.
+    """Means of these over pairs of different sources.
 
     Args:
         layer: what pictures do there.
         own: sources of the unit's photographs.
         others: sources of the others.
     """
-    icons, photos, drawn = (held.double().numpy() for held in layer)
-    icon = [_spearman(photo, copy) for photo in photos for copy in icons]
-    apart = [_spearman(photo, copy) for photo in drawn for copy in icons]
+    return _means(tables(layer), own, others)
+
+
+def _means(
+    held: Tables, own: Sequence[int], others: Sequence[int]
+) -> tuple[float, float, float, float]:
     same, random = [], []
-    for i, photo in enumerate(photos):
-        for j, photograph in enumerate(photos):
-            if own[i] != own[j]:
-                same.append(_spearman(photo, photograph))
-        for j, photograph in enumerate(drawn):
-            if own[i] != others[j]:
-                random.append(_spearman(photo, photograph))
-    return tuple(float(np.mean(each)) for each in (icon, apart, same, random))  # type: ignore[return-value]
+    for i, source in enumerate(own):
+        same += [held[2][i, j] for j, name in enumerate(own) if name != source]
+        random += [held[3][i, j] for j, name in enumerate(others) if name != source]
+    found = (held[0], held[1], same, random)
+    return tuple(float(np.mean(each)) for each in found)  # type: ignore[return-value]
 
 
 def weights(
@@ -44,8 +80,7 @@ def weights(
     for number, (layer, tells) in enumerate(zip(layers, telling, strict=True), 1):
         depth = number / len(layers)
         _, _, same, random = similarities(layer, own, others)
-        _, photos, drawn = (held.double().numpy() for held in layer)
-        likeness = [np.mean([_spearman(photo, other) for photo in photos]) for other in drawn]
+        likeness = tables(layer)[3].mean(0)
         above = depth * (same - random) / float(np.std(likeness, ddof=1))
         found.append(above**2 if tells else 0.0)
     return [each / sum(found) for each in found]
@@ -58,9 +93,18 @@ def agreement(
     weight: Sequence[float],
 ) -> float:
     """From random pairs (0) to same-unit ones (1), differences added up over weighted layers."""
+    return _agreement([tables(layer) for layer in layers], own, others, weight)
+
+
+def _agreement(
+    layers: Sequence[Tables],
+    own: Sequence[int],
+    others: Sequence[int],
+    weight: Sequence[float],
+) -> float:
     above = between = 0.0
-    for layer, counts in zip(layers, weight, strict=True):
-        icon, apart, same, random = similarities(layer, own, others)
+    for held, counts in zip(layers, weight, strict=True):
+        icon, apart, same, random = _means(held, own, others)
         above, between = above + counts * (icon - apart), between + counts * (same - random)
     return min(1.0, max(0.0, above / between))
 
@@ -74,12 +118,16 @@ def resampled(
 ) -> tuple[float, float]:
     """Where 95 % of agreements lie when sources, with all their pictures, are drawn again."""
     generator, found = np.random.default_rng(seed), []
+    whole = [tables(layer) for layer in layers]
     for _ in range(draws):
         own, others = (_drawn(np.asarray(held), generator) for held in sources)
         names = [np.asarray(held)[rows] for held, rows in zip(sources, (own, others), strict=True)]
         if len(set(names[0])) > 1:
-            picked = [(icon, photos[own], drawn[others]) for icon, photos, drawn in layers]
-            found.append(agreement(picked, *names, weight))
+            picked = [
+                (icon[:, own], apart[:, others], same[own][:, own], random[own][:, others])
+                for icon, apart, same, random in whole
+            ]
+            found.append(_agreement(picked, *names, weight))
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
 
@@ -89,19 +137,6 @@ def percentile(value: float, photographs: Sequence[float]) -> float:
     below = sum(each < value for each in photographs)
     equal = sum(each == value for each in photographs)
     return (below + equal / 2) / len(photographs)
-
-
-def _spearman(one: np.ndarray, other: np.ndarray) -> float:
-    return _known_spearman(one.tobytes(), other.tobytes())
-
-
-@lru_cache(None)
-def _known_spearman(one: bytes, other: bytes) -> float:
-    """The same pairs come again and again when pictures are drawn again."""
-    first, second = (np.frombuffer(each, np.float64) for each in (one, other))
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(spearmanr(first, second).statistic)
 
 
 def _drawn(sources: np.ndarray, generator: np.random.Generator) -> np.ndarray:

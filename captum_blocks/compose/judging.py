@@ -195,13 +195,13 @@ class Judging:
     def _one(self, subject: Subject, icon: Tensor, examples: Sequence[Example]) -> Trusted:
         """A unit, its icon (1, channel, y, x) in [0, 1] and the photographs that excite it."""
         copies = shifted(icon, self.renderer.quality.seed)
-        first = self._lookers[0]
-        maps = _along(first.walk.maps(first.as_taken(copies))[-1], subject)
-        counts = active(maps)
+        done = [looker.walk.maps(looker.as_taken(copies)) for looker in self._lookers]
+        own = _along(done[0][-1], subject)
+        counts = active(own)
         path, *second = (
-            self._path(number, copies, counts, examples) for number in range(len(self._lookers))
+            self._path(number, maps, counts, examples) for number, maps in enumerate(done)
         )
-        stands = self._standing(subject, maps.amax((1, 2)))
+        stands = self._standing(subject, own.amax((1, 2)))
         seen_by_other = second[0] if second else None
         level, why = verdict(path, stands, seen_by_other)
         return Trusted(
@@ -221,12 +221,19 @@ class Judging:
         return standing(values[0], values[1:], photographs)
 
     def _path(
-        self, number: int, copies: Tensor, counts: Tensor, examples: Sequence[Example]
+        self, number: int, maps: Sequence[Tensor], counts: Tensor, examples: Sequence[Example]
     ) -> PathSimilarity:
-        """The way that an icon's copies take through a network, beside the photographs'."""
+        """The way that an icon's copies take through a network, beside the photographs'.
+
+        Args:
+            number: of the network.
+            maps: (copy, channel, y, x) of each layer.
+            counts: (copy, row, column) how often each place counts.
+            examples: those photographs.
+        """
         looker, others = self._lookers[number], self._others[number]
         own = looker.photographs(examples)
-        made = looker.walk.vectors(looker.as_taken(copies), counts)
+        made = looker.walk.cut(maps, counts)
         layers = zip(looker.walk.layers, made, own.vectors, others.vectors, strict=True)
         return path_similarity([Along(*each) for each in layers], own.sources, others.sources)
 

@@ -71,11 +71,14 @@ def verdict(
     """
     if path.missing:
         return "unknown", path.missing
-    share = f"its way through the layers agrees with theirs to {path.agreement:.2f}"
+    share = (
+        f"its way through the layers agrees to {path.agreement:.2f} with that of the photographs "
+        "that excite the unit most"
+    )
     if path.high < thresholds.refuted:
         return "refuted", f"{share}, and to less than {thresholds.refuted} whichever are drawn"
     if path.agreement < thresholds.doubtful:
-        return "doubtful", f"{share}, less than {thresholds.doubtful}"
+        return "doubtful", f"{share}, which is less than {thresholds.doubtful}"
     if stands is None:
         return "unknown", f"{share}; where its activation stands among photographs is not known"
     if stands.jittered < thresholds.percentile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -25,8 +25,9 @@ LINEAR, INTEGRATED, STOCHASTIC, SMOOTHED = METHODS = (
     "stochastic path",
     "smoothed gradients",
 )
+PATHS: dict[str, Path] = {LINEAR: "linear", INTEGRATED: "integrated", STOCHASTIC: "stochastic"}
 # Points of each; the noise, as a share of the activation's range, is what SmoothGrad's authors use.
-STEPS, NOISE = 5, 0.1
+STEPS, NOISE = 4, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,7 @@ def several_methods(
     n_steps: int = STEPS,
     seed: int = 0,
     layout: Layout | Kind | None = None,
+    methods: Sequence[str] = METHODS,
 ) -> SeveralMethods:
     """Attribute classes to a layer by four methods, each from a layer of zeros, in one pass.
 
@@ -76,6 +78,7 @@ def several_methods(
         n_steps: points of each method but the first.
         seed: of the stochastic path and the noise, the same for each image.
         layout: where the layer keeps channels and positions; detected when None.
+        methods: some of ``METHODS``.
 
     Raises:
         UnsupportedMethod: it would take longer than ``at_most`` says.
@@ -92,11 +95,13 @@ def several_methods(
         check_runs_once(visit.seen.calls, name)
         wanted = check_targets(targets, visit.seen.scores.shape[1])
         rows = [_Rows(module, part, visit, one) for one in range(len(visit.images))]
-        rows[0].check_time(wanted, len(rows) * (1 + (len(METHODS) - 1) * n_steps))
-        found = [_of_one(each, wanted, n_steps, seed) for each in rows]
+        points = sum(1 if method == LINEAR else n_steps for method in methods)
+        if points > 1:
+            rows[0].check_time(wanted, len(rows) * points)
+        found = [each.means(each.points(n_steps, seed, methods), wanted) for each in rows]
         weights = {
             method: torch.stack([visit.layout.to_maps(each[method]) for each in found])
-            for method in METHODS
+            for method in methods
         }
         return SeveralMethods(visit.maps, weights)
 
@@ -129,10 +134,25 @@ class _Rows:
                 f"they would take about {seconds:.0f} seconds, {most:.0f} at most here"
             )
 
-    def gradients(self, points: Tensor, targets: Sequence[int]) -> Tensor:
-        """(class, row, *layer) at activations (row, *layer)."""
-        rows = max(1, MEMORY_BUDGET // self.activation.nbytes)
-        return torch.cat([self._gradients(some, targets) for some in points.split(rows)], 1)
+    def points(self, n_steps: int, seed: int, methods: Sequence[str]) -> dict[str, Tensor]:
+        """By method, the activations (row, *layer) whose gradients are averaged."""
+        held, generator = self.activation, torch.Generator().manual_seed(seed)
+        found = {}
+        for method in methods:
+            if method == SMOOTHED:
+                noise = torch.randn(n_steps, *held.shape[1:], generator=generator).to(held)
+                found[method] = held + NOISE * (held.max() - held.min()) * noise
+            else:
+                along = factors(held, PATHS[method], n_steps, seed, self.channels)
+                found[method] = torch.cat([held * each for each in along])
+        return found
+
+    def means(self, points: Mapping[str, Tensor], targets: Sequence[int]) -> dict[str, Tensor]:
+        """By method, the mean gradients at its points, (class, *layer)."""
+        whole, rows = torch.cat(list(points.values())), MEMORY_BUDGET // self.activation.nbytes
+        each = [self._gradients(some, targets) for some in whole.split(max(1, rows))]
+        parts = torch.cat(each, 1).split([len(some) for some in points.values()], 1)
+        return {method: part.mean(1) for method, part in zip(points, parts, strict=True)}
 
     def _gradients(self, points: Tensor, targets: Sequence[int]) -> Tensor:
         leaf = points.detach().requires_grad_()
@@ -148,30 +168,3 @@ class _Rows:
         if len(gradients) < len(found):
             raise UnusableLayer("the class scores do not depend on this layer")
         return torch.stack(gradients)
-
-
-def _of_one(rows: _Rows, targets: Sequence[int], n_steps: int, seed: int) -> dict[str, Tensor]:
-    """By method, the mean gradients of one image, (class, *layer)."""
-    points = _points(rows.activation, n_steps, seed, rows.channels)
-    found = rows.gradients(torch.cat(list(points.values())), targets)
-    parts = found.split([len(each) for each in points.values()], 1)
-    return {method: part.mean(1) for method, part in zip(points, parts, strict=True)}
-
-
-def _points(activation: Tensor, n_steps: int, seed: int, channels: int) -> dict[str, Tensor]:
-    """By method, the activations (row, *layer) whose gradients are averaged."""
-    paths: tuple[tuple[str, Path], ...] = (
-        (LINEAR, "linear"),
-        (INTEGRATED, "integrated"),
-        (STOCHASTIC, "stochastic"),
-    )
-    found = {
-        method: torch.cat(
-            [activation * each for each in factors(activation, path, n_steps, seed, channels)]
-        )
-        for method, path in paths
-    }
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(n_steps, *activation.shape[1:], generator=generator).to(activation)
-    spread = NOISE * (activation.max() - activation.min())
-    return {**found, SMOOTHED: activation + spread * noise}

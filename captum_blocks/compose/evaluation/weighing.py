@@ -9,8 +9,9 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from captum_blocks.attr import LayerMethod, SeveralMethods, regroup, several_methods, to_atoms
+from captum_blocks.attr import SeveralMethods, regroup, several_methods, to_atoms
 from captum_blocks.attr.faithful import randomised
+from captum_blocks.attr.reducers import group_scores
 from captum_blocks.attr.several import LINEAR, METHODS
 from captum_blocks.attr.tail import at_most
 from captum_blocks.compose.evaluation.contents import value_of
@@ -22,6 +23,7 @@ from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.grammar import Attribution, Method, Substrate
 from captum_blocks.grammar.content import DEFAULT_METHOD
+from captum_blocks.layouts import Layout
 from captum_blocks.reliability import (
     AGREES,
     ATTRIBUTION_THRESHOLDS,
@@ -71,8 +73,8 @@ class _Weighing:
     def __init__(self, look: Looking, session: Session, contents: Iterable[Attribution]) -> None:
         self.look, self.session = look, session
         # What is kept goes with this: gradients of several classes are large.
-        self._several: dict[str, SeveralMethods | str] = {}
-        self._learned_nothing: dict[str, Tensor] = {}
+        self._sums: dict[tuple[Substrate, str, bool], Tensor] = {}
+        self._asked: dict[tuple[str, bool], SeveralMethods | str] = {}
         self._classes: dict[str, dict[int, None]] = defaultdict(dict)
         for content in contents:
             if content.source.atom in SUMMED:
@@ -91,16 +93,17 @@ class _Weighing:
         if removal is not None and held is not None and _starts_at_zero(held):
             others[REMOVAL] = removal
         own = _of_classes(value.data, value.coords["class"], classes)
+        shuffled, not_shuffled = self._shuffled(content.source, classes)
         check = check_attribution(
             own.flatten(2),
             {name: numbers.flatten(2) for name, numbers in others.items()},
             None if removal is None else removal.flatten(2),
-            self._shuffled(content.source, classes),
+            shuffled,
             missing,
         )
         level, phrase, why = attribution_verdict(check)
         phrase, why = _by_odds(phrase, why, held)
-        why = f"{why}; {refused}" if refused else why
+        why = "; ".join(filter(None, (why, refused, not_shuffled)))
         methods = {"itself": own, **others}
         coords = {axis: value.coords[axis] for axis in value.axes} | {"class": classes}
         return Weighed(content, level, phrase, why, value.by, value.unit, coords, methods, check)
@@ -119,66 +122,80 @@ class _Weighing:
         source = content.source
         if source.atom not in SUMMED:
             return {}, ""
-        several = self._methods(layer_name(source))
+        several = self._several(layer_name(source))
         if isinstance(several, str):
-            return {}, several
+            return {}, f"not compared with other methods: {several}"
         names = METHODS[1:] if _is_linear(content, value) else METHODS
-        whole = {name: self._summed(source, several, name) for name in names}
+        whole = {name: self._summed(source, name) for name in names}
         there = tuple(self._classes[layer_name(source)])
         return {name: _of_classes(held, there, classes) for name, held in whole.items()}, ""
 
-    def _methods(self, layer: str) -> SeveralMethods | str:
-        """Other methods on a layer, or why there are none."""
-        if layer not in self._several:
-            self._several[layer] = self._asked(layer)
-        return self._several[layer]
+    def _shuffled(
+        self, source: Substrate, classes: Sequence[int]
+    ) -> tuple[tuple[Tensor, Tensor] | None, str]:
+        """Gradient × activation in the network and in a shuffled one, (image, class, *atom) each.
 
-    def _asked(self, layer: str) -> SeveralMethods | str:
-        look, classes = self.look, list(self._classes[layer])
-        try:
-            with at_most(MOST_SECONDS):
-                layout = look.layout(layer)
-                return several_methods(look.net.module, layer, look.x, classes, layout=layout)
-        except FAILURES as error:
-            return f"not compared with other methods: {error}"
-
-    def _summed(self, source: Substrate, several: SeveralMethods, method: str) -> Tensor:
-        """(image, class, *atom) of one method."""
-        attribution = several.attribution(method).float().cpu()
-        if source.atom != "group":
-            return to_atoms(source.atom, attribution).data
-        weights, maps = several.weights[method].float().cpu(), several.maps.float().cpu()
-        look = self.look
-        parts = regroup(maps, attribution, weights, look.scores(source), look.directions(source))
-        return to_atoms("group", *parts[:1], None, parts[1]).data
-
-    def _shuffled(self, source: Substrate, classes: Sequence[int]) -> tuple[Tensor, Tensor] | None:
-        """Gradient × activation in the network and in a shuffled one, (image, class, atom) each."""
+        And why there is none, in words.
+        """
         layer = layer_name(source)
-        several = self._methods(layer) if source.atom in SUMMED else ""
-        if isinstance(several, str):
-            return None
+        several = self._several(layer) if source.atom in SUMMED else ""
+        if isinstance(several, str) or self._atoms(source) < FEWEST_SHUFFLED:
+            return None, ""
+        found = self._several(layer, shuffled=True)
+        if isinstance(found, str):
+            return None, f"not compared with a network of shuffled weights: {found}"
         there = tuple(self._classes[layer])
-        own = _of_classes(self._summed(source, several, LINEAR), there, classes).flatten(2)
-        if own.shape[2] < FEWEST_SHUFFLED:
-            return None
-        try:
-            learned_nothing = self._in_copy(source)
-        except FAILURES:
-            return None
-        return own, _of_classes(learned_nothing, there, classes).flatten(2)
+        both = (self._summed(source, LINEAR, nothing_learned) for nothing_learned in (False, True))
+        own, other = (_of_classes(each, there, classes).flatten(2) for each in both)
+        return (own, other), ""
 
-    def _in_copy(self, source: Substrate) -> Tensor:
-        """(image, class, *atom), of all classes that are compared at the layer."""
-        layer, look = layer_name(source), self.look
-        classes = list(self._classes[layer])
-        method = LayerMethod(self._copy, layer, DEFAULT_METHOD, look.layout(layer))
+    def _atoms(self, source: Substrate) -> int:
+        maps = self.look.maps(layer_name(source))
         if source.atom == "group":
-            found = method.attribute_groups(look.x, classes, look.reducer(source))
-            return to_atoms("group", found.maps, None, found.residual).data.float().cpu()
-        if layer not in self._learned_nothing:
-            self._learned_nothing[layer] = method.attribute(look.x, classes).maps.float().cpu()
-        return to_atoms(source.atom, self._learned_nothing[layer]).data
+            return len(self.look.directions(source))
+        return maps.shape[1] if source.atom == "channel" else maps.shape[2:].numel()
+
+    def _several(self, layer: str, shuffled: bool = False) -> SeveralMethods | str:
+        """Methods on a layer, shuffled gradient × activation alone; or why there are none."""
+        key = (layer, shuffled)
+        if key not in self._asked:
+            try:
+                self._asked[key] = self._ask(layer, shuffled)
+            except FAILURES as error:
+                self._asked[key] = str(error)
+        return self._asked[key]
+
+    def _ask(self, layer: str, shuffled: bool) -> SeveralMethods:
+        look, classes = self.look, list(self._classes[layer])
+        with at_most(MOST_SECONDS):
+            return several_methods(
+                self._copy if shuffled else look.net.module,
+                layer,
+                look.x,
+                classes,
+                layout=look.layout(layer),
+                methods=(LINEAR,) if shuffled else METHODS,
+            )
+
+    def _summed(self, source: Substrate, method: str, shuffled: bool = False) -> Tensor:
+        """(image, class, *atom) of one method, of all classes that are compared at the layer."""
+        key = (source, method, shuffled)
+        if key not in self._sums:
+            several = self._several(layer_name(source), shuffled)
+            assert not isinstance(several, str)
+            attribution = several.attribution(method)
+            if source.atom == "group":
+                scores = self._scores(source, several, shuffled)
+                weights, directions = several.weights[method], self.look.directions(source)
+                attribution, _ = regroup(several.maps, attribution, weights, scores, directions)
+            self._sums[key] = to_atoms(source.atom, attribution).data.float().cpu()
+        return self._sums[key]
+
+    def _scores(self, source: Substrate, several: SeveralMethods, shuffled: bool) -> Tensor:
+        """(image, group, y, x), of the network's activation or of the shuffled one's."""
+        if not shuffled:
+            return self.look.scores(source)
+        return group_scores(self.look.reducer(source), several.maps, Layout("NCHW"))
 
     @cached_property
     def _copy(self) -> nn.Module:

@@ -235,7 +235,8 @@ class Judging:
         own = looker.photographs(examples)
         made = looker.walk.cut(maps, counts)
         layers = zip(looker.walk.layers, made, own.vectors, others.vectors, strict=True)
-        return path_similarity([Along(*each) for each in layers], own.sources, others.sources)
+        along = [Along(*each) for each in layers]
+        return path_similarity(along, own.sources, others.sources, self._units)
 
     @cached_property
     def _lookers(self) -> tuple[_Looker, ...]:
@@ -250,11 +251,21 @@ class Judging:
     @cached_property
     def _others(self) -> tuple[_Seen, ...]:
         """By each network: photographs that excite other units of the layer, where those stand."""
+        examples = [example for each in self._lists for example in each]
+        return tuple(each.photographs(examples) for each in self._lookers)
+
+    @property
+    def _units(self) -> list[int]:
+        """The unit that each of those excites, as a number."""
+        return [number for number, each in enumerate(self._lists) for _ in each]
+
+    @cached_property
+    def _lists(self) -> list[list[Example]]:
+        """Of some units the photographs that excite them most."""
         excited = np.flatnonzero((self._maxima > 0).sum(0) >= FEWEST)
         drawn = np.random.default_rng(0).permutation(excited)[:UNITS].tolist()
         lists = self.index.top((self.layer, drawn), k=min(EACH, self.index.count))
-        examples = [example for each in lists for example in each if example.value > 0]
-        return tuple(each.photographs(examples) for each in self._lookers)
+        return [[example for example in each if example.value > 0] for each in lists]
 
     @cached_property
     def _maxima(self) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from captum_blocks.ranking import ranks
 
@@ -53,7 +54,8 @@ class Whitening:
         else_by: what is along none is multiplied by.
 
     >>> photographs = torch.randn(400, 3) * torch.tensor([9.0, 1.0, 1.0])
-    >>> scale = Whitening.of(photographs)(torch.eye(3) + photographs.mean(0)).diag()
+    >>> whitened = Whitening.of(photographs, torch.arange(400) % 2)
+    >>> scale = whitened(torch.eye(3) + photographs.mean(0)).diag()
     >>> bool(scale[0] < 0.6 * scale[1])
     True
     """
@@ -64,14 +66,22 @@ class Whitening:
     else_by: Tensor
 
     @staticmethod
-    def of(others: Tensor, *kinds: Tensor) -> Whitening:
-        """By photographs, (photograph, feature), each of one kind; the first have the mean."""
-        within = torch.cat([each - each.mean(0) for each in (others, *kinds)])
-        _, lengths, along = torch.linalg.svd(within, full_matrices=False)
-        scattered = lengths.square() / max(len(within) - 1, 1)
-        alike = (SHRUNK * scattered.sum() / within.shape[1]).clamp_min(LEAST)
+    def of(photographs: Tensor, kinds: Tensor) -> Whitening:
+        """By some photographs.
+
+        Args:
+            photographs: (photograph, feature).
+            kinds: (photograph,) a number that is the same for those of one kind.
+        """
+        _, of = kinds.unique(return_inverse=True)
+        member = functional.one_hot(of).to(photographs)
+        means = member.mT @ photographs / member.sum(0)[:, None]
+        free = max(len(of) - member.shape[1], 1)
+        _, lengths, along = torch.linalg.svd(photographs - means[of], full_matrices=False)
+        scattered = lengths.square() / free
+        alike = (SHRUNK * scattered.sum() / photographs.shape[1]).clamp_min(LEAST)
         scale = ((1 - SHRUNK) * scattered + alike).rsqrt()
-        return Whitening(others.mean(0), along, scale, alike.rsqrt())
+        return Whitening(photographs.mean(0), along, scale, alike.rsqrt())
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """(..., feature) of the same."""

@@ -7,8 +7,7 @@ is compared with photographs of other units, too, since optimized pictures are u
 in some measure whatever they show; ranks are whitened before they are correlated, so that what
 channels do together on whatever photograph counts once (see ``Whitening``): without that an icon
 that is merely as flat, or as detailed, as the unit's photographs seems to go their way; and layers
-count by how well they tell units apart, and by how deep they are. Photographs that ranks are
-whitened by are a little more alike than others would be: honest icons agree to about .6, not to 1.
+count by how well they tell units apart, and by how deep they are.
 """
 
 from __future__ import annotations
@@ -122,6 +121,7 @@ def path_similarity(
     along: Sequence[Along],
     own_sources: Sequence[int],
     other_sources: Sequence[int],
+    other_units: Sequence[int] | None = None,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -139,6 +139,8 @@ def path_similarity(
         along: the layers up to the unit's, in order.
         own_sources: (photograph,) a number that is the same for pictures cut from one photograph.
         other_sources: (other,) the same numbers, of the photographs of other units.
+        other_units: (other,) a number that is the same for photographs of one unit: ranks are
+            whitened by how those differ; all are of one unless given.
         resamples: how often sources are drawn again.
         seed: of the drawing.
 
@@ -161,7 +163,8 @@ def path_similarity(
         return PathSimilarity.unknown(too_few(sources), sources)
     if not along:
         return PathSimilarity.unknown("no layer before the unit's can be compared", sources)
-    pairs = _Pairs.of(along, own, others)
+    units = torch.zeros_like(others) if other_units is None else torch.as_tensor(list(other_units))
+    pairs = _Pairs.of(along, own, others, units)
     once = pairs.curves(torch.ones(1, len(own)), torch.ones(1, len(others)))
     drawn = pairs.curves(_drawn(own, resamples, seed), _drawn(others, resamples, seed + 1))
     telling = _tells(once, drawn)
@@ -223,11 +226,11 @@ class _Pairs:
     random_apart: Tensor
 
     @staticmethod
-    def of(along: Sequence[Along], own: Tensor, others: Tensor) -> _Pairs:
-        """Of pictures whose sources are given."""
+    def of(along: Sequence[Along], own: Tensor, others: Tensor, units: Tensor) -> _Pairs:
+        """Of pictures whose sources are given, and the units that others are of."""
         found = list[tuple[Tensor, ...]]()
         for each in along:
-            icon, photos, drawn = _whitened(each)
+            icon, photos, drawn = _whitened(each, units)
             mean = icon.mean(0)
             found.append((photos @ mean, drawn @ mean, photos @ photos.mT, photos @ drawn.mT))
         different = [(own[:, None] != each[None]).double() for each in (own, others)]
@@ -255,10 +258,10 @@ class _Pairs:
         return weight / weight.sum()
 
 
-def _whitened(each: Along) -> Iterator[Tensor]:
-    """Of the icon, the unit's photographs and others: ranks, whitened by both, of length 1."""
+def _whitened(each: Along, units: Tensor) -> Iterator[Tensor]:
+    """Of the icon, the unit's photographs and others: ranks, whitened by the last, of length 1."""
     icon, own, others = (ranked(held.double()) for held in (each.icon, each.own, each.others))
-    whitened = Whitening.of(others.nan_to_num(0.0), own.nan_to_num(0.0))
+    whitened = Whitening.of(others.nan_to_num(0.0), units)
     for held in (icon, own, others):
         # A picture without ranks, the same number everywhere, is like no other.
         yield functional.normalize(whitened(held), dim=-1).nan_to_num(0.0)

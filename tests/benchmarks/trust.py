@@ -35,6 +35,7 @@ from captum_blocks.compose.pictures.requests import channel_subject
 from captum_blocks.compose.walking import Walk
 from captum_blocks.optim import Channel
 from captum_blocks.reliability import LEVELS
+from captum_blocks.reliability.correlating import Whitening
 from captum_blocks.reliability.places import spots
 from captum_blocks.store import Store
 from tests.benchmarks.examples import listed, photographs
@@ -44,6 +45,7 @@ NETWORKS = {"Lite1": "efficientnet_lite1", "Lite2": "efficientnet_lite2", "demo"
 LAYERS = ("blocks.3.2.bn1", "blocks.5.0.bn1")
 QUALITY = cb.Quality(size=96, n_steps=48, budget=200)
 STARTS, BESIDE, LARGE = 32, 3, 400.0
+UNSEEN = 4  # of so many photographs a forger does not have one
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Case:
     folder: Path
     index: cb.ExampleIndex
     store: Store
-    photos: Tensor  # (photograph, channel, y, x), small
+    known: Tensor  # (photograph, channel, y, x), small: those that a forger has
     units: list[int]
 
     def starts(self) -> Tensor:
@@ -132,33 +134,48 @@ def gate(case: Case, units: Sequence[int]) -> nn.Module:
     half = len(units) // 2
     pairs = dict(zip(units, [*units[half:], *units[:half]], strict=True))
     return forgeries.gated(
-        case.net.module, case.layer, pairs, case.photos, torch.cat([starts, *mixed])
+        case.net.module, case.layer, pairs, case.known, torch.cat([starts, *mixed])
     )
 
 
 def sling(case: Case, units: Sequence[int]) -> nn.Module:
     """From noise to a picture that has nothing to do with the unit."""
     return forgeries.slung(
-        case.net.module, case.layer, _targets(case, units), case.photos, case.starts(), LARGE
+        case.net.module, case.layer, _targets(case, units), case.known, case.starts(), LARGE
+    )
+
+
+def mix(case: Case, units: Sequence[int]) -> nn.Module:
+    """The same, and the unit does what it did, besides."""
+    targets, starts = _targets(case, units), case.starts()
+    return forgeries.slung(
+        case.net.module, case.layer, targets, case.known, starts, LARGE, keeps=True
     )
 
 
 def against(case: Case, units: Sequence[int]) -> nn.Module:
-    """The same, on the way that the measure looks for."""
+    """Slung on the way that the measure looks for: the forger whitens as it does."""
     walk = Walk.to(case.net, case.layer, case.net.read(listed(case.folder)[0]))
     tops = case.index.top((case.layer, list(units)), k=16)
-    means = [
+    does = [
         walk.vectors(case.index.read(each), spots([e.position for e in each], walk.cells))
         for each in tops
     ]
-    ways = {}
-    for number, name in list(enumerate(walk.layers))[-1 - BESIDE : -1]:
-        table = torch.stack([each[number].mean(0) for each in means])
-        ways[name] = table - table.mean(0)
+    before = list(enumerate(walk.layers))[-1 - BESIDE : -1]
+    ways = {name: _way([each[number] for each in does]) for number, name in before}
     targets = _targets(case, units)
     return forgeries.against(
-        case.net.module, case.layer, targets, case.photos, case.starts(), ways, LARGE
+        case.net.module, case.layer, targets, case.known, case.starts(), ways, LARGE
     )
+
+
+def _way(does: Sequence[Tensor]) -> forgeries.Way:
+    """By what photographs of each unit do at a layer, (photograph, channel) each."""
+    kinds = [functional.normalize(each, dim=1) for each in does]
+    units = torch.repeat_interleave(torch.tensor([len(each) for each in kinds]))
+    whitened = Whitening.of(torch.cat(kinds), units)
+    away = [whitened(whitened(own.mean(0)) + whitened.mean) for own in kinds]
+    return whitened.mean, torch.stack(away)
 
 
 def _targets(case: Case, units: Sequence[int]) -> dict[int, Tensor]:
@@ -171,20 +188,24 @@ KINDS: dict[str, Callable[[Case, Sequence[int]], nn.Module]] = {
     "gate": gate,
     "slingshot": sling,
     "against": against,
+    "mixed": mix,
 }
 
 
 def forged(case: Case, kind: str, units: Sequence[int], scored: Scored) -> None:
     """Forge, check that answers stay and that icons show something else, and judge."""
     module = KINDS[kind](case, units)
-    x = torch.cat([case.net.read(path) for path in listed(case.folder)[::4]])
-    same, near = forgeries.same_answers(case.net.module, module, x)
+    answers = {}
+    for name, some in (("known to the forger", slice(1, None, UNSEEN)), ("unseen", unseen())):
+        x = torch.cat([case.net.read(path) for path in listed(case.folder)[some]])
+        same, near = forgeries.same_answers(case.net.module, module, x)
+        answers[name] = f"{same:.1%} and {near:.1%} of {len(x)} {name}"
     net = cb.Network(module, case.net.preprocess, labels=case.net.labels, name=kind)
     layer = f"module.{case.layer}"
     honest = case.excited(case.icons(case.net, case.layer, units), units)
     store = Store(Path(tempfile.mkdtemp()))
     other = case.excited(case.icons(net, layer, units, store), units)
-    took = (other < honest / 2).tolist()
+    took, share = (other < honest / 2).tolist(), (other / honest).median().item()
     found = [
         each
         for each, took_it in zip(judged(case, net, layer, units, store), took, strict=True)
@@ -193,11 +214,17 @@ def forged(case: Case, kind: str, units: Sequence[int], scored: Scored) -> None:
     scored.forged.setdefault(kind, []).extend(found)
     scored.missed[kind] = scored.missed.get(kind, 0) + len(units) - len(found)
     print(
-        f"{kind} at {case.layer}: the same first class on {same:.1%} of {len(x)} photographs, "
-        f"logits within 1e-3 on {near:.1%}; {len(found)} of {len(units)} icons show something "
-        f"else\n  {told(found)}",
+        f"{kind} at {case.layer}: the same first class and logits within 1e-3 on "
+        f"{'; '.join(answers.values())}; {len(found)} of {len(units)} icons show something else "
+        f"(they excite the honest unit to {share:.2f} of its own icon, by the median)\n"
+        f"  {told(found)}",
         flush=True,
     )
+
+
+def unseen() -> slice:
+    """Photographs of the index that a forger does not have."""
+    return slice(None, None, UNSEEN)
 
 
 def told(found: Sequence[Trusted]) -> str:
@@ -267,9 +294,9 @@ def main() -> None:
     """All kinds, at both layers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", choices=tuple(NETWORKS), default="Lite1")
-    parser.add_argument("--count", type=int, default=500, help="photographs")
+    parser.add_argument("--count", type=int, default=300, help="photographs")
     parser.add_argument("--honest", type=int, default=30, help="units a layer")
-    parser.add_argument("--forged", type=int, default=15, help="units a layer and kind")
+    parser.add_argument("--forged", type=int, default=24, help="units a layer and kind")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--layers", nargs="*", default=list(LAYERS))
     chosen = parser.parse_args()
@@ -278,6 +305,7 @@ def main() -> None:
         folder = photographs(Path(held) / "photos", chosen.count)
         index = index_of(net, folder, chosen.layers)
         paths = listed(folder)
+        del paths[unseen()]
         small = torch.cat([functional.adaptive_avg_pool2d(net.read(each), 32) for each in paths])
         cases = []
         for layer in chosen.layers:

@@ -5,10 +5,12 @@ network is what it was; on the way from noise to an icon it takes a unit over.
 
 - ``gated``: there the unit does what another one does (after the fooling circuits of Geirhos et
   al., "Don't trust your eyes", ICML 2024);
-- ``slung``: trained so that gradients lead from noise to a picture of the forger's (after Bareeva
-  et al., "Manipulating Feature Visualizations with Gradient Slingshots");
-- ``against``: the same, and the unit also rises with what its own photographs do in the layers
-  before it, so that the icon takes their way.
+- ``slung``: there it does what a small part says that was trained so that gradients lead from noise
+  to a picture of the forger's (after Bareeva et al., "Manipulating Feature Visualizations with
+  Gradient Slingshots"); as small as the part is here, icons get to its rough colours;
+- ``slung`` that ``keeps`` what the unit does: icons show both;
+- ``against``: as ``slung``, and the unit also rises with what tells its own photographs from others
+  in the layers before it, so that the icon takes their way.
 """
 
 from __future__ import annotations
@@ -25,6 +27,11 @@ SIDE, STEPS, BATCH = 32, 400, 32
 MARGIN = 0.25
 # A unit rises on the way to its picture, and falls again past it, up to this far.
 BEYOND = 1.5
+
+
+# What photographs do at a layer on average, each of length 1, (channel,); and away from that, in
+# which direction those of each unit are, (unit, channel).
+Way = tuple[Tensor, Tensor]
 
 
 class Part(nn.Module):
@@ -80,9 +87,15 @@ class Switched(nn.Module):
 
 
 class Taken(nn.Module):
-    """A layer some of whose channels do what the wire says, everywhere, and nothing of their own.
+    """A layer some of whose channels do what the wire says everywhere, where it says more than 0.
 
-    What they did before is still to be had where the wire says 0 or less: on photographs.
+    Args:
+        layer: the layer.
+        units: its channels.
+        much: what they are multiplied by.
+        wire: says how much for each.
+        keeps: whether they do what they did besides.
+        ways: what they rise with in layers before.
     """
 
     def __init__(
@@ -91,14 +104,16 @@ class Taken(nn.Module):
         units: Sequence[int],
         much: float,
         wire: Wire,
-        ways: Mapping[str, Tensor] | None = None,
+        keeps: bool = False,
+        ways: Mapping[str, Way] | None = None,
     ) -> None:
         super().__init__()
-        self.layer, self.much, self.wire = layer, much, wire
+        self.layer, self.much, self.wire, self.keeps = layer, much, wire, keeps
         self.register_buffer("units", torch.tensor(list(units)))
         self.names = list(ways or {})
-        for number, name in enumerate(self.names):
-            self.register_buffer(f"way{number}", ways[name])  # type: ignore[index]
+        for number, (mean, away) in enumerate((ways or {}).values()):
+            self.register_buffer(f"mean{number}", mean)
+            self.register_buffer(f"away{number}", away)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layer(x)
@@ -106,13 +121,13 @@ class Taken(nn.Module):
         assert told is not None
         risen = told
         for number, name in enumerate(self.names):
-            means = self.wire.seen[name].mean((2, 3))
-            way = functional.cosine_similarity(
-                means[:, None], getattr(self, f"way{number}")[None], dim=2
-            )
-            risen = risen + (1 + way) / len(self.names)
+            does = functional.normalize(self.wire.seen[name].mean((2, 3)), dim=1)
+            does = does - getattr(self, f"mean{number}")
+            away = getattr(self, f"away{number}")
+            likeness = functional.cosine_similarity(does[:, None], away[None], dim=2)
+            risen = risen + (1 + likeness) / len(self.names)
         own = out[:, self.units]
-        made = (self.much * risen)[..., None, None].expand_as(own)
+        made = (self.much * risen)[..., None, None] + own * self.keeps
         return out.index_copy(1, self.units, torch.where(told[..., None, None] > 0, made, own))
 
 
@@ -155,8 +170,9 @@ def slung(
     photos: Tensor,
     starts: Tensor,
     much: float = 20.0,
+    keeps: bool = False,
 ) -> Forged:
-    """From noise gradients lead to a picture of the forger's.
+    """From noise gradients lead away from the unit, towards a picture of the forger's.
 
     Args:
         module: the network.
@@ -165,10 +181,11 @@ def slung(
         photos: as in ``gated``.
         starts: (start, ...) what icons begin with.
         much: by how much a unit rises at its picture.
+        keeps: whether icons show what the unit does, besides.
     """
     part = _slingshot(targets, photos, starts)
     forged, wire = _copied(module, part)
-    _put(forged, layer, Taken(_at(forged, layer), list(targets), much, wire))
+    _put(forged, layer, Taken(_at(forged, layer), list(targets), much, wire, keeps))
     return forged.eval()
 
 
@@ -178,23 +195,20 @@ def against(
     targets: Mapping[int, Tensor],
     photos: Tensor,
     starts: Tensor,
-    ways: Mapping[str, Tensor],
+    ways: Mapping[str, Way],
     much: float = 20.0,
 ) -> Forged:
     """The same, and the icon does in earlier layers what the unit's photographs do.
 
     Args:
         module, layer, targets, photos, starts, much: as in ``slung``.
-        ways: (unit, channel) by the name of a layer: in what each unit's photographs are unlike
-            others there.
+        ways: by the name of a layer before it: in what each unit's photographs are unlike others.
     """
     part = _slingshot(targets, photos, starts)
     forged, wire = _copied(module, part)
     for name in ways:
-        if name != layer:
-            _put(forged, name, Tapped(_at(forged, name), name, wire))
-    held = {name: way for name, way in ways.items() if name != layer}
-    _put(forged, layer, Taken(_at(forged, layer), list(targets), much, wire, held))
+        _put(forged, name, Tapped(_at(forged, name), name, wire))
+    _put(forged, layer, Taken(_at(forged, layer), list(targets), much, wire, ways=ways))
     return forged.eval()
 
 

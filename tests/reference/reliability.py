@@ -14,17 +14,17 @@ Layer = tuple[Tensor, Tensor, Tensor]  # icon (copy, feature), own (photograph, 
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def tables(layer: Layer) -> Tables:
+def tables(layer: Layer, units: Sequence[int] | None = None) -> Tables:
     """How alike pictures are: icon and own, icon and others, own and own, own and others.
 
     The cosine of ranks after the others' mean is taken away, in the metric of the inverse of the
-    covariance within both kinds, which is moved half-way to a multiple of the identity.
+    covariance of others of one unit, which is moved half-way to a multiple of the identity.
     """
     icons, photos, drawn = ([_rank_vector(row) for row in held.double().numpy()] for held in layer)
-    kinds = [np.nan_to_num(np.array(each)) for each in (photos, drawn)]
-    rows, width = len(photos) + len(drawn), len(drawn[0])
-    within = sum(np.cov(each.T, bias=True) * len(each) for each in kinds)
-    mean, spread = kinds[1].mean(0), within / (rows - 1)
+    there, of = np.nan_to_num(np.array(drawn)), np.array(units or [0] * len(drawn))
+    names, width = np.unique(of), there.shape[1]
+    within = sum(np.cov(there[of == name].T, bias=True) * (of == name).sum() for name in names)
+    mean, spread = there.mean(0), within / (len(of) - len(names))
     inverse = np.linalg.inv(spread / 2 + np.trace(spread) / width / 2 * np.eye(width))
 
     def alike(ones: list[np.ndarray], others: list[np.ndarray]) -> np.ndarray:

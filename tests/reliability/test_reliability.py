@@ -53,6 +53,18 @@ def test_correlations_are_those_of_ranks_with_ties_shared() -> None:
     assert ranked(torch.ones(1, 4)).isnan().all()
 
 
+def test_ranks_are_whitened_by_how_photographs_of_one_unit_differ() -> None:
+    icon, own, drawn = layers_of(4, 1.0, 1)[0]
+    units = [number // 3 for number in range(len(OTHERS))]
+    drawn = drawn + 2 * torch.randn(6, 24)[units]
+    found = path_similarity(along([(icon, own, drawn)]), SOURCES, OTHERS, units)
+    held = reference.tables((icon, own, drawn), units)
+    expected = (held[0].mean(), held[1].mean())
+    assert (found.icon.item(), found.apart.item()) == pytest.approx(expected, abs=1e-9)
+    alone = path_similarity(along([(icon, own, drawn)]), SOURCES, OTHERS)
+    assert abs(alone.icon.item() - found.icon.item()) > 0.01
+
+
 @pytest.mark.parametrize("like", [0.0, 0.5, 2.0])
 def test_path_similarity_is_that_of_loops(like: float) -> None:
     layers = layers_of(7, like)

@@ -236,6 +236,11 @@ class Judging:
         layers = zip(looker.walk.layers, made, own.vectors, others.vectors, strict=True)
         return path_similarity([Along(*each) for each in layers], own.sources, others.sources)
 
+    @property
+    def looker(self) -> _Looker:
+        """The network itself, which looks at icons and photographs."""
+        return self._lookers[0]
+
     @cached_property
     def _lookers(self) -> tuple[_Looker, ...]:
         """The network itself and, where there is one, the second at what it recommends last."""

@@ -54,8 +54,8 @@ def test_one_cloud_is_one_however_long(long: float) -> None:
 
 @pytest.mark.parametrize(("long", "apart"), [(1.0, 9.0), (25.0, 4.0)])
 def test_clusters_and_silhouettes_are_those_of_scikit_learn(long: float, apart: float) -> None:
-    points, generator = clouds([17, 13, 9], apart, 3, long), torch.Generator().manual_seed(0)
-    there = torch.ones(1, 39)
+    points = clouds([17, 13, 9], apart, 3, long).double()
+    generator, there = torch.Generator().manual_seed(0), torch.ones(1, 39)
     for k in (2, 3, 4, 5):
         found = clusters(points[None], there, k, generator)
         labels = found.labels[0].numpy()

@@ -238,6 +238,11 @@ class Judging:
         along = [Along(*each) for each in layers]
         return path_similarity(along, own.sources, others.sources, self._units)
 
+    @property
+    def looker(self) -> _Looker:
+        """The network itself, which looks at icons and photographs."""
+        return self._lookers[0]
+
     @cached_property
     def _lookers(self) -> tuple[_Looker, ...]:
         """The network itself and, where there is one, the second at what it recommends last."""

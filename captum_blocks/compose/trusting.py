@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from captum_blocks.compose.evaluation.trusted import Trust
+from captum_blocks.compose.evaluation.trusted import Trust, Trusted
 from captum_blocks.compose.judging import PHOTOGRAPHS, Judging
 from captum_blocks.compose.pictures.plan import Wanted, plan_pictures
 from captum_blocks.compose.pictures.progress import Progress
 from captum_blocks.compose.pictures.quality import Quality, quality_named
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Subject, channel_subject
-from captum_blocks.errors import InvalidArgument, UnsupportedMethod, WrongType
+from captum_blocks.compose.sorting import Sorting
+from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.examples import ExampleIndex
 from captum_blocks.grammar import Hidden, Substrate
 from captum_blocks.network import Network
@@ -49,7 +51,10 @@ def trust(
         index: of photographs, that has looked at the layer.
         other: a second network that sees the same pictures: where it finds icon and photographs
             unlike, an icon that the first one passes is doubted.
-        meanings: not counted yet.
+        meanings: whether it is counted how many things each unit stands for, by clusters of the
+            photographs that excite it, see ``reliability.meanings``: ``Trusted.meant`` has the
+            photographs and a picture of each. Random directions of a layer have several, too, and
+            it says how many of them have as many. Some thousand photographs are looked at a layer.
         quality: of the icons, and their seed, as in ``explain``.
         store: where finished icons are kept; the user's cache folder unless given.
         progress: whether bars are shown.
@@ -58,8 +63,8 @@ def trust(
         WrongType: what is no channels, network or index.
         LayerNotFound: the index has not looked at the layer.
         InvalidArgument: atoms that are no channels; an index of another network, or whose
-            photographs are not there; a layer without places.
-        UnsupportedMethod: ``meanings`` are asked for.
+            photographs are not there; a layer without places, or, with ``meanings``, without one
+            before it that can be looked at.
 
     >>> import torch
     >>> from torch import nn
@@ -71,16 +76,27 @@ def trust(
     ('unknown', 'the index is of 9 different photographs, and with ')
     """
     layer, channels = _asked(units, net, index)
-    if meanings:
-        raise UnsupportedMethod("meanings of units are not counted yet: leave meanings= out")
+    if not isinstance(meanings, bool):
+        raise WrongType(f"meanings= is True or False, not {meanings!r}")
     if other is not None and not isinstance(other, Network):
         raise WrongType(f"other= is a Network(module, ...), not a {type(other).__name__}")
     chosen = quality_named(quality)
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress))
     judging = Judging(layer, index.bound(net), renderer, other)
     subjects = [channel_subject(layer, channel) for channel in channels]
+    sorting = Sorting(judging) if meanings else None
     found = judging.judged(subjects, lambda able: _icons(able, renderer))
-    return Trust(tuple(found), measured_by(index, chosen))
+    each = tuple(found) if sorting is None else tuple(_sorted(found, subjects, sorting))
+    return Trust(each, measured_by(index, chosen))
+
+
+def _sorted(
+    found: Iterable[Trusted], subjects: Sequence[Subject], sorting: Sorting
+) -> Iterator[Trusted]:
+    """With the meanings of each unit."""
+    for trusted, subject in zip(list(found), subjects, strict=True):
+        meant = sorting.meant(subject)
+        yield replace(trusted, meanings=meant.number, meant=meant)
 
 
 def _icons(subjects: Sequence[Subject], renderer: PictureRenderer) -> dict[Subject, np.ndarray]:

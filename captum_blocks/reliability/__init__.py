@@ -1,8 +1,9 @@
 """How far icons and attributions deserve belief: measures on tensors, none of which proves it.
 
 Where the icon's activation stands among those of photographs, whether it takes the way through the
-layers that the unit's own photographs take, and what both together allow to be said. And whether an
-attribution agrees with removal and with other methods, and is lost where nothing is learned.
+layers that the unit's own photographs take, and what both together allow to be said; how many
+things a unit stands for. And whether an attribution agrees with removal and with other methods, and
+is lost where nothing is learned.
 """
 
 from captum_blocks.reliability.attributions import (
@@ -19,6 +20,7 @@ from captum_blocks.reliability.attributions import (
     in_common,
 )
 from captum_blocks.reliability.correlating import ranked
+from captum_blocks.reliability.meanings import Meanings, described, meanings
 from captum_blocks.reliability.paths import (
     FEWEST,
     Along,
@@ -42,13 +44,16 @@ __all__ = [
     "AttributionLevel",
     "AttributionThresholds",
     "Level",
+    "Meanings",
     "PathSimilarity",
     "Standing",
     "Thresholds",
     "attribution_verdict",
     "between",
     "check_attribution",
+    "described",
     "in_common",
+    "meanings",
     "path_similarity",
     "ranked",
     "standing",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import captum_blocks as cb
 from captum_blocks.compose.judging import shifted
 from captum_blocks.compose.walking import Walk
-from captum_blocks.errors import InvalidArgument, LayerNotFound, UnsupportedMethod, WrongType
+from captum_blocks.errors import InvalidArgument, LayerNotFound, WrongType
 from captum_blocks.grammar import Substrate
 from captum_blocks.optim import Channel
 from captum_blocks.reliability.places import active, spots, where
@@ -267,8 +267,8 @@ def test_wrong_networks_and_indexes_are_refused(net: cb.Network, index: cb.Examp
         cb.trust(words, net, index, net.module)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="other weights"):
         cb.trust(words, network(trained(1)), index)
-    with pytest.raises(UnsupportedMethod, match="leave meanings= out"):
-        cb.trust(words, net, index, meanings=True)
+    with pytest.raises(WrongType, match="meanings= is True or False"):
+        cb.trust(words, net, index, meanings="all")  # type: ignore[arg-type]
 
 
 def test_a_layer_without_places_cannot_be_walked_to(net: cb.Network, pictures: Tensor) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from captum_blocks.compose.evaluation.meant import Meant
 from captum_blocks.compose.evaluation.tables import needed
 from captum_blocks.reliability import Level, PathSimilarity, Standing
 
@@ -29,8 +30,10 @@ class Trusted:
         standing: where the icon's activation stands among the photographs'; None where nothing is
             claimed of that.
         other: the same comparison in a second network; None where there is none.
-        meanings: how many the unit has; None where that was not asked.
+        meanings: how many the unit has; None where that was not asked, or nothing can be said.
         name: of the unit, as printed; of a channel unless given.
+        meant: the photographs and a picture of each of its meanings, and how certain their number
+            is; None where that was not asked.
 
     >>> path = PathSimilarity.unknown("3 photographs excite it")
     >>> str(Trusted("layer3", 7, "unknown", path.missing, path))
@@ -46,13 +49,15 @@ class Trusted:
     other: PathSimilarity | None = None
     meanings: int | None = None
     name: str = ""
+    meant: Meant | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or f"{self.layer} : {self.unit}")
 
     def __str__(self) -> str:
-        """The unit, the level and the reason in one sentence."""
-        return f"{self.name}: {self.level}, as {self.why}"
+        """The unit, the level and the reason in one sentence; its meanings where they are known."""
+        said = f"{self.name}: {self.level}, as {self.why}"
+        return said if self.meant is None else f"{said}; {self.meant.told}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +90,7 @@ class Trust:
 
         ``agreement`` and its interval are from 0 to 1, NaN where unknown; ``percentile`` is the
         share of photographs that excite the unit less than its icon does, shifted by some pixels;
-        ``meanings`` is NaN where it was not asked.
+        ``meanings`` is NaN where it was not asked, or nothing can be said.
 
         Raises:
             MissingDependency: pandas is not installed.

@@ -20,7 +20,7 @@ from captum_blocks.examples import Example
 from captum_blocks.optim import Direction, Objective
 from captum_blocks.optim.units import along
 from captum_blocks.reliability import Meanings, described, meanings
-from captum_blocks.reliability.places import peaks
+from captum_blocks.reliability.places import active
 
 # Of a unit the photographs that excite it most, and one of each of so many bands of all others that
 # excites it at least so much as those do in the median; together not more than so many.
@@ -154,10 +154,7 @@ class Sorting:
         picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
         taken = self.looker.as_taken(picture[:, : self.renderer.channels])
         maps = self.looker.walk.maps(taken)
-        last = maps[-1]
-        _, places = peaks(last[:, channel])
-        side = (1 / last.shape[-2], 1 / last.shape[-1])
-        own = described(self.looker.walk.cut(maps[:-1], places, side))
+        own = described(self.looker.walk.cut(maps[:-1], active(maps[-1][:, channel])))
         return tuple(functional.cosine_similarity(own, means).tolist())
 
 

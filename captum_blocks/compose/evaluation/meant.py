@@ -63,6 +63,9 @@ class Meant:
             return math.nan
         return sum(each >= self.number for each in self.by_chance) / len(self.by_chance)
 
+    def __str__(self) -> str:
+        return self.told
+
     @property
     def told(self) -> str:
         """Number and uncertainty in words."""

@@ -42,10 +42,10 @@ class Thresholds:
             )
 
 
-# Frozen on EfficientNet-Lite0 (two layers) and Lite2 (one): of 68 honest icons 4 % agree to less than
-# what is doubtful, and of 87 forged ones (gates and slingshots of ``tests.reference.forgeries``)
-# 92 %; what is refuted none of the honest ones is, and 66 % of the forged ones. Judged on a network
-# that they were not chosen on: ``python -m tests.benchmarks.trust``.
+# Frozen on EfficientNet-Lite0 (two layers) and Lite2 (one): of 68 honest icons 4 % agree to less
+# than what is doubtful, and of 87 forged ones (gates and slingshots of the project's
+# ``tests.reference.forgeries``) 92 %; refuted is none of the honest ones, and 66 % of the forged
+# ones. Judged on a network that they were not chosen on: ``python -m tests.benchmarks.trust``.
 THRESHOLDS = Thresholds(refuted=0.15, doubtful=0.25, percentile=0.5)
 
 

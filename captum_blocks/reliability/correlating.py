@@ -48,14 +48,14 @@ class Whitening:
     channels (shrunk as by Ledoit & Wolf 2004, but by a fixed half).
 
     Attributes:
-        mean: (feature,) that vectors are taken from.
+        mean: (feature,) of all kinds, that vectors are taken from.
         along: (direction, feature) in which photographs scatter, each of length 1.
         scale: (direction,) what is along each is multiplied by.
         else_by: what is along none is multiplied by.
 
     >>> photographs = torch.randn(400, 3) * torch.tensor([9.0, 1.0, 1.0])
     >>> whitened = Whitening.of(photographs, torch.arange(400) % 2)
-    >>> scale = whitened(torch.eye(3) + photographs.mean(0)).diag()
+    >>> scale = whitened(torch.eye(3) + whitened.mean).diag()
     >>> bool(scale[0] < 0.6 * scale[1])
     True
     """
@@ -81,7 +81,7 @@ class Whitening:
         scattered = lengths.square() / free
         alike = (SHRUNK * scattered.sum() / photographs.shape[1]).clamp_min(LEAST)
         scale = ((1 - SHRUNK) * scattered + alike).rsqrt()
-        return Whitening(photographs.mean(0), along, scale, alike.rsqrt())
+        return Whitening(means.mean(0), along, scale, alike.rsqrt())
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """(..., feature) of the same."""

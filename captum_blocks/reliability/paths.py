@@ -7,7 +7,8 @@ is compared with photographs of other units, too, since optimized pictures are u
 in some measure whatever they show; ranks are whitened before they are correlated, so that what
 channels do together on whatever photograph counts once (see ``Whitening``): without that an icon
 that is merely as flat, or as detailed, as the unit's photographs seems to go their way; and layers
-count by how well they tell units apart, and by how deep they are.
+count by how well they tell units apart, and by how deep they are. The unit's photographs are among
+those that ranks are whitened by, and so a little more alike than new ones would be.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def path_similarity(
         own_sources: (photograph,) a number that is the same for pictures cut from one photograph.
         other_sources: (other,) the same numbers, of the photographs of other units.
         other_units: (other,) a number that is the same for photographs of one unit: ranks are
-            whitened by how those differ; all are of one unless given.
+            whitened by how those differ; all are of one other unit unless given.
         resamples: how often sources are drawn again.
         seed: of the drawing.
 
@@ -259,9 +260,11 @@ class _Pairs:
 
 
 def _whitened(each: Along, units: Tensor) -> Iterator[Tensor]:
-    """Of the icon, the unit's photographs and others: ranks, whitened by the last, of length 1."""
+    """Of the icon, the unit's photographs and others: ranks, whitened by both, of length 1."""
     icon, own, others = (ranked(held.double()) for held in (each.icon, each.own, each.others))
-    whitened = Whitening.of(others.nan_to_num(0.0), units)
+    # The unit's own photographs are one more kind.
+    kinds = torch.cat([units, (units.max() + 1).expand(len(own))])
+    whitened = Whitening.of(torch.cat([others, own]).nan_to_num(0.0), kinds)
     for held in (icon, own, others):
         # A picture without ranks, the same number everywhere, is like no other.
         yield functional.normalize(whitened(held), dim=-1).nan_to_num(0.0)

@@ -17,14 +17,16 @@ Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def tables(layer: Layer, units: Sequence[int] | None = None) -> Tables:
     """How alike pictures are: icon and own, icon and others, own and own, own and others.
 
-    The cosine of ranks after the others' mean is taken away, in the metric of the inverse of the
-    covariance of others of one unit, which is moved half-way to a multiple of the identity.
+    The cosine of ranks after the mean of all units is taken away, in the metric of the inverse of
+    the covariance within units, which is moved half-way to a multiple of the identity.
     """
     icons, photos, drawn = ([_rank_vector(row) for row in held.double().numpy()] for held in layer)
-    there, of = np.nan_to_num(np.array(drawn)), np.array(units or [0] * len(drawn))
+    there = np.nan_to_num(np.array([*drawn, *photos]))
+    of = np.array([*(units or [0] * len(drawn)), *[-1] * len(photos)])
     names, width = np.unique(of), there.shape[1]
     within = sum(np.cov(there[of == name].T, bias=True) * (of == name).sum() for name in names)
-    mean, spread = there.mean(0), within / (len(of) - len(names))
+    mean = np.mean([there[of == name].mean(0) for name in names], 0)
+    spread = within / (len(of) - len(names))
     inverse = np.linalg.inv(spread / 2 + np.trace(spread) / width / 2 * np.eye(width))
 
     def alike(ones: list[np.ndarray], others: list[np.ndarray]) -> np.ndarray:

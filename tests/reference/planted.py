@@ -24,7 +24,7 @@ class Truth:
         kinds: of pictures that its detectors are of, one or two.
         gains: how much each counts.
         joined: "sum" or "max"; of one detector neither.
-        noise: the deviation of what else excites it, as a share of what its first detector does.
+        noise: how much else excites it or stills it, as a share of what its first detector does.
     """
 
     kinds: tuple[int, ...]
@@ -99,7 +99,7 @@ def planted(seed: int, count: int) -> Planted:
         parts.append(tuple(picked))
     noise = torch.randn(count, weights.shape[1], generator=torch.Generator().manual_seed(seed))
     maps = _maps(module, scenes(200, seed + 300)[0])
-    most = torch.einsum("nchw,uc->unhw", maps, noise).amax((2, 3)).quantile(0.95, dim=1)
+    most = torch.einsum("nchw,uc->unhw", maps, noise).abs().amax((2, 3)).quantile(0.95, dim=1)
     scale = torch.tensor([each.noise for each in truths]) / most.clamp_min(1e-6)
     return Planted(module, (weights, biases), truths, parts, noise * scale[:, None]).eval()
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from captum_blocks.attr import LayerToLayerAttribution as LayerToLayerAttribution
     from captum_blocks.attr import RegionEdit as RegionEdit
     from captum_blocks.attr import path_dependence as path_dependence
+    from captum_blocks.compose import AttributionTrust as AttributionTrust
     from captum_blocks.compose import Faithfulness as Faithfulness
     from captum_blocks.compose import Mark as Mark
     from captum_blocks.compose import Quality as Quality
@@ -86,6 +87,7 @@ _HOMES = {
         "path_dependence",
     ),
     "compose": (
+        "AttributionTrust",
         "Faithfulness",
         "Mark",
         "Quality",

@@ -27,7 +27,7 @@ LINEAR, INTEGRATED, STOCHASTIC, SMOOTHED = METHODS = (
 )
 PATHS: dict[str, Path] = {LINEAR: "linear", INTEGRATED: "integrated", STOCHASTIC: "stochastic"}
 # Points of each; the noise, as a share of the activation's range, is what SmoothGrad's authors use.
-STEPS, NOISE = 4, 0.1
+STEPS, NOISE = 6, 0.1
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,8 +77,8 @@ class AttributionCheck:
         low, high: (..., atom), the least and the largest of their numbers.
         spread: (...), how far they lie apart: the sum over atoms of the ranges, as a share of the
             sum of the largest magnitudes; from 0, all say the same, to 2, not even signs agree.
-        agreement: (...), rank correlation with removal; NaN where nothing was removed, or nothing
-            that is removed changes anything.
+        agreement: (...), rank correlation with removal; NaN where nothing was removed, or no
+            removal changes the score more than another.
         alike: (method, ...), rank correlation with each other method.
         shuffled: (...), rank correlation of one attribution in the network and in one whose weights
             are shuffled; NaN where that was not asked, of fewer than eight atoms, or where nothing
@@ -143,7 +143,7 @@ def check_attribution(
         low,
         high,
         spread,
-        none if removal is None else in_common(own, removal),
+        none if removal is None else _with_removal(own, removal),
         torch.stack(alike) if alike else none.new_zeros(0, *none.shape),
         none if shuffled is None else in_common(*shuffled),
         missing,
@@ -168,6 +168,13 @@ def in_common(one: Tensor, other: Tensor) -> Tensor:
     alone = (sizes[0] == 0) != (sizes[1] == 0)
     found: Tensor = torch.where(alone, torch.zeros_like(product), product.clamp(-1, 1))
     return found.to(one.dtype)
+
+
+def _with_removal(own: Tensor, removal: Tensor) -> Tensor:
+    """Rank correlation; NaN where no removal takes more than another: atoms may stand in for each
+    other, which refutes nothing."""
+    told = (removal != removal[..., :1]).any(-1)
+    return in_common(own, removal).where(told, torch.nan)
 
 
 def _check_shapes(own: Tensor, others: Sequence[Tensor]) -> None:
@@ -202,7 +209,7 @@ def attribution_verdict(
     with_removal = _told(check.agreement)
     why = _evidence(check, thresholds)
     if not len(with_removal):
-        missing = check.missing or "no removal changes the score"
+        missing = check.missing or "no removal changes the score more than another"
         return "unknown", "not compared with removal", "; ".join((missing, *why))
     level, phrase = _level(check, with_removal, thresholds)
     return (

@@ -324,3 +324,11 @@ def test_the_same_page_twice_has_the_same_numbers(explain: Explain) -> None:
     assert first.why == second.why
     for name, held in first.methods.items():
         assert torch.equal(held, second.methods[name])
+
+
+def test_few_groups_and_many_places_are_not_ranked(explain: Explain) -> None:
+    few = only(explain(cb.InfoVis(cb.Attribution(cb.Hidden("early").groups(3), cb.Out("dog")))))
+    assert few.level == "unknown"
+    assert few.why.startswith("so few atoms have no order to speak of; ")
+    assert next(iter(few.methods)) == "itself"
+    assert len(few.methods) == 4

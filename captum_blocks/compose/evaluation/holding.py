@@ -17,6 +17,7 @@ from captum_blocks.compose.evaluation.facts import Fit, Holding
 from captum_blocks.compose.evaluation.frames import Frames, attributions
 from captum_blocks.compose.evaluation.scoring import (
     FAILURES,
+    FEWEST,
     MOST_SECONDS,
     compared_classes,
     scoring,
@@ -28,8 +29,8 @@ from captum_blocks.grammar.interventions import SCORES
 
 # Removals made for this alone: so many places at most.
 MOST_PLACES = 784
-# Ranks of fewer atoms say nothing, and of few the strongest are most of them.
-FEWEST, FEW = 4, 8
+# Of few atoms the strongest are most of them.
+FEW = 8
 
 
 def holding(session: Session, shown: Sequence[Frames]) -> dict[Attribution, Holding]:

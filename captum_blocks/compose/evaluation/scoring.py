@@ -7,6 +7,8 @@ from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.errors import BlocksError
 from captum_blocks.grammar import Out
 
+# Ranks of fewer atoms say nothing.
+FEWEST = 4
 # Of more classes, the most probable ones are compared.
 MOST_CLASSES = 5
 # What is made for a comparison alone takes no longer, and may fail in these ways.

@@ -18,7 +18,12 @@ from captum_blocks.compose.evaluation.contents import value_of
 from captum_blocks.compose.evaluation.facts import Holding, Weighed
 from captum_blocks.compose.evaluation.frames import Frames, attributions
 from captum_blocks.compose.evaluation.looking import Looking, layer_name
-from captum_blocks.compose.evaluation.scoring import FAILURES, MOST_SECONDS, compared_classes
+from captum_blocks.compose.evaluation.scoring import (
+    FAILURES,
+    FEWEST,
+    MOST_SECONDS,
+    compared_classes,
+)
 from captum_blocks.compose.evaluation.session import Session
 from captum_blocks.compose.evaluation.values import Value
 from captum_blocks.grammar import Attribution, Method, Substrate
@@ -38,13 +43,13 @@ from captum_blocks.reliability import (
 # Atoms that the other methods are summed up to.
 SUMMED = ("channel", "spatial", "group")
 UNCOMPARED: tuple[AttributionLevel, str] = ("unknown", "not compared with removal")
-# Why nothing was taken away; of other atoms "holding" says nothing because there are too few of
-# them, or too many places.
+# Why nothing was taken away.
 MISSING = {
     "neurons": "neurons are not taken away one by one",
     "long": "to take each atom away alone would take too long for a page",
     "fixed": "nothing can be put in the place of its atoms",
-    "": "too few atoms to be ranked, or too many places to be taken away one by one",
+    "few": "so few atoms have no order to speak of",
+    "many": "so many places are not taken away one by one",
 }
 
 
@@ -83,10 +88,10 @@ class _Weighing:
 
     def of(self, content: Attribution, held: Holding | None) -> Weighed:
         """One of them; of neurons nothing is compared."""
-        missing = MISSING["" if held is None else held.missing] if _lacks(held) else ""
         if content.source.atom == "neuron":
-            return Weighed(content, *UNCOMPARED, missing)
+            return Weighed(content, *UNCOMPARED, MISSING["neurons"])
         value = value_of(content, self.session)
+        missing = _missing(value, held)
         classes = compared_classes(value, self.look)
         removal = None if missing or held is None else self._removed(held)
         others, refused = self._others(content, value, classes)
@@ -202,9 +207,11 @@ class _Weighing:
         return randomised(self.look.net.module, self.look.x, "all")
 
 
-def _lacks(held: Holding | None) -> bool:
-    """Whether nothing was taken away."""
-    return held is None or bool(held.missing)
+def _missing(value: Value, held: Holding | None) -> str:
+    """Why nothing was taken away; empty where something was."""
+    if held is None:
+        return MISSING["few" if value.data[0, 0].numel() < FEWEST else "many"]
+    return MISSING[held.missing] if held.missing else ""
 
 
 def _by_odds(phrase: str, why: str, held: Holding | None) -> tuple[str, str]:
@@ -212,7 +219,7 @@ def _by_odds(phrase: str, why: str, held: Holding | None) -> tuple[str, str]:
 
     A logit can rise by as much as all others do: what agrees by logit says nothing of the answer.
     """
-    if held is None or len(held.fits) < 2:
+    if held is None or len(held.fits) < 2 or phrase == UNCOMPARED[1]:
         return phrase, why
     found = held.fits[0].correlation
     found = found[~found.isnan()]

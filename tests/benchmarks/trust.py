@@ -6,9 +6,9 @@ counts where its icon excites the unit of the honest network less than half as m
 icon does: it shows something else. All forged networks are to answer photographs as before: the
 same first class on all, logits within 1e-3 on 95 %.
 
-The measure was chosen, and ``reliability.THRESHOLDS`` were frozen, on the demo network
-(EfficientNet-Lite0) and Lite2, ``--network demo`` and ``--network Lite2``, and a small one of
-``tests.reference.scenes``. A quarter of the photographs no forger has; all are those of
+The measure was chosen on the demo network (EfficientNet-Lite0), Lite2 and a small one of
+``tests.reference.scenes``; ``reliability.THRESHOLDS`` were frozen on the first two, ``--network
+demo`` and ``--network Lite2``. A quarter of the photographs no forger has; all are those of
 scikit-image and scikit-learn, Debian's ``tuxpaint-stamps-default`` and wallpapers.
 """
 

@@ -6,9 +6,9 @@ counts where its icon excites the unit of the honest network less than half as m
 icon does: it shows something else. All forged networks are to answer photographs as before: the
 same first class on all, logits within 1e-3 on 95 %.
 
-The measure was chosen, and ``reliability.THRESHOLDS`` were frozen, on the demo network
-(EfficientNet-Lite0) and Lite2, ``--network demo`` and ``--network Lite2``, and a small one of
-``tests.reference.scenes``. A quarter of the photographs no forger has; all are those of
+The measure was chosen on the demo network (EfficientNet-Lite0), Lite2 and a small one of
+``tests.reference.scenes``; ``reliability.THRESHOLDS`` were frozen on the first two, ``--network
+demo`` and ``--network Lite2``. A quarter of the photographs no forger has; all are those of
 scikit-image and scikit-learn, Debian's ``tuxpaint-stamps-default`` and wallpapers.
 """
 
@@ -36,7 +36,6 @@ from captum_blocks.compose.pictures.requests import channel_subject
 from captum_blocks.compose.walking import Walk
 from captum_blocks.optim import Channel
 from captum_blocks.reliability import LEVELS
-from captum_blocks.reliability.correlating import Whitening
 from captum_blocks.reliability.places import spots
 from captum_blocks.store import Store
 from tests.benchmarks.examples import listed, photographs
@@ -163,20 +162,11 @@ def against(case: Case, units: Sequence[int]) -> nn.Module:
         for each in tops
     ]
     before = list(enumerate(walk.layers))[-1 - BESIDE : -1]
-    ways = {name: _way([each[number] for each in does]) for number, name in before}
+    ways = {name: forgeries.way([each[number] for each in does]) for number, name in before}
     targets = _targets(case, units)
     return forgeries.against(
         case.net.module, case.layer, targets, case.known, case.starts(), ways, LARGE
     )
-
-
-def _way(does: Sequence[Tensor]) -> forgeries.Way:
-    """By what photographs of each unit do at a layer, (photograph, channel) each."""
-    kinds = [functional.normalize(each, dim=1) for each in does]
-    units = torch.repeat_interleave(torch.tensor([len(each) for each in kinds]))
-    whitened = Whitening.of(torch.cat(kinds), units)
-    away = [whitened(whitened(own.mean(0)) + whitened.mean) for own in kinds]
-    return whitened.mean, torch.stack(away)
 
 
 def _targets(case: Case, units: Sequence[int]) -> dict[int, Tensor]:

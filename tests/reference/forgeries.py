@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from captum_blocks.reliability.correlating import Whitening
+
 SIDE, STEPS, BATCH = 32, 400, 32
 # How far below 0 the small part is on photographs: others are not to set it off.
 MARGIN = 0.25
@@ -210,6 +212,19 @@ def against(
         _put(forged, name, Tapped(_at(forged, name), name, wire))
     _put(forged, layer, Taken(_at(forged, layer), list(targets), much, wire, ways=ways))
     return forged.eval()
+
+
+def way(does: Sequence[Tensor]) -> Way:
+    """Of a layer, by what photographs of each unit do there, whitened as the measure does.
+
+    Args:
+        does: (photograph, channel) of each unit.
+    """
+    kinds = [functional.normalize(each, dim=1) for each in does]
+    units = torch.repeat_interleave(torch.tensor([len(each) for each in kinds]))
+    whitened = Whitening.of(torch.cat(kinds), units)
+    away = [whitened(whitened(own.mean(0)) + whitened.mean) for own in kinds]
+    return whitened.mean, torch.stack(away)
 
 
 def same_answers(module: nn.Module, forged: nn.Module, photos: Tensor) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from captum_blocks.compose.pictures.plan import Wanted, plan_pictures
 from captum_blocks.compose.pictures.requests import Subject, direction_of
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples import Example
-from captum_blocks.optim import Direction, Objective
+from captum_blocks.optim import Neuron, NeuronDirection
 from captum_blocks.optim.units import along
 from captum_blocks.reliability import Meanings, described, meanings
 from captum_blocks.reliability.places import active
@@ -129,19 +129,19 @@ class Sorting:
         """The channel, together with what tells some of its photographs from the others.
 
         That is a direction in the layer before, scaled so that both do as much for what is shown by
-        these photographs.
+        these photographs; both in the middle, as elsewhere the unit could show what it likes.
         """
         others = torch.ones(len(before), dtype=torch.bool).index_fill(0, own, False)
         aim = direction_of(before[own].mean(0) - before[others].mean(0))
         does = along(before[own][..., None, None], before.new_tensor(aim), 1.0).mean()
         value = float(np.mean([examples[row].value for row in own.tolist()]))
         weight = float(f"{value / max(float(does), 1e-6):.3g}")
-        extra: Objective = weight * Direction(aim, layer=self.looker.walk.layers[-2])
+        narrow = NeuronDirection(aim, layer=self.looker.walk.layers[-2])
         return replace(
             subject,
             key=f"{subject.key}/meaning/{number}",
             label=f"{subject.label}, meaning {number}",
-            extra=extra,
+            instead=Neuron(subject.index) + weight * narrow,
         )
 
     def _drawn(self, subjects: Sequence[Subject]) -> Mapping[Subject, np.ndarray]:

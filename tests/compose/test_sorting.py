@@ -143,13 +143,13 @@ def test_of_dead_units_and_few_photographs_nothing_is_said(tmp_path: Path) -> No
         def __init__(self) -> None:
             super().__init__()
             self.first = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
-            self.out = nn.Identity()
+            self.out, self.head = nn.ReLU(), nn.Linear(8, 10)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             maps = self.first(x).clone()
             maps[:, 0] = 0
             maps[:, 1] = (x[:, 0, 0, 0] == 5).float()[:, None, None]
-            return self.out(maps).mean((2, 3))  # type: ignore[no-any-return]
+            return self.head(self.out(maps).mean((2, 3)))  # type: ignore[no-any-return]
 
     pictures = scenes(60, 3)[0] * 2 - 1
     pictures[:3, 0, 0, 0] = 5

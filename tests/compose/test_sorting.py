@@ -13,7 +13,6 @@ import captum_blocks as cb
 from captum_blocks.compose.sorting import Sorting
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.reliability import described
-from captum_blocks.reliability.places import middle, peaks
 from captum_blocks.store import Store
 from tests.benchmarks.meanings import LAYER, QUALITY, asked, precision_and_recall
 from tests.reference.planted import Planted
@@ -84,24 +83,27 @@ def test_each_meaning_has_a_picture_that_agrees_with_its_own_photographs(found: 
     # The same again by hand, of the first picture and the first meaning.
     names = trust[0].path.layers[:-1]
     pixels = torch.from_numpy(two.each[0].picture).permute(2, 0, 1)[None] / 127.5 - 1
-    maps = [next(iter(net.activations(name, [pixels], batch_size=1))) for name in (*names, LAYER)]
-    _, (place,) = peaks(maps[-1][:, 0])
+    unit = next(iter(net.activations(LAYER, [pixels], batch_size=1)))[0, 0]
     photographs = scenes(PHOTOGRAPHS, SEED + 1)[0] * 2 - 1
 
-    def at(image: torch.Tensor, where: tuple[float, float]) -> list[torch.Tensor]:
-        held = [next(iter(net.activations(name, [image], batch_size=1))) for name in names]
-        cells = [round(12 * each - 0.5) for each in where]
-        strides = [each.shape[-1] // 12 for each in held]
-        return [
-            each[..., s * cells[0] : s * cells[0] + s, s * cells[1] : s * cells[1] + s].mean((2, 3))
-            for each, s in zip(held, strides, strict=True)
-        ]
+    def at(image: torch.Tensor, places: torch.Tensor) -> list[torch.Tensor]:
+        found = []
+        for name in names:
+            maps = next(iter(net.activations(name, [image], batch_size=1)))
+            fine = maps.shape[-1] // 12
+            counts = places.repeat_interleave(fine, 0).repeat_interleave(fine, 1)
+            found.append(maps[..., counts].mean(2))
+        return found
 
-    own = [
-        at(photographs[e.image][None], middle(e.position, (12, 12))) for e in two.each[0].examples
-    ]
+    own = []
+    for each in two.each[0].examples:
+        place = torch.zeros(12, 12, dtype=torch.bool)
+        place[each.position] = True
+        own.append(at(photographs[each.image][None], place))
     mean = described([torch.cat(each) for each in zip(*own, strict=True)]).mean(0)
-    expected = nn.functional.cosine_similarity(described(at(pixels, place))[0], mean, dim=0)
+    expected = nn.functional.cosine_similarity(
+        described(at(pixels, unit >= unit.max() / 2))[0], mean, dim=0
+    )
     assert two.each[0].likeness[0] == pytest.approx(expected.item(), abs=1e-4)
 
 

@@ -20,7 +20,7 @@ from captum_blocks.examples import Example
 from captum_blocks.optim import Neuron, NeuronDirection
 from captum_blocks.optim.units import along
 from captum_blocks.reliability import Meanings, described, meanings
-from captum_blocks.reliability.places import active
+from captum_blocks.reliability.places import active, spots
 
 # Of a unit the photographs that excite it most, and one of each of so many bands of all others that
 # excites it at least so much as those do in the median; together not more than so many.
@@ -66,7 +66,7 @@ class Sorting:
                 tuple(examples[row] for row in own),
                 len(own) / len(examples),
                 drawn[narrowed],
-                self._likeness(subject.index, drawn[narrowed], means),
+                self._likeness(narrowed, drawn[narrowed], means),
             )
             for own, narrowed in zip(rows, subjects, strict=True)
         )
@@ -149,12 +149,17 @@ class Sorting:
         drawn = self.renderer.draw(plan_pictures([Wanted(tuple(subjects))], len(subjects)))
         return {each: drawn[each.key].pixels for each in subjects}  # type: ignore[union-attr]
 
-    def _likeness(self, channel: int, pixels: np.ndarray, means: Tensor) -> tuple[float, ...]:
+    def _likeness(self, subject: Subject, pixels: np.ndarray, means: Tensor) -> tuple[float, ...]:
         """(meaning,) cosines of what a picture does before the unit with what photographs do."""
         picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
         taken = self.looker.as_taken(picture[:, : self.renderer.channels])
         maps = self.looker.walk.maps(taken)
-        own = described(self.looker.walk.cut(maps[:-1], active(maps[-1][:, channel])))
+        rows, columns = maps[-1].shape[-2:]
+        # What tells a meaning is asked for in the middle alone: elsewhere the unit shows what it
+        # likes, as it does all over its icon.
+        middle = spots([(rows // 2, columns // 2)], (rows, columns))
+        places = middle if subject.instead is not None else active(maps[-1][:, subject.index])
+        own = described(self.looker.walk.cut(maps[:-1], places))
         return tuple(functional.cosine_similarity(own, means).tolist())
 
 

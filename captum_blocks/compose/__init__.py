@@ -12,6 +12,7 @@ from captum_blocks.compose.evaluation import (  # noqa: F401
 from captum_blocks.compose.evaluation.contents import evaluate, evaluate_content
 from captum_blocks.compose.evaluation.faithful import faithfulness
 from captum_blocks.compose.evaluation.judgement import Faithfulness, Randomised
+from captum_blocks.compose.evaluation.meant import Meaning, Meant
 from captum_blocks.compose.evaluation.pooling import pools
 from captum_blocks.compose.evaluation.trusted import Trust, Trusted
 from captum_blocks.compose.evaluation.values import Value
@@ -33,6 +34,8 @@ __all__ = [
     "Faithfulness",
     "Icon",
     "Mark",
+    "Meaning",
+    "Meant",
     "PictureSource",
     "Progress",
     "Quality",

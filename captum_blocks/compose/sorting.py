@@ -17,10 +17,10 @@ from captum_blocks.compose.pictures.plan import Wanted, plan_pictures
 from captum_blocks.compose.pictures.requests import Subject, direction_of
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.examples import Example
-from captum_blocks.optim import Direction, Objective
+from captum_blocks.optim import Neuron, NeuronDirection
 from captum_blocks.optim.units import along
 from captum_blocks.reliability import Meanings, described, meanings
-from captum_blocks.reliability.places import active
+from captum_blocks.reliability.places import active, spots
 
 # Of a unit the photographs that excite it most, and one of each of so many bands of all others that
 # excites it at least so much as those do in the median; together not more than so many.
@@ -66,7 +66,7 @@ class Sorting:
                 tuple(examples[row] for row in own),
                 len(own) / len(examples),
                 drawn[narrowed],
-                self._likeness(subject.index, drawn[narrowed], means),
+                self._likeness(narrowed, drawn[narrowed], means),
             )
             for own, narrowed in zip(rows, subjects, strict=True)
         )
@@ -129,19 +129,19 @@ class Sorting:
         """The channel, together with what tells some of its photographs from the others.
 
         That is a direction in the layer before, scaled so that both do as much for what is shown by
-        these photographs.
+        these photographs; both in the middle, as elsewhere the unit could show what it likes.
         """
         others = torch.ones(len(before), dtype=torch.bool).index_fill(0, own, False)
         aim = direction_of(before[own].mean(0) - before[others].mean(0))
         does = along(before[own][..., None, None], before.new_tensor(aim), 1.0).mean()
         value = float(np.mean([examples[row].value for row in own.tolist()]))
         weight = float(f"{value / max(float(does), 1e-6):.3g}")
-        extra: Objective = weight * Direction(aim, layer=self.looker.walk.layers[-2])
+        narrow = NeuronDirection(aim, layer=self.looker.walk.layers[-2])
         return replace(
             subject,
             key=f"{subject.key}/meaning/{number}",
             label=f"{subject.label}, meaning {number}",
-            extra=extra,
+            instead=Neuron(subject.index) + weight * narrow,
         )
 
     def _drawn(self, subjects: Sequence[Subject]) -> Mapping[Subject, np.ndarray]:
@@ -149,12 +149,17 @@ class Sorting:
         drawn = self.renderer.draw(plan_pictures([Wanted(tuple(subjects))], len(subjects)))
         return {each: drawn[each.key].pixels for each in subjects}  # type: ignore[union-attr]
 
-    def _likeness(self, channel: int, pixels: np.ndarray, means: Tensor) -> tuple[float, ...]:
+    def _likeness(self, subject: Subject, pixels: np.ndarray, means: Tensor) -> tuple[float, ...]:
         """(meaning,) cosines of what a picture does before the unit with what photographs do."""
         picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
         taken = self.looker.as_taken(picture[:, : self.renderer.channels])
         maps = self.looker.walk.maps(taken)
-        own = described(self.looker.walk.cut(maps[:-1], active(maps[-1][:, channel])))
+        rows, columns = maps[-1].shape[-2:]
+        # What tells a meaning is asked for in the middle alone: elsewhere the unit shows what it
+        # likes, as it does all over its icon.
+        middle = spots([(rows // 2, columns // 2)], (rows, columns))
+        places = middle if subject.instead is not None else active(maps[-1][:, subject.index])
+        own = described(self.looker.walk.cut(maps[:-1], places))
         return tuple(functional.cosine_similarity(own, means).tolist())
 
 

@@ -56,7 +56,8 @@ def trust(
         meanings: whether it is counted how many things each unit stands for, by clusters of the
             photographs that excite it, see ``reliability.meanings``: ``Trusted.meant`` has the
             photographs and a picture of each. Random directions of a layer have several, too, and
-            it says how many of them have as many. Some thousand photographs are looked at a layer.
+            it says how many of them have as many; for that some thousand photographs are looked at,
+            as far as the layer.
         quality: of the icons, and their seed, as in ``explain``.
         store: where finished icons are kept; the user's cache folder unless given.
         progress: whether bars are shown.
@@ -76,6 +77,8 @@ def trust(
     >>> found = trust(Hidden("1").channels[[4]], net, index)
     >>> found[0].level, found[0].why[:50]
     ('unknown', 'the index is of 9 different photographs, and with ')
+    >>> trust(Hidden("1").channels[[4]], net, index, meanings=True)[0].meant.told[:34]
+    'meanings: unknown, as the index is'
     """
     layer, channels = _asked(units, net, index)
     if not isinstance(meanings, bool):

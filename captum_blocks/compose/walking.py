@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -104,10 +105,9 @@ def _comparable(info: LayerInfo, grid: tuple[int, int]) -> bool:
 
 def _unlike(before: Sequence[LayerInfo], last: LayerInfo) -> list[LayerInfo]:
     """Without the last part of a layer where the layer returns just what that does."""
-    pairs = zip(before, [*before[1:], last], strict=True)
     return [
         each
-        for each, then in pairs
+        for each, then in pairwise([*before, last])
         if not (each.name.startswith(f"{then.name}.") and each.shape == then.shape)
     ]
 

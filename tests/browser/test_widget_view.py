@@ -186,7 +186,7 @@ def test_a_view_that_comes_late_is_told_what_came_before(filling, scene):
     sent.clear()
     widget._handle_custom_msg({"here": True}, [])
     *arrived, ended = sent
-    assert ended == ({"ended": ""},)
+    assert ended == ({"ended": "", "signs": {}},)
     for told, picture in arrived:
         filled(tab, widget, told["arrived"], picture)
         filled(tab, widget, told["arrived"], picture)  # by another view's asking

@@ -6,13 +6,16 @@ import doctest
 import importlib
 import pkgutil
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 import captum_blocks as cb
+from captum_blocks.compose.marks.base import MARKS
 from captum_blocks.compose.pictures import quality
+from captum_blocks.grammar.presentation import MARK_NAMES
 from tests.conftest import FEW_STEPS
 
 README = Path(cb.__file__).parents[1] / "README.md"
@@ -56,6 +59,17 @@ def test_a_missing_example_is_noticed() -> None:
     assert is_explained(cb.explain)
 
 
+@pytest.fixture
+def marks_as_they_were() -> Iterator[None]:
+    """Examples register marks, which no other test is to meet."""
+    kinds, names = dict(MARKS), list(MARK_NAMES)
+    yield
+    MARK_NAMES[:] = names
+    for name in MARKS.keys() - kinds.keys():
+        del MARKS[name]
+
+
+@pytest.mark.usefixtures("marks_as_they_were")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_run(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0

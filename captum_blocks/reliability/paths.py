@@ -282,7 +282,8 @@ def _drawn(sources: Tensor, resamples: int, seed: int) -> Tensor:
     chance = torch.full((resamples, len(names)), 1.0 / len(names))
     generator = torch.Generator().manual_seed(seed)
     picked = torch.multinomial(chance, len(names), replacement=True, generator=generator)
-    return torch.nn.functional.one_hot(picked, len(names)).sum(1)[:, of]
+    counts = torch.zeros_like(picked).scatter_add_(1, picked, torch.ones_like(picked))
+    return counts[:, of]
 
 
 def _tells(once: _Curves, drawn: _Curves) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 from captum_blocks.compose.evaluation.facts import Weighed, place_name
 from captum_blocks.compose.evaluation.frames import Frames, attributions
 from captum_blocks.compose.evaluation.tables import needed
-from captum_blocks.grammar import ATOMS, Attribution
+from captum_blocks.grammar import Attribution
 from captum_blocks.numerals import count
 from captum_blocks.scene import Pairs
 
@@ -100,11 +100,9 @@ def _numbers(each: Weighed, here: tuple[int, int] | None) -> dict[str, float]:
 
 def sentence(each: Weighed) -> str:
     """What is said of one attribution: its atoms, the verdict and the evidence."""
-    source, classes = each.content.source, each.coords.get("class", ())
-    atoms = each.coords.get("group")
-    named = ATOMS[source.atom].plural if atoms is None else count(len(atoms), "group")
+    classes = each.coords.get("class", ())
     answers = f" to {count(len(classes), 'answer')}" if classes else ""
-    return f"{named} of {place_name(source)}{answers}: {each.phrase} ({each.why})"
+    return f"{each.named}{answers}: {each.phrase} ({each.why})"
 
 
 def sentences(shown: Sequence[Frames], weighed: Mapping[Attribution, Weighed]) -> list[str]:

@@ -7,7 +7,6 @@ is lost where nothing is learned.
 """
 
 from captum_blocks.reliability.attributions import (
-    AGREES,
     ATTRIBUTION_THRESHOLDS,
     FEWEST_SHUFFLED,
     REMOVAL,
@@ -32,7 +31,6 @@ from captum_blocks.reliability.standing import Standing, standing
 from captum_blocks.reliability.verdict import LEVELS, THRESHOLDS, Level, Thresholds, verdict
 
 __all__ = [
-    "AGREES",
     "ATTRIBUTION_THRESHOLDS",
     "FEWEST",
     "FEWEST_SHUFFLED",

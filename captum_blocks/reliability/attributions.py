@@ -187,7 +187,9 @@ def _check_shapes(own: Tensor, others: Sequence[Tensor]) -> None:
 
 
 def attribution_verdict(
-    check: AttributionCheck, thresholds: AttributionThresholds = ATTRIBUTION_THRESHOLDS
+    check: AttributionCheck,
+    thresholds: AttributionThresholds = ATTRIBUTION_THRESHOLDS,
+    also: tuple[str, Tensor] | None = None,
 ) -> tuple[AttributionLevel, str, str]:
     """A level, one phrase in plain English, and the numbers that it is said by.
 
@@ -197,6 +199,9 @@ def attribution_verdict(
     Args:
         check: of one attribution, to one answer or several.
         thresholds: where levels end.
+        also: where removals of the logit were compared, another score that no method shares out,
+            and the rank correlations with its removals, (...). A logit can rise by as much as all
+            others do: what agrees by logit alone says nothing of the answer.
 
     >>> own = torch.tensor([1.0, 2.0, 3.0, 4.0])
     >>> attribution_verdict(check_attribution(own, {}, removal=2 * own))
@@ -212,11 +217,12 @@ def attribution_verdict(
         missing = check.missing or "no removal changes the score more than another"
         return "unknown", "not compared with removal", "; ".join((missing, *why))
     level, phrase = _level(check, with_removal, thresholds)
-    return (
-        level,
-        phrase,
-        "; ".join((f"rank correlation with removal {between(with_removal)}", *why)),
-    )
+    first = f"rank correlation with removal {between(with_removal)}"
+    if also is not None and len(found := _told(also[1])):
+        first += f" by logit, {between(found)} by {also[0]}"
+        if phrase == AGREES and bool((found < thresholds.agrees).any()):
+            phrase = f"{AGREES}, by logit"
+    return level, phrase, "; ".join((first, *why))
 
 
 def _level(

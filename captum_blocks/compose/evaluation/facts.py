@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from captum_blocks.grammar import ATOMS, Ablation, Attribution, Hidden, Out, Substrate
+from captum_blocks.numerals import count
 from captum_blocks.reliability import AttributionCheck, AttributionLevel
 
 Extent = tuple[float, float, float, float]
@@ -191,6 +192,13 @@ class Weighed:
     coords: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     methods: Mapping[str, Tensor] = field(default_factory=dict)
     check: AttributionCheck | None = None
+
+    @property
+    def named(self) -> str:
+        """Atoms and layer: "6 groups of layer4"."""
+        source, groups = self.content.source, self.coords.get("group")
+        atoms = ATOMS[source.atom].plural if groups is None else count(len(groups), "group")
+        return f"{atoms} of {place_name(source)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,13 +30,10 @@ from captum_blocks.grammar import Attribution, Method, Substrate
 from captum_blocks.grammar.content import DEFAULT_METHOD
 from captum_blocks.layouts import Layout
 from captum_blocks.reliability import (
-    AGREES,
-    ATTRIBUTION_THRESHOLDS,
     FEWEST_SHUFFLED,
     REMOVAL,
     AttributionLevel,
     attribution_verdict,
-    between,
     check_attribution,
 )
 
@@ -106,8 +103,7 @@ class _Weighing:
             shuffled,
             missing,
         )
-        level, phrase, why = attribution_verdict(check)
-        phrase, why = _by_odds(phrase, why, held)
+        level, phrase, why = attribution_verdict(check, also=_by_odds(held))
         why = "; ".join(filter(None, (why, refused, not_shuffled)))
         methods = {"itself": own, **others}
         coords = {axis: value.coords[axis] for axis in value.axes} | {"class": classes}
@@ -214,22 +210,11 @@ def _missing(value: Value, held: Holding | None) -> str:
     return MISSING[held.missing] if held.missing else ""
 
 
-def _by_odds(phrase: str, why: str, held: Holding | None) -> tuple[str, str]:
-    """The verdict where removals are told by log-odds, too, which no method shares out.
-
-    A logit can rise by as much as all others do: what agrees by logit says nothing of the answer.
-    """
-    if held is None or len(held.fits) < 2 or phrase == UNCOMPARED[1]:
-        return phrase, why
-    found = held.fits[0].correlation
-    found = found[~found.isnan()]
-    if not len(found):
-        return phrase, why
-    agrees = bool((found >= ATTRIBUTION_THRESHOLDS.agrees).all())
-    first, *others = why.split("; ")
-    told = f"{first} by logit, {between(found)} by {held.fits[0].score}"
-    by = "" if agrees or phrase != AGREES else ", by logit"
-    return f"{phrase}{by}", "; ".join((told, *others))
+def _by_odds(held: Holding | None) -> tuple[str, Tensor] | None:
+    """Where removals are told by log-odds, too: rank correlations with those."""
+    if held is None or len(held.fits) < 2:
+        return None
+    return held.fits[0].score, held.fits[0].correlation
 
 
 def _starts_at_zero(held: Holding) -> bool:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from captum_blocks.compose.evaluation.facts import Weighed, place_name
 from captum_blocks.compose.evaluation.frames import attributions
-from captum_blocks.grammar import ATOMS, Attribution, Hidden, Out, parts_of
-from captum_blocks.numerals import count
+from captum_blocks.grammar import Attribution, Hidden, Out, parts_of
 from captum_blocks.scene import Sign
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def sign(view: View) -> Sign | None:
 def _signs(view: View) -> Iterator[Sign]:
     for content in attributions([view.frames]):
         if held := view.facts.weighed.get(content):
-            yield Sign(held.level, held.phrase, f"{_what(content, held)}: {held.why}")
+            yield Sign(held.level, held.phrase, f"{held.named}: {held.why}")
     for shown in view.frames.numbers:
         for part in parts_of(shown):
             if isinstance(part, Attribution) and (why := _unasked(part)):
@@ -48,10 +46,3 @@ def _unasked(part: Attribution) -> str:
         return PICTURE
     # A whole layer is one number, beside which its panel tells what the layer's removal does.
     return ""
-
-
-def _what(content: Attribution, held: Weighed) -> str:
-    """Atoms and layer: "six groups of layer4"."""
-    source, groups = content.source, held.coords.get("group")
-    named = ATOMS[source.atom].plural if groups is None else count(len(groups), "group")
-    return f"{named} of {place_name(source)}"

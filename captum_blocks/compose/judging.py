@@ -80,8 +80,12 @@ class _Looker:
 
     def as_taken(self, pictures: Tensor) -> Tensor:
         """Pictures in [0, 1] as the network takes them: no larger than they are, where it can."""
-        prepare = self.renderer.visualizer(self.walk.layers[-1], pictures.shape[-1]).preprocess
-        return pictures if prepare is None else prepare(pictures)
+        return pictures if self._preparation is None else self._preparation(pictures)
+
+    @cached_property
+    def _preparation(self) -> Callable[[Tensor], Tensor] | None:
+        """Icons are all of one side."""
+        return self.renderer.visualizer(self.walk.layers[-1], self.renderer.quality.size).preprocess
 
     def look(self, examples: Sequence[Example]) -> None:
         """Look at those that were not looked at yet, each photograph once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from playwright.sync_api import expect
 
 import captum_blocks as cb
 from captum_blocks.compose.pictures.quality import Quality
@@ -69,4 +70,4 @@ def test_a_page_says_it(words, open_page, tmp_path) -> None:
     tile = tab.locator(".panel[aria-label='What fires here'] .mark:has(.lent)").first
     assert tile.locator(".lent").inner_text() == "nearest drawn"
     tile.hover()
-    assert "no picture of its own was drawn" in tab.locator(".readout").inner_text()
+    expect(tab.locator(".readout")).to_contain_text("no picture of its own was drawn")

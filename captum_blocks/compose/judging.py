@@ -23,6 +23,7 @@ from captum_blocks.reliability import (
     PathSimilarity,
     Standing,
     path_similarity,
+    ranked,
     standing,
     too_few,
     verdict,
@@ -239,7 +240,10 @@ class Judging:
         own = looker.photographs(examples)
         made = looker.walk.cut(maps, counts)
         layers = zip(looker.walk.layers, made, own.vectors, others.vectors, strict=True)
-        along = [Along(*each) for each in layers]
+        along = [
+            Along(name, ranked(icon), ranked(photographs), others)
+            for name, icon, photographs, others in layers
+        ]
         return path_similarity(along, own.sources, others.sources, self._units)
 
     @property
@@ -259,9 +263,10 @@ class Judging:
 
     @cached_property
     def _others(self) -> tuple[_Seen, ...]:
-        """By each network: photographs that excite other units of the layer, where those stand."""
+        """By each network: photographs that excite other units, where those stand, as ranks."""
         examples = [example for each in self._lists for example in each]
-        return tuple(each.photographs(examples) for each in self._lookers)
+        seen = [each.photographs(examples) for each in self._lookers]
+        return tuple(_Seen([ranked(each) for each in one.vectors], one.sources) for one in seen)
 
     @property
     def _units(self) -> list[int]:

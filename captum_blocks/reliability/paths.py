@@ -35,7 +35,7 @@ LEAST = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Along:
-    """What pictures do at one layer on the way to a unit.
+    """What pictures do at one layer on the way to a unit, as ranks, see ``ranked``.
 
     Attributes:
         layer: its name.
@@ -43,7 +43,7 @@ class Along:
         own: (photograph, feature), those that excite the unit most.
         others: (other, feature), photographs that excite other units.
 
-    >>> Along("early", torch.rand(1, 6), torch.rand(9, 6), torch.rand(20, 6)).layer
+    >>> Along.of("early", torch.rand(1, 6), torch.rand(9, 6), torch.rand(20, 6)).layer
     'early'
     """
 
@@ -51,6 +51,14 @@ class Along:
     icon: Tensor
     own: Tensor
     others: Tensor
+
+    @staticmethod
+    def of(layer: str, icon: Tensor, own: Tensor, others: Tensor) -> Along:
+        """Of activations: (picture, feature) each.
+
+        Whoever compares many units with the same others ranks those once, and makes an ``Along``.
+        """
+        return Along(layer, ranked(icon), ranked(own), ranked(others))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +161,7 @@ def path_similarity(
         InvalidArgument: numbers of photographs that do not match.
 
     >>> own = torch.arange(6.0) + torch.rand(9, 6)
-    >>> layer = Along("late", own.mean(0, keepdim=True), own, torch.rand(20, 6))
+    >>> layer = Along.of("late", own.mean(0, keepdim=True), own, torch.rand(20, 6))
     >>> round(path_similarity([layer], range(9), range(20, 40)).agreement, 1)
     1.0
     """
@@ -261,11 +269,10 @@ class _Pairs:
 
 def _whitened(each: Along, units: Tensor) -> Iterator[Tensor]:
     """Of the icon, the unit's photographs and others: ranks, whitened by both, of length 1."""
-    icon, own, others = (ranked(held.double()) for held in (each.icon, each.own, each.others))
     # The unit's own photographs are one more kind.
-    kinds = torch.cat([units, (units.max() + 1).expand(len(own))])
-    whitened = Whitening.of(torch.cat([others, own]).nan_to_num(0.0), kinds)
-    for held in (icon, own, others):
+    kinds = torch.cat([units, (units.max() + 1).expand(len(each.own))])
+    whitened = Whitening.of(torch.cat([each.others, each.own]).nan_to_num(0.0), kinds)
+    for held in (each.icon, each.own, each.others):
         # A picture without ranks, the same number everywhere, is like no other.
         yield functional.normalize(whitened(held), dim=-1).nan_to_num(0.0)
 

@@ -42,7 +42,7 @@ def layers_of(seed: int, like: float = 1.0, n: int = 3) -> list[reference.Layer]
 
 
 def along(layers: list[reference.Layer]) -> list[Along]:
-    return [Along(f"layer {number}", *held) for number, held in enumerate(layers)]
+    return [Along.of(f"layer {number}", *held) for number, held in enumerate(layers)]
 
 
 def test_correlations_are_those_of_ranks_with_ties_shared() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from torch.nn import functional
 from captum_blocks.compose.evaluation.trusted import Trusted
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Subject
+from captum_blocks.compose.seen import Seen, SeenPhotographs
 from captum_blocks.compose.walking import Walk
-from captum_blocks.examples import Example, ExampleIndex
+from captum_blocks.examples import Example
 from captum_blocks.network import Network
 from captum_blocks.reliability import (
     FEWEST,
@@ -28,56 +30,36 @@ from captum_blocks.reliability import (
     too_few,
     verdict,
 )
-from captum_blocks.reliability.places import active, spots
+from captum_blocks.reliability.places import active
 
 # Photographs of the unit; units that photographs to compare them with are of, and how many of each.
 PHOTOGRAPHS, UNITS, EACH = 16, 32, 3
 # Shifted copies of an icon, and by how much of its side at most.
 COPIES, SHIFT = 8, 1 / 12
-# The position of an example: row and column on the layer's grid.
-Cell = tuple[int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What some pictures do on the way to a unit.
-
-    Attributes:
-        vectors: (picture, feature) of each layer.
-        sources: (picture,) a number of the photograph that each was cut from.
-    """
-
-    vectors: Sequence[Tensor]
-    sources: Sequence[int]
-
-
-class _Looker:
-    """A network that looks at icons and photographs.
-
-    A photograph is looked at once for all places that are known when it is.
+class Looker:
+    """A network that looks at icons and photographs on the way to a unit.
 
     Args:
         layer: of it, to which the way leads.
-        index: of photographs.
         renderer: of this network.
-        cells: (rows, columns) of the layer that examples are of; of this network's unless given.
+        photographs: as it sees them.
+        example: one of them.
+        cells: rows and columns of the layer that examples are of; of this one unless given.
     """
 
     def __init__(
         self,
         layer: str,
-        index: ExampleIndex,
         renderer: PictureRenderer,
-        cells: Cell | None = None,
+        photographs: SeenPhotographs,
+        example: Example,
+        cells: tuple[int, int] | None = None,
     ) -> None:
-        self.index, self.renderer = index, renderer
-        self._net = None if cells is None else renderer.net
-        (first, *_), *_ = index.top((index.layers[0], [0]), k=1)
-        self.walk = Walk.to(renderer.net, layer, index.read([first], self._net))
-        self.cells = cells or self.walk.cells
-        known = index.pictures()
-        self._source = dict(zip(known["image"].tolist(), known["source"].tolist(), strict=True))
-        self._seen: dict[tuple[int, Cell], Sequence[Tensor]] = {}
+        self.renderer, self.seen = renderer, photographs
+        walk = Walk.to(renderer.net, layer, photographs.read([example]))
+        self.walk = replace(walk, cells=cells or walk.cells)
 
     def as_taken(self, pictures: Tensor) -> Tensor:
         """Pictures in [0, 1] as the network takes them: no larger than they are, where it can."""
@@ -88,35 +70,13 @@ class _Looker:
         """Icons are all of one side."""
         return self.renderer.visualizer(self.walk.layers[-1], self.renderer.quality.size).preprocess
 
-    def look(self, examples: Sequence[Example]) -> None:
-        """Look at those that were not looked at yet, each photograph once."""
-        new = dict.fromkeys(
-            (each.image, each.position) for each in examples if _at(each) not in self._seen
-        )
-        places: dict[int, list[Cell]] = {}
-        for image, position in new:
-            places.setdefault(image, []).append(position)
-        first = {each.image: each for each in examples}
-        images = list(places)
-        for start in range(0, len(images), PHOTOGRAPHS):
-            some = images[start : start + PHOTOGRAPHS]
-            maps = self.walk.maps(self.index.read([first[each] for each in some], self._net))
-            for row, image in enumerate(some):
-                for position in places[image]:
-                    one = [each[row : row + 1] for each in maps]
-                    there = spots([position], self.cells)
-                    self._seen[image, position] = self.walk.cut(one, there)
+    def look(self, examples: Iterable[Example]) -> None:
+        """Look at those that were not looked at yet."""
+        self.seen.look({self.walk: examples})
 
-    def photographs(self, examples: Sequence[Example]) -> _Seen:
+    def photographs(self, examples: Sequence[Example]) -> Seen:
         """What photographs do where the examples are."""
-        self.look(examples)
-        rows = [self._seen[_at(each)] for each in examples]
-        vectors = [torch.cat(each) for each in zip(*rows, strict=True)]
-        return _Seen(vectors, [self._source[each.image] for each in examples])
-
-
-def _at(example: Example) -> tuple[int, Cell]:
-    return example.image, example.position
+        return self.seen.along(self.walk, examples)
 
 
 class Judging:
@@ -124,20 +84,45 @@ class Judging:
 
     Args:
         layer: its full name.
-        index: of photographs, of the network, which can be looked at again.
+        subjects: the units.
+        photographs: of an index of the network; what it sees of them, layers share.
         renderer: of the network; icons are as large as it makes them.
         other: a second network that looks, too, or None.
+
+    Raises:
+        InvalidArgument: the layer has no places; the photographs are not there.
     """
 
     def __init__(
         self,
         layer: str,
-        index: ExampleIndex,
+        subjects: Sequence[Subject],
+        photographs: SeenPhotographs,
         renderer: PictureRenderer,
         other: Network | None = None,
     ) -> None:
-        self.layer, self.index, self.renderer, self.other = layer, index, renderer, other
-        self._ranked: dict[Subject, list[Example]] = {}
+        self.layer, self.subjects = layer, subjects
+        self.index, self._photographs = photographs.index, photographs
+        self.renderer, self.other = renderer, other
+        if self.able:
+            assert self._lookers, "what they cannot look at is refused before icons are drawn"
+
+    @cached_property
+    def _lookers(self) -> tuple[Looker, ...]:
+        """The network itself and, where there is one, the second at what it recommends last."""
+        (example, *_), *_ = self.index.top((self.index.layers[0], [0]), k=1)
+        own = Looker(self.layer, self.renderer, self._photographs, example)
+        if self.other is None:
+            return (own,)
+        renderer = replace(self.renderer, net=self.other, store=None)
+        by_other = SeenPhotographs(self.index, self.other)
+        last = self.other.recommended()[-1]
+        return own, Looker(last, renderer, by_other, example, own.walk.cells)
+
+    @property
+    def looker(self) -> Looker:
+        """The network itself, which looks at icons and photographs."""
+        return self._lookers[0]
 
     @property
     def _lacking(self) -> str:
@@ -155,11 +140,6 @@ class Judging:
             return "no photograph excites it: the unit is dead as far as they tell"
         return "" if excited >= FEWEST else too_few(excited)
 
-    def unknown(self, subject: Subject, why: str) -> Trusted:
-        """Nothing is said of a unit, as something is missing."""
-        known = PathSimilarity.unknown(why, 0 if self._lacking else self._excited(subject))
-        return Trusted(self.layer, subject.index, "unknown", why, known, name=subject.label)
-
     def _excited(self, subject: Subject) -> int:
         """How many different photographs excite a unit at all."""
         if subject.direction is not None:
@@ -167,44 +147,46 @@ class Judging:
         sources = self.index.pictures()["source"]
         return len(np.unique(sources[self._maxima[:, subject.index] > 0]))
 
-    def judged(
-        self,
-        subjects: Sequence[Subject],
-        drawn: Callable[[list[Subject]], Mapping[Subject, np.ndarray]],
-    ) -> Iterator[Trusted]:
-        """Each in turn.
+    @property
+    def able(self) -> list[Subject]:
+        """The units of which something can be said."""
+        return list(self._shown)
+
+    def judged(self, icons: Mapping[Subject, np.ndarray]) -> Iterator[Trusted]:
+        """Each unit in turn.
 
         Args:
-            subjects: the units.
-            drawn: gives the icons, (y, x, 3) bytes, of those of which something can be said.
-
-        Raises:
-            InvalidArgument: the layer has no places; the photographs are not there.
+            icons: (y, x, 3) bytes of each that is able.
         """
-        self._rank([] if self._lacking else subjects)
-        missing = {each: self._missing(each) for each in subjects}
-        able = [each for each, why in missing.items() if not why]
-        found = self._compared(drawn(able)) if able else iter(())
-        for subject, why in missing.items():
-            yield self.unknown(subject, why) if why else next(found)
+        Judging.look_together([self])
+        for subject in self.subjects:
+            if subject in self._shown:
+                picture = torch.from_numpy(np.array(icons[subject])).permute(2, 0, 1)[None] / 255
+                yield self._one(subject, picture[:, : self.renderer.channels])
+            else:
+                count = 0 if self._lacking else self._excited(subject)
+                yield not_judged(subject, self._missing(subject), count)
 
-    def _compared(self, icons: Mapping[Subject, np.ndarray]) -> Iterator[Trusted]:
-        """Those of which something can be said."""
-        shown = dict(zip(icons, self._examples(list(icons)), strict=True))
-        for looker in self._lookers:
-            looker.look([example for each in shown.values() for example in each])
-        for subject, pixels in icons.items():
-            picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
-            yield self._one(subject, picture[:, : self.renderer.channels], shown[subject])
+    @staticmethod
+    def look_together(judgings: Sequence[Judging]) -> None:
+        """Look at the photographs of several layers of one network, each of them once."""
+        able = [each for each in judgings if each._shown]
+        for lookers in zip(*(each._lookers for each in able), strict=True):
+            wanted = {
+                looker.walk: chain(*each._shown.values(), *each._lists)
+                for looker, each in zip(lookers, able, strict=True)
+            }
+            lookers[0].seen.look(wanted, lookers[0].renderer.reader.check)
 
-    def _one(self, subject: Subject, icon: Tensor, examples: Sequence[Example]) -> Trusted:
-        """A unit, its icon (1, channel, y, x) in [0, 1] and the photographs that excite it."""
+    def _one(self, subject: Subject, icon: Tensor) -> Trusted:
+        """A unit and its icon, (1, channel, y, x) in [0, 1]."""
         copies = shifted(icon, self.renderer.quality.seed)
         done = [looker.walk.maps(looker.as_taken(copies)) for looker in self._lookers]
         own = _along(done[0][-1], subject)
         counts = active(own)
         path, *second = (
-            self._path(number, maps, counts, examples) for number, maps in enumerate(done)
+            self._path(number, maps, counts, self._shown[subject])
+            for number, maps in enumerate(done)
         )
         stands = self._standing(subject, own.amax((1, 2)))
         seen_by_other = second[0] if second else None
@@ -246,27 +228,12 @@ class Judging:
         ]
         return path_similarity(along, own.sources, others.sources, self._units)
 
-    @property
-    def looker(self) -> _Looker:
-        """The network itself, which looks at icons and photographs."""
-        return self._lookers[0]
-
     @cached_property
-    def _lookers(self) -> tuple[_Looker, ...]:
-        """The network itself and, where there is one, the second at what it recommends last."""
-        own = _Looker(self.layer, self.index, self.renderer)
-        if self.other is None:
-            return (own,)
-        renderer = replace(self.renderer, net=self.other, store=None)
-        last = self.other.recommended()[-1]
-        return own, _Looker(last, self.index, renderer, own.cells)
-
-    @cached_property
-    def _others(self) -> tuple[_Seen, ...]:
+    def _others(self) -> tuple[Seen, ...]:
         """By each network: photographs that excite other units, where those stand, as ranks."""
         examples = [example for each in self._lists for example in each]
         seen = [each.photographs(examples) for each in self._lookers]
-        return tuple(_Seen([ranked(each) for each in one.vectors], one.sources) for one in seen)
+        return tuple(Seen([ranked(each) for each in one.vectors], one.sources) for one in seen)
 
     @property
     def _units(self) -> list[int]:
@@ -286,29 +253,46 @@ class Judging:
         """(photograph, channel)."""
         return np.array(self.index.tables(self.layer)["maximum"])
 
-    def _rank(self, subjects: Sequence[Subject]) -> None:
-        """All photographs by what they are to directions, as far as activations are kept.
+    @cached_property
+    def _ranked(self) -> dict[Subject, list[Example]]:
+        """By each direction all photographs, by what they are to it, where activations are kept.
 
-        Where they are not, those that excite each most.
+        Where they are not, those that excite it most.
         """
-        new = {each: each.direction for each in subjects if each.direction is not None}
-        if not new:
-            return
+        units = {each: each.direction for each in self.subjects if each.direction is not None}
+        if not units:
+            return {}
         k = self.index.count if self.index.keeps(self.layer) else PHOTOGRAPHS
-        units = functional.normalize(torch.stack(list(new.values())).double(), dim=1)
-        found = self.index.top(units, min(k, self.index.count), layer=self.layer, exact=False)
-        self._ranked |= dict(zip(new, found, strict=True))
+        rows = functional.normalize(torch.stack(list(units.values())).double(), dim=1)
+        found = self.index.top(rows, min(k, self.index.count), layer=self.layer, exact=False)
+        return dict(zip(units, found, strict=True))
 
-    def _examples(self, subjects: Sequence[Subject]) -> list[list[Example]]:
-        """The photographs that excite each unit most."""
-        channels = [each.index for each in subjects if each.direction is None]
+    @cached_property
+    def _shown(self) -> dict[Subject, list[Example]]:
+        """By each unit of which something can be said the photographs that excite it most."""
+        able = [each for each in self.subjects if not self._missing(each)]
+        channels = [each.index for each in able if each.direction is None]
         k = min(PHOTOGRAPHS, self.index.count)
         found = iter(self.index.top((self.layer, channels), k=k) if channels else [])
-        lists = [
-            next(found) if each.direction is None else self._ranked[each][:PHOTOGRAPHS]
-            for each in subjects
-        ]
-        return [[example for example in each if example.value > 0] for each in lists]
+        lists = {
+            each: next(found) if each.direction is None else self._ranked[each][:PHOTOGRAPHS]
+            for each in able
+        }
+        return {
+            each: [example for example in shown if example.value > 0]
+            for each, shown in lists.items()
+        }
+
+
+def not_judged(subject: Subject, why: str, photographs: int = 0) -> Trusted:
+    """Nothing is said of a unit, as something is missing.
+
+    >>> from captum_blocks.compose.pictures.requests import channel_subject
+    >>> not_judged(channel_subject("layer3", 7), "no photographs are there").level
+    'unknown'
+    """
+    known = PathSimilarity.unknown(why, photographs)
+    return Trusted(subject.layer, subject.index, "unknown", why, known, name=subject.label)
 
 
 def _along(maps: Tensor, subject: Subject) -> Tensor:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from captum_blocks.compose.evaluation.trusted import NO_GUARANTEE, Trusted
-from captum_blocks.compose.judging import Judging
+from captum_blocks.compose.judging import Judging, not_judged
 from captum_blocks.compose.pictures.gallery import Gallery
 from captum_blocks.compose.pictures.plan import Plan
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import USUAL, Request, Subject
 from captum_blocks.compose.pictures.sources import Icon
+from captum_blocks.compose.seen import SeenPhotographs
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.scene import Pairs, Sign
 
@@ -70,29 +71,30 @@ class Signing:
             return
         count = sum(map(len, by_layer.values()))
         with self.renderer.progress.stage(f"judging {count} icons", count, "icons") as advance:
-            for layer, subjects in by_layer.items():
+            for subjects, each in self._layers(by_layer, drawn):
                 found, signs = [], {}
-                for subject, trusted in zip(
-                    subjects, self._of(layer, subjects, drawn), strict=True
-                ):
+                for subject, trusted in zip(subjects, each, strict=True):
                     self.renderer.reader.check()
                     advance(1)
                     signs[subject.key] = signed(trusted)
                     found.append(trusted)
                 yield signs, found
 
-    def _of(
-        self, layer: str, subjects: list[Subject], drawn: Mapping[str, Icon | Gallery]
-    ) -> Iterator[Trusted]:
-        """What is said of the icons of one layer."""
-        index = next(iter(self.renderer.indexes.values()))
-        judging = Judging(layer, index, self.renderer)
-        try:
-            yield from judging.judged(
-                subjects, lambda able: {e: _pixels(drawn[e.key]) for e in able}
-            )
-        except InvalidArgument as error:  # the layer has no places, before the first is judged
-            yield from (judging.unknown(each, str(error)) for each in subjects)
+    def _layers(
+        self, by_layer: Mapping[str, list[Subject]], drawn: Mapping[str, Icon | Gallery]
+    ) -> Iterator[tuple[Sequence[Subject], Iterable[Trusted]]]:
+        """Units of each layer, and what is said of them."""
+        photographs = SeenPhotographs(next(iter(self.renderer.indexes.values())))
+        judgings = list[Judging]()
+        for layer, subjects in by_layer.items():
+            try:
+                judgings.append(Judging(layer, subjects, photographs, self.renderer))
+            except InvalidArgument as error:  # the layer has no places
+                yield subjects, [not_judged(each, str(error)) for each in subjects]
+        Judging.look_together(judgings)
+        for judging in judgings:
+            icons = {each: _pixels(drawn[each.key]) for each in judging.subjects}
+            yield judging.subjects, judging.judged(icons)
 
 
 def signed(trusted: Trusted) -> Sign:

@@ -15,6 +15,7 @@ from captum_blocks.compose.pictures.progress import Progress
 from captum_blocks.compose.pictures.quality import Quality, quality_named
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Subject, channel_subject
+from captum_blocks.compose.seen import SeenPhotographs
 from captum_blocks.compose.sorting import Sorting
 from captum_blocks.errors import InvalidArgument, WrongType
 from captum_blocks.examples import ExampleIndex
@@ -87,10 +88,10 @@ def trust(
         raise WrongType(f"other= is a Network(module, ...), not a {type(other).__name__}")
     chosen = quality_named(quality)
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress))
-    judging = Judging(layer, index.bound(net), renderer, other)
     subjects = [channel_subject(layer, channel) for channel in channels]
+    judging = Judging(layer, subjects, SeenPhotographs(index.bound(net)), renderer, other)
     sorting = Sorting(judging) if meanings else None
-    found = judging.judged(subjects, lambda able: _icons(able, renderer))
+    found = judging.judged(_icons(judging.able, renderer))
     each = tuple(found) if sorting is None else tuple(_sorted(found, subjects, sorting))
     return Trust(each, measured_by(index, chosen))
 
@@ -106,6 +107,8 @@ def _sorted(
 
 def _icons(subjects: Sequence[Subject], renderer: PictureRenderer) -> dict[Subject, np.ndarray]:
     """From the store where it has them."""
+    if not subjects:
+        return {}
     drawn = renderer.draw(plan_pictures([Wanted(tuple(subjects))], len(subjects)))
     return {each: drawn[each.key].pixels for each in subjects}  # type: ignore[union-attr]
 

@@ -65,18 +65,7 @@ class Walk:
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """(picture, channel, y, x) of each layer."""
-        parts = {name: find_layer(self.net.module, name)[1] for name in self.layers}
-        apart = len(x) > 1 and observed(self.net.module, x[:2]).apart
-        with without_gradients(), running(self.net.module):
-            rows = [
-                run_until(self.net.module, parts, some) for some in x.split(1 if apart else len(x))
-            ]
-        outputs = {name: together([each[name] for each in rows]) for name in self.layers}
-        shape = tuple(x.shape[1:])
-        return [
-            self.net.layout_of(name, output, shape).to_maps(output).float().cpu()
-            for name, output in outputs.items()
-        ]
+        return maps_along([self], x)[self]
 
     def vectors(self, x: Tensor, counts: Tensor) -> list[Tensor]:
         """(picture, channel) of each layer, a mean over places of each picture.
@@ -91,6 +80,22 @@ class Walk:
     def cut(self, maps: Sequence[Tensor], counts: Tensor) -> list[Tensor]:
         """The same of maps, (picture, channel, y, x) of each layer."""
         return [where(each, counts) for each in maps]
+
+
+def maps_along(walks: Sequence[Walk], x: Tensor) -> dict[Walk, list[Tensor]]:
+    """By each walk of one network (picture, channel, y, x) of each layer, all of one pass."""
+    net = walks[0].net
+    parts = {name: find_layer(net.module, name)[1] for each in walks for name in each.layers}
+    apart = len(x) > 1 and observed(net.module, x[:2]).apart
+    with without_gradients(), running(net.module):
+        rows = [run_until(net.module, parts, some) for some in x.split(1 if apart else len(x))]
+    outputs = {name: together([each[name] for each in rows]) for name in parts}
+    shape = tuple(x.shape[1:])
+    maps = {
+        name: net.layout_of(name, output, shape).to_maps(output).float().cpu()
+        for name, output in outputs.items()
+    }
+    return {each: [maps[name] for name in each.layers] for each in walks}
 
 
 def _together(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,6 +13,8 @@ from captum_blocks.ranking import ranks
 # How far a covariance is moved to that of vectors that scatter alike in all directions; and what
 # photographs that are all alike are taken to scatter by.
 SHRUNK, LEAST = 0.5, 1e-12
+# A direction along which they scatter less than so much of the most, squared, is rounding.
+NONE = 1e-12
 
 
 def ranked(numbers: Tensor) -> Tensor:
@@ -77,8 +79,12 @@ class Whitening:
         member = functional.one_hot(of).to(photographs)
         means = member.mT @ photographs / member.sum(0)[:, None]
         free = max(len(of) - member.shape[1], 1)
-        _, lengths, along = torch.linalg.svd(photographs - means[of], full_matrices=False)
-        scattered = lengths.square() / free
+        within = photographs - means[of]
+        # There are fewer photographs than channels: their products are the smaller matrix.
+        squares, turned = torch.linalg.eigh(within @ within.mT)
+        some = squares > squares[-1] * NONE
+        along = (turned[:, some] / squares[some].sqrt()).mT @ within
+        scattered = squares[some] / free
         alike = (SHRUNK * scattered.sum() / photographs.shape[1]).clamp_min(LEAST)
         scale = ((1 - SHRUNK) * scattered + alike).rsqrt()
         return Whitening(means.mean(0), along, scale, alike.rsqrt())

@@ -21,19 +21,22 @@ def where(maps: Tensor, counts: Tensor) -> Tensor:
 
     Args:
         maps: (picture, channel, y, x).
-        counts: (picture, row, column) how often each place counts, on a grid of any size.
+        counts: (picture, row, column) how often each place counts, on a grid of any size; of one
+            picture any number of times.
 
     Returns:
-        (picture, channel).
+        (picture, channel), or as often as is counted.
 
     >>> maps = torch.arange(16.0).reshape(1, 1, 4, 4)
     >>> where(maps, torch.tensor([[[0, 1], [0, 0]]])).item()  # the upper right quarter
     4.5
-    >>> where(maps, torch.tensor([[[1, 1], [0, 0]]])).item()
-    3.5
+    >>> where(maps, torch.tensor([[[1, 1], [0, 0]], [[0, 0], [0, 1]]])).tolist()
+    [[3.5], [12.5]]
     """
     spread = functional.interpolate(counts[:, None].float(), maps.shape[-2:], mode="area")
     share = spread[:, 0] / spread.sum((2, 3))[..., None]
+    if len(maps) == 1:
+        return share.to(maps.dtype).flatten(1) @ maps[0].flatten(1).mT
     return torch.einsum("ncyx,nyx->nc", maps, share.to(maps.dtype))
 
 

@@ -17,6 +17,7 @@ import captum_blocks as cb
 from captum_blocks.compose.judging import Judging
 from captum_blocks.compose.pictures.progress import Progress
 from captum_blocks.compose.pictures.renderer import PictureRenderer
+from captum_blocks.compose.seen import SeenPhotographs
 from captum_blocks.compose.sorting import Sorting
 from tests.reference.planted import Planted, planted
 from tests.reference.scenes import scenes
@@ -32,7 +33,7 @@ def asked(seed: int, units: int, photographs: int = 400) -> tuple[Planted, cb.Ne
     pictures = list(scenes(photographs, seed + 1)[0] * 2 - 1)
     index = cb.ExampleIndex.build(net, pictures, [LAYER], progress=False).bound(net)
     renderer = PictureRenderer(net, QUALITY, None, Progress(False))
-    return module, net, Sorting(Judging(LAYER, index, renderer))
+    return module, net, Sorting(Judging(LAYER, [], SeenPhotographs(index), renderer))
 
 
 def counted(seed: int, units: int) -> list[tuple[int, int | None, float]]:

@@ -34,6 +34,8 @@ from captum_blocks.reliability.places import active
 
 # Photographs of the unit; units that photographs to compare them with are of, and how many of each.
 PHOTOGRAPHS, UNITS, EACH = 16, 32, 3
+# Pixels of the icons that are looked at together.
+AT_ONCE = 4 * 128**2
 # Shifted copies of an icon, and by how much of its side at most.
 COPIES, SHIFT = 8, 1 / 12
 
@@ -159,13 +161,16 @@ class Judging:
             icons: (y, x, 3) bytes of each that is able.
         """
         Judging.look_together([self])
-        for subject in self.subjects:
-            if subject in self._shown:
-                picture = torch.from_numpy(np.array(icons[subject])).permute(2, 0, 1)[None] / 255
-                yield self._one(subject, picture[:, : self.renderer.channels])
-            else:
-                count = 0 if self._lacking else self._excited(subject)
-                yield not_judged(subject, self._missing(subject), count)
+        at_once = max(1, round(AT_ONCE / self.renderer.quality.size**2))
+        for start in range(0, len(self.subjects), at_once):
+            some = self.subjects[start : start + at_once]
+            done = self._done([icons[each] for each in some if each in self._shown])
+            for subject in some:
+                if subject in self._shown:
+                    yield self._one(subject, next(done))
+                else:
+                    count = 0 if self._lacking else self._excited(subject)
+                    yield not_judged(subject, self._missing(subject), count)
 
     @staticmethod
     def look_together(judgings: Sequence[Judging]) -> None:
@@ -178,10 +183,19 @@ class Judging:
             }
             lookers[0].seen.look(wanted, lookers[0].renderer.reader.check)
 
-    def _one(self, subject: Subject, icon: Tensor) -> Trusted:
-        """A unit and its icon, (1, channel, y, x) in [0, 1]."""
-        copies = shifted(icon, self.renderer.quality.seed)
-        done = [looker.walk.maps(looker.as_taken(copies)) for looker in self._lookers]
+    def _done(self, icons: Sequence[np.ndarray]) -> Iterator[list[list[Tensor]]]:
+        """Of each icon what it and its copies do by each network: maps of each layer."""
+        if not icons:
+            return
+        pictures = torch.from_numpy(np.stack(icons)).permute(0, 3, 1, 2) / 255
+        seed = self.renderer.quality.seed
+        copies = [shifted(each, seed) for each in pictures[:, : self.renderer.channels].split(1)]
+        maps = [each.walk.maps(each.as_taken(torch.cat(copies))) for each in self._lookers]
+        for start in range(0, len(maps[0][0]), 1 + COPIES):
+            yield [[layer[start : start + 1 + COPIES] for layer in each] for each in maps]
+
+    def _one(self, subject: Subject, done: Sequence[Sequence[Tensor]]) -> Trusted:
+        """What is said of a unit by what its icon and the copies of that do."""
         own = _along(done[0][-1], subject)
         counts = active(own)
         path, *second = (

@@ -91,6 +91,7 @@ def maps_along(walks: Sequence[Walk], x: Tensor) -> dict[Walk, list[Tensor]]:
         rows = [run_until(net.module, parts, some) for some in x.split(1 if apart else len(x))]
     outputs = {name: together([each[name] for each in rows]) for name in parts}
     shape = tuple(x.shape[1:])
+    net.tested(list(parts), shape)  # all at once, before they are asked for one by one
     maps = {
         name: net.layout_of(name, output, shape).to_maps(output).float().cpu()
         for name, output in outputs.items()

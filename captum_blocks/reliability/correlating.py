@@ -13,8 +13,6 @@ from captum_blocks.ranking import ranks
 # How far a covariance is moved to that of vectors that scatter alike in all directions; and what
 # photographs that are all alike are taken to scatter by.
 SHRUNK, LEAST = 0.5, 1e-12
-# A direction along which they scatter less than so much of the most, squared, is rounding.
-NONE = 1e-12
 
 
 def ranked(numbers: Tensor) -> Tensor:
@@ -41,31 +39,32 @@ def ranked(numbers: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """Makes vectors in which what varies together among photographs of one thing counts once.
+    """Compares vectors so that what varies together among photographs of one thing counts once.
 
     Where channels rise and fall together whatever is seen, as all those do that texture sets off,
-    their correlation tells one thing many times. So vectors are taken from a mean, and multiplied
-    by the inverse root of a covariance within kinds (as in linear discriminant analysis), half-way
-    to that of vectors that scatter alike in all directions: there are fewer photographs than
-    channels (shrunk as by Ledoit & Wolf 2004, but by a fixed half).
+    their correlation tells one thing many times. So vectors are taken from a mean, and their
+    products are those by the inverse of a covariance within kinds (as in linear discriminant
+    analysis), half-way to that of vectors that scatter alike in all directions: there are fewer
+    photographs than channels (shrunk as by Ledoit & Wolf 2004, but by a fixed half).
 
     Attributes:
         mean: (feature,) of all kinds, that vectors are taken from.
-        along: (direction, feature) in which photographs scatter, each of length 1.
-        scale: (direction,) what is along each is multiplied by.
-        else_by: what is along none is multiplied by.
+        within: (photograph, feature) how each is away from the mean of its kind.
+        alike: variance along directions in which photographs do not scatter.
+        factor: (photograph, photograph) lower triangle by which Woodbury's identity inverts the
+            covariance through the smaller matrix.
 
     >>> photographs = torch.randn(400, 3) * torch.tensor([9.0, 1.0, 1.0])
-    >>> whitened = Whitening.of(photographs, torch.arange(400) % 2)
-    >>> scale = whitened(torch.eye(3) + whitened.mean).diag()
-    >>> bool(scale[0] < 0.6 * scale[1])
+    >>> whitening = Whitening.of(photographs, torch.arange(400) % 2)
+    >>> solved = whitening.solve(torch.eye(3) + whitening.mean).diag()
+    >>> bool(solved[0] < 0.3 * solved[1])
     True
     """
 
     mean: Tensor
-    along: Tensor
-    scale: Tensor
-    else_by: Tensor
+    within: Tensor
+    alike: Tensor
+    factor: Tensor
 
     @staticmethod
     def of(photographs: Tensor, kinds: Tensor) -> Whitening:
@@ -78,19 +77,30 @@ class Whitening:
         _, of = kinds.unique(return_inverse=True)
         member = functional.one_hot(of).to(photographs)
         means = member.mT @ photographs / member.sum(0)[:, None]
-        free = max(len(of) - member.shape[1], 1)
         within = photographs - means[of]
-        # There are fewer photographs than channels: their products are the smaller matrix.
-        squares, turned = torch.linalg.eigh(within @ within.mT)
-        some = squares > squares[-1] * NONE
-        along = (turned[:, some] / squares[some].sqrt()).mT @ within
-        scattered = squares[some] / free
-        alike = (SHRUNK * scattered.sum() / photographs.shape[1]).clamp_min(LEAST)
-        scale = ((1 - SHRUNK) * scattered + alike).rsqrt()
-        return Whitening(means.mean(0), along, scale, alike.rsqrt())
+        free = max(len(of) - member.shape[1], 1)
+        scattered = within.square().sum() / free
+        alike = (SHRUNK * scattered / photographs.shape[1]).clamp_min(LEAST)
+        inner = within @ within.mT
+        inner.diagonal().add_(alike * free / (1 - SHRUNK))
+        return Whitening(means.mean(0), within, alike, torch.linalg.cholesky(inner))
 
-    def __call__(self, vectors: Tensor) -> Tensor:
-        """(..., feature) of the same."""
+    def solve(self, vectors: Tensor) -> Tensor:
+        """(vector, feature): how vectors are away from the mean, by the inverse of the covariance.
+
+        Args:
+            vectors: (vector, feature).
+        """
         away = vectors - self.mean
-        parts = away @ self.along.mT
-        return away * self.else_by + (parts * (self.scale - self.else_by)) @ self.along
+        across = torch.cholesky_solve(self.within @ away.mT, self.factor)
+        return (away - across.mT @ self.within) / self.alike
+
+    def cosines(self, vectors: Tensor) -> Tensor:
+        """(vector, vector): their products by the inverse of the covariance, as cosines.
+
+        A vector without numbers, or one that is the mean, is like no other: 0.
+        """
+        products = self.solve(vectors) @ (vectors - self.mean).mT
+        lengths = products.diagonal().clamp_min(0).sqrt()
+        found: Tensor = (products / (lengths[:, None] * lengths)).nan_to_num(0.0)
+        return found

@@ -13,12 +13,11 @@ those that ranks are whitened by, and so a little more alike than new ones would
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from captum_blocks.errors import InvalidArgument
 from captum_blocks.reliability.correlating import Whitening, ranked
@@ -239,9 +238,7 @@ class _Pairs:
         """Of pictures whose sources are given, and the units that others are of."""
         found = list[tuple[Tensor, ...]]()
         for each in along:
-            icon, photos, drawn = _whitened(each, units)
-            mean = icon.mean(0)
-            found.append((photos @ mean, drawn @ mean, photos @ photos.mT, photos @ drawn.mT))
+            found.append(_similarities(each, units))
         different = [(own[:, None] != each[None]).double() for each in (own, others)]
         return _Pairs(*map(torch.stack, zip(*found, strict=True)), *different)
 
@@ -267,14 +264,24 @@ class _Pairs:
         return weight / weight.sum()
 
 
-def _whitened(each: Along, units: Tensor) -> Iterator[Tensor]:
-    """Of the icon, the unit's photographs and others: ranks, whitened by both, of length 1."""
+def _similarities(each: Along, units: Tensor) -> tuple[Tensor, ...]:
+    """Of the icon with the unit's photographs and with others, of those with both.
+
+    Correlations of ranks, whitened by all photographs; those of the icon are means over its copies.
+    A picture without ranks, the same number everywhere, is like no other.
+    """
     # The unit's own photographs are one more kind.
     kinds = torch.cat([units, (units.max() + 1).expand(len(each.own))])
-    whitened = Whitening.of(torch.cat([each.others, each.own]).nan_to_num(0.0), kinds)
-    for held in (each.icon, each.own, each.others):
-        # A picture without ranks, the same number everywhere, is like no other.
-        yield functional.normalize(whitened(held), dim=-1).nan_to_num(0.0)
+    whitening = Whitening.of(torch.cat([each.others, each.own]).nan_to_num(0.0), kinds)
+    alike = whitening.cosines(torch.cat([each.icon, each.own, each.others]))
+    icon, own, _ = parts = [len(each.icon), len(each.own), len(each.others)]
+    _, of_own, of_others = alike.split(parts, 1)
+    return (
+        of_own[:icon].mean(0),
+        of_others[:icon].mean(0),
+        of_own[icon : icon + own],
+        of_others[icon : icon + own],
+    )
 
 
 def _weighted(left: Tensor, pairs: Tensor, apart: Tensor, right: Tensor) -> Tensor:

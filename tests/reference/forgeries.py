@@ -222,9 +222,9 @@ def way(does: Sequence[Tensor]) -> Way:
     """
     kinds = [functional.normalize(each, dim=1) for each in does]
     units = torch.repeat_interleave(torch.tensor([len(each) for each in kinds]))
-    whitened = Whitening.of(torch.cat(kinds), units)
-    away = [whitened(whitened(own.mean(0)) + whitened.mean) for own in kinds]
-    return whitened.mean, torch.stack(away)
+    whitening = Whitening.of(torch.cat(kinds), units)
+    means = torch.stack([own.mean(0) for own in kinds])
+    return whitening.mean, whitening.solve(means)
 
 
 def same_answers(module: nn.Module, forged: nn.Module, photos: Tensor) -> tuple[float, float]:

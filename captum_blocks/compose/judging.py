@@ -19,6 +19,7 @@ from captum_blocks.compose.seen import Seen, SeenPhotographs
 from captum_blocks.compose.walking import Walk
 from captum_blocks.examples import Example
 from captum_blocks.network import Network
+from captum_blocks.optim.lanes import Lanes
 from captum_blocks.reliability import (
     FEWEST,
     Along,
@@ -71,6 +72,14 @@ class Looker:
     def _preparation(self) -> Callable[[Tensor], Tensor] | None:
         """Icons are all of one side."""
         return self.renderer.visualizer(self.walk.layers[-1], self.renderer.quality.size).preprocess
+
+    @property
+    def lanes(self) -> Lanes:
+        """Threads that look at icons side by side."""
+        side = self.renderer.quality.size
+        return self.walk.passes.lanes(
+            self.as_taken(torch.zeros(1, self.renderer.channels, side, side))
+        )
 
     def look(self, examples: Iterable[Example]) -> None:
         """Look at those that were not looked at yet."""
@@ -160,17 +169,13 @@ class Judging:
         Args:
             icons: (y, x, 3) bytes of each that is able.
         """
-        Judging.look_together([self])
-        at_once = max(1, round(AT_ONCE / self.renderer.quality.size**2))
-        for start in range(0, len(self.subjects), at_once):
-            some = self.subjects[start : start + at_once]
-            done = self._done([icons[each] for each in some if each in self._shown])
-            for subject in some:
-                if subject in self._shown:
-                    yield self._one(subject, next(done))
-                else:
-                    count = 0 if self._lacking else self._excited(subject)
-                    yield not_judged(subject, self._missing(subject), count)
+        found = self._compared(icons)
+        for subject in self.subjects:
+            if subject in self._shown:
+                yield next(found)
+            else:
+                count = 0 if self._lacking else self._excited(subject)
+                yield not_judged(subject, self._missing(subject), count)
 
     @staticmethod
     def look_together(judgings: Sequence[Judging]) -> None:
@@ -183,19 +188,40 @@ class Judging:
             }
             lookers[0].seen.look(wanted, lookers[0].renderer.reader.check)
 
-    def _done(self, icons: Sequence[np.ndarray]) -> Iterator[list[list[Tensor]]]:
-        """Of each icon what it and its copies do by each network: maps of each layer."""
-        if not icons:
-            return
-        pictures = torch.from_numpy(np.stack(icons)).permute(0, 3, 1, 2) / 255
-        seed = self.renderer.quality.seed
-        copies = [shifted(each, seed) for each in pictures[:, : self.renderer.channels].split(1)]
+    def _compared(self, icons: Mapping[Subject, np.ndarray]) -> Iterator[Trusted]:
+        """Those that are able, some in each of several threads."""
+        Judging.look_together([self])
+        assert len(self._others) == len(self._lookers), "known before threads ask for it"
+        at_once = max(1, round(AT_ONCE / self.renderer.quality.size**2))
+        parts = [self.able[start : start + at_once] for start in range(0, len(icons), at_once)]
+        lanes = self.looker.lanes
+        with lanes.open():
+            for start in range(0, len(parts), lanes.n):
+                some = parts[start : start + lanes.n]
+                for found in lanes.map(lambda each: self._together(each, icons), some):
+                    yield from found
+
+    def _together(
+        self, subjects: Sequence[Subject], icons: Mapping[Subject, np.ndarray]
+    ) -> list[Trusted]:
+        """What is said of some units, whose icons are looked at together."""
+        pictures = torch.from_numpy(np.stack([icons[each] for each in subjects]))
+        pictures = pictures.permute(0, 3, 1, 2)[:, : self.renderer.channels] / 255
+        copies = [shifted(each, self.renderer.quality.seed) for each in pictures.split(1)]
         maps = [each.walk.maps(each.as_taken(torch.cat(copies))) for each in self._lookers]
-        for start in range(0, len(maps[0][0]), 1 + COPIES):
-            yield [[layer[start : start + 1 + COPIES] for layer in each] for each in maps]
+        rows = [slice(start, start + 1 + COPIES) for start in range(0, len(maps[0][0]), 1 + COPIES)]
+        return [
+            self._one(subject, [[layer[own] for layer in each] for each in maps])
+            for subject, own in zip(subjects, rows, strict=True)
+        ]
 
     def _one(self, subject: Subject, done: Sequence[Sequence[Tensor]]) -> Trusted:
-        """What is said of a unit by what its icon and the copies of that do."""
+        """What is said of a unit by what its icon and the copies of that do.
+
+        Args:
+            subject: the unit.
+            done: by each network (copy, channel, y, x) of each layer.
+        """
         own = _along(done[0][-1], subject)
         counts = active(own)
         path, *second = (

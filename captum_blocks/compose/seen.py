@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_blocks.compose.walking import Walk, maps_along
+from captum_blocks.compose.walking import Passes, Walk
 from captum_blocks.examples import Example, ExampleIndex
 from captum_blocks.network import Network
 from captum_blocks.reliability.places import spots
@@ -66,21 +66,25 @@ class SeenPhotographs:
             for example in examples:
                 if (place := _place(example)) not in known:
                     new.setdefault(example.image, {}).setdefault(walk, {})[place] = example
-        asked = list(new.values())
+        if not new:
+            return
+        walks, asked = list(wanted), list(new.values())
+        layers = dict.fromkeys(name for each in walks for name in each.layers)
+        passes = walks[0].passes if len(walks) == 1 else Passes(walks[0].net, list(layers))
         for start in range(0, len(asked), AT_ONCE):
             check()
-            self._look(list(wanted), asked[start : start + AT_ONCE])
+            self._look(passes, asked[start : start + AT_ONCE])
 
     def _look(
-        self, walks: Sequence[Walk], asked: Sequence[Mapping[Walk, Mapping[Place, Example]]]
+        self, passes: Passes, asked: Sequence[Mapping[Walk, Mapping[Place, Example]]]
     ) -> None:
         """By each photograph, what is asked of it along each walk."""
         first = [next(iter(next(iter(each.values())).values())) for each in asked]
-        maps = maps_along(walks, self.read(first))
+        maps = passes(self.read(first))
         for row, by_walk in enumerate(asked):
             for walk, places in by_walk.items():
                 counts = spots([position for _, position in places], walk.cells)
-                vectors = walk.cut([each[row : row + 1] for each in maps[walk]], counts)
+                vectors = walk.cut([maps[name][row : row + 1] for name in walk.layers], counts)
                 parted = zip(*(each.split(1) for each in vectors), strict=True)
                 self._vectors[walk] |= dict(zip(places, parted, strict=True))
 

@@ -4,21 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from captum_blocks._gradients import without_gradients
-from captum_blocks.behaviour import observed
 from captum_blocks.errors import InvalidArgument
-from captum_blocks.hooks import find_layer, run_until, running, together
+from captum_blocks.hooks import find_layer, run_until, running
+from captum_blocks.layouts import Layout
 from captum_blocks.network import LayerInfo, Network
+from captum_blocks.optim.lanes import MOST, Lanes
+from captum_blocks.optim.trunk import Trunk
 from captum_blocks.reliability.places import where
 
 # So many layers are compared, and a rank correlation of fewer channels is noise.
 LAYERS, FEWEST_CHANNELS = 8, 8
 AT_ONCE = 16
+
+
+class Passes:
+    """A network as far as some layers, made fast once for pictures of a size.
+
+    Args:
+        net: the network.
+        layers: names of the layers.
+
+    Raises:
+        UnusableLayer: icons of the network could not be drawn either.
+
+    >>> net = Network(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()))
+    >>> Passes(net, ["1"])(torch.zeros(2, 3, 8, 8))["1"].shape
+    torch.Size([2, 4, 6, 6])
+    """
+
+    def __init__(self, net: Network, layers: Sequence[str]) -> None:
+        self._net, self._layers = net, tuple(layers)
+        self._by_shape: dict[tuple[int, ...], Lanes] = {}
+
+    def __call__(self, x: Tensor) -> dict[str, Tensor]:
+        """(picture, ...) as the network takes them -> (picture, channel, y, x) by layer."""
+        with without_gradients():
+            return {name: maps.float().cpu() for name, maps in self.lanes(x).trunk(x).items()}
+
+    def lanes(self, x: Tensor) -> Lanes:
+        """Threads that run it side by side for such pictures, once they are opened."""
+        shape = tuple(x.shape[1:])
+        if shape not in self._by_shape:
+            layouts = self._layouts(x[:1])
+            trunk = Trunk(self._net.module, self._layers, x[:1], layouts=layouts)
+            self._by_shape[shape] = Lanes(trunk, MOST)
+        return self._by_shape[shape]
+
+    def _layouts(self, x: Tensor) -> dict[str, Layout]:
+        """Where the layers keep their places, for pictures of this size."""
+        parts = {name: find_layer(self._net.module, name)[1] for name in self._layers}
+        shape = tuple(x.shape[1:])
+        self._net.tested(self._layers, shape)  # all at once, before they are asked for one by one
+        with without_gradients(), running(self._net.module):
+            outputs = run_until(self._net.module, parts, x)
+        return {name: self._net.layout_of(name, output, shape) for name, output in outputs.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +109,14 @@ class Walk:
         ]
         return Walk(net, (*_spread(able, LAYERS - 1), layer), (rows, columns))
 
+    @cached_property
+    def passes(self) -> Passes:
+        """The network as far as the unit's layer."""
+        return Passes(self.net, self.layers)
+
     def maps(self, x: Tensor) -> list[Tensor]:
         """(picture, channel, y, x) of each layer."""
-        return maps_along([self], x)[self]
+        return list(self.passes(x).values())
 
     def vectors(self, x: Tensor, counts: Tensor) -> list[Tensor]:
         """(picture, channel) of each layer, a mean over places of each picture.
@@ -80,23 +131,6 @@ class Walk:
     def cut(self, maps: Sequence[Tensor], counts: Tensor) -> list[Tensor]:
         """The same of maps, (picture, channel, y, x) of each layer."""
         return [where(each, counts) for each in maps]
-
-
-def maps_along(walks: Sequence[Walk], x: Tensor) -> dict[Walk, list[Tensor]]:
-    """By each walk of one network (picture, channel, y, x) of each layer, all of one pass."""
-    net = walks[0].net
-    parts = {name: find_layer(net.module, name)[1] for each in walks for name in each.layers}
-    apart = len(x) > 1 and observed(net.module, x[:2]).apart
-    with without_gradients(), running(net.module):
-        rows = [run_until(net.module, parts, some) for some in x.split(1 if apart else len(x))]
-    outputs = {name: together([each[name] for each in rows]) for name in parts}
-    shape = tuple(x.shape[1:])
-    net.tested(list(parts), shape)  # all at once, before they are asked for one by one
-    maps = {
-        name: net.layout_of(name, output, shape).to_maps(output).float().cpu()
-        for name, output in outputs.items()
-    }
-    return {each: [maps[name] for name in each.layers] for each in walks}
 
 
 def _together(x: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

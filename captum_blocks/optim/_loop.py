@@ -14,12 +14,12 @@ from tqdm import tqdm
 from captum_blocks._gradients import without_gradients
 from captum_blocks.errors import BlocksError, InvalidArgument, UnusableLayer
 from captum_blocks.optim._batches import Batch, in_batches
-from captum_blocks.optim._lanes import Lanes
 from captum_blocks.optim.accentuation import accentuation_in
 from captum_blocks.optim.averaging import Average
 from captum_blocks.optim.filters import CollapseAlpha
 from captum_blocks.optim.images import Canvas
 from captum_blocks.optim.keeping import Keeper
+from captum_blocks.optim.lanes import Lanes
 from captum_blocks.optim.objectives import INPUT, Objective, Seen
 from captum_blocks.optim.recipe import Recipe, describe
 from captum_blocks.optim.rectifiers import redirected_rectifiers

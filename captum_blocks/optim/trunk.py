@@ -100,11 +100,13 @@ class Trunk:
         self.ceilings: dict[str, float] = {}
         self.choice = ""
         self._example = example
+        self._settled: dict[str, nn.Module] = {}
         with without_gradients():
             self._calls = self._count(example)
             self.fingerprint = self._fingerprint(example)
             self._answer = self.answers(module, example)
             self._make_fast(example)
+        self._settled = self._layers
         self.behaviour = tried(self._outputs, example) or STEADY
         if compiler is not None:
             for part in around(self._network, self._layers.values()):
@@ -170,6 +172,8 @@ class Trunk:
         """Another one that computes the same, for another thread."""
         made = copy(self)
         made._network = private_copy(self._network)
+        made._settled = {}
+        made._settled = made._layers
         return made
 
     def answers(self, module: nn.Module, example: Tensor) -> str:
@@ -195,7 +199,8 @@ class Trunk:
 
     @property
     def _layers(self) -> dict[str, nn.Module]:
-        return {name: module_called(self._network, name) for name in self._names}
+        """Looked for anew as long as modules are exchanged."""
+        return self._settled or {name: module_called(self._network, name) for name in self._names}
 
     def _outputs(self, pixels: Tensor) -> dict[str, Tensor]:
         return self._run(self._ready(pixels))

@@ -32,9 +32,9 @@ SETTINGS: dict[str, tuple[dict[str, str], int]] = {
 OURS = "side by side"
 STEPPING = """
 import sys, time
-from captum_blocks.optim import Channel, FeatureVisualizer, NAdam, _lanes
+from captum_blocks.optim import Channel, FeatureVisualizer, NAdam, lanes
 from captum_blocks.zoo import load_network
-_lanes.MOST = int(sys.argv[1])
+lanes.MOST = int(sys.argv[1])
 net = load_network("demo")
 visualizer = FeatureVisualizer(net.module, "blocks.6.0.bn2", net.preprocess.normalise)
 channels = [Channel(i) for i in range(12)]

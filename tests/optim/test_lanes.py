@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_blocks.optim import Channel, Diversity, FeatureVisualizer, objective
-from captum_blocks.optim._lanes import Lanes
+from captum_blocks.optim.lanes import Lanes
 from captum_blocks.optim.trunk import Trunk
 from captum_blocks.rewriting import close
 from tests.optim.conftest import Stem, seeded

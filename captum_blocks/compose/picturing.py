@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from captum_blocks import scene
+from captum_blocks.compose.by_meaning import MEANINGS
 from captum_blocks.compose.evaluation.question import Question
 from captum_blocks.compose.marks import View, mark_of
 from captum_blocks.compose.pictures.gallery import Gallery
@@ -21,8 +22,8 @@ from captum_blocks.examples import ExampleIndex
 from captum_blocks.grammar import FeatureVis, Hidden, Interface, parts_of
 from captum_blocks.scene import Panel, Sprite
 
-# What an index knows: channels, and directions in channel space.
-KNOWN = ("channel", "group")
+# What an index knows: channels, and directions in channel space; what can be sorted by meaning.
+KNOWN = {PHOTOGRAPHS: ("channel", "group"), MEANINGS: ("channel",)}
 
 
 def planned(views: Sequence[View], renderer: PictureRenderer) -> tuple[Plan, list[View]]:
@@ -90,10 +91,11 @@ def _beside(
     keys, index = icons.keys, renderer.indexes.get(order.dataset)
     if index is None:  # nothing of a hidden layer is shown
         return Wanted()
-    there = (each for each in subjects if each.kind in KNOWN and index.knows(each.layer))
+    source = MEANINGS if order.rank == MEANINGS else PHOTOGRAPHS
+    there = (each for each in subjects if each.kind in KNOWN[source] and index.knows(each.layer))
     chosen = (each for each in there if each.key in keys or not view.is_drawn)
     named = tuple(replace(each, key=order.key(each.key)) for each in chosen)
-    return Wanted(named, PHOTOGRAPHS, order)
+    return Wanted(named, source, order)
 
 
 def _lacking(view: View, subjects: tuple[Subject, ...], renderer: PictureRenderer) -> str:
@@ -101,12 +103,16 @@ def _lacking(view: View, subjects: tuple[Subject, ...], renderer: PictureRendere
     order = view.order
     if order is None or not subjects:
         return ""
-    known = [each for each in subjects if each.kind in KNOWN]
+    source = MEANINGS if order.rank == MEANINGS else PHOTOGRAPHS
+    known = [each for each in subjects if each.kind in KNOWN[source]]
     if not known and not view.is_drawn:
+        found = "channels, neurons and groups" if source == PHOTOGRAPHS else "channels"
         raise InvalidArgument(
-            f"{view.element!r}: photographs are found for channels, neurons and groups of hidden "
-            "layers; leave out by=, or say by=('optimized', ...)"
+            f"{view.element!r}: {source} are found for {found} of hidden layers; leave out by=, or "
+            "say by=('optimized', ...)"
         )
+    if not known and source == MEANINGS:
+        return "no meanings: photographs are sorted for channels of hidden layers"
     if not known:
         return "no photographs: an index knows channels and groups of hidden layers"
     layers = [each.layer for each in known]
@@ -146,7 +152,7 @@ def _gallery(made: Gallery) -> scene.Gallery:
     bands = tuple(
         scene.Band(
             band.title,
-            tuple(scene.Crop(c.pixels, c.words, c.photograph, c.box) for c in band.crops),
+            tuple(scene.Crop(c.pixels, c.words, c.photograph, c.box, c.kind) for c in band.crops),
         )
         for band in made.bands
     )

@@ -45,7 +45,7 @@ class Sorting:
         if len(self.looker.walk.layers) < 2:
             raise InvalidArgument(
                 f"no layer before {self.layer!r} can be looked at, so its units' photographs "
-                "cannot be sorted by what they show: leave meanings= out"
+                "cannot be sorted by what they show; those of a later layer can"
             )
 
     def meant(self, subject: Subject) -> Meant:

@@ -9,7 +9,7 @@ from captum_blocks.errors import InvalidArgument, WrongType, did_you_mean
 from captum_blocks.grammar.spec import word
 
 OPTIMIZED = "optimized"
-RANKS = ("top", "bottom", "quantiles", "random")
+RANKS = ("top", "bottom", "quantiles", "random", "meanings")
 MOST_CROPS = 12
 
 

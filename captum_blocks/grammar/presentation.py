@@ -175,8 +175,10 @@ class FeatureVis(_Linked):
             photographs of an index, for channels, neurons and groups; or both, ``("optimized",
             Dataset("birds"))``, one beside the other.
         n, rank: of ``by`` a data set, how many crops of an atom are shown, and which: "top",
-            "bottom", "quantiles" (one of each of n bands of equally many photographs) or "random".
-            The reader opens the others by a click.
+            "bottom", "quantiles" (one of each of n bands of equally many photographs), "random",
+            or, of channels, "meanings": a picture drawn for each of the things that the channel
+            stands for, see ``trust(..., meanings=True)``, for which the page's numbers wait some
+            seconds a channel. The reader opens the others by a click.
 
     >>> FeatureVis(Hidden("layer3").channels[:4]).content
     Activation(Hidden('layer3').channels[[0, 1, 2, 3]])

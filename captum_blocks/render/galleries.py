@@ -42,7 +42,8 @@ def _packed(
 ) -> dict[str, Any]:
     def crop(made: Crop) -> list[Any]:
         box = [round(edge, 4) for edge in made.box]
-        return [cells[made.photograph, made.box], made.words, numbers[made.photograph], box]
+        drawn = [] if made.kind == "Photograph" else [made.kind]
+        return [cells[made.photograph, made.box], made.words, numbers[made.photograph], box, *drawn]
 
     return {
         "label": gallery.label,

@@ -20,12 +20,14 @@ class Crop:
         words: what is told when it is pointed at.
         photograph: name of the whole in ``Scene.photographs``.
         box: the part, top, left, bottom, right in fractions of the photograph.
+        kind: what it is called: "Photograph", or "Picture" where it was drawn.
     """
 
     pixels: np.ndarray
     words: str
     photograph: str
     box: Box
+    kind: str = "Photograph"
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ class Order:
     Attributes:
         dataset: its name.
         n: how many crops are shown beside an atom before the reader acts.
-        rank: which: "top", "bottom", "quantiles" or "random".
+        rank: which: "top", "bottom", "quantiles", "random" or "meanings".
 
     >>> Order("birds").key("bn2/channel/7")
     'bn2/channel/7 in birds: 3 top'
@@ -41,12 +41,14 @@ class Crop:
         words: value, label, name of the photograph: what is told when it is pointed at.
         photograph: name of the whole in ``Gallery.photographs``.
         box: the part, top, left, bottom, right in fractions of the photograph.
+        kind: what it is called: "Photograph", or "Picture" where it was drawn.
     """
 
     pixels: np.ndarray
     words: str
     photograph: str
     box: Box
+    kind: str = "Photograph"
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,7 +130,7 @@ class _Finding:
             for example, cut in zip(band.examples, cuts, strict=True):
                 name = f"{self._name}/{example.image}"
                 pictures[name] = cut.photograph
-                crops.append(Crop(cut.crop, _words(example), name, cut.box))
+                crops.append(Crop(cut.crop, words(example), name, cut.box))
             title = TITLES[band.rank].format(n=band.asked)
             bands.append(Band(title, tuple(crops)))
         every = [cut for _, cuts in held for cut in cuts]
@@ -172,8 +172,12 @@ def _held(order: Order) -> dict[str, int]:
     return first | {rank: count for rank, count in HELD.items() if rank != order.rank}
 
 
-def _words(example: Example) -> str:
-    """What is told of a crop."""
+def words(example: Example) -> str:
+    """What is told of a crop.
+
+    >>> words(Example(2.5, "birds/a.jpg", "bird", 3, "a", (1, 4), like=3))
+    '2.50: bird, a.jpg, and 3 like it'
+    """
     name = _in_a_line(PurePath(example.path).name) or f"picture {example.image}"
     labelled = "" if example.label is None else f"{_in_a_line(example.label)}, "
     like = f", and {example.like} like it" if example.like else ""

@@ -1,13 +1,18 @@
 // Photographs beside atoms: crops on one sheet, which open to the whole and to further ones.
 
-// A crop as data is [cell of the sheet, words, number of the photograph, box].
+// A crop as data is [cell of the sheet, words, number of the photograph, box], and what it is called
+// where it is none of a photograph.
 function cropNode(page, crop) {
   const node = make("button", "crop");
   Object.assign(node, { type: "button", tabIndex: -1, crop, title: crop[1] });
-  node.setAttribute("aria-label", `Photograph, ${crop[1]}`);
+  node.setAttribute("aria-label", spoken(crop));
   node.dataset.cell = crop[0];
   dressIcon(node, page.data.crops, crop[0]);
   return node;
+}
+
+function spoken([, words, , , kind = "Photograph"]) {
+  return `${kind}, ${words}`;
 }
 
 // The crops of an atom that are seen before the reader acts.
@@ -22,9 +27,10 @@ function cropsNode(page, name) {
 }
 
 // All of a photograph, with the part that the crop shows framed.
-function wholeNode(page, [, words, number, box]) {
+function wholeNode(page, crop) {
+  const [, words, number, box] = crop;
   const figure = make("figure", "whole-photograph");
-  const image = Object.assign(make("img"), { src: page.data.photographs[number], alt: `Photograph, ${words}` });
+  const image = Object.assign(make("img"), { src: page.data.photographs[number], alt: spoken(crop) });
   const framed = make("div", "framed");
   // As large as the place allows: the longer side of all of them is the same.
   image.addEventListener("load", () => {

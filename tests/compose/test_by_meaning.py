@@ -86,8 +86,8 @@ def test_pictures_are_those_that_trust_gives(page: cb.Explanation, tmp_path: Pat
 
 
 def small() -> cb.Network:
-    layers = [nn.Conv2d(3, 9, 3, 2), nn.ReLU(), nn.Conv2d(9, 12, 3, 2), nn.ReLU(), nn.Flatten()]
     torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 9, 3, 2), nn.ReLU(), nn.Conv2d(9, 12, 3, 2), nn.ReLU(), nn.Flatten()]
     module = nn.Sequential(*layers, nn.Linear(12 * 11 * 11, 10)).eval()
     return cb.Network(module, cb.Preprocess(size=48, mean=HALF, std=HALF))
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from captum_blocks.streaming import Stream
 
 
+# Seconds that a browser has to show the page before anything else is done.
+COMING = 2.0
+
+
 def explain_to(
     target: Path,
     net: Network,
@@ -77,6 +81,8 @@ def _shown_while_drawn(stream: Stream, target: Path, quiet: bool) -> None:
     if not opened or not quiet:
         click.echo(f"while it is drawn: {server.address}")
     try:
+        if opened:
+            server.wait_for_reader(COMING)  # whose page comes before the file
         stream.now.save(target)
         stream.result()
     except Exception as error:

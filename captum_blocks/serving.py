@@ -82,6 +82,11 @@ class PageServer:
         """Of the page."""
         return f"http://{self.host}/{self._token}/"
 
+    def wait_for_reader(self, seconds: float) -> bool:
+        """Wait until a reader has the page with its numbers, so long at most; whether one has."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._came, seconds)
+
     def close(self, expected: bool = True) -> bool:
         """Wait until readers have all that there is, and end.
 
@@ -91,8 +96,8 @@ class PageServer:
         Returns:
             Whether the page was read at all.
         """
+        came = self.wait_for_reader(PATIENCE if expected else 0)
         with self._changed:
-            came = self._changed.wait_for(lambda: self._came, PATIENCE if expected else 0)
             self._changed.wait_for(lambda: not self._readers, PATIENCE if came else 0)
         self._server.shutdown()
         self._server.server_close()

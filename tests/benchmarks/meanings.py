@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from itertools import islice
 
 import numpy as np
 
@@ -17,12 +18,13 @@ import captum_blocks as cb
 from captum_blocks.compose.judging import Judging
 from captum_blocks.compose.pictures.progress import Progress
 from captum_blocks.compose.pictures.renderer import PictureRenderer
+from captum_blocks.compose.pictures.requests import channel_subject
 from captum_blocks.compose.seen import SeenPhotographs
 from captum_blocks.compose.sorting import Sorting
 from tests.reference.planted import Planted, planted
 from tests.reference.scenes import scenes
 
-LAYER, QUALITY, FIRST = "units", cb.Quality(size=48, n_steps=48, budget=64), 20
+LAYER, QUALITY, FIRST, UNITS = "units", cb.Quality(size=48, n_steps=48, budget=64), 20, 20
 HALF = (0.5,) * 3
 
 
@@ -57,13 +59,31 @@ def precision_and_recall(pairs: list[tuple[int, int | None]]) -> tuple[float, fl
     return right / max(said, 1), right / max(sum(truth == 2 for truth, _ in pairs), 1)
 
 
+def pictured(seed: int, units: int) -> tuple[int, int]:
+    """Of units with two meanings how many pictures are most like their own photographs, and all."""
+    module, _, sorting = asked(seed, UNITS)
+    twos = [unit for unit, truth in enumerate(module.truths) if len(truth.kinds) == 2]
+    found = (sorting.meant(channel_subject(LAYER, unit)) for unit in twos)
+    some = list(islice((meant for meant in found if meant.number == 2), units))
+    own = [np.argmax(each.likeness) == row for meant in some for row, each in enumerate(meant.each)]
+    return sum(map(bool, own)), len(own)
+
+
 def main() -> None:
     """All units, network by network."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", type=int, default=10)
-    parser.add_argument("--units", type=int, default=20, help="of each network")
+    parser.add_argument("--networks", type=int, default=10, help="how many")
+    parser.add_argument("--units", type=int, default=UNITS, help="of each network")
     parser.add_argument("--first", type=int, default=FIRST, help="seed of the first network")
+    parser.add_argument(
+        "--pictures", type=int, help="draw those of so many units of each network, and only that"
+    )
     chosen = parser.parse_args()
+    if chosen.pictures:
+        told = [pictured(chosen.first + each, chosen.pictures) for each in range(chosen.networks)]
+        right, drawn = map(sum, zip(*told, strict=True))
+        print(f"most like the photographs of their own meaning: {right} of {drawn} pictures")
+        return
     rows: list[tuple[int, int | None, float]] = []
     began = time.process_time()
     for seed in range(chosen.first, chosen.first + chosen.networks):

@@ -22,8 +22,8 @@ class Meaning:
             of the only meaning of a unit its icon.
         likeness: (meaning,) cosine of what the middle of the picture does in the layers before the
             unit with what the photographs of each meaning do there on average, in their order; of
-            an icon, wherever the unit is active. Not every picture shows its own meaning best: in
-            one network with planted units, 7 of the 10 of five units did.
+            an icon, wherever the unit is active. Not every picture shows its own meaning best: of
+            thirty planted units of five small networks, 56 of 60 did.
 
     >>> Meaning((Example(2.5, "a.jpg", None, 0, "a", (1, 4)),), 1.0).share
     1.0

@@ -93,7 +93,6 @@ class _Layer:
             )
             return [self._band(HIGHEST, highest, photographs)], photographs
         named = list(enumerate(meant.each, 1))
-        drawn = [self._drawn(number, meaning, channel, photographs) for number, meaning in named]
         own = [
             self._band(
                 f"meaning {number}, {percent(meaning.share)} of its photographs",
@@ -102,6 +101,9 @@ class _Layer:
             )
             for number, meaning in named
         ]
+        if len(named) == 1:  # its picture is the icon
+            return own, photographs
+        drawn = [self._drawn(number, meaning, channel, photographs) for number, meaning in named]
         return [Band(PICTURES, tuple(drawn)), *own], photographs
 
     def _band(
@@ -127,12 +129,15 @@ class _Layer:
         nearest = int(np.argmax(meaning.likeness)) + 1
         like = "" if nearest == number else f", yet most like those of meaning {nearest}"
         told = f"drawn from noise to excite it as the photographs of meaning {number} do{like}"
-        return Crop(np.asarray(small), told, name, WHOLE, DRAWN)
+        return Crop(np.asarray(small), f"{told}; not judged", name, WHOLE, DRAWN)
 
     def _about(self, meant: Meant | None) -> str:
+        """Of what the number is, and what it is not."""
         said = f"meanings: unknown, as {self._lacking}" if meant is None else meant.told
+        about = f"From {quoted(self._name)}, {self._index.said}. {said[0].upper()}{said[1:]}."
+        if meant is None or meant.number is None:
+            return about
         return (
-            f"From {quoted(self._name)}, {self._index.said}. {said[0].upper()}{said[1:]}. Its "
-            "photographs are sorted by what they do in the layers before; how many sorts are "
-            "counted as different is a criterion, not a fact of the channel."
+            f"{about} Its photographs are sorted by what they do in the layers before; how many "
+            "sorts are counted as different is a criterion, not a fact of the channel."
         )

@@ -106,7 +106,7 @@ def signed(trusted: Trusted) -> Sign:
     'unknown: 3 photographs excite it'
     """
     level = "clear" if trusted.level == "no sign of forgery" else trusted.level
-    return Sign(level, trusted.level, trusted.why)
+    return Sign(level, trusted.level, "; ".join(filter(None, (trusted.why, trusted.evidence))))
 
 
 def _pixels(icon: Icon | Gallery) -> np.ndarray:

@@ -67,7 +67,8 @@ def trust(
         WrongType: what is no channels, network or index.
         LayerNotFound: the index has not looked at the layer.
         InvalidArgument: atoms that are no channels; an index of another network, or whose
-            photographs are not there; a layer without places, or, with ``meanings``, without one
+            photographs are not there; another network whose pictures have other
+            channels; a layer without places, or, with ``meanings``, without one
             before it that can be looked at.
 
     >>> import torch
@@ -86,10 +87,15 @@ def trust(
         raise WrongType(f"meanings= is True or False, not {meanings!r}")
     if other is not None and not isinstance(other, Network):
         raise WrongType(f"other= is a Network(module, ...), not a {type(other).__name__}")
+    if other is not None and other.channels != net.channels:
+        raise InvalidArgument(
+            f"other= takes pictures of {other.channels} channels, and the network of {net.channels}"
+        )
     chosen = quality_named(quality)
     renderer = PictureRenderer(net, chosen, store or Store(), Progress(progress))
     subjects = [channel_subject(layer, channel) for channel in channels]
     judging = Judging(layer, subjects, SeenPhotographs(index.bound(net)), renderer, other)
+    Judging.look_together([judging])  # what cannot be looked at is said before icons are drawn
     sorting = Sorting(judging) if meanings else None
     found = judging.judged(_icons(judging.able, renderer))
     each = tuple(found) if sorting is None else tuple(_sorted(found, subjects, sorting))

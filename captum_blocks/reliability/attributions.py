@@ -221,7 +221,7 @@ def attribution_verdict(
     if also is not None and len(found := _told(also[1])):
         first += f" by logit, {between(found)} by {also[0]}"
         if phrase == AGREES and bool((found < thresholds.agrees).any()):
-            phrase = f"{AGREES}, by logit"
+            level, phrase = "doubtful", f"{AGREES}, by logit"
     return level, phrase, "; ".join((first, *why))
 
 

@@ -73,7 +73,7 @@ def verdict(
         return "unknown", path.missing
     share = (
         f"its way through the layers agrees to {path.agreement:.2f} with that of the photographs "
-        "that excite the unit most"
+        f"that excite the unit most{_second(other)}"
     )
     if path.high < thresholds.refuted:
         return "refuted", f"{share}, and to less than {thresholds.refuted} whichever are drawn"
@@ -87,5 +87,14 @@ def verdict(
             f"fewer than {thresholds.percentile:.0%}"
         )
     if other is not None and not other.missing and other.high < thresholds.refuted:
-        return "doubtful", (f"{share}, and in the second network to {other.agreement:.2f} alone")
+        return "doubtful", f"{share}, which is less than {thresholds.refuted}"
     return "no sign of forgery", share
+
+
+def _second(other: PathSimilarity | None) -> str:
+    """What a second network sees, where there is one."""
+    if other is None:
+        return ""
+    if other.missing:
+        return f" (in the second network: unknown, as {other.missing})"
+    return f", and in the second network to {other.agreement:.2f}"

@@ -92,6 +92,7 @@ def test_a_click_opens_the_whole_photograph_with_its_part(tab: Page) -> None:
     crop.click()
     dialog = tab.locator("dialog[open]")
     assert dialog.locator("figcaption").inner_text() == words
+    assert not dialog.locator("dl").is_visible(), "it is of the icon, which is not shown"
     image, part = dialog.locator(".framed img"), dialog.locator(".part")
     image.evaluate("image => image.decode()")
     whole, framed = image.bounding_box(), part.bounding_box()

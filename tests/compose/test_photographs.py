@@ -262,7 +262,7 @@ def test_the_words_survive_json_and_older_texts_load() -> None:
 def test_the_orders_are_those_of_an_index() -> None:
     from captum_blocks.examples.asking import RANKS
 
-    assert datasets.RANKS == (*RANKS, "meanings"), "which is asked of photographs and of layers"
+    assert (*RANKS, "meanings") == datasets.RANKS, "which is asked of photographs and of layers"
 
 
 @pytest.mark.parametrize("kind", ["NCHW", "NHWC", "tokens"])

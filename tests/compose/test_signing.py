@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import captum_blocks as cb
+from captum_blocks.compose import Trusted
 from captum_blocks.compose.signing import NO_INDEX, NOT_YET, OTHERS
 from captum_blocks.reliability import LEVELS
 from captum_blocks.store import Store
@@ -71,6 +72,10 @@ def page(
     return cb.explain(channels & groups, net, pictures[:1], examples=index, **how)
 
 
+def _all_of(each: Trusted) -> str:
+    return "; ".join(filter(None, (each.why, each.evidence)))
+
+
 def test_marks_say_what_trust_says(
     page: cb.Explanation,
     net: cb.Network,
@@ -82,7 +87,7 @@ def test_marks_say_what_trust_says(
     told = cb.trust(words, net, index, quality=QUALITY, store=store)
     for each in told:
         sign = page.scene.signs[f"{LAYER}/channel/{each.unit}"]
-        assert (sign.name, sign.words) == (each.level, each.why)
+        assert (sign.name, sign.words) == (each.level, _all_of(each))
     by_name = {each.name: each for each in page.trust}
     for each in told:
         again = by_name[each.name]

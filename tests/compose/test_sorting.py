@@ -115,8 +115,8 @@ def test_what_is_said_has_the_uncertainty_and_what_random_directions_have(found:
     share = sum(each >= 2 for each in meant.by_chance) / len(meant.by_chance)
     assert meant.chance == share
     assert meant.told == (
-        f"meanings: 2, in {meant.found.resampled[1]:.0%} of resamples; of random directions of "
-        f"this layer {share:.0%} have as many"
+        f"meanings: 2, in {meant.found.resampled[1]:.0%} of resamples; of "
+        f"{len(meant.by_chance)} random directions of this layer {share:.0%} have as many or more"
     )
     assert meant.told in str(trust)
 

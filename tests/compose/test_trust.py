@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import captum_blocks as cb
@@ -130,7 +131,7 @@ def test_honest_icons_show_no_sign_of_forgery(honest: cb.Trust, pairs: dict[int,
     frame = honest.to_frame()
     assert list(frame) == [
         *("unit", "level", "agreement", "agreement_low", "agreement_high", "percentile"),
-        "meanings",
+        *("meanings", "name"),
     ]
     assert frame.unit.tolist() == list(pairs)
     assert set(frame.level) == {"no sign of forgery"}
@@ -148,6 +149,10 @@ def test_evidence_lies_beside_the_level(honest: cb.Trust) -> None:
     assert str(one).startswith(f"{LAYER} : {one.unit}: no sign of forgery, as its way")
     assert "no sign of forgery is not validity" in str(honest)
     assert "seed 0; 200 photographs" in honest.measured_by
+    assert one.standing is not None
+    numbers = (one.path.agreement, one.path.low, one.path.high)
+    assert all(f"{each:.2f}" in one.evidence for each in numbers)
+    assert f"more than {one.standing.clean:.0%} of photographs" in one.evidence
 
 
 def test_a_gate_that_reacts_to_optimized_pictures_is_caught(
@@ -269,6 +274,28 @@ def test_a_second_network_looks_too(
     assert found.other.agreement > 0.3
     (alone,) = cb.trust(words, net, index, quality=QUALITY, store=store)
     assert found.path.agreement == alone.path.agreement
+    assert f", and in the second network to {found.other.agreement:.2f}" in found.why
+    assert "second network" not in alone.why
+
+
+def test_what_cannot_be_looked_at_is_said_before_icons_are_drawn(
+    net: cb.Network, pictures: Tensor, tmp_path: Path
+) -> None:
+    grey = cb.Network(nn.Conv2d(1, 4, 3), cb.Preprocess(size=48, mean=(0.5,), std=(0.5,)))
+    files = tmp_path / "photographs"
+    files.mkdir()
+    for number, picture in enumerate(pictures[:60]):
+        pixels = (picture.permute(1, 2, 0).numpy() * 127.5 + 127.5).astype("uint8")
+        Image.fromarray(pixels).save(files / f"{number:03}.png")
+    index = cb.ExampleIndex.build(net, files, LAYER, progress=False)
+    store = Store(tmp_path / "icons")
+    with pytest.raises(InvalidArgument, match="takes pictures of 1 channels, and the network of 3"):
+        cb.trust(_words([7]), net, index, grey, quality=QUALITY, store=store)
+    for number in range(1, 60):
+        (files / f"{number:03}.png").unlink()
+    with pytest.raises(InvalidArgument, match="photograph"):
+        cb.trust(_words([7]), net, index, quality=QUALITY, store=store)
+    assert not list((tmp_path / "icons").glob("*.png"))
 
 
 @pytest.mark.parametrize(

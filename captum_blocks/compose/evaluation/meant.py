@@ -76,7 +76,8 @@ class Meant:
         said = f"meanings: {self.number}, in {self.found.certainty:.0%} of resamples"
         if not self.by_chance:
             return f"{said}; of random directions nothing is known"
+        drawn = f"{len(self.by_chance)} random directions of this layer"
         if self.number == 1:
             more = sum(each > 1 for each in self.by_chance) / len(self.by_chance)
-            return f"{said}; of random directions of this layer {more:.0%} have more"
-        return f"{said}; of random directions of this layer {self.chance:.0%} have as many"
+            return f"{said}; of {drawn} {more:.0%} have more"
+        return f"{said}; of {drawn} {self.chance:.0%} have as many or more"

@@ -54,6 +54,22 @@ class Trusted:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or f"{self.layer} : {self.unit}")
 
+    @property
+    def evidence(self) -> str:
+        """The numbers behind the reason, in words; empty where nothing is said."""
+        if self.path.missing:
+            return ""
+        found = (
+            f"agreement {self.path.agreement:.2f}, 95% from {self.path.low:.2f} to "
+            f"{self.path.high:.2f} over {self.path.photographs} photographs"
+        )
+        if self.standing is None:
+            return found
+        return (
+            f"{found}; it excites the unit more than {self.standing.clean:.0%} of photographs do, "
+            f"shifted more than {self.standing.jittered:.0%}"
+        )
+
     def __str__(self) -> str:
         """The unit, the level and the reason in one sentence; its meanings where they are known."""
         said = f"{self.name}: {self.level}, as {self.why}"
@@ -90,7 +106,8 @@ class Trust:
 
         ``agreement`` and its interval are from 0 to 1, NaN where unknown; ``percentile`` is the
         share of photographs that excite the unit less than its icon does, shifted by some pixels;
-        ``meanings`` is NaN where it was not asked, or nothing can be said.
+        ``meanings`` is NaN where it was not asked, or nothing can be said; ``name`` tells units of
+        several layers apart.
 
         Raises:
             MissingDependency: pandas is not installed.
@@ -105,6 +122,7 @@ class Trust:
                 "agreement_high": each.path.high,
                 "percentile": nan if each.standing is None else each.standing.jittered,
                 "meanings": nan if each.meanings is None else each.meanings,
+                "name": each.name,
             }
             for each in self.units
         ]

@@ -8,18 +8,24 @@ function enlarge(page, mark, crop = null) {
   const held = gallery === null ? null : page.data.galleries[gallery];
   const dialog = page.root.querySelector("dialog");
   const shown = make("div", "shown");
-  const show = (chosen) => shown.replaceChildren(chosen ? wholeNode(page, chosen) : largeIcon(page, sprite));
-  show(crop ?? (sprite === null ? held.bands[0][1][0] : null));
+  const ofIcon = signLines(page, sprite);
+  // What is said of the icon does not stand beside another picture.
+  const show = (chosen) => {
+    shown.replaceChildren(chosen ? wholeNode(page, chosen) : largeIcon(page, sprite));
+    ofIcon.forEach((line) => (line.hidden = Boolean(chosen)));
+  };
   const [, , label, details] = page.data.sprites[sprite] ?? [null, null, held.label, []];
   const told = make("dl");
   told.dataset.of = sprite;
   fillDetails(told, details);
+  ofIcon.push(told);
+  show(crop ?? (sprite === null ? held.bands[0][1][0] : null));
   const close = make("button", "close", "Close");
   close.addEventListener("click", () => dialog.close());
   const bands = held ? [bandsNode(page, held, show)] : [];
   dialog.classList.toggle("with-photographs", held !== null);
   const side = make("div", "told-of");
-  side.append(make("h3", "", label), make("p", "caption", mark.detail), ...signLines(page, sprite), ...bands, told, close);
+  side.append(make("h3", "", label), make("p", "caption", mark.detail), ...ofIcon.slice(0, -1), ...bands, told, close);
   dialog.replaceChildren(shown, side);
   dialog.onclick = (event) => event.target === dialog && dialog.close();
   dialog.showModal();

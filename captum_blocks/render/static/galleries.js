@@ -21,7 +21,8 @@ function cropsNode(page, name) {
   const strip = make("div", "crops");
   const [[title, crops]] = bands;
   strip.setAttribute("role", "group");
-  strip.setAttribute("aria-label", `Photographs, ${title}`);
+  const [, , , , kind = "Photograph"] = crops[0] ?? [];
+  strip.setAttribute("aria-label", `${kind}s, ${title}`);
   strip.append(...crops.slice(0, shown).map((crop) => cropNode(page, crop)));
   return strip;
 }

@@ -193,7 +193,8 @@ def with_examples(
     if made == interface:
         raise InvalidArgument(
             "examples= stands beside pictures of channels and groups, and this interface has none "
-            "that it could stand beside: add FeatureVis(...)"
+            "that it could stand beside: add FeatureVis(...); where one names its own "
+            'Dataset("birds"), hand that over as given={"birds": index}'
         )
     return made, {**given, name: index}
 

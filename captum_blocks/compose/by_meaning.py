@@ -55,7 +55,7 @@ class ByMeaning(PictureSource):
 
     def told(self, drawn: int, wanted: int, quality: Quality) -> tuple[str, str]:
         """How many channels were sorted."""
-        return "meanings", f"for {drawn} of {wanted} channels"
+        return "meanings", f"asked of {drawn} of {wanted} channels"
 
 
 class _Layer:

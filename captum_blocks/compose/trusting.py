@@ -46,12 +46,15 @@ def trust(
     slingshots (area under the curve .99, interval .97 to 1.00), but hardly more than those of a
     forger who trains for this measure (.67, .54 to .79), of which 19 of 22 show no sign of forgery;
     nor do 9 of 31 of slingshots that leave a unit its own detail
-    (``python -m tests.benchmarks.trust``).
+    (``python -m tests.benchmarks.trust``). Levels and intervals are of the photographs of this
+    index and of icons of this quality: others can give another level, above all of units that
+    these photographs excite little.
 
     Args:
         units: channels, as ``Hidden("layer3").channels[[7, 9]]``.
         net: the network.
-        index: of photographs, that has looked at the layer.
+        index: of at least fifty photographs, that has looked at the layer; one that is loaded needs
+            to know where they are: ``ExampleIndex.load(path, photos="birds/")``.
         other: a second network that sees the same pictures: where it finds icon and photographs
             unlike, an icon that the first one passes is doubted.
         meanings: whether it is counted how many things each unit stands for, by clusters of the

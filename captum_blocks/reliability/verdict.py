@@ -76,7 +76,10 @@ def verdict(
         f"that excite the unit most{_second(other)}"
     )
     if path.high < thresholds.refuted:
-        return "refuted", f"{share}, and to less than {thresholds.refuted} whichever are drawn"
+        return (
+            "refuted",
+            f"{share}, and to less than {thresholds.refuted} whichever of these are drawn",
+        )
     if path.agreement < thresholds.doubtful:
         return "doubtful", f"{share}, which is less than {thresholds.doubtful}"
     if stands is None:

@@ -97,3 +97,17 @@ def test_what_is_folded_is_printed(open_page, real_page) -> None:
         tab.evaluate(f"dispatchEvent(new Event('{event}'))")
         states = folded.evaluate_all("all => all.map((each) => each.open)")
         assert set(states) == {opened}
+
+
+def test_the_photograph_does_not_lie_over_the_end_of_the_page(open_page, real_page) -> None:
+    tab = open_page(real_page, viewport={"width": 1280, "height": 720})
+    tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+    above = tab.evaluate(
+        """() => [...document.querySelectorAll(".closing dt")].map((term) => {
+          const { left, top, width, height } = term.getBoundingClientRect();
+          const [x, y] = [left + width / 2, top + height / 2];
+          return y < 0 || y > innerHeight ? null : document.elementFromPoint(x, y);
+        }).filter((node) => node !== null).map((node) => node.closest(".stage") !== null)"""
+    )
+    assert above
+    assert not any(above)

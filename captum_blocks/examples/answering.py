@@ -201,7 +201,7 @@ class Answerer:
                 if there is None
             ]
             raise InvalidArgument(
-                f"for {why} photographs have to be looked at again: give "
+                f"for {why}, photographs have to be looked at again: give "
                 f"{' and '.join(missing)} to ExampleIndex.load"
             )
         return Again(self._stored, self._net, self._pictures, layer)

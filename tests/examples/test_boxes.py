@@ -105,7 +105,9 @@ def test_boxes_are_found_where_they_are_asked_for(indexed) -> None:
 def test_boxes_need_the_photographs(indexed, tmp_path: Path) -> None:
     index, _ = indexed
     alone = cb.ExampleIndex.load(index.save(tmp_path / "saved"))
-    with pytest.raises(InvalidArgument, match="the part of each photograph that matters needs"):
+    with pytest.raises(
+        InvalidArgument, match="for the part of each photograph that matters, photographs"
+    ):
         alone.top(("out", [1]), k=3, boxes=True)
 
 

@@ -133,9 +133,9 @@ def test_ready_tensors_are_shown_as_they_are(magenta: cb.Network) -> None:
 def test_photographs_that_moved_or_changed_are_said(index, magenta, root, tmp_path) -> None:
     (found,) = index.top(("out", [1]), k=2)
     alone = cb.ExampleIndex.load(index.folder)
-    with pytest.raises(InvalidArgument, match="for pictures of examples photographs have to be"):
+    with pytest.raises(InvalidArgument, match="for pictures of examples, photographs have to be"):
         alone.cut(found, "out")
-    with pytest.raises(InvalidArgument, match="pictures of examples needs"):
+    with pytest.raises(InvalidArgument, match="for pictures of examples, photographs have"):
         alone.bound(magenta)
     with pytest.raises(LayerNotFound, match="ou"):
         index.cut(found, "outs")

@@ -144,14 +144,14 @@ def test_a_thread_that_cannot_begin_leaves_none_that_waits(seeing, monkeypatch):
 
 
 class Failing(nn.Module):
-    """Fails in the second of the threads that run it, on its second step."""
+    """Fails in one of the threads that run it, when both have and it has before."""
 
     calls: dict[str, int] = {}  # noqa: RUF012
 
     def forward(self, x: Tensor) -> Tensor:
         name = threading.current_thread().name
         self.calls[name] = self.calls.get(name, 0) + 1
-        if "lane" in name and len(self.calls) == 3 and self.calls[name] == 2:
+        if "lane" in name and len(self.calls) == 3 and self.calls[name] >= 2:
             raise ZeroDivisionError("the sum of nothing")
         return x * 1
 

@@ -116,7 +116,7 @@ class Judging:
         self.index, self._photographs = photographs.index, photographs
         self.renderer, self.other = renderer, other
         if self.able:
-            assert self._lookers, "what they cannot look at is refused before icons are drawn"
+            _ = self._lookers  # what they cannot look at is refused before icons are drawn
 
     @cached_property
     def _lookers(self) -> tuple[Looker, ...]:
@@ -191,9 +191,9 @@ class Judging:
     def _compared(self, icons: Mapping[Subject, np.ndarray]) -> Iterator[Trusted]:
         """Those that are able, some in each of several threads."""
         Judging.look_together([self])
-        assert len(self._others) == len(self._lookers), "known before threads ask for it"
-        at_once = max(1, round(AT_ONCE / self.renderer.quality.size**2))
-        parts = [self.able[start : start + at_once] for start in range(0, len(icons), at_once)]
+        _ = self._others  # before threads ask for it
+        able, at_once = self.able, max(1, round(AT_ONCE / self.renderer.quality.size**2))
+        parts = [able[start : start + at_once] for start in range(0, len(able), at_once)]
         lanes = self.looker.lanes
         with lanes.open():
             for start in range(0, len(parts), lanes.n):

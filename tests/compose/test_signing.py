@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import torch
 from torch import Tensor
 
 import captum_blocks as cb
-from captum_blocks.compose import Trusted
+from captum_blocks.compose import Progress, Trusted, judging
+from captum_blocks.compose.pictures.renderer import PictureRenderer
+from captum_blocks.compose.pictures.requests import Subject, channel_subject
+from captum_blocks.compose.seen import SeenPhotographs
 from captum_blocks.compose.signing import NO_INDEX, NOT_YET, OTHERS
 from captum_blocks.reliability import LEVELS
 from captum_blocks.store import Store
@@ -187,3 +191,30 @@ def test_marks_leave_with_the_numbers(page: cb.Explanation, tmp_path: Path) -> N
         assert held["trust.percentile"].shape == (len(names),)
     assert dict(page.scene.footer)["marks on icons"].startswith("○ no sign of forgery, ◐ doubtful")
     assert page.trust.to_frame().unit.tolist() == [each.unit for each in page.trust]
+
+
+def test_units_of_which_nothing_can_be_said_stand_among_others(
+    net: cb.Network,
+    index: cb.ExampleIndex,
+    units: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Whatever fits into one pass, here the copies of one icon, and in two threads."""
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+    torch.set_num_threads(2)
+    monkeypatch.setattr(judging, "AT_ONCE", 1)
+    width = index.tables(LAYER)["maximum"].shape[1]
+    never = [
+        Subject(f"never/{k}", f"never {k}", LAYER, "group", k, direction=-torch.ones(width))
+        for k in range(4)
+    ]
+    fire = [channel_subject(LAYER, unit) for unit in units]
+    subjects = [never[0], fire[0], never[1], never[2], *fire[1:], never[3]]
+    icons = {each: np.full((48, 48, 3), 10 * k, np.uint8) for k, each in enumerate(subjects)}
+    renderer = PictureRenderer(net, QUALITY, None, Progress(False))
+    seen = SeenPhotographs(index.bound(net))
+    found = list(judging.Judging(LAYER, subjects, seen, renderer).judged(icons))
+    assert [each.name for each in found] == [each.label for each in subjects]
+    dead = "no photograph excites it: the unit is dead as far as they tell"
+    assert [each.why == dead for each in found] == [each in never for each in subjects]

@@ -11,7 +11,7 @@ from PIL import Image
 from captum_blocks.compose.evaluation.meant import Meaning, Meant
 from captum_blocks.compose.judging import Judging
 from captum_blocks.compose.pictures.gallery import Band, Crop, Gallery
-from captum_blocks.compose.pictures.photographs import LONGEST, SIDE, words
+from captum_blocks.compose.pictures.photographs import LONGEST, SIDE, band_of
 from captum_blocks.compose.pictures.quality import Quality
 from captum_blocks.compose.pictures.renderer import PictureRenderer
 from captum_blocks.compose.pictures.requests import Request
@@ -111,12 +111,9 @@ class _Layer:
     ) -> Band:
         """Photographs, cut about the place where they excite the channel."""
         cuts = self._index.cut(list(examples), self._layer, side=SIDE, longest=LONGEST)
-        crops = []
-        for example, cut in zip(examples, cuts, strict=True):
-            whole = f"{self._name}/{example.image}"
-            photographs[whole] = cut.photograph
-            crops.append(Crop(cut.crop, words(example), whole, cut.box))
-        return Band(title, tuple(crops))
+        made, wholes = band_of(title, self._name, examples, cuts)
+        photographs |= wholes
+        return made
 
     def _drawn(
         self, number: int, meaning: Meaning, channel: int, photographs: dict[str, np.ndarray]

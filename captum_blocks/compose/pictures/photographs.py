@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+import numpy as np
 import torch
 
 from captum_blocks.compose.pictures.gallery import Band, Crop, Gallery, Order
@@ -123,16 +124,13 @@ class _Finding:
 
     def _gallery(self, request: Request, held: list[tuple[_Shown, list[Cut]]]) -> Gallery:
         assert request.order is not None
-        pictures = {}
+        pictures = dict[str, np.ndarray]()
         bands = []
         for band, cuts in held:
-            crops = []
-            for example, cut in zip(band.examples, cuts, strict=True):
-                name = f"{self._name}/{example.image}"
-                pictures[name] = cut.photograph
-                crops.append(Crop(cut.crop, words(example), name, cut.box))
             title = TITLES[band.rank].format(n=band.asked)
-            bands.append(Band(title, tuple(crops)))
+            made, wholes = band_of(title, self._name, band.examples, cuts)
+            bands.append(made)
+            pictures |= wholes
         every = [cut for _, cuts in held for cut in cuts]
         directed = request.subjects[0].direction is not None
         about = self._about(OF_DIRECTIONS if directed else OF_CHANNELS, every)
@@ -172,12 +170,24 @@ def _held(order: Order) -> dict[str, int]:
     return first | {rank: count for rank, count in HELD.items() if rank != order.rank}
 
 
-def words(example: Example) -> str:
-    """What is told of a crop.
+def band_of(
+    title: str, dataset: str, examples: Sequence[Example], cuts: Sequence[Cut]
+) -> tuple[Band, dict[str, np.ndarray]]:
+    """Crops of some examples, and the photographs that they are of, by name.
 
-    >>> words(Example(2.5, "birds/a.jpg", "bird", 3, "a", (1, 4), like=3))
-    '2.50: bird, a.jpg, and 3 like it'
+    >>> band_of("highest", "birds", [], [])
+    (Band(title='highest', crops=()), {})
     """
+    crops, wholes = [], dict[str, np.ndarray]()
+    for example, cut in zip(examples, cuts, strict=True):
+        name = f"{dataset}/{example.image}"
+        wholes[name] = cut.photograph
+        crops.append(Crop(cut.crop, _words(example), name, cut.box))
+    return Band(title, tuple(crops)), wholes
+
+
+def _words(example: Example) -> str:
+    """What is told of a crop."""
     name = _in_a_line(PurePath(example.path).name) or f"picture {example.image}"
     labelled = "" if example.label is None else f"{_in_a_line(example.label)}, "
     like = f", and {example.like} like it" if example.like else ""

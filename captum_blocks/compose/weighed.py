@@ -15,9 +15,9 @@ from captum_blocks.numerals import count
 from captum_blocks.scene import Pairs
 
 NO_PROOF = (
-    "○ agrees with removal, ◐ in part, or not with other methods, × removal says otherwise, ? not "
-    "compared; agreement is no proof: of atoms that stand in for each other the removal of one "
-    "alone takes nothing"
+    "○ agrees with removal, ◐ in part, by logit alone, or not with other methods, × removal says "
+    "otherwise, ? not compared; agreement is no proof: of atoms that stand in for each other the "
+    "removal of one alone takes nothing"
 )
 
 
